@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*! \file safetensors.h
+ * safetensors files: read, write, and a layer's state in one. In its own library, libbatchnorm-file, because it needs a JSON
+ * reader (jansson); libbatchnorm does not.
+ */
+#ifndef BATCHNORM_SAFETENSORS_H
+#define BATCHNORM_SAFETENSORS_H
+
+#include "batchnorm/layer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*! An open file: its header is checked whole and its tensors are read into memory. */
+typedef struct batchnorm_safetensors batchnorm_safetensors;
+
+/*! One tensor of a file. */
+typedef struct batchnorm_safetensors_entry {
+    const char *name;        /*!< UTF-8; belongs to the file */
+    const char *dtype;       /*!< as the file spells it: "F32", "BF16", "I64", "U8", ... */
+    batchnorm_tensor tensor; /*!< a contiguous view in host byte order; data NULL if dtype is not one of batchnorm_dtype */
+    size_t bytes;            /*!< size of the value */
+} batchnorm_safetensors_entry;
+
+/*! One pair of the metadata. */
+typedef struct batchnorm_safetensors_pair {
+    const char *key;   /*!< UTF-8 */
+    const char *value; /*!< UTF-8 */
+} batchnorm_safetensors_pair;
+
+/*! Room for the text of an error: what was wrong, where, and what would be right. */
+#define BATCHNORM_MESSAGE_BYTES 512
+
+/*! Open a file.
+ *
+ * Units:   message: BATCHNORM_MESSAGE_BYTES bytes, written on error.
+ * NULL:    message: not wanted.
+ * Memory:  close it with batchnorm_safetensors_close(), which frees everything that came from it.
+ * Returns: OK; NULL_POINTER; IO; BAD_FILE (every rule of the format is checked: header size, JSON without duplicates, known
+ *          dtypes, shapes that match byte ranges, ranges without gap or overlap up to the end of the file); TOO_LARGE;
+ *          NO_MEMORY. On error *file is NULL.
+ * Source:  https://github.com/huggingface/safetensors
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_open(const char *path, batchnorm_safetensors **file,
+                                                                          char *message);
+/*! Free it. NULL is fine. */
+BATCHNORM_API void batchnorm_safetensors_close(batchnorm_safetensors *file);
+
+/*! Number of tensors. */
+BATCHNORM_API size_t batchnorm_safetensors_count(const batchnorm_safetensors *file);
+/*! The tensor at index, in the order of the header; NULL if there is none. */
+BATCHNORM_API const batchnorm_safetensors_entry *batchnorm_safetensors_at(const batchnorm_safetensors *file, size_t index);
+/*! The tensor of that name; NULL if there is none. */
+BATCHNORM_API const batchnorm_safetensors_entry *batchnorm_safetensors_find(const batchnorm_safetensors *file,
+                                                                            const char *name);
+/*! The metadata value of that key; NULL if there is none. */
+BATCHNORM_API const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, const char *key);
+
+/*! Write a file: to a temporary name in the same directory, synced, then renamed over path.
+ *
+ * Shapes:  entries: [count], any strides, written contiguous and little-endian in the given order; metadata: [pairs].
+ * Units:   message: as batchnorm_safetensors_open().
+ * NULL:    entries if count is 0; metadata if pairs is 0; message: not wanted.
+ * Returns: OK; NULL_POINTER; BAD_OPTION (a name twice, empty, "__metadata__" or not UTF-8); BAD_RANK; TOO_LARGE; IO;
+ *          NO_MEMORY. On error path is as it was.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const char *path,
+                                                                           const batchnorm_named_tensor *entries, size_t count,
+                                                                           const batchnorm_safetensors_pair *metadata,
+                                                                           size_t pairs, char *message);
+
+/*! Save a layer's state under PyTorch's keys; the metadata holds format "pt", "batchnorm.eps" and "batchnorm.momentum" (17
+ * digits, or "none"). Statuses as batchnorm_safetensors_write(). */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_save(batchnorm_layer *layer, const char *path, char *message);
+
+/*! Load a layer's state from a file, strictly; eps and momentum too, where the metadata has them. Statuses as
+ * batchnorm_safetensors_open() and batchnorm_layer_load_state(); BAD_FILE for metadata that is no number. On error the layer is
+ * as it was. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, char *message);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

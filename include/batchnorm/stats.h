@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*! \file stats.h
+ * Statistics as a value: (count, mean, M2) per channel, in double, in the caller's memory.
+ *
+ * One primitive for streaming, micro-batches, exact population statistics and statistics across processes: accumulate chunks,
+ * merge values, finish. M2 is the sum of squared deviations from the mean, so var = m2 / count. Merging in a fixed order gives
+ * fixed bits; a value that was accumulated from one chunk holds what batchnorm_forward() uses for that chunk, bit for bit.
+ */
+#ifndef BATCHNORM_STATS_H
+#define BATCHNORM_STATS_H
+
+#include "batchnorm/batchnorm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*! The statistics of one channel. All zeros means "no value seen". */
+typedef struct batchnorm_stat {
+    double count; /*!< values seen; exact up to 2^53 */
+    double mean;  /*!< their mean */
+    double m2;    /*!< the sum of their squared deviations from the mean */
+} batchnorm_stat;
+
+/*! Set every channel to "no value seen".
+ *
+ * Shapes:  stats: [channels].
+ * NULL:    stats may be NULL if channels is 0.
+ * Since:   0.1
+ */
+BATCHNORM_API void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels);
+
+/*! Add a chunk of data.
+ *
+ * Formula: stats = merge(stats, statistics of x)
+ * Shapes:  x: shape (only its strides `x` are read); stats: [shape->channels].
+ * NULL:    exec = defaults; x may be NULL only if the shape has no element, which changes nothing.
+ * Alias:   stats must not overlap x.
+ * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_STATS).
+ * Threads: safe to call at once on different stats.
+ * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; WORKSPACE_TOO_SMALL; NO_MEMORY. On error nothing was written.
+ * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const void *x,
+                                                                          batchnorm_stat *stats, const batchnorm_exec *exec);
+
+/*! Merge two values.
+ *
+ * Formula: n = na + nb; d = mean_b - mean_a; mean = mean_a + d * nb / n; m2 = m2_a + m2_b + d^2 * na * nb / n
+ * Shapes:  into, from: [channels].
+ * Units:   a side with count 0 contributes nothing; infinities and NaN propagate as they would through a sum.
+ * NULL:    both may be NULL if channels is 0.
+ * Alias:   from may be into (which doubles the counts).
+ * Since:   0.1
+ */
+BATCHNORM_API void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_stat *from, size_t channels);
+
+/*! Mean, variance and 1 / sqrt(var + eps).
+ *
+ * Formula: mean; var = m2 / (count - correction); rstd = 1 / sqrt(m2 / count + eps)
+ * Shapes:  stats, mean, var, rstd: [channels], double.
+ * Units:   correction 0 gives the population variance, 1 the unbiased one; var is NaN where count <= correction. rstd always
+ *          uses the population variance. A channel that has seen nothing gives NaN.
+ * NULL:    mean, var, rstd: each not wanted.
+ * Since:   0.1
+ */
+BATCHNORM_API void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps,
+                                          double *mean, double *var, double *rstd);
+
+/*! Move running statistics towards a value.
+ *
+ * Formula: as in batchnorm_forward(), with mean = stat.mean, var = stat.m2 / stat.count, M = stat.count
+ * Shapes:  stats: [channels]; running_mean, running_var: [channels], parameter type of dtype (double for F64, else float).
+ * NULL:    running_mean or running_var: not updated; options = PyTorch's.
+ * Alias:   running_mean must not overlap running_var.
+ * Threads: safe to call at once on different outputs.
+ * Returns: OK; NOT_COMMITTED (options->require_finite and a mean or variance is not finite: nothing was changed);
+ *          NULL_POINTER; BAD_DTYPE; ONE_VALUE (a count is 1 and not options->allow_one_value); BAD_OPTION. Channels with
+ *          count 0 are left alone. On error nothing was written.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, size_t channels,
+                                                                              batchnorm_dtype dtype, void *running_mean,
+                                                                              void *running_var,
+                                                                              const batchnorm_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

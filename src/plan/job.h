@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Room 2's door: jobs on validated arrays. Plan knows the shape and the per-channel numbers, decides the blocks and never
+ * touches an element of x. */
+#ifndef BN_JOB_H
+#define BN_JOB_H
+
+#include "batchnorm/stats.h"
+
+#define BN_MAX_DIMS 7
+#define BN_MAX_ARRAYS 6
+
+/* One array; strides in elements, in the order of the geometry's dims. */
+struct bn_array {
+    char *data;
+    ptrdiff_t channel;
+    ptrdiff_t stride[BN_MAX_DIMS];
+};
+
+/* Sizes and arrays of one job. The dims are all dimensions but the channels, outermost first. bn_geometry_simplify() brings
+ * them into the order of memory and merges those that can be merged. */
+struct bn_geometry {
+    batchnorm_dtype dtype;
+    size_t channels;
+    size_t count; /* values per channel: the product of extent[0..dims) */
+    int dims;
+    size_t extent[BN_MAX_DIMS];
+    int arrays;
+    struct bn_array array[BN_MAX_ARRAYS];
+};
+
+/* Which array is which in each job. x comes first in all of them. */
+enum {
+    BN_X,
+    BN_Y = 1,  /* normalize, forward */
+    BN_DY = 1, /* backward, jvp (there it is tx), double backward */
+    BN_DX = 2, /* backward, jvp (there it is ty) */
+    BN_VX = 2, /* double backward */
+    BN_GX = 3,
+    BN_GDY = 4
+};
+
+/* Per-channel numbers that a caller gives: an array of double or of float, or nothing. */
+struct bn_vector {
+    const void *data;
+    batchnorm_dtype dtype; /* F32 or F64 */
+};
+
+/* Element c of the vector, or `absent` if there is no vector. */
+double bn_vector_get(struct bn_vector v, size_t c, double absent);
+
+/* The same, to be written: data NULL means not wanted. */
+struct bn_output {
+    void *data;
+    batchnorm_dtype dtype;
+};
+
+void bn_output_set(struct bn_output v, size_t c, double value);
+/* adds in double to what is there */
+void bn_output_add(struct bn_output v, size_t c, double value);
+
+/* The type of weight, bias and running statistics for elements of a type. */
+batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements);
+
+void bn_geometry_simplify(struct bn_geometry *g);
+
+/* Scratch bytes for a job on a simplified geometry; SIZE_MAX when that does not fit. */
+size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
+
+/* The jobs. Each takes a simplified geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
+ * or WORKSPACE_TOO_SMALL; in the latter two cases nothing was written. Array data may be NULL where it is not wanted. */
+
+/* Statistics of x alone, into stats[channels]. Array: X. */
+batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec);
+
+/* y from given statistics. Arrays: X, Y. */
+struct bn_normalize {
+    struct bn_vector weight, bias;
+    const double *mean, *rstd;
+};
+batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec);
+
+/* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y. */
+struct bn_infer {
+    struct bn_vector weight, bias, mean, var;
+    double eps;
+    double *save_mean, *save_rstd;
+};
+batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec);
+
+/* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y. stats,
+ * save_mean and save_rstd may be NULL. */
+struct bn_forward {
+    struct bn_vector weight, bias;
+    double eps;
+    batchnorm_stat *stats;
+    double *save_mean, *save_rstd;
+    /* Called once, after all statistics are known and all of y is written, with the batch's statistics; may be NULL. */
+    void (*done)(void *arg, const batchnorm_stat *stats);
+    void *arg;
+};
+batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec);
+
+/* Gradients. Arrays: X, DY, DX. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
+struct bn_backward {
+    struct bn_vector weight;
+    const double *mean, *rstd;
+    struct bn_output dweight, dbias;
+    unsigned flags;
+};
+batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const batchnorm_exec *exec);
+
+/* Arrays: X, DY = tx, DX = ty. */
+struct bn_jvp {
+    struct bn_vector weight, tweight, tbias;
+    const double *mean, *rstd;
+    unsigned flags;
+};
+batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const batchnorm_exec *exec);
+
+/* Arrays: X, DY, VX, GX, GDY. */
+struct bn_double_backward {
+    struct bn_vector weight, vweight, vbias;
+    const double *mean, *rstd;
+    struct bn_output gweight;
+    unsigned flags;
+};
+batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
+                                        const batchnorm_exec *exec);
+
+/* What the running statistics become: into mean and var (each may have data NULL), from the values of `mean_from` and
+ * `var_from` (which may be the same memory). Channels with count 0 keep theirs. `factor` is the weight of the new value.
+ * Returns false, and writes nothing, when options->require_finite holds and some channel is not finite. */
+bool bn_update_running(const batchnorm_stat *stats, size_t channels, const batchnorm_options *options, double factor,
+                       struct bn_vector mean_from, struct bn_vector var_from, struct bn_output mean, struct bn_output var);
+
+/* The weight of the new value: options->momentum, or 1 - it. */
+double bn_momentum_of_new(const batchnorm_options *options);
+
+#endif
