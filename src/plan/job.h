@@ -61,12 +61,10 @@ void bn_output_add(struct bn_output v, size_t c, double value);
 /* The type of weight, bias and running statistics for elements of a type. */
 batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements);
 
-void bn_geometry_simplify(struct bn_geometry *g);
-
-/* Scratch bytes for a job on a simplified geometry; SIZE_MAX when that does not fit. */
+/* Scratch bytes for a job on a geometry (array data plays no part); SIZE_MAX when that does not fit. */
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 
-/* The jobs. Each takes a simplified geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
+/* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
  * or WORKSPACE_TOO_SMALL; in the latter two cases nothing was written. Array data may be NULL where it is not wanted. */
 
 /* Statistics of x alone, into stats[channels]. Array: X. */
