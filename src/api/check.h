@@ -14,6 +14,9 @@ batchnorm_status bn_check_sizes(const struct bn_geometry *g);
  * NULL are not there. */
 batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs, unsigned alias);
 
+/* Whether the `bytes` bytes at data (NULL: nothing) meet none of the arrays whose bit is set: for parameters and statistics. */
+batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, const void *data, size_t bytes);
+
 /* Rules of options that do not depend on data: known momentum_rule and running_variance, momentum not NaN. */
 batchnorm_status bn_check_options(const batchnorm_options *options);
 

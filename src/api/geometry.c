@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* From tensors to the sizes and strides of a job. */
+#include <string.h>
+
+#include "api/check.h"
+
+static bool is_element_dtype(batchnorm_dtype dtype) { return dtype != BATCHNORM_I64 && batchnorm_dtype_bytes(dtype) != 0; }
+
+/* Dimension d of the geometry is dimension 0, 2, 3, ... of the tensor. */
+static int tensor_dim(int d) { return d == 0 ? 0 : d + 1; }
+
+static void put(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
+    struct bn_array *a = &g->array[index];
+    a->data = tensor->data;
+    a->channel = (ptrdiff_t)tensor->stride[1];
+    for (int d = 0; d < g->dims; d++) a->stride[d] = (ptrdiff_t)tensor->stride[tensor_dim(d)];
+    if (g->arrays <= index) g->arrays = index + 1;
+}
+
+static bool strides_fit(const batchnorm_tensor *x) {
+    for (int d = 0; d < x->rank; d++)
+        if ((int64_t)(ptrdiff_t)x->stride[d] != x->stride[d]) return false;
+    return true;
+}
+
+static bool sizes_fit(const batchnorm_tensor *x) {
+    for (int d = 0; d < x->rank; d++)
+        if ((uint64_t)x->shape[d] > PTRDIFF_MAX) return false;
+    return true;
+}
+
+/* The product of all sizes but the channels: 0 where one is 0, although the product of the others might not fit. */
+static bool count_values(const struct bn_geometry *g, size_t *count) {
+    *count = 1;
+    for (int d = 0; d < g->dims; d++)
+        if (g->extent[d] == 0) *count = 0;
+    for (int d = 0; d < g->dims && *count != 0; d++) {
+        if (g->extent[d] > PTRDIFF_MAX / *count) return false;
+        *count *= g->extent[d];
+    }
+    return *count == 0 || g->channels <= PTRDIFF_MAX / *count;
+}
+
+batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g) {
+    if (x->rank < 2 || x->rank > BATCHNORM_MAX_RANK) return BATCHNORM_BAD_RANK;
+    for (int d = 0; d < x->rank; d++)
+        if (x->shape[d] < 0) return BATCHNORM_BAD_SHAPE;
+    if (!is_element_dtype(x->dtype)) return BATCHNORM_BAD_DTYPE;
+    if (!sizes_fit(x) || !strides_fit(x)) return BATCHNORM_TOO_LARGE;
+    memset(g, 0, sizeof *g);
+    g->dtype = x->dtype;
+    g->channels = (size_t)x->shape[1];
+    g->dims = x->rank - 1;
+    for (int d = 0; d < g->dims; d++) g->extent[d] = (size_t)x->shape[tensor_dim(d)];
+    if (!count_values(g, &g->count)) return BATCHNORM_TOO_LARGE;
+    put(g, BN_X, x);
+    return BATCHNORM_OK;
+}
+
+batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
+    if (tensor->data == NULL && g->count != 0 && g->channels != 0) {
+        if (g->arrays <= index) g->arrays = index + 1;
+        return BATCHNORM_OK;
+    }
+    if (tensor->rank != g->dims + 1 || tensor->shape[1] < 0 || (uint64_t)tensor->shape[1] != g->channels)
+        return BATCHNORM_BAD_SHAPE;
+    for (int d = 0; d < g->dims; d++) {
+        const int64_t size = tensor->shape[tensor_dim(d)];
+        if (size < 0 || (uint64_t)size != g->extent[d]) return BATCHNORM_BAD_SHAPE;
+    }
+    if (tensor->dtype != g->dtype) return BATCHNORM_BAD_DTYPE;
+    if (!strides_fit(tensor)) return BATCHNORM_TOO_LARGE;
+    put(g, index, tensor);
+    return BATCHNORM_OK;
+}
