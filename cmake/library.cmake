@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# libbatchnorm, shared and static, from one set of objects.
+
+# Room 4 once for every instruction set. None of these flags allows FMA: -mavx512f and -ffp-contract=off, never -mfma.
+set(isa_flags_generic "")
+set(isa_flags_neon "")
+set(isa_flags_avx2 -mavx2 -mf16c)
+set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mprefer-vector-width=512)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(isas generic avx2 avx512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(isas neon)
+else()
+  set(isas generic)
+endif()
+
+file(GLOB sources CONFIGURE_DEPENDS src/api/*.c src/plan/*.c src/parallel/*.c)
+add_library(batchnorm_objects OBJECT ${sources} src/kernel/dispatch.c)
+target_include_directories(batchnorm_objects PRIVATE include src)
+set(objects $<TARGET_OBJECTS:batchnorm_objects>)
+
+foreach(isa IN LISTS isas)
+  add_library(batchnorm_kernel_${isa} OBJECT src/kernel/isa_unit.c)
+  target_include_directories(batchnorm_kernel_${isa} PRIVATE src)
+  target_compile_definitions(batchnorm_kernel_${isa} PRIVATE BNK_ISA=${isa})
+  target_compile_options(batchnorm_kernel_${isa} PRIVATE -O3 ${isa_flags_${isa}})
+  string(TOUPPER ${isa} name)
+  set_property(SOURCE src/kernel/dispatch.c APPEND PROPERTY COMPILE_DEFINITIONS BNK_HAVE_${name})
+  list(APPEND objects $<TARGET_OBJECTS:batchnorm_kernel_${isa}>)
+endforeach()
+list(JOIN isas " " text)
+bn_found("instruction sets" "${text}")
+
+# Kept in a variable: the package file of an OpenMP build must look for OpenMP again, for the static library.
+set(batchnorm_needs_openmp OFF)
+if(BATCHNORM_OPENMP)
+  find_package(OpenMP COMPONENTS C QUIET)
+  if(OpenMP_C_FOUND)
+    set(batchnorm_needs_openmp ON)
+    target_link_libraries(batchnorm_objects PRIVATE OpenMP::OpenMP_C)
+    bn_found(OpenMP "${OpenMP_C_VERSION} (${OpenMP_C_FLAGS})")
+  else()
+    bn_left_out(OpenMP "the compiler has none; calls run on the caller's threads or on one")
+  endif()
+else()
+  bn_left_out(OpenMP "switched off")
+endif()
+
+# Only batchnorm_* is exported, each under the version node that goes with the SOVERSION.
+set(batchnorm_map ${PROJECT_SOURCE_DIR}/cmake/batchnorm.map)
+function(bn_shared_properties target)
+  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+                                             LINK_DEPENDS ${batchnorm_map})
+  target_link_options(${target} PRIVATE "LINKER:--version-script=${batchnorm_map}")
+endfunction()
+
+function(bn_public_headers target)
+  target_include_directories(${target} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endfunction()
+
+add_library(batchnorm SHARED ${objects})
+bn_shared_properties(batchnorm)
+add_library(batchnorm_static STATIC ${objects})
+set_target_properties(batchnorm_static PROPERTIES OUTPUT_NAME batchnorm)
+foreach(target IN ITEMS batchnorm batchnorm_static)
+  set_target_properties(${target} PROPERTIES ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+                                             LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  bn_public_headers(${target})
+  target_link_libraries(${target} PRIVATE m)
+  if(batchnorm_needs_openmp)
+    target_link_libraries(${target} PRIVATE OpenMP::OpenMP_C)
+  endif()
+  add_library(batchnorm::${target} ALIAS ${target})
+endforeach()
+
+# For tests of the rooms: inside one static link hidden symbols and the inner headers can be reached.
+add_library(batchnorm_rooms INTERFACE)
+target_include_directories(batchnorm_rooms INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(batchnorm_rooms INTERFACE batchnorm_static m)
