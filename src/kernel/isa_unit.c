@@ -60,11 +60,11 @@
 #include "kernel/verbs.inc"
 /* clang-format on */
 
-#define BNK_VERBS(type, element, number)                                                                                    \
-    {                                                                                                                       \
-        sizeof(element), sizeof(number), type##_pivot, type##_moments_plane, type##_moments_rows, type##_affine_plane,      \
-            type##_affine_rows, type##_dots_plane, type##_dots_rows, type##_blend_plane, type##_blend_rows, type##_gather,  \
-            type##_scatter                                                                                                  \
+#define BNK_VERBS(type, element, number)                                                                                       \
+    {                                                                                                                          \
+        sizeof(element), sizeof(number), type##_pivot, type##_moments_plane, type##_moments_rows, type##_affine_plane,         \
+            type##_affine_rows, type##_dots_plane, type##_dots_rows, type##_blend_plane, type##_blend_rows, type##_gather,     \
+            type##_scatter                                                                                                     \
     }
 
 #define BNK_PASTE(a, b) a##b

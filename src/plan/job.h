@@ -67,7 +67,7 @@ size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation opera
 /* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
  * or WORKSPACE_TOO_SMALL; in the latter two cases nothing was written. Array data may be NULL where it is not wanted. */
 
-/* Statistics of x alone, into stats[channels]. Array: X. */
+/* Statistics of x alone, merged into stats[channels]. Array: X. */
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec);
 
 /* y from given statistics. Arrays: X, Y. */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* Raw buffers: check the arguments and hand one job to plan. */
+#include "batchnorm/batchnorm.h"
+
+#include "api/check.h"
+#include "api/shape.h"
+#include "kernel/kernel.h"
+
+#define TEXT(x) #x
+#define TEXT_OF(x) TEXT(x)
+
+const char *batchnorm_version(void) {
+    return TEXT_OF(BATCHNORM_VERSION_MAJOR) "." TEXT_OF(BATCHNORM_VERSION_MINOR) "." TEXT_OF(BATCHNORM_VERSION_PATCH);
+}
+
+const char *batchnorm_isa(void) { return bnk_table()->name; }
+
+const char *batchnorm_status_string(batchnorm_status status) {
+    switch (status) {
+#define STATUS_TEXT(name, text)                                                                                                \
+    case BATCHNORM_##name:                                                                                                     \
+        return text;
+        BATCHNORM_STATUS_LIST(STATUS_TEXT)
+#undef STATUS_TEXT
+    }
+    return "unknown status";
+}
+
+batchnorm_options batchnorm_convention(batchnorm_framework framework) {
+    static const batchnorm_options conventions[] = {
+        [BATCHNORM_PYTORCH] = {1e-5, 0.1, BATCHNORM_MOMENTUM_OF_NEW, BATCHNORM_VARIANCE_UNBIASED, false, false},
+        [BATCHNORM_ONNX] = {1e-5, 0.9, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
+        [BATCHNORM_KERAS] = {1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
+        [BATCHNORM_FLAX] = {1e-5, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
+        [BATCHNORM_TF_FUSED] = {1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_UNBIASED, true, false},
+    };
+    bool known = (unsigned)framework < sizeof conventions / sizeof conventions[0];
+    return conventions[known ? framework : BATCHNORM_PYTORCH];
+}
+
+size_t batchnorm_workspace_bytes(const batchnorm_shape *shape, batchnorm_operation operation) {
+    struct bn_geometry g;
+    if (!shape || bn_geometry_from_shape(shape, &g) || bn_geometry_is_empty(&g)) return 0;
+    bn_geometry_add_array(&g, BN_X, NULL, shape->x);
+    if (operation <= BATCHNORM_OP_FORWARD) {
+        bn_geometry_add_array(&g, BN_Y, NULL, shape->y);
+    } else {
+        bn_geometry_add_array(&g, BN_DY, NULL, operation == BATCHNORM_OP_JVP ? shape->dx : shape->dy);
+        bn_geometry_add_array(&g, BN_DX, NULL, operation == BATCHNORM_OP_JVP ? shape->dy : shape->dx);
+        bn_geometry_add_array(&g, BN_GX, NULL, shape->y);
+        bn_geometry_add_array(&g, BN_GDY, NULL, shape->dy);
+    }
+    size_t bytes = bn_workspace_bytes(&g, operation);
+    return bytes == SIZE_MAX ? 0 : bytes;
+}
+
+static const batchnorm_options *options_or_default(const batchnorm_options *options, batchnorm_options *place) {
+    *place = batchnorm_convention(BATCHNORM_PYTORCH);
+    return options ? options : place;
+}
+
+/* The documented order: options, eps, strides, overlap. Sizes and types are known to be right by then. */
+static batchnorm_status check_forward(const struct bn_geometry *g, const batchnorm_options *options, bool batch_statistics) {
+    batchnorm_status status = bn_check_options(options);
+    if (!status) status = bn_check_eps(options->eps, batch_statistics);
+    if (!status && !bn_geometry_is_empty(g)) status = bn_check_outputs(g, 1u << BN_Y, 1u << BN_X);
+    return status;
+}
+
+static bool has_elements(const batchnorm_shape *shape) { return shape->outer && shape->channels && shape->inner; }
+
+static struct bn_vector parameter(const struct bn_geometry *g, const void *data) {
+    return (struct bn_vector){data, bn_parameter_dtype(g->dtype)};
+}
+
+static struct bn_output gradient(const struct bn_geometry *g, void *data) {
+    return (struct bn_output){data, bn_parameter_dtype(g->dtype)};
+}
+
+static batchnorm_status xy_geometry(const batchnorm_shape *shape, const void *x, void *y, struct bn_geometry *g) {
+    batchnorm_status status = bn_geometry_from_shape(shape, g);
+    bn_geometry_add_array(g, BN_X, x, shape->x);
+    bn_geometry_add_array(g, BN_Y, y, shape->y);
+    return status || bn_geometry_is_empty(g) ? status : bn_check_sizes(g);
+}
+
+batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
+                                 const void *mean, const void *var, void *y, double *save_mean, double *save_rstd,
+                                 const batchnorm_options *options, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && y && mean && var))) return BATCHNORM_NULL_POINTER;
+    batchnorm_options place;
+    struct bn_geometry g;
+    options = options_or_default(options, &place);
+    batchnorm_status status = xy_geometry(shape, x, y, &g);
+    if (!status) status = check_forward(&g, options, false);
+    if (status || bn_geometry_is_empty(&g)) return status;
+    struct bn_infer job = {.weight = parameter(&g, weight),
+                           .bias = parameter(&g, bias),
+                           .mean = parameter(&g, mean),
+                           .var = parameter(&g, var),
+                           .eps = options->eps,
+                           .save_mean = save_mean,
+                           .save_rstd = save_rstd};
+    return bn_run_infer(&g, &job, exec);
+}
+
+batchnorm_status batchnorm_normalize(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
+                                     const double *mean, const double *rstd, void *y, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && y && mean && rstd))) return BATCHNORM_NULL_POINTER;
+    batchnorm_options place;
+    struct bn_geometry g;
+    batchnorm_status status = xy_geometry(shape, x, y, &g);
+    if (!status) status = check_forward(&g, options_or_default(NULL, &place), false);
+    if (status || bn_geometry_is_empty(&g)) return status;
+    struct bn_normalize job = {parameter(&g, weight), parameter(&g, bias), mean, rstd};
+    return bn_run_normalize(&g, &job, exec);
+}
+
+/* Carries the running statistics through a forward. */
+struct running {
+    const batchnorm_options *options;
+    size_t channels;
+    struct bn_output mean, var;
+    bool committed;
+};
+
+static void update_running(void *arg, const batchnorm_stat *stats) {
+    struct running *r = arg;
+    struct bn_vector mean = {r->mean.data, r->mean.dtype}, var = {r->var.data, r->var.dtype};
+    r->committed =
+        bn_update_running(stats, r->channels, r->options, bn_momentum_of_new(r->options), mean, var, r->mean, r->var);
+}
+
+batchnorm_status batchnorm_forward(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias, void *y,
+                                   void *running_mean, void *running_var, double *save_mean, double *save_rstd,
+                                   const batchnorm_options *options, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && y))) return BATCHNORM_NULL_POINTER;
+    batchnorm_options place;
+    struct bn_geometry g;
+    options = options_or_default(options, &place);
+    batchnorm_status status = xy_geometry(shape, x, y, &g);
+    if (!status && g.count == 1 && !options->allow_one_value) status = BATCHNORM_ONE_VALUE;
+    if (!status) status = check_forward(&g, options, true);
+    if (status || bn_geometry_is_empty(&g)) return status;
+    struct running r = {options, g.channels, gradient(&g, running_mean), gradient(&g, running_var), true};
+    struct bn_forward job = {.weight = parameter(&g, weight),
+                             .bias = parameter(&g, bias),
+                             .eps = options->eps,
+                             .save_mean = save_mean,
+                             .save_rstd = save_rstd,
+                             .done = update_running,
+                             .arg = &r};
+    status = bn_run_forward(&g, &job, exec);
+    return !status && !r.committed ? BATCHNORM_NOT_COMMITTED : status;
+}
+
+/* Common to the backward family: sizes, flags, strides, overlap. */
+static batchnorm_status check_backward(const struct bn_geometry *g, batchnorm_status status, unsigned flags, unsigned allowed,
+                                       unsigned outputs, unsigned alias) {
+    if (!status && !bn_geometry_is_empty(g)) status = bn_check_sizes(g);
+    if (!status && (flags & ~allowed)) status = BATCHNORM_BAD_OPTION;
+    if (!status && !bn_geometry_is_empty(g)) status = bn_check_outputs(g, outputs, alias);
+    return status;
+}
+
+/* Without elements the sums are 0. */
+static void empty_gradient(struct bn_output v, size_t channels, unsigned flags) {
+    for (size_t c = 0; c < channels && !(flags & BATCHNORM_ACCUMULATE); c++) bn_output_set(v, c, 0);
+}
+
+batchnorm_status batchnorm_backward(const batchnorm_shape *shape, const void *x, const void *dy, const void *weight,
+                                    const double *save_mean, const double *save_rstd, void *dx, void *dweight, void *dbias,
+                                    unsigned flags, const batchnorm_exec *exec) {
+    bool frozen = (flags & BATCHNORM_FROZEN) != 0, needs_x = dweight || (!frozen && dx);
+    bool something = dx || dweight || dbias;
+    if (!shape || (has_elements(shape) && something && (!dy || !save_rstd || (needs_x && !(x && save_mean)))))
+        return BATCHNORM_NULL_POINTER;
+    struct bn_geometry g;
+    batchnorm_status status = bn_geometry_from_shape(shape, &g);
+    bn_geometry_add_array(&g, BN_X, needs_x ? x : NULL, shape->x);
+    bn_geometry_add_array(&g, BN_DY, dy, shape->dy);
+    bn_geometry_add_array(&g, BN_DX, dx, shape->dx);
+    status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX, 1u << BN_X | 1u << BN_DY);
+    if (status || !something) return status;
+    struct bn_backward job = {.weight = parameter(&g, weight),
+                              .mean = needs_x ? save_mean : NULL,
+                              .rstd = save_rstd,
+                              .dweight = gradient(&g, dweight),
+                              .dbias = gradient(&g, dbias),
+                              .flags = flags};
+    if (!bn_geometry_is_empty(&g)) return bn_run_backward(&g, &job, exec);
+    empty_gradient(job.dweight, g.channels, flags);
+    empty_gradient(job.dbias, g.channels, flags);
+    return BATCHNORM_OK;
+}
+
+batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, const void *tx, const void *weight,
+                               const void *tweight, const void *tbias, const double *save_mean, const double *save_rstd,
+                               void *ty, unsigned flags, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && tx && ty && save_mean && save_rstd))) return BATCHNORM_NULL_POINTER;
+    struct bn_geometry g;
+    batchnorm_status status = bn_geometry_from_shape(shape, &g);
+    bn_geometry_add_array(&g, BN_X, x, shape->x);
+    bn_geometry_add_array(&g, BN_DY, tx, shape->dx);
+    bn_geometry_add_array(&g, BN_DX, ty, shape->dy);
+    status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_DX, 1u << BN_X | 1u << BN_DY);
+    if (status || bn_geometry_is_empty(&g)) return status;
+    struct bn_jvp job = {parameter(&g, weight), parameter(&g, tweight), parameter(&g, tbias), save_mean, save_rstd, flags};
+    return bn_run_jvp(&g, &job, exec);
+}
+
+batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const void *x, const void *dy, const void *weight,
+                                           const double *save_mean, const double *save_rstd, const void *vx,
+                                           const void *vweight, const void *vbias, void *gx, void *gdy, void *gweight,
+                                           unsigned flags, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && dy && save_mean && save_rstd))) return BATCHNORM_NULL_POINTER;
+    struct bn_geometry g;
+    batchnorm_status status = bn_geometry_from_shape(shape, &g);
+    bn_geometry_add_array(&g, BN_X, x, shape->x);
+    bn_geometry_add_array(&g, BN_DY, dy, shape->dy);
+    bn_geometry_add_array(&g, BN_VX, vx, shape->dx);
+    bn_geometry_add_array(&g, BN_GX, gx, shape->y);
+    bn_geometry_add_array(&g, BN_GDY, gdy, shape->dy);
+    status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_GX | 1u << BN_GDY, 0);
+    if (status) return status;
+    struct bn_double_backward job = {.weight = parameter(&g, weight),
+                                     .vweight = parameter(&g, vweight),
+                                     .vbias = parameter(&g, vbias),
+                                     .mean = save_mean,
+                                     .rstd = save_rstd,
+                                     .gweight = gradient(&g, gweight),
+                                     .flags = flags};
+    if (!bn_geometry_is_empty(&g)) return bn_run_double_backward(&g, &job, exec);
+    empty_gradient(job.gweight, g.channels, 0);
+    return BATCHNORM_OK;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Gradients of the gradients. With S the sums over a channel of M values, d = x - mean, and cotangents vx, vweight, vbias:
+ *
+ *     gdy     = scale * (vx - S[vx]/M - rstd^2 d S[vx d]/M) + vweight rstd d + vbias
+ *     gweight = rstd * (S[dy vx] - S[dy]S[vx]/M - rstd^2 S[dy d]S[vx d]/M)
+ *     gx      = A d + B dy + C vx + D
+ *
+ * gx has three inputs and `blend` has two, so that it is written by one blend and completed by a second one in place. */
+#include "plan/pass.h"
+
+static const int dy_x[] = {BN_DY, BN_X}, vx_x[] = {BN_VX, BN_X}, dy_vx[] = {BN_DY, BN_VX};
+static const int dy_x_gx[] = {BN_DY, BN_X, BN_GX}, vx_gx_gx[] = {BN_VX, BN_GX, BN_GX}, dy_gx[] = {BN_DY, BN_GX};
+static const int vx_x_gdy[] = {BN_VX, BN_X, BN_GDY}, x_gdy[] = {BN_X, BN_GDY};
+
+/* Which arrays are there. */
+struct has {
+    bool frozen, vx, gx, gdy;
+};
+
+/* Where the pass has what; -1 where it has it not. */
+struct places {
+    int dy_x, vx_x, dy_vx; /* reductions */
+    int gx, gx_vx, gdy;    /* writes */
+};
+
+struct double_job {
+    const struct bn_double_backward *j;
+    struct has has;
+    struct places at;
+};
+
+static int reduce(struct bn_pass *p, const struct bn_geometry *g, const int *which, bool mean_of_x) {
+    bn_pass_reduce(p, g, BN_DOTS, 2, which)->mean_of_x = mean_of_x;
+    return p->reduces - 1;
+}
+
+static int write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which) {
+    bn_pass_write(p, g, verb, arrays, which);
+    return p->writes - 1;
+}
+
+static struct places double_pass(struct bn_pass *p, const struct bn_geometry *g, struct has h) {
+    struct places at = {-1, -1, -1, -1, -1, -1};
+    if (!h.frozen) at.dy_x = reduce(p, g, dy_x, true);
+    if (!h.frozen && h.vx) at.vx_x = reduce(p, g, vx_x, true);
+    if (h.vx) at.dy_vx = reduce(p, g, dy_vx, false);
+    if (h.gx && h.frozen) at.gx = write(p, g, BN_AFFINE, 2, dy_gx);
+    if (h.gx && !h.frozen) at.gx = write(p, g, BN_BLEND, 3, dy_x_gx);
+    if (h.gx && !h.frozen && h.vx) at.gx_vx = write(p, g, BN_BLEND, 3, vx_gx_gx);
+    if (h.gdy && h.vx) at.gdy = write(p, g, BN_BLEND, 3, vx_x_gdy);
+    if (h.gdy && !h.vx) at.gdy = write(p, g, BN_AFFINE, 2, x_gdy);
+    return at;
+}
+
+/* The sums and parameters of one channel. */
+struct channel {
+    double m, mean, rstd, scale, vweight, vbias;
+    struct bn_sums dy, vx; /* sum, and dot with x - mean */
+    double dy_vx;
+};
+
+static struct bn_sums sums_at(const struct bn_pass *p, int reduction, size_t c) {
+    return reduction < 0 ? (struct bn_sums){0, 0} : bn_pass_dots(p, reduction, c);
+}
+
+static void set_gx(const struct bn_pass *p, const struct double_job *d, size_t c, const struct channel *k) {
+    if (d->at.gx < 0) return;
+    double r2 = k->rstd * k->rstd, m = k->m, v = k->vweight * k->rstd;
+    if (d->has.frozen) {
+        bn_set_affine(p->table[d->at.gx], c, 0, v, 0, false);
+        return;
+    }
+    double s = k->scale * k->rstd; /* weight * rstd^2 */
+    double a = k->dy.sum * k->vx.sum / m - k->dy_vx + 3 * r2 * k->dy.dot * k->vx.dot / m;
+    double on_d = s * k->rstd * a / m - v * r2 * k->dy.dot / m;
+    double on_dy = v - s * k->rstd * k->vx.dot / m;
+    double rest = s * k->rstd * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
+    bn_set_blend(p->table[d->at.gx], c, k->mean, on_dy, on_d, rest);
+    if (d->at.gx_vx >= 0) bn_set_blend(p->table[d->at.gx_vx], c, 0, -s * k->rstd * k->dy.dot / m, 1, 0);
+}
+
+static void set_gdy(const struct bn_pass *p, const struct double_job *d, size_t c, const struct channel *k) {
+    if (d->at.gdy < 0) return;
+    double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
+    if (!d->has.vx) {
+        bn_set_affine(p->table[d->at.gdy], c, k->mean, v, k->vbias, false);
+        return;
+    }
+    double q = d->has.frozen ? v : v - k->scale * r2 * k->vx.dot / k->m;
+    double s = d->has.frozen ? k->vbias : k->vbias - k->scale * k->vx.sum / k->m;
+    bn_set_blend(p->table[d->at.gdy], c, k->mean, k->scale, q, s);
+}
+
+static void double_numbers(const struct bn_pass *p, size_t c) {
+    const struct double_job *d = p->job;
+    const struct bn_double_backward *j = d->j;
+    struct channel k = {.m = (double)p->count, .mean = j->mean[c], .rstd = j->rstd[c]};
+    k.scale = bn_vector_get(j->weight, c, 1) * k.rstd;
+    k.vweight = bn_vector_get(j->vweight, c, 0);
+    k.vbias = bn_vector_get(j->vbias, c, 0);
+    k.dy = sums_at(p, d->at.dy_x, c);
+    k.vx = sums_at(p, d->at.vx_x, c);
+    k.dy_vx = sums_at(p, d->at.dy_vx, c).dot;
+    double centred = k.dy_vx;
+    if (!d->has.frozen) centred -= (k.dy.sum * k.vx.sum + k.rstd * k.rstd * k.dy.dot * k.vx.dot) / k.m;
+    bn_output_set(j->gweight, c, k.rstd * centred);
+    set_gx(p, d, c, &k);
+    set_gdy(p, d, c, &k);
+}
+
+batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
+                                        const batchnorm_exec *exec) {
+    struct double_job d = {.j = job};
+    d.has = (struct has){(job->flags & BATCHNORM_FROZEN) != 0, g->array[BN_VX].data != NULL, g->array[BN_GX].data != NULL,
+                         g->array[BN_GDY].data != NULL};
+    struct bn_pass p;
+    bn_pass_start(&p, g, exec);
+    p.mean = job->mean;
+    d.at = double_pass(&p, g, d.has);
+    p.numbers = double_numbers;
+    p.job = &d;
+    return bn_pass_all(&p);
+}
+
+size_t bn_double_backward_bytes(const struct bn_geometry *g) {
+    struct bn_pass p;
+    bn_pass_start(&p, g, NULL);
+    double_pass(&p, g, (struct has){false, true, true, true});
+    return bn_pass_bytes(&p);
+}

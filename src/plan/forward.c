@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Statistics, normalization with given statistics, and both in one. */
+#include <math.h>
+
+#include "plan/pass.h"
+
+static const int x_only[] = {BN_X}, x_y[] = {BN_X, BN_Y};
+
+static void stats_numbers(const struct bn_pass *p, size_t c) {
+    batchnorm_stat *const *stats = p->job;
+    bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
+}
+
+static void stats_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+    bn_pass_start(p, g, exec);
+    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
+    p->numbers = stats_numbers;
+}
+
+batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec) {
+    struct bn_pass p;
+    stats_pass(&p, g, exec);
+    p.job = &stats;
+    return bn_pass_all(&p);
+}
+
+static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+    bn_pass_start(p, g, exec);
+    bn_pass_write(p, g, BN_AFFINE, 2, x_y);
+}
+
+static void normalize_numbers(const struct bn_pass *p, size_t c) {
+    const struct bn_normalize *j = p->job;
+    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
+    bn_set_affine(p->table[0], c, j->mean[c], weight * j->rstd[c], bias, false);
+}
+
+batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec) {
+    struct bn_pass p;
+    normalize_pass(&p, g, exec);
+    p.numbers = normalize_numbers;
+    p.job = job;
+    return bn_pass_all(&p);
+}
+
+static void infer_numbers(const struct bn_pass *p, size_t c) {
+    const struct bn_infer *j = p->job;
+    double mean = bn_vector_get(j->mean, c, 0), var = bn_vector_get(j->var, c, 1), rstd = 1 / sqrt(var + j->eps);
+    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
+    bn_set_affine(p->table[0], c, mean, weight * rstd, bias, var == 0);
+    if (j->save_mean) j->save_mean[c] = mean;
+    if (j->save_rstd) j->save_rstd[c] = rstd;
+}
+
+batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec) {
+    struct bn_pass p;
+    normalize_pass(&p, g, exec);
+    p.numbers = infer_numbers;
+    p.job = job;
+    return bn_pass_all(&p);
+}
+
+/* Room for the statistics of every channel, which the caller may not have given. */
+static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+    bn_pass_start(p, g, exec);
+    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
+    bn_pass_write(p, g, BN_AFFINE, 2, x_y);
+    p->stats_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+}
+
+static void forward_numbers(const struct bn_pass *p, size_t c) {
+    const struct bn_forward *j = p->job;
+    batchnorm_stat s = bn_pass_moments(p, 0, c);
+    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0), rstd = bn_rstd(s, j->eps);
+    bn_set_affine(p->table[0], c, s.mean, weight * rstd, bias, s.m2 == 0);
+    ((batchnorm_stat *)p->own)[c] = s;
+    if (j->stats) j->stats[c] = s;
+    if (j->save_mean) j->save_mean[c] = s.mean;
+    if (j->save_rstd) j->save_rstd[c] = rstd;
+}
+
+batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec) {
+    struct bn_pass p;
+    forward_pass(&p, g, exec);
+    p.numbers = forward_numbers;
+    p.job = job;
+    batchnorm_status status = bn_pass_prepare(&p);
+    if (status) return status;
+    bn_pass_run(&p);
+    if (job->done) job->done(job->arg, (const batchnorm_stat *)p.own);
+    bn_pass_end(&p);
+    return BATCHNORM_OK;
+}
+
+size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation) {
+    struct bn_pass p;
+    if (operation == BATCHNORM_OP_STATS)
+        stats_pass(&p, g, NULL);
+    else if (operation == BATCHNORM_OP_INFER)
+        normalize_pass(&p, g, NULL);
+    else
+        forward_pass(&p, g, NULL);
+    return bn_pass_bytes(&p);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. The one place that decides between doing
+ * a channel from end to end while it is in cache and sweeping over everything twice. */
+#ifndef BN_PASS_H
+#define BN_PASS_H
+
+#include "plan/numbers.h"
+#include "plan/sweep.h"
+
+#define BN_PASS_REDUCES 3
+#define BN_PASS_WRITES 3
+
+struct bn_pass {
+    const batchnorm_exec *exec;
+    size_t channels, count;
+    batchnorm_dtype dtype;
+    int reduces, writes;
+    struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
+    struct bn_table table[BN_PASS_WRITES];
+    size_t stats_doubles; /* scratch of its own that the job asked for */
+    double *own;
+    const double *mean;                                          /* for reductions with mean_of_x */
+    double *padded_mean;                                         /* its copy, which kernels may read in whole steps */
+    void (*numbers)(const struct bn_pass *pass, size_t channel); /* the job's: called once per channel, between the two */
+    const void *job;
+    void *memory; /* what must be freed */
+};
+
+/* Scratch bytes of the jobs of one file. */
+size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
+size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
+size_t bn_double_backward_bytes(const struct bn_geometry *g);
+
+/* Build: add sweeps in any order, then prepare. */
+void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec);
+struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
+                                const int *which);
+void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which);
+
+/* Scratch that the pass needs; SIZE_MAX when it does not fit. */
+size_t bn_pass_bytes(const struct bn_pass *p);
+
+/* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY. */
+batchnorm_status bn_pass_prepare(struct bn_pass *p);
+
+/* Run everything. */
+void bn_pass_run(struct bn_pass *p);
+
+/* Give the scratch back. */
+void bn_pass_end(struct bn_pass *p);
+
+/* Prepare, run and end. */
+batchnorm_status bn_pass_all(struct bn_pass *p);
+
+/* For the job's `numbers`: the folded result of reduction i in a channel. */
+batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel);
+struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "plan/view.h"
+
+/* Elements of a piece. A piece in a plane keeps a channel's sums in registers; in rows it must pay for its own set of sums. */
+enum { PLANE_PIECE = 16384, ROWS_PIECE = 65536, ROWS_PIECES_MAX = 256, ROWS_BLOCK = 512 };
+
+size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
+
+static size_t distance(ptrdiff_t stride) { return stride < 0 ? 0 - (size_t)stride : (size_t)stride; }
+
+/* A dimension along which the first array does not move counts as the largest: it is a repetition of everything else. */
+static bool goes_outside(ptrdiff_t stride, ptrdiff_t other) {
+    if (stride == 0 || other == 0) return stride == 0 && other != 0;
+    return distance(stride) > distance(other);
+}
+
+static void take_dims(struct bn_view *v, const struct bn_geometry *g, const int *which) {
+    for (int d = 0; d < g->dims; d++) {
+        if (g->extent[d] == 1) continue;
+        int at = v->dims++;
+        ptrdiff_t stride = g->array[which[0]].stride[d];
+        for (; at > 0 && goes_outside(stride, v->array[0].stride[at - 1]); at--) {
+            v->extent[at] = v->extent[at - 1];
+            for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = v->array[i].stride[at - 1];
+        }
+        v->extent[at] = g->extent[d];
+        for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = g->array[which[i]].stride[d];
+    }
+}
+
+static bool merges(const struct bn_view *v, int outer) {
+    for (int i = 0; i < v->arrays; i++)
+        if (v->array[i].stride[outer] != v->array[i].stride[outer + 1] * (ptrdiff_t)v->extent[outer + 1]) return false;
+    return true;
+}
+
+static void merge_dims(struct bn_view *v) {
+    for (int d = v->dims - 2; d >= 0; d--) {
+        if (!merges(v, d)) continue;
+        v->extent[d] *= v->extent[d + 1];
+        for (int i = 0; i < v->arrays; i++) v->array[i].stride[d] = v->array[i].stride[d + 1];
+        v->dims--;
+        for (int e = d + 1; e < v->dims; e++) {
+            v->extent[e] = v->extent[e + 1];
+            for (int i = 0; i < v->arrays; i++) v->array[i].stride[e] = v->array[i].stride[e + 1];
+        }
+    }
+}
+
+static void choose_layout(struct bn_view *v) {
+    bool rows = v->channels > 1;
+    for (int i = 0; i < v->arrays; i++) rows = rows && v->array[i].channel == 1;
+    v->layout = rows ? BN_ROWS : BN_PLANE;
+    v->length = v->channels;
+    for (int i = 0; i < v->arrays; i++) v->step[i] = 1;
+    if (!rows) {
+        v->length = v->dims ? v->extent[v->dims - 1] : 1;
+        for (int i = 0; i < v->arrays && v->dims; i++) v->step[i] = v->array[i].stride[v->dims - 1];
+        if (v->dims) v->dims--;
+    }
+    v->rows = 1;
+    for (int d = 0; d < v->dims; d++) v->rows *= v->extent[d];
+}
+
+static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
+
+static void cut_plane(struct bn_view *v) {
+    v->parts = divide_up(v->length, PLANE_PIECE);
+    v->part = bn_padded(divide_up(v->length, v->parts));
+    v->parts = divide_up(v->length, v->part);
+    v->group = v->parts > 1 ? 1 : PLANE_PIECE / v->length;
+    if (v->group > v->rows) v->group = v->rows;
+    v->pieces = divide_up(v->rows, v->group) * v->parts;
+    v->block = 1;
+    v->blocks = v->channels;
+}
+
+static void cut_rows(struct bn_view *v) {
+    v->block = v->channels < ROWS_BLOCK ? v->channels : ROWS_BLOCK;
+    v->blocks = divide_up(v->channels, v->block);
+    v->group = ROWS_PIECE / v->block;
+    if (v->group < divide_up(v->rows, ROWS_PIECES_MAX)) v->group = divide_up(v->rows, ROWS_PIECES_MAX);
+    if (v->group > v->rows) v->group = v->rows;
+    v->pieces = divide_up(v->rows, v->group);
+    v->parts = 1;
+    v->part = v->channels;
+}
+
+void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const int *which) {
+    *v = (struct bn_view){.channels = g->channels, .count = g->count, .arrays = arrays};
+    for (int i = 0; i < arrays; i++) {
+        v->array[i].data = g->array[which[i]].data;
+        v->array[i].channel = g->array[which[i]].channel;
+    }
+    take_dims(v, g, which);
+    merge_dims(v);
+    choose_layout(v);
+    if (v->layout == BN_PLANE)
+        cut_plane(v);
+    else
+        cut_rows(v);
+}
+
+struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {
+    struct bn_piece p = {.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
+    p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
+    p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
+    p.count = v->layout == BN_PLANE ? p.rows * p.length : p.rows;
+    return p;
+}
+
+size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset) {
+    for (int i = 0; i < v->arrays; i++) offset[i] = 0;
+    size_t left = 1;
+    for (int d = v->dims - 1; d >= 0; d--) {
+        size_t index = row % v->extent[d];
+        row /= v->extent[d];
+        if (d == v->dims - 1) left = v->extent[d] - index;
+        for (int i = 0; i < v->arrays; i++) offset[i] += (ptrdiff_t)index * v->array[i].stride[d];
+    }
+    return left < limit ? left : limit;
+}
+
+ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Some arrays of a geometry in the order of memory, and how they are cut into pieces. */
+#ifndef BN_VIEW_H
+#define BN_VIEW_H
+
+#include "kernel/kernel.h"
+#include "plan/job.h"
+
+#define BN_VIEW_ARRAYS 3
+
+enum bn_layout {
+    BN_PLANE, /* a row is a run of elements of one channel */
+    BN_ROWS   /* a row is one element of every channel */
+};
+
+struct bn_view {
+    enum bn_layout layout;
+    size_t channels, count;
+    size_t rows;   /* rows of the whole array in BN_ROWS, rows of one channel in BN_PLANE */
+    size_t length; /* elements of a row */
+    int dims;      /* dimensions that count the rows */
+    size_t extent[BN_MAX_DIMS];
+    int arrays;
+    struct bn_array array[BN_VIEW_ARRAYS];
+    ptrdiff_t step[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
+    /* Pieces: in a plane one channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one row);
+     * in rows the array is cut into `pieces` groups of `group` rows and `blocks` blocks of `block` channels. */
+    size_t group, parts, part, pieces, block, blocks;
+};
+
+/* View the arrays `which[0..arrays)` of g. The order of dimensions is that of the first of them. */
+void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const int *which);
+
+/* The rows and the elements of each row that a piece covers, and how many values of a channel that is. */
+struct bn_piece {
+    size_t first_row, rows;
+    size_t first, length;
+    size_t count;
+};
+struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece);
+
+/* Equally spaced rows from `row` on: how many (at most `limit`), and where each array has the first. */
+size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset);
+
+/* Distance between the rows that bn_view_walk() returned, in array i. */
+ptrdiff_t bn_view_pitch(const struct bn_view *v, int i);
+
+/* channels rounded up to whole steps of the kernels */
+size_t bn_padded(size_t channels);
+
+#endif
