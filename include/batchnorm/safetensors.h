@@ -19,7 +19,8 @@ typedef struct batchnorm_safetensors batchnorm_safetensors;
 typedef struct batchnorm_safetensors_entry {
     const char *name;        /*!< UTF-8; belongs to the file */
     const char *dtype;       /*!< as the file spells it: "F32", "BF16", "I64", "U8", ... */
-    batchnorm_tensor tensor; /*!< a contiguous view in host byte order; data NULL if dtype is not one of batchnorm_dtype */
+    batchnorm_tensor tensor; /*!< a contiguous view in host byte order; data NULL if dtype is not one of batchnorm_dtype, or
+                                if there are more than BATCHNORM_MAX_RANK dimensions (then rank is -1) */
     size_t bytes;            /*!< size of the value */
 } batchnorm_safetensors_entry;
 
@@ -60,11 +61,13 @@ BATCHNORM_API const char *batchnorm_safetensors_metadata(const batchnorm_safeten
 
 /*! Write a file: to a temporary name in the same directory, synced, then renamed over path.
  *
- * Shapes:  entries: [count], any strides, written contiguous and little-endian in the given order; metadata: [pairs].
+ * Shapes:  entries: [count], any strides, written contiguous and little-endian; the header has them in the given order, the
+ *          bytes lie widest element type first, so that each tensor is aligned; metadata: [pairs].
  * Units:   message: as batchnorm_safetensors_open().
  * NULL:    entries if count is 0; metadata if pairs is 0; message: not wanted.
- * Returns: OK; NULL_POINTER; BAD_OPTION (a name twice, empty, "__metadata__" or not UTF-8); BAD_RANK; TOO_LARGE; IO;
- *          NO_MEMORY. On error path is as it was.
+ * Returns: OK; NULL_POINTER; BAD_OPTION (a name or key twice; a name empty or "__metadata__"; text that is not UTF-8; an
+ *          unknown dtype); BAD_RANK; TOO_LARGE; IO (also: path is there but not a regular file); NO_MEMORY. On error path is as
+ *          it was.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const char *path,
@@ -73,7 +76,8 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const
                                                                            size_t pairs, char *message);
 
 /*! Save a layer's state under PyTorch's keys; the metadata holds format "pt", "batchnorm.eps" and "batchnorm.momentum" (17
- * digits, or "none"). Statuses as batchnorm_safetensors_write(). */
+ * digits, or "none"). The momentum there is that of the new value, whatever the layer's rule. Statuses as
+ * batchnorm_safetensors_write(). */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_save(batchnorm_layer *layer, const char *path, char *message);
 
 /*! Load a layer's state from a file, strictly; eps and momentum too, where the metadata has them. Statuses as

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Side room: model file bytes <-> records. It knows no batch norm but the names of a layer's state, and does no arithmetic on
+ * elements. */
+#ifndef BN_FILE_H
+#define BN_FILE_H
+
+#include "batchnorm/safetensors.h"
+
+/* Write a sentence to message (if it is not NULL), with control characters replaced, and return status. */
+batchnorm_status bn_fail(batchnorm_status status, char *message, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Element types as safetensors spells them. */
+struct bn_type {
+    const char *name;
+    unsigned bits;         /* of one element */
+    bool known;            /* batchnorm.h has it: as `dtype` */
+    batchnorm_dtype dtype; /* if known */
+};
+/* NULL for a name that the format does not have. */
+const struct bn_type *bn_type_find(const char *name);
+/* Every batchnorm_dtype has one; NULL for a value that is none. */
+const struct bn_type *bn_type_of(batchnorm_dtype dtype);
+
+/* From little-endian to the byte order of the host, or back: the same exchange. */
+void bn_host_order(void *elements, size_t count, size_t bytes);
+
+/* Read-only random access. */
+struct bn_input {
+    int fd;
+    uint64_t bytes; /* size of the file */
+    char *message;
+};
+batchnorm_status bn_input_open(struct bn_input *in, const char *path, char *message);
+batchnorm_status bn_input_read(const struct bn_input *in, uint64_t offset, void *to, size_t bytes);
+void bn_input_close(struct bn_input *in);
+
+/* A new file that takes the place of path in one step: begin, write any number of times, then commit. cancel, which is fine
+ * after each of them, removes what is left of it. */
+struct bn_output_file {
+    int fd, directory;
+    const char *path;
+    char *temporary;
+    char *message;
+};
+batchnorm_status bn_output_begin(struct bn_output_file *out, const char *path, char *message);
+batchnorm_status bn_output_write(struct bn_output_file *out, const void *from, size_t bytes);
+batchnorm_status bn_output_commit(struct bn_output_file *out);
+void bn_output_cancel(struct bn_output_file *out);
+
+#endif

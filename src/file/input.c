@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading files, and what both directions share. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file/file.h"
+
+batchnorm_status bn_fail(batchnorm_status status, char *message, const char *format, ...) {
+    if (!message) return status;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, BATCHNORM_MESSAGE_BYTES, format, arguments);
+    va_end(arguments);
+    /* names come from files: they must not move a terminal's cursor */
+    for (unsigned char *c = (unsigned char *)message; *c; c++)
+        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    return status;
+}
+
+static const struct bn_type types[] = {
+    {"F32", 32, true, BATCHNORM_F32},
+    {"F64", 64, true, BATCHNORM_F64},
+    {"BF16", 16, true, BATCHNORM_BF16},
+    {"F16", 16, true, BATCHNORM_F16},
+    {"I64", 64, true, BATCHNORM_I64},
+    {"BOOL", 8, false, 0},
+    {"U8", 8, false, 0},
+    {"I8", 8, false, 0},
+    {"U16", 16, false, 0},
+    {"I16", 16, false, 0},
+    {"U32", 32, false, 0},
+    {"I32", 32, false, 0},
+    {"U64", 64, false, 0},
+    {"C64", 64, false, 0},
+    {"F8_E4M3", 8, false, 0},
+    {"F8_E5M2", 8, false, 0},
+    {"F8_E8M0", 8, false, 0},
+    {"F8_E4M3FNUZ", 8, false, 0},
+    {"F8_E5M2FNUZ", 8, false, 0},
+    {"F6_E2M3", 6, false, 0},
+    {"F6_E3M2", 6, false, 0},
+    {"F4", 4, false, 0},
+};
+
+const struct bn_type *bn_type_find(const char *name) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(types[i].name, name) == 0) return &types[i];
+    return NULL;
+}
+
+const struct bn_type *bn_type_of(batchnorm_dtype dtype) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (types[i].known && types[i].dtype == dtype) return &types[i];
+    return NULL;
+}
+
+void bn_host_order(void *elements, size_t count, size_t bytes) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    unsigned char *e = elements;
+    for (size_t i = 0; i < count; i++, e += bytes)
+        for (size_t low = 0, high = bytes - 1; low < high; low++, high--) {
+            unsigned char byte = e[low];
+            e[low] = e[high];
+            e[high] = byte;
+        }
+#else
+    (void)elements, (void)count, (void)bytes;
+#endif
+}
+
+batchnorm_status bn_input_open(struct bn_input *in, const char *path, char *message) {
+    in->message = message;
+    in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
+    if (in->fd < 0) return bn_fail(BATCHNORM_IO, message, "cannot be opened: %s", strerror(errno));
+    struct stat status;
+    if (fstat(in->fd, &status) != 0) return bn_fail(BATCHNORM_IO, message, "cannot be examined: %s", strerror(errno));
+    if (!S_ISREG(status.st_mode)) return bn_fail(BATCHNORM_IO, message, "is not a regular file");
+    in->bytes = (uint64_t)status.st_size;
+    return BATCHNORM_OK;
+}
+
+batchnorm_status bn_input_read(const struct bn_input *in, uint64_t offset, void *to, size_t bytes) {
+    char *at = to;
+    while (bytes > 0) {
+        size_t piece = bytes < (1u << 30) ? bytes : 1u << 30;
+        ssize_t got = pread(in->fd, at, piece, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return bn_fail(BATCHNORM_IO, in->message, "cannot be read: %s", strerror(errno));
+        if (got == 0) return bn_fail(BATCHNORM_IO, in->message, "ends at byte %" PRIu64 ": it shrank while being read", offset);
+        at += got;
+        offset += (uint64_t)got;
+        bytes -= (size_t)got;
+    }
+    return BATCHNORM_OK;
+}
+
+void bn_input_close(struct bn_input *in) {
+    if (in->fd >= 0) close(in->fd);
+    in->fd = -1;
+}

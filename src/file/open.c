@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading a safetensors file: 8 bytes with the header's size, the header (a JSON object), then the tensors' bytes. A file is
+ * taken for hostile: every number is checked before it is used, and no more is allocated than the file has bytes for. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file/file.h"
+
+/* The format's own limit. */
+#define HEADER_MAX_BYTES 100000000u
+
+struct batchnorm_safetensors {
+    json_t *header; /* names, keys and values point into it */
+    size_t count;
+    batchnorm_safetensors_entry *entries;
+};
+
+/* Where the bytes of the tensor `entry` lie, from the end of the header. */
+struct range {
+    uint64_t begin, end;
+    size_t entry;
+};
+
+/* State of one open. */
+struct reader {
+    struct bn_input in;
+    uint64_t data; /* where the tensors begin in the file */
+    batchnorm_safetensors *file;
+    struct range *ranges;
+    char *message;
+};
+
+static batchnorm_status bad(const struct reader *r, const char *name, const char *what) {
+    return bn_fail(BATCHNORM_BAD_FILE, r->message, "tensor '%.100s': %s", name, what);
+}
+
+static batchnorm_status no_memory(const struct reader *r) {
+    return bn_fail(BATCHNORM_NO_MEMORY, r->message, "no memory to read it");
+}
+
+static batchnorm_status parse_header(struct reader *r, const char *text, size_t bytes) {
+    if (text[0] != '{') return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header does not begin with '{'");
+    json_error_t error = {0};
+    r->file->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (r->file->header) return BATCHNORM_OK;
+    if (error.text[0] == '\0') return no_memory(r); /* the one error that jansson leaves without words */
+    return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header is not valid JSON: %s (byte %d of it)", error.text,
+                   error.position);
+}
+
+static batchnorm_status read_header(struct reader *r) {
+    unsigned char head[8];
+    if (r->in.bytes < sizeof head)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "has %" PRIu64 " bytes; a safetensors file has 8 or more", r->in.bytes);
+    batchnorm_status status = bn_input_read(&r->in, 0, head, sizeof head);
+    if (status != BATCHNORM_OK) return status;
+    uint64_t bytes = 0;
+    for (int i = 8; i-- > 0;) bytes = bytes << 8 | head[i];
+    if (bytes > HEADER_MAX_BYTES)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 "; at most %u is allowed", bytes,
+                       HEADER_MAX_BYTES);
+    if (bytes > r->in.bytes - sizeof head)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 ", but only %" PRIu64 " bytes follow",
+                       bytes, r->in.bytes - sizeof head);
+    if (bytes < 2) return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header is empty; it must be a JSON object");
+    char *text = malloc(bytes);
+    if (!text) return no_memory(r);
+    status = bn_input_read(&r->in, sizeof head, text, bytes);
+    if (status == BATCHNORM_OK) status = parse_header(r, text, bytes);
+    free(text);
+    r->data = sizeof head + bytes;
+    return status;
+}
+
+static batchnorm_status check_metadata(const struct reader *r, json_t *metadata) {
+    if (!json_is_object(metadata)) return bn_fail(BATCHNORM_BAD_FILE, r->message, "__metadata__ is not an object of strings");
+    const char *key;
+    json_t *value;
+    json_object_foreach(metadata, key, value) {
+        if (!json_is_string(value))
+            return bn_fail(BATCHNORM_BAD_FILE, r->message, "the metadata of '%.100s' is not a string", key);
+    }
+    return BATCHNORM_OK;
+}
+
+/* A number of the header: an integer, not negative. */
+static bool count_of(const json_t *value, uint64_t *count) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
+    *count = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+/* Sizes into the entry's view, and their product into *elements. A tensor of more dimensions than a view has is not an error,
+ * but its view has rank -1. */
+static const char *parse_shape(const json_t *shape, batchnorm_tensor *tensor, uint64_t *elements) {
+    if (!json_is_array(shape)) return "it has no shape, which must be an array";
+    size_t rank = json_array_size(shape);
+    int64_t sizes[BATCHNORM_MAX_RANK];
+    *elements = 1;
+    for (size_t i = 0; i < rank; i++) {
+        uint64_t size;
+        if (!count_of(json_array_get(shape, i), &size)) return "its shape has a size that is not an integer from 0 on";
+        if (__builtin_mul_overflow(*elements, size, elements)) return "its shape has more elements than 64 bits can count";
+        if (i < BATCHNORM_MAX_RANK) sizes[i] = (int64_t)size;
+    }
+    *tensor = batchnorm_tensor_contiguous(NULL, tensor->dtype, rank > BATCHNORM_MAX_RANK ? -1 : (int)rank, sizes);
+    return NULL;
+}
+
+static const char *parse_range(const json_t *offsets, struct range *range) {
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !count_of(json_array_get(offsets, 0), &range->begin) ||
+        !count_of(json_array_get(offsets, 1), &range->end) || range->begin > range->end)
+        return "data_offsets must be two integers, the first not above the second";
+    return NULL;
+}
+
+static const char *parse_tensor(const json_t *value, batchnorm_safetensors_entry *entry, struct range *range) {
+    if (!json_is_object(value)) return "its description is not an object";
+    const char *name = json_string_value(json_object_get(value, "dtype"));
+    if (!name) return "it has no dtype, which must be a string";
+    const struct bn_type *type = bn_type_find(name);
+    if (!type) return "its dtype is unknown";
+    entry->dtype = type->name;
+    entry->tensor.dtype = type->dtype;
+    uint64_t elements, bits;
+    const char *wrong = parse_shape(json_object_get(value, "shape"), &entry->tensor, &elements);
+    if (!wrong) wrong = parse_range(json_object_get(value, "data_offsets"), range);
+    if (wrong) return wrong;
+    if (__builtin_mul_overflow(elements, (uint64_t)type->bits, &bits)) return "its size in bytes does not fit 64 bits";
+    if (bits % 8 != 0) return "it does not end at a whole byte";
+    if (bits / 8 != range->end - range->begin) return "its shape and dtype do not fit its data_offsets";
+    if (bits / 8 > SIZE_MAX) return "its size in bytes does not fit the address space";
+    entry->bytes = (size_t)(bits / 8);
+    return NULL;
+}
+
+static batchnorm_status parse_tensors(struct reader *r) {
+    batchnorm_safetensors *file = r->file;
+    size_t most = json_object_size(file->header);
+    file->entries = calloc(most ? most : 1, sizeof *file->entries);
+    r->ranges = calloc(most ? most : 1, sizeof *r->ranges);
+    if (!file->entries || !r->ranges) return no_memory(r);
+    const char *name;
+    json_t *value;
+    json_object_foreach(file->header, name, value) {
+        if (strcmp(name, "__metadata__") == 0) {
+            batchnorm_status status = check_metadata(r, value);
+            if (status != BATCHNORM_OK) return status;
+            continue;
+        }
+        struct range *range = &r->ranges[file->count];
+        batchnorm_safetensors_entry *entry = &file->entries[file->count];
+        range->entry = file->count++;
+        entry->name = name;
+        const char *wrong = parse_tensor(value, entry, range);
+        if (wrong) return bad(r, name, wrong);
+    }
+    return BATCHNORM_OK;
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct range *x = a, *y = b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end);
+}
+
+/* The ranges, one after the other, must be exactly the rest of the file. */
+static batchnorm_status check_ranges(struct reader *r) {
+    qsort(r->ranges, r->file->count, sizeof *r->ranges, by_place);
+    uint64_t end = 0, rest = r->in.bytes - r->data;
+    for (size_t i = 0; i < r->file->count; i++) {
+        const char *name = r->file->entries[r->ranges[i].entry].name;
+        if (r->ranges[i].begin < end) return bad(r, name, "its bytes overlap those of another tensor");
+        if (r->ranges[i].begin > end) return bad(r, name, "there is a gap before its bytes");
+        end = r->ranges[i].end;
+        if (end > rest) return bad(r, name, "the file ends before its bytes do");
+    }
+    if (end < rest)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "%" PRIu64 " bytes at its end belong to no tensor", rest - end);
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status read_tensor(const struct reader *r, const struct range *range) {
+    batchnorm_safetensors_entry *entry = &r->file->entries[range->entry];
+    const struct bn_type *type = bn_type_find(entry->dtype);
+    if (!type->known || entry->tensor.rank < 0) return BATCHNORM_OK;
+    void *memory = malloc(entry->bytes ? entry->bytes : 1);
+    if (!memory) return no_memory(r);
+    entry->tensor.data = memory;
+    batchnorm_status status = bn_input_read(&r->in, r->data + range->begin, memory, entry->bytes);
+    bn_host_order(memory, entry->bytes / (type->bits / 8), type->bits / 8);
+    return status;
+}
+
+static batchnorm_status read_file(struct reader *r) {
+    batchnorm_status status = read_header(r);
+    if (status == BATCHNORM_OK) status = parse_tensors(r);
+    if (status == BATCHNORM_OK) status = check_ranges(r);
+    for (size_t i = 0; status == BATCHNORM_OK && i < r->file->count; i++) status = read_tensor(r, &r->ranges[i]);
+    return status;
+}
+
+batchnorm_status batchnorm_safetensors_open(const char *path, batchnorm_safetensors **file, char *message) {
+    if (file) *file = NULL;
+    if (!file || !path) return bn_fail(BATCHNORM_NULL_POINTER, message, "path or file is NULL");
+    struct reader r = {.message = message, .file = calloc(1, sizeof *r.file)};
+    if (!r.file) return no_memory(&r);
+    batchnorm_status status = bn_input_open(&r.in, path, message);
+    if (status == BATCHNORM_OK) status = read_file(&r);
+    bn_input_close(&r.in);
+    free(r.ranges);
+    if (status == BATCHNORM_OK)
+        *file = r.file;
+    else
+        batchnorm_safetensors_close(r.file);
+    return status;
+}
+
+void batchnorm_safetensors_close(batchnorm_safetensors *file) {
+    if (!file) return;
+    for (size_t i = 0; i < file->count; i++) free(file->entries[i].tensor.data);
+    free(file->entries);
+    json_decref(file->header);
+    free(file);
+}
+
+size_t batchnorm_safetensors_count(const batchnorm_safetensors *file) { return file ? file->count : 0; }
+
+const batchnorm_safetensors_entry *batchnorm_safetensors_at(const batchnorm_safetensors *file, size_t index) {
+    return file && index < file->count ? &file->entries[index] : NULL;
+}
+
+const batchnorm_safetensors_entry *batchnorm_safetensors_find(const batchnorm_safetensors *file, const char *name) {
+    for (size_t i = 0; file && name && i < file->count; i++)
+        if (strcmp(file->entries[i].name, name) == 0) return &file->entries[i];
+    return NULL;
+}
+
+const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, const char *key) {
+    if (!file || !key) return NULL;
+    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing a safetensors file. The header lists the tensors in the caller's order; their bytes are laid out widest element type
+ * first, so that each begins at a multiple of its element size, as readers that map the file want it. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file/file.h"
+
+/* What is gathered before it is written; a multiple of every element size. */
+#define BUFFER_BYTES 65536
+
+/* One tensor of the new file, in the order of the bytes. */
+struct item {
+    const batchnorm_named_tensor *entry;
+    const struct bn_type *type;
+    size_t index; /* in the caller's order */
+    uint64_t elements, begin;
+};
+
+/* Length of the UTF-8 sequence that begins at s, or 0 if there is none: shortest forms only, no surrogates, below 0x110000. */
+static size_t sequence_length(const unsigned char *s) {
+    static const struct {
+        unsigned char first, last, low, high; /* range of the first byte, range of the second */
+        size_t length;
+    } forms[] = {
+        {0x01, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
+        if (s[0] < forms[f].first || s[0] > forms[f].last) continue;
+        if (forms[f].length > 1 && (s[1] < forms[f].low || s[1] > forms[f].high)) return 0;
+        for (size_t i = 2; i < forms[f].length; i++)
+            if (s[i] < 0x80 || s[i] > 0xbf) return 0;
+        return forms[f].length;
+    }
+    return 0;
+}
+
+static bool is_utf8(const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s) {
+        size_t length = sequence_length(s);
+        if (length == 0) return false;
+        s += length;
+    }
+    return true;
+}
+
+static batchnorm_status check_entry(const batchnorm_named_tensor *entry, struct item *item, char *message) {
+    if (!entry->name) return bn_fail(BATCHNORM_NULL_POINTER, message, "a tensor's name is NULL");
+    if (!is_utf8(entry->name)) return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor's name is not valid UTF-8");
+    if (entry->name[0] == '\0' || strcmp(entry->name, "__metadata__") == 0)
+        return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor cannot have the name '%s'", entry->name);
+    const batchnorm_tensor *t = &entry->tensor;
+    if (t->rank < 0 || t->rank > BATCHNORM_MAX_RANK)
+        return bn_fail(BATCHNORM_BAD_RANK, message, "tensor '%.100s' has rank %d", entry->name, t->rank);
+    item->entry = entry;
+    item->type = bn_type_of(t->dtype);
+    if (!item->type) return bn_fail(BATCHNORM_BAD_OPTION, message, "tensor '%.100s' has an unknown dtype", entry->name);
+    int64_t elements = batchnorm_tensor_elements(t), bytes;
+    if (elements < 0 || __builtin_mul_overflow(elements, (int64_t)item->type->bits / 8, &bytes))
+        return bn_fail(BATCHNORM_TOO_LARGE, message, "tensor '%.100s' has sizes that are negative or too large", entry->name);
+    if (elements > 0 && !t->data) return bn_fail(BATCHNORM_NULL_POINTER, message, "tensor '%.100s' has no data", entry->name);
+    item->elements = (uint64_t)elements;
+    return BATCHNORM_OK;
+}
+
+static int widest_first(const void *a, const void *b) {
+    const struct item *x = a, *y = b;
+    if (x->type->bits != y->type->bits) return x->type->bits > y->type->bits ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static batchnorm_status place(struct item *items, size_t count, char *message) {
+    qsort(items, count, sizeof *items, widest_first);
+    int64_t end = 0;
+    for (size_t i = 0; i < count; i++) {
+        items[i].begin = (uint64_t)end;
+        if (__builtin_add_overflow(end, (int64_t)(items[i].elements * (items[i].type->bits / 8)), &end))
+            return bn_fail(BATCHNORM_TOO_LARGE, message, "the tensors together are too large");
+    }
+    return BATCHNORM_OK;
+}
+
+/* object[key] = value, which may be NULL for want of memory; takes the reference of value. false without memory. */
+static bool set(json_t *object, const char *key, json_t *value) { return json_object_set_new(object, key, value) == 0; }
+
+static json_t *describe(const struct item *item) {
+    const batchnorm_tensor *t = &item->entry->tensor;
+    json_t *tensor = json_object(), *shape = json_array(), *offsets = json_array();
+    bool ok = tensor && shape && offsets;
+    for (int i = 0; ok && i < t->rank; i++) ok = json_array_append_new(shape, json_integer(t->shape[i])) == 0;
+    uint64_t end = item->begin + item->elements * (item->type->bits / 8);
+    ok = ok && json_array_append_new(offsets, json_integer((json_int_t)item->begin)) == 0 &&
+         json_array_append_new(offsets, json_integer((json_int_t)end)) == 0;
+    ok = ok && set(tensor, "dtype", json_string(item->type->name)) && json_object_set(tensor, "shape", shape) == 0 &&
+         json_object_set(tensor, "data_offsets", offsets) == 0;
+    json_decref(shape);
+    json_decref(offsets);
+    if (ok) return tensor;
+    json_decref(tensor);
+    return NULL;
+}
+
+static batchnorm_status set_metadata(json_t *header, const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    json_t *object = json_object();
+    if (!object || json_object_set_new(header, "__metadata__", object) != 0)
+        return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    for (size_t i = 0; i < pairs; i++) {
+        const char *key = metadata[i].key, *value = metadata[i].value;
+        if (!key || !value) return bn_fail(BATCHNORM_NULL_POINTER, message, "a key or value of the metadata is NULL");
+        if (!is_utf8(key) || !is_utf8(value))
+            return bn_fail(BATCHNORM_BAD_OPTION, message, "a key or value of the metadata is not valid UTF-8");
+        if (json_object_get(object, key))
+            return bn_fail(BATCHNORM_BAD_OPTION, message, "the metadata has the key '%.100s' twice", key);
+        if (!set(object, key, json_string(value))) return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    }
+    return BATCHNORM_OK;
+}
+
+/* The caller's order: an object keeps the order in which its keys were set, so each is set to null first. */
+static batchnorm_status set_tensors(json_t *header, const batchnorm_named_tensor *entries, const struct item *items,
+                                    size_t count, char *message) {
+    for (size_t i = 0; i < count; i++) {
+        if (json_object_get(header, entries[i].name))
+            return bn_fail(BATCHNORM_BAD_OPTION, message, "two tensors have the name '%.100s'", entries[i].name);
+        if (!set(header, entries[i].name, json_null()))
+            return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!set(header, items[i].entry->name, describe(&items[i])))
+            return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    return BATCHNORM_OK;
+}
+
+/* The first 8 + size bytes of the file. Spaces fill the header up so that the tensors begin at a multiple of 8. */
+static batchnorm_status write_header(struct bn_output_file *out, json_t *header) {
+    char *text = json_dumps(header, JSON_COMPACT);
+    if (!text) return bn_fail(BATCHNORM_NO_MEMORY, out->message, "no memory for the header");
+    size_t length = strlen(text), padding = (8 - length % 8) % 8;
+    unsigned char head[8];
+    for (int i = 0; i < 8; i++) head[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
+    batchnorm_status status = bn_output_write(out, head, sizeof head);
+    if (status == BATCHNORM_OK) status = bn_output_write(out, text, length);
+    if (status == BATCHNORM_OK) status = bn_output_write(out, "        ", padding);
+    free(text);
+    return status;
+}
+
+/* The element that follows the one at index, in row-major order; *at is its distance from the first. */
+static void step(const batchnorm_tensor *t, int64_t *index, int64_t *at) {
+    for (int d = t->rank; d-- > 0;) {
+        *at += t->stride[d];
+        if (++index[d] < t->shape[d]) return;
+        *at -= t->stride[d] * t->shape[d];
+        index[d] = 0;
+    }
+}
+
+static batchnorm_status write_elements(struct bn_output_file *out, const struct item *item) {
+    const batchnorm_tensor *t = &item->entry->tensor;
+    size_t bytes = item->type->bits / 8, filled = 0;
+    int64_t index[BATCHNORM_MAX_RANK] = {0}, at = 0;
+    char buffer[BUFFER_BYTES];
+    for (uint64_t i = 0; i < item->elements; i++) {
+        memcpy(buffer + filled, (const char *)t->data + at * (int64_t)bytes, bytes);
+        filled += bytes;
+        if (i + 1 < item->elements) step(t, index, &at);
+        if (filled < sizeof buffer && i + 1 < item->elements) continue;
+        bn_host_order(buffer, filled / bytes, bytes);
+        batchnorm_status status = bn_output_write(out, buffer, filled);
+        if (status != BATCHNORM_OK) return status;
+        filled = 0;
+    }
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status write_file(const char *path, json_t *header, const struct item *items, size_t count, char *message) {
+    struct bn_output_file out;
+    batchnorm_status status = bn_output_begin(&out, path, message);
+    if (status == BATCHNORM_OK) status = write_header(&out, header);
+    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) status = write_elements(&out, &items[i]);
+    if (status == BATCHNORM_OK) status = bn_output_commit(&out);
+    bn_output_cancel(&out);
+    return status;
+}
+
+static batchnorm_status check_and_write(const char *path, json_t *header, struct item *items,
+                                        const batchnorm_named_tensor *entries, size_t count,
+                                        const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    batchnorm_status status = BATCHNORM_OK;
+    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) {
+        items[i].index = i;
+        status = check_entry(&entries[i], &items[i], message);
+    }
+    if (status == BATCHNORM_OK) status = place(items, count, message);
+    if (status == BATCHNORM_OK && pairs > 0) status = set_metadata(header, metadata, pairs, message);
+    if (status == BATCHNORM_OK) status = set_tensors(header, entries, items, count, message);
+    if (status == BATCHNORM_OK) status = write_file(path, header, items, count, message);
+    return status;
+}
+
+batchnorm_status batchnorm_safetensors_write(const char *path, const batchnorm_named_tensor *entries, size_t count,
+                                             const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    if (!path || (!entries && count > 0) || (!metadata && pairs > 0))
+        return bn_fail(BATCHNORM_NULL_POINTER, message, "path, entries or metadata is NULL");
+    struct item *items = calloc(count ? count : 1, sizeof *items);
+    json_t *header = json_object();
+    batchnorm_status status;
+    if (items && header)
+        status = check_and_write(path, header, items, entries, count, metadata, pairs, message);
+    else
+        status = bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    json_decref(header);
+    free(items);
+    return status;
+}
