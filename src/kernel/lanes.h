@@ -53,8 +53,17 @@ BNK_INLINE bnk_vf load_vf(const float *p) {
 
 BNK_INLINE void store_vf(float *p, bnk_vf v) { memcpy(p, &v, sizeof v); }
 
-BNK_INLINE bnk_vd splat_vd(double x) { return (bnk_vd){0} + x; }
-BNK_INLINE bnk_vf splat_vf(float x) { return (bnk_vf){0} + x; }
+BNK_INLINE bnk_vd splat_vd(double x) {
+    double all[BNK_WD];
+    for (int i = 0; i < BNK_WD; i++) all[i] = x;
+    return load_vd(all);
+}
+
+BNK_INLINE bnk_vf splat_vf(float x) {
+    float all[BNK_WF];
+    for (int i = 0; i < BNK_WF; i++) all[i] = x;
+    return load_vf(all);
+}
 
 /* Zero the lanes of step `part` from element `keep` on. */
 BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
