@@ -30,8 +30,8 @@ extern "C" {
 
 /*! The version of the headers; batchnorm_version() tells the version of the library that was linked. */
 #define BATCHNORM_VERSION_MAJOR 0
-#define BATCHNORM_VERSION_MINOR 1
-#define BATCHNORM_VERSION_PATCH 0
+#define BATCHNORM_VERSION_MINOR 1 /*!< see BATCHNORM_VERSION_MAJOR */
+#define BATCHNORM_VERSION_PATCH 0 /*!< see BATCHNORM_VERSION_MAJOR */
 
 /*! Every status with the sentence that batchnorm_status_string() returns for it. */
 #define BATCHNORM_STATUS_LIST(X)                                                                                               \
@@ -70,15 +70,22 @@ typedef enum batchnorm_dtype { BATCHNORM_F32, BATCHNORM_F64, BATCHNORM_BF16, BAT
 
 /*! Distances between neighbours along n, c and s, in elements; negative and, for inputs, zero are allowed. */
 typedef struct batchnorm_strides {
-    ptrdiff_t outer, channel, inner;
+    ptrdiff_t outer;   /*!< along n */
+    ptrdiff_t channel; /*!< along c */
+    ptrdiff_t inner;   /*!< along s */
 } batchnorm_strides;
 
 /*! One problem: sizes in elements, the element type, and the strides of each array. Arrays that a call does not have are
  * ignored. batchnorm_planar() and batchnorm_channels_last() fill it for the two usual layouts. */
 typedef struct batchnorm_shape {
-    size_t outer, channels, inner;
-    batchnorm_dtype dtype;
-    batchnorm_strides x, y, dy, dx;
+    size_t outer;          /*!< n */
+    size_t channels;       /*!< c */
+    size_t inner;          /*!< s */
+    batchnorm_dtype dtype; /*!< of every array below */
+    batchnorm_strides x;   /*!< input */
+    batchnorm_strides y;   /*!< output */
+    batchnorm_strides dy;  /*!< gradient of y */
+    batchnorm_strides dx;  /*!< gradient of x */
 } batchnorm_shape;
 
 /*! A piece of work that a batchnorm_parallel_for runs: item is in [0, items). Items are independent of each other. */
