@@ -12,7 +12,7 @@
 
 #include "kernel/kernel.h"
 
-#ifdef __F16C__
+#if defined(__AVX__) || defined(__F16C__)
 #include <immintrin.h>
 #endif
 
@@ -73,11 +73,22 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
     return (bnk_vd)((bnk_vm)v & mask);
 }
 
+/* GCC 12 converts to a wide vector by halves unless it is told the instruction. */
+BNK_INLINE bnk_vd to_double(bnk_f_part v) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    return (bnk_vd)_mm512_cvtps_pd((__m256)v);
+#elif defined(__AVX__) && BNK_BYTES == 32
+    return (bnk_vd)_mm256_cvtps_pd((__m128)v);
+#else
+    return __builtin_convertvector(v, bnk_vd);
+#endif
+}
+
 /* per element type: a vector of double for sums, a vector of the computing type for outputs, and the store of the latter */
 BNK_INLINE bnk_vd f32_load_double(const float *p) {
     bnk_f_part v;
     memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(v, bnk_vd);
+    return to_double(v);
 }
 BNK_INLINE bnk_vf f32_load(const float *p) { return load_vf(p); }
 BNK_INLINE void f32_store(float *p, bnk_vf v) { store_vf(p, v); }
@@ -86,11 +97,11 @@ BNK_INLINE bnk_vd f64_load_double(const double *p) { return load_vd(p); }
 BNK_INLINE bnk_vd f64_load(const double *p) { return load_vd(p); }
 BNK_INLINE void f64_store(double *p, bnk_vd v) { store_vd(p, v); }
 
-BNK_INLINE bnk_vd bf16_load_double(const uint16_t *p) { return __builtin_convertvector(bf16_widen_part(p), bnk_vd); }
+BNK_INLINE bnk_vd bf16_load_double(const uint16_t *p) { return to_double(bf16_widen_part(p)); }
 BNK_INLINE bnk_vf bf16_load(const uint16_t *p) { return bf16_widen_full(p); }
 BNK_INLINE void bf16_store(uint16_t *p, bnk_vf v) { bf16_narrow_full(p, v); }
 
-BNK_INLINE bnk_vd f16_load_double(const uint16_t *p) { return __builtin_convertvector(f16_widen_part(p), bnk_vd); }
+BNK_INLINE bnk_vd f16_load_double(const uint16_t *p) { return to_double(f16_widen_part(p)); }
 BNK_INLINE bnk_vf f16_load(const uint16_t *p) { return f16_widen_full(p); }
 BNK_INLINE void f16_store(uint16_t *p, bnk_vf v) { f16_narrow_full(p, v); }
 
