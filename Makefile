@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# A thin front: CMake does the work. `make` builds into build/ and installs nothing.
+CMAKE_FLAGS =
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+all: tools-are-there
+	cmake -S . -B build $(CMAKE_FLAGS)
+	cmake --build build --parallel $(JOBS)
+
+# Install what is missing (Debian), build, and compare training with and without batch norm.
+demo:
+	scripts/install-deps.sh demo
+	+$(MAKE) all
+	scripts/demo.sh
+
+# Install what is missing (Debian), then every build and every test; the last line is the summary.
+test:
+	@scripts/install-deps.sh demo test
+	@scripts/test-all.sh
+
+tools-are-there:
+	@command -v cmake >/dev/null || { echo "batchnorm needs cmake, which is not installed; on Debian:" \
+	    "scripts/install-deps.sh demo  (or: apt-get install cmake)" >&2; exit 1; }
+	@command -v $(CC) >/dev/null || { echo "batchnorm needs a C compiler, and there is no \"$(CC)\"; on Debian:" \
+	    "scripts/install-deps.sh demo  (or: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+clean:
+	rm -rf build
+
+.PHONY: all demo test tools-are-there clean

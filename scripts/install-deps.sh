@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# install-deps.sh demo|test...: install what is missing, on Debian and its descendants. Asks the network for nothing when
+# everything is there.
+set -euo pipefail
+demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libdnnl-dev scdoc dataset-fashion-mnist"
+test="g++ clang libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata qemu-user
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross"
+
+wanted=""
+for group; do
+    case $group in
+    demo) wanted+=" $demo" ;;
+    test) wanted+=" $test" ;;
+    *) echo "install-deps.sh: unknown group \"$group\"; there are: demo test" >&2; exit 2 ;;
+    esac
+done
+[ -n "$wanted" ] || { echo "usage: install-deps.sh demo|test..." >&2; exit 2; }
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "install-deps.sh: no apt here; going on with what is installed. Debian's names of what is used:"$wanted >&2
+    exit 0
+fi
+missing=""
+for package in $wanted; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=" $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "install-deps.sh: run as root: apt-get install$missing" >&2; exit 1; }
+    as_root=sudo
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1 </dev/null || { tail -20 "$log" >&2; exit 1; }; }
+apt update
+apt install -y --no-install-recommends $missing

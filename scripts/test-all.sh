@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# test-all.sh [NAME...]: every build of the matrix (or those named) and its tests, under build/test/NAME. The last line is
+# "N passed, N failed" over all of them; the exit code says the same.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+jobs=$(nproc)
+only=" $* "
+passed=0 failed=0 skipped=0
+
+# One configuration: run <name> <cmake arguments...> [-- <ctest arguments...>]
+run() {
+    local name=$1 dir=build/test/$1 configure=() result start=$SECONDS
+    shift
+    [[ $only = "  " || $only = *" $name "* ]] || return 0
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do configure+=("$1"); shift; done
+    mkdir -p "$dir"
+    echo "== $name"
+    if ! { cmake -S . -B "$dir" -DBATCHNORM_WERROR=ON "${configure[@]}" && cmake --build "$dir" --parallel "$jobs"; } \
+        >"$dir/build.log" 2>&1; then
+        tail -40 "$dir/build.log"
+        echo "== $name: the build failed; see $dir/build.log"
+        failed=$((failed + 1))
+        return
+    fi
+    ctest --test-dir "$dir" --output-on-failure --no-tests=error -j "$jobs" "${@:2}" 2>&1 | tee "$dir/test.log"
+    result=$?
+    count "$dir/test.log" $result
+    echo "== $name: $((SECONDS - start)) s"
+}
+
+# Add the counts of a ctest log. A run that failed without saying so counts as one failure.
+count() {
+    local log=$1 result=$2 bad all left_out
+    bad=$(sed -nE 's/.*tests passed, ([0-9]+) tests? failed out of [0-9]+$/\1/p' "$log")
+    all=$(sed -nE 's/.*tests passed, [0-9]+ tests? failed out of ([0-9]+)$/\1/p' "$log")
+    left_out=$(grep -c '\*\*\*\(Skipped\|Not Run (Disabled)\)' "$log")
+    if [ "$result" != 0 ] && [ "${bad:-0}" = 0 ]; then bad=1; fi
+    passed=$((passed + ${all:-0} - ${bad:-0} - left_out))
+    failed=$((failed + ${bad:-0}))
+    skipped=$((skipped + left_out))
+}
+
+# Thread sanitizer: without OpenMP, whose runtime it does not understand.
+run gcc -DCMAKE_C_COMPILER=gcc -DBATCHNORM_TEST_VALGRIND=ON
+run clang -DCMAKE_C_COMPILER=clang
+run address -DCMAKE_C_COMPILER=gcc -DBATCHNORM_SANITIZE=address
+run thread -DCMAKE_C_COMPILER=gcc -DBATCHNORM_SANITIZE=thread -DBATCHNORM_OPENMP=OFF -- -L threads
+run aarch64 -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-aarch64.cmake"
+run s390x -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-s390x.cmake"
+
+echo "$skipped skipped, $SECONDS s"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] && [ $passed -gt 0 ]

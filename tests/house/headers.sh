@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# headers.sh SOURCE_DIR: every public header compiles alone, as C11 and as C++11, with every compiler that is there.
+set -euo pipefail
+cd "$1"
+compile() { # <header> <compiler> <language> <standard>
+    command -v "$2" >/dev/null || return 0
+    echo "#include <batchnorm/$(basename "$1")>" |
+        "$2" -x "$3" -std="$4" -Wall -Wextra -pedantic -Werror -Iinclude -fsyntax-only -
+    compiled=$((compiled + 1))
+}
+compiled=0
+for header in include/batchnorm/*.h; do
+    for compiler in gcc clang; do compile "$header" $compiler c c11; done
+    for compiler in g++ clang++; do compile "$header" $compiler c++ c++11; done
+done
+echo "$compiled compilations"
+[ $compiled -gt 0 ]

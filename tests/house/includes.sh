@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# includes.sh SOURCE_DIR: includes point downwards only. Each room may include what its line names, and its own files.
+set -euo pipefail
+cd "$1"
+failed=0
+
+# room <directory> <first path components that its includes may have>; "." stands for a name without a directory
+room() {
+    local line path
+    while IFS= read -r line; do
+        path=${line##*[\"<]}
+        case " $2 " in *" $(dirname "$path" | cut -d/ -f1) "*) continue ;; esac
+        echo "$line: $1 may include only: $2"
+        failed=1
+    done < <(grep -rnoE --include='*.[ch]' --include='*.inc' '^ *# *include *("[^"]+|<batchnorm/[^>]+)' "$1")
+}
+
+room include batchnorm
+room src/kernel kernel
+room src/parallel "batchnorm kernel parallel"
+room src/plan "batchnorm kernel parallel plan"
+room src/api "batchnorm kernel parallel plan api"
+room src/file "batchnorm file ."
+for directory in nn tools examples; do
+    if [ -d $directory ]; then room $directory "batchnorm nn tools ."; fi
+done
+exit $failed

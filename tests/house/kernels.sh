@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# kernels.sh NM OBJDUMP OBJECT...: the object of an instruction set has one external symbol, its table (the linker could keep
+# another one for every processor), and no fused multiply-add (it would round differently).
+set -euo pipefail
+nm=$1 objdump=$2
+shift 2
+failed=0
+for object; do
+    names=$("$nm" -g --defined-only "$object" | awk '{ print $3 }')
+    [[ $names =~ ^bnk_table__[a-z0-9]+$ ]] || { echo "$object: external symbols:" $names; failed=1; }
+    if "$objdump" -d --no-show-raw-insn "$object" | grep -m3 -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)'; then
+        echo "$object: fused multiply-add"
+        failed=1
+    fi
+done
+exit $failed

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh BUILD_DIR CC: install the build into a temporary prefix, build a foreign project against it by find_package and by
+# pkg-config, shared and static, and run everything. The prefix is moved in between: nothing may remember where it was.
+set -euo pipefail
+build=$1 cc=$2 here=$(cd "$(dirname "$0")" && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cmake --install "$build" --prefix "$tmp/first" >/dev/null
+prefix=$tmp/moved
+mv "$tmp/first" "$prefix"
+
+echo "by find_package:"
+cmake -S "$here" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" >"$tmp/log" || { cat "$tmp/log"; exit 1; }
+cmake --build "$tmp/build" >"$tmp/log" || { cat "$tmp/log"; exit 1; }
+"$tmp/build/shared"
+"$tmp/build/static"
+
+echo "by pkg-config:"
+library=$(dirname "$(find "$prefix" -name libbatchnorm.a)")
+export PKG_CONFIG_PATH=$library/pkgconfig LD_LIBRARY_PATH=$library
+compile() { # <source> <output> <pkg-config arguments> [<flags>...]
+    local flags
+    flags=$(pkg-config $3)
+    "$cc" -std=c11 -Wall -Wextra -Werror "$here/$1" -o "$tmp/$2" "${@:4}" $flags
+    "$tmp/$2"
+}
+compile main.c shared "--cflags --libs batchnorm"
+compile main.c static "--static --cflags --libs batchnorm" -static
+grep -q libbatchnorm.so.0 <(ldd "$tmp/shared")
+if ldd "$tmp/static" 2>/dev/null; then
+    echo "static is not static"
+    exit 1
+fi
+
+if [ -f "$library/pkgconfig/batchnorm-file.pc" ]; then
+    "$tmp/build/file"
+    compile file.c file "--cflags --libs batchnorm-file"
+fi
+unset LD_LIBRARY_PATH
+if [ -x "$prefix/bin/batchnorm" ]; then "$prefix/bin/batchnorm" --version; fi
