@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$1"
 compile() { # <header> <compiler> <language> <standard>
     command -v "$2" >/dev/null || return 0
-    echo "#include <batchnorm/$(basename "$1")>" |
+    printf '#include <batchnorm/%s>\ntypedef int not_empty;\n' "$(basename "$1")" |
         "$2" -x "$3" -std="$4" -Wall -Wextra -pedantic -Werror -Iinclude -fsyntax-only -
     compiled=$((compiled + 1))
 }

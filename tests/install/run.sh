@@ -35,7 +35,9 @@ fi
 
 if [ -f "$library/pkgconfig/batchnorm-file.pc" ]; then
     "$tmp/build/file"
+    "$tmp/build/file_static"
     compile file.c file "--cflags --libs batchnorm-file"
+    compile file.c file_static "--static --cflags --libs batchnorm-file" -static
 fi
 unset LD_LIBRARY_PATH
 if [ -x "$prefix/bin/batchnorm" ]; then "$prefix/bin/batchnorm" --version; fi
