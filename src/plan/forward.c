@@ -65,7 +65,7 @@ static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, const b
     bn_pass_start(p, g, exec);
     bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
     bn_pass_write(p, g, BN_AFFINE, 2, x_y);
-    p->stats_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+    p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
 }
 
 static void forward_numbers(const struct bn_pass *p, size_t c) {

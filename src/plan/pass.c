@@ -11,13 +11,21 @@
 enum { ITEM = 32768, CHANNELS_TO_SHARE = 32, CHANNEL_IN_CACHE = 1 << 20 };
 
 void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
-    *p = (struct bn_pass){.exec = exec, .channels = g->channels, .count = g->count, .dtype = g->dtype};
+    /* not the whole struct: its sweeps are large, and set when they are added */
+    p->exec = exec;
+    p->channels = g->channels;
+    p->count = g->count;
+    p->dtype = g->dtype;
+    p->reduces = p->writes = 0;
+    p->own_doubles = 0;
+    p->mean = NULL;
+    p->memory = NULL;
 }
 
 static void add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which) {
     *s = (struct bn_sweep){.verb = verb, .kernels = &bnk_table()->verbs[g->dtype]};
     bn_view_make(&s->view, g, arrays, which);
-    bn_sweep_lay_slots(s);
+    bn_sweep_prepare(s);
 }
 
 struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
@@ -31,7 +39,10 @@ void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb 
     add_sweep(&p->write[p->writes++], g, verb, arrays, which);
 }
 
-/* Scratch is handed out in pieces of whole cache lines; a first walk without memory adds them up. */
+/* Scratch is handed out in pieces of whole cache lines; a first walk without memory adds them up. Pieces of a whole number of
+ * pages are kept from lying at the same place within a page: processors take a load after such a store for a dependence. */
+enum { LINE = 64, SKEW = 3 * LINE };
+
 struct scratch {
     char *base;
     size_t used;
@@ -44,7 +55,7 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
         return NULL;
     }
     void *at = s->base ? s->base + s->used : NULL;
-    s->used += (count * bytes + 63) / 64 * 64;
+    s->used += (count * bytes + LINE - 1) / LINE * LINE + SKEW;
     return at;
 }
 
@@ -62,17 +73,16 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         p->table[i] = (struct bn_table){numbers, computing, padded};
         p->write[i].numbers = (struct bnk_numbers){numbers, padded};
     }
-    p->own = take(s, p->stats_doubles, sizeof(double));
+    p->own = take(s, p->own_doubles, sizeof(double));
     double *mean = take(s, padded, sizeof(double));
     for (int i = 0; i < p->reduces; i++) p->reduce[i].mean = mean;
     p->padded_mean = mean;
 }
 
-size_t bn_pass_bytes(const struct bn_pass *p) {
-    struct bn_pass copy = *p;
+size_t bn_pass_bytes(struct bn_pass *p) {
     struct scratch s = {0};
-    lay_out(&copy, &s);
-    return s.overflow ? SIZE_MAX : s.used + 63; /* to align the start */
+    lay_out(p, &s);
+    return s.overflow ? SIZE_MAX : s.used + LINE - 1; /* to align the start */
 }
 
 batchnorm_status bn_pass_prepare(struct bn_pass *p) {
@@ -83,7 +93,7 @@ batchnorm_status bn_pass_prepare(struct bn_pass *p) {
         p->memory = memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
         if (!memory) return BATCHNORM_NO_MEMORY;
     }
-    struct scratch s = {.base = (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63)};
+    struct scratch s = {.base = (char *)(((uintptr_t)memory + LINE - 1) / LINE * LINE)};
     lay_out(p, &s);
     if (p->mean) memcpy(p->padded_mean, p->mean, p->channels * sizeof(double));
     if (p->mean) memset(p->padded_mean + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));

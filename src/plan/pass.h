@@ -17,7 +17,7 @@ struct bn_pass {
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
     struct bn_table table[BN_PASS_WRITES];
-    size_t stats_doubles; /* scratch of its own that the job asked for */
+    size_t own_doubles; /* scratch of its own that the job asked for */
     double *own;
     const double *mean;                                          /* for reductions with mean_of_x */
     double *padded_mean;                                         /* its copy, which kernels may read in whole steps */
@@ -38,7 +38,7 @@ struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, 
 void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which);
 
 /* Scratch that the pass needs; SIZE_MAX when it does not fit. */
-size_t bn_pass_bytes(const struct bn_pass *p);
+size_t bn_pass_bytes(struct bn_pass *p);
 
 /* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY. */
 batchnorm_status bn_pass_prepare(struct bn_pass *p);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "plan/narrow.h"
+
 /* Elements of a tile in which arrays without a contiguous direction are staged; whole steps, so that lanes do not shift. */
 enum { TILE = 512 };
 
@@ -10,10 +12,11 @@ size_t bn_sweep_slots(const struct bn_view *v) {
     return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
 
-void bn_sweep_lay_slots(struct bn_sweep *s) {
+void bn_sweep_prepare(struct bn_sweep *s) {
     bool plane = s->view.layout == BN_PLANE;
     s->slot_channel = plane ? s->view.pieces : 1;
     s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
+    s->repeat = bn_narrow_repeat(&s->view);
 }
 
 /* A stretch of equally spaced rows, ready for a kernel. */
@@ -41,6 +44,8 @@ static void plane_kernel(const struct bn_sweep *s, const struct stretch *t, size
         break;
     }
 }
+
+static bool reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
 
 static bool is_output(const struct bn_sweep *s, int i) {
     return (s->verb == BN_AFFINE && i == 1) || (s->verb == BN_BLEND && i == 2);
@@ -117,29 +122,34 @@ static void plane_unit(const struct bn_sweep *s, size_t channel, size_t piece) {
         plane_stretch(s, &t, channel, shift, sums);
         r += t.span.rows;
     }
-    if (s->verb != BN_MOMENTS && s->verb != BN_DOTS) return;
+    if (!reduces(s)) return;
     size_t slot = channel * s->slot_channel + piece * s->slot_piece;
     if (s->verb == BN_MOMENTS) s->shift[slot] = shift;
     s->sum[slot] = fold_lanes(sums);
     s->dot[slot] = fold_lanes(sums + BNK_LANES);
 }
 
-static void rows_kernel(const struct bn_sweep *s, const struct stretch *t, size_t channel, size_t slot) {
+/* What the rows kernels work with: per-channel arrays that begin at the first channel of the block. */
+struct across {
+    const double *shift;
+    double *sum, *dot;
+    struct bnk_numbers numbers;
+};
+
+static void rows_kernel(const struct bn_sweep *s, const struct stretch *t, struct across a) {
     const struct bnk_verbs *k = s->kernels;
-    struct bnk_numbers n = {(const char *)s->numbers.numbers + channel * k->number_bytes, s->numbers.pitch};
     switch (s->verb) {
     case BN_MOMENTS:
-        k->moments_rows(t->span, t->at[0], t->pitch[0], s->shift + slot, s->sum + slot, s->dot + slot);
+        k->moments_rows(t->span, t->at[0], t->pitch[0], a.shift, a.sum, a.dot);
         break;
     case BN_AFFINE:
-        k->affine_rows(t->span, t->at[0], t->pitch[0], n, t->at[1], t->pitch[1]);
+        k->affine_rows(t->span, t->at[0], t->pitch[0], a.numbers, t->at[1], t->pitch[1]);
         break;
     case BN_DOTS:
-        k->dots_rows(t->span, t->at[0], t->pitch[0], t->at[1], t->pitch[1], s->mean_of_x ? s->mean + channel : s->shift + slot,
-                     s->sum + slot, s->dot + slot);
+        k->dots_rows(t->span, t->at[0], t->pitch[0], t->at[1], t->pitch[1], a.shift, a.sum, a.dot);
         break;
     case BN_BLEND:
-        k->blend_rows(t->span, t->at[0], t->pitch[0], t->at[1], t->pitch[1], n, t->at[2], t->pitch[2]);
+        k->blend_rows(t->span, t->at[0], t->pitch[0], t->at[1], t->pitch[1], a.numbers, t->at[2], t->pitch[2]);
         break;
     }
 }
@@ -149,7 +159,16 @@ static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) 
     size_t bytes = bn_padded(channels) * sizeof(double);
     memset(s->sum + slot, 0, bytes);
     memset(s->dot + slot, 0, bytes);
-    if (s->shift) memset(s->shift + slot, 0, bytes);
+    memset(s->shift + slot, 0, bytes);
+}
+
+static struct across across_block(const struct bn_sweep *s, size_t channel, size_t slot) {
+    struct across a = {.numbers = {(const char *)s->numbers.numbers + channel * s->kernels->number_bytes, s->numbers.pitch}};
+    if (!reduces(s)) return a;
+    a.sum = s->sum + slot;
+    a.dot = s->dot + slot;
+    a.shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
+    return a;
 }
 
 static void rows_unit(const struct bn_sweep *s, size_t block, size_t piece) {
@@ -157,18 +176,59 @@ static void rows_unit(const struct bn_sweep *s, size_t block, size_t piece) {
     struct bn_piece p = bn_view_piece(v, piece);
     size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
     size_t channels = v->channels - channel < v->block ? v->channels - channel : v->block;
-    if (s->verb == BN_MOMENTS || s->verb == BN_DOTS) clear_slots(s, slot, channels);
+    struct across a = across_block(s, channel, slot);
+    if (reduces(s)) clear_slots(s, slot, channels);
     for (size_t r = 0; r < p.rows;) {
         struct stretch t = next_stretch(s, p.first_row + r, p.rows - r, 0, channels, channel);
         if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(t.at[0], 1, channels, s->shift + slot);
-        rows_kernel(s, &t, channel, slot);
+        rows_kernel(s, &t, a);
         r += t.span.rows;
     }
+}
+
+/* The wide rows of a stretch; the stretch is left with what remains. */
+static void narrow_stretch(const struct bn_sweep *s, struct stretch *t, size_t repeat, struct across wide) {
+    struct stretch w = *t;
+    w.span = (struct bnk_span){t->span.rows / repeat, t->span.length * repeat};
+    for (int i = 0; i < s->view.arrays; i++) {
+        w.pitch[i] = (ptrdiff_t)w.span.length;
+        t->at[i] += w.span.rows * w.span.length * s->kernels->bytes;
+    }
+    if (w.span.rows) rows_kernel(s, &w, wide);
+    t->span.rows -= w.span.rows * repeat;
+}
+
+/* Like rows_unit(), for few channels: there is one block. */
+static void narrow_unit(const struct bn_sweep *s, size_t piece, size_t repeat) {
+    size_t channels = s->view.channels, slot = piece * s->slot_piece;
+    struct bn_piece p = bn_view_piece(&s->view, piece);
+    struct across a = across_block(s, 0, slot), wide = a;
+    struct bn_narrow n;
+    double numbers[BNK_BLEND_NUMBERS * BN_NARROW_LANES];
+    if (reduces(s)) clear_slots(s, slot, channels);
+    for (size_t r = 0; r < p.rows;) {
+        struct stretch t = next_stretch(s, p.first_row + r, p.rows - r, 0, channels, 0);
+        size_t rows = t.span.rows;
+        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(t.at[0], 1, channels, s->shift + slot);
+        if (r == 0 && reduces(s)) {
+            bn_narrow_start(&n, channels, repeat, a.shift);
+            wide = (struct across){n.shift, n.sum, n.dot, {NULL, 0}};
+        } else if (r == 0) {
+            int count = s->verb == BN_AFFINE ? (int)BNK_AFFINE_NUMBERS : (int)BNK_BLEND_NUMBERS;
+            wide.numbers = bn_narrow_numbers(a.numbers, count, channels, repeat, s->kernels->number_bytes, numbers);
+        }
+        narrow_stretch(s, &t, repeat, wide);
+        if (t.span.rows) rows_kernel(s, &t, a);
+        r += rows;
+    }
+    if (reduces(s)) bn_narrow_finish(&n, a.sum, a.dot);
 }
 
 void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece) {
     if (s->view.layout == BN_PLANE)
         plane_unit(s, block, piece);
+    else if (s->repeat > 1)
+        narrow_unit(s, piece, s->repeat);
     else
         rows_unit(s, block, piece);
 }

@@ -18,6 +18,7 @@ struct bn_sweep {
     const double *mean;
     bool mean_of_x;
     size_t slot_channel, slot_piece;
+    size_t repeat; /* rows that are taken as one wide row; 1 if none are */
     /* affine, blend: the numbers of channel c are at c */
     struct bnk_numbers numbers;
 };
@@ -25,8 +26,8 @@ struct bn_sweep {
 /* How many doubles each of shift, sum and dot needs. */
 size_t bn_sweep_slots(const struct bn_view *v);
 
-/* Set slot_channel and slot_piece from the view. */
-void bn_sweep_lay_slots(struct bn_sweep *s);
+/* Set slot_channel, slot_piece and repeat from the view. */
+void bn_sweep_prepare(struct bn_sweep *s);
 
 /* Do piece `piece` of channel or block `block`. */
 void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece);

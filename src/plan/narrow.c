@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "plan/narrow.h"
+
+#include <string.h>
+
+size_t bn_narrow_repeat(const struct bn_view *v) {
+    size_t repeat = 1;
+    while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
+    if (v->layout != BN_ROWS || v->dims == 0 || v->channels * repeat > BN_NARROW_LANES) return 1;
+    for (int i = 0; i < v->arrays; i++)
+        if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return 1;
+    return repeat;
+}
+
+void bn_narrow_start(struct bn_narrow *n, size_t channels, size_t repeat, const double *shift) {
+    n->channels = channels;
+    n->lanes = channels * repeat;
+    for (size_t r = 0; r < repeat; r++) memcpy(n->shift + r * channels, shift, channels * sizeof(double));
+    memset(n->sum, 0, n->lanes * sizeof(double));
+    memset(n->dot, 0, n->lanes * sizeof(double));
+}
+
+void bn_narrow_finish(const struct bn_narrow *n, double *sum, double *dot) {
+    for (size_t i = 0; i < n->lanes; i += n->channels)
+        for (size_t c = 0; c < n->channels; c++) {
+            sum[c] += n->sum[i + c];
+            dot[c] += n->dot[i + c];
+        }
+}
+
+struct bnk_numbers bn_narrow_numbers(struct bnk_numbers k, int count, size_t channels, size_t repeat, size_t bytes, void *out) {
+    for (int i = 0; i < count; i++) {
+        const char *from = (const char *)k.numbers + (size_t)i * k.pitch * bytes;
+        char *to = (char *)out + (size_t)i * BN_NARROW_LANES * bytes;
+        for (size_t r = 0; r < repeat; r++) memcpy(to + r * channels * bytes, from, channels * bytes);
+    }
+    return (struct bnk_numbers){out, BN_NARROW_LANES};
+}
