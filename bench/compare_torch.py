@@ -75,7 +75,7 @@ def competitors(library, size, last, threads):
     workspace = ctypes.create_string_buffer(room + 64)
     how = Exec(None, None, threads, ctypes.cast(workspace, ctypes.c_void_p), room)
     shape_p, how_p = ctypes.byref(shape), ctypes.byref(how)
-    keep = (shape, how, workspace)
+    keep = (shape, how, workspace, y, dx, dweight, dbias, save_mean, save_rstd)  # the calls hold addresses only
     ours = {
         "training forward": call(library.batchnorm_forward, shape_p, address(x), address(weight), address(bias), address(y),
                                  address(mean), address(var), address(save_mean), address(save_rstd), None, how_p),
