@@ -23,7 +23,8 @@ run() {
         failed=$((failed + 1))
         return
     fi
-    ctest --test-dir "$dir" --output-on-failure --no-tests=error -j "$jobs" "${@:2}" 2>&1 | tee "$dir/test.log"
+    ctest --test-dir "$dir" --output-on-failure --no-tests=error -j "$jobs" "${@:2}" 2>&1 |
+        sed -u '/^ *Start /d; /^Internal ctest/d' | tee "$dir/test.log"
     result=$?
     count "$dir/test.log" $result
     echo "== $name: $((SECONDS - start)) s"
@@ -35,8 +36,8 @@ count() {
     bad=$(sed -nE 's/.*tests passed, ([0-9]+) tests? failed out of [0-9]+$/\1/p' "$log")
     all=$(sed -nE 's/.*tests passed, [0-9]+ tests? failed out of ([0-9]+)$/\1/p' "$log")
     left_out=$(grep -c '\*\*\*\(Skipped\|Not Run (Disabled)\)' "$log")
-    if [ "$result" != 0 ] && [ "${bad:-0}" = 0 ]; then bad=1; fi
     passed=$((passed + ${all:-0} - ${bad:-0} - left_out))
+    if [ "$result" != 0 ] && [ "${bad:-0}" = 0 ]; then bad=1; fi
     failed=$((failed + ${bad:-0}))
     skipped=$((skipped + left_out))
 }

@@ -9,8 +9,10 @@ failed=0
 for object; do
     names=$("$nm" -g --defined-only "$object" | awk '{ print $3 }')
     [[ $names =~ ^bnk_table__[a-z0-9]+$ ]] || { echo "$object: external symbols:" $names; failed=1; }
-    if "$objdump" -d --no-show-raw-insn "$object" | grep -m3 -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)'; then
-        echo "$object: fused multiply-add"
+    code=$("$objdump" -d --no-show-raw-insn "$object")
+    [ "${#code}" -gt 1000 ] || { echo "$object: hardly any code"; failed=1; }
+    if fused=$(grep -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)' <<<"$code"); then
+        echo "$object: fused multiply-add, first:" $(head -1 <<<"$fused")
         failed=1
     fi
 done
