@@ -96,7 +96,8 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_saved_create(batchnorm_
 /*! Free it. NULL is fine. */
 BATCHNORM_API void batchnorm_saved_destroy(batchnorm_saved *saved);
 
-/*! What the forward saved: mean and rstd, [channels] doubles, valid until its next forward; NULL before the first. */
+/*! What the forward saved: mean and rstd, [channels] doubles, valid until its next forward; NULL before the first
+ * and after an input without elements. */
 BATCHNORM_API const double *batchnorm_saved_mean(const batchnorm_saved *saved);
 /*! See batchnorm_saved_mean(). */
 BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
@@ -113,10 +114,11 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  * Memory:  allocates only when a call needs more scratch memory than every call before it.
  * Threads: one call at a time on a layer.
  * Returns: OK; NOT_COMMITTED (convention.require_finite and a mean or var is not finite: y was written, running statistics
- *          and num_batches_tracked were not); NULL_POINTER; BAD_OPTION; BAD_RANK; ONE_VALUE; BAD_EPS; BAD_SHAPE (channels of
- *          x, or y unlike x); BAD_DTYPE; NO_STATISTICS; BAD_STRIDE; OVERLAP; TOO_LARGE; NO_MEMORY. batchnorm_layer_message()
- *          has the details. An input without elements is OK: num_batches_tracked grows, nothing else changes, and its
- *          channels are not checked. On error nothing was written.
+ *          and num_batches_tracked were not); NULL_POINTER; BAD_OPTION (both flags, an unknown flag or rule, momentum NaN);
+ *          BAD_RANK; ONE_VALUE; BAD_EPS; BAD_SHAPE (channels of x); NO_STATISTICS (only one of running_mean and running_var
+ *          is there, or the one that evaluation needs is missing); BAD_DTYPE; BAD_SHAPE (y unlike x); TOO_LARGE; BAD_STRIDE;
+ *          OVERLAP; NO_MEMORY. batchnorm_layer_message() has the details. An input without elements is OK:
+ *          num_batches_tracked grows, nothing else changes, and its channels are not checked. On error nothing was written.
  * Source:  torch.nn.modules.batchnorm._BatchNorm.forward.
  * Since:   0.1
  */
@@ -129,13 +131,14 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  * Formula: as batchnorm_backward(); the gradients go to the parameters' grad where requires_grad is set.
  * Shapes:  x: the input of that forward; dy, dx: the same shape.
  * Units:   flags: BATCHNORM_ACCUMULATE adds to the parameters' grad instead of overwriting it.
- * NULL:    saved = the layer's own; dx.data =
- * NULL:    not wanted; exec = defaults.
+ * NULL:    saved = the layer's own; dx.data = not wanted; x.data where x is not needed, which is after a forward with
+ *          running statistics if the weight's gradient is not wanted; exec = defaults.
  * Alias:   dx may be dy or x (same data, same strides); no other overlap.
  * Memory:  as batchnorm_layer_forward().
  * Threads: one call at a time on a layer.
- * Returns: OK; NULL_POINTER; BAD_OPTION; NO_FORWARD; BAD_SHAPE (unlike the forward's); BAD_DTYPE; BAD_STRIDE; OVERLAP;
- *          TOO_LARGE; NO_MEMORY. On error nothing was written.
+ * Returns: OK; NULL_POINTER (layer); BAD_OPTION (an unknown flag); NO_FORWARD (also: a forward of another layer);
+ *          NULL_POINTER (data); BAD_SHAPE (unlike the forward's); BAD_DTYPE; TOO_LARGE; BAD_STRIDE; OVERLAP; NO_MEMORY. After
+ *          an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE. On error nothing was written.
  * Source:  torch native_batch_norm_backward.
  * Since:   0.1
  */
@@ -145,15 +148,16 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward(batchnor
                                                                         const batchnorm_exec *exec);
 
 /*! Forward-mode derivative of that forward; see batchnorm_jvp(). tweight and tbias are tangents, [channels] of the layer's
- * dtype; NULL means 0. Same rules and statuses as batchnorm_layer_backward(). */
+ * dtype; NULL means 0; BAD_OPTION for the tangent of a parameter that the layer does not have. Same rules and statuses as
+ * batchnorm_layer_backward(), but all three tensors are needed. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved,
                                                                    batchnorm_tensor x, batchnorm_tensor tx, const void *tweight,
                                                                    const void *tbias, batchnorm_tensor ty,
                                                                    const batchnorm_exec *exec);
 
 /*! Double backward of that forward; see batchnorm_double_backward(). vx.data, vweight, vbias: NULL means 0; gx.data, gdy.data,
- * gweight: NULL means not wanted. Same rules and statuses as batchnorm_layer_backward(), but no output may overlap another
- * array. */
+ * gweight: NULL means not wanted; BAD_OPTION for the cotangent of a parameter that the layer does not have. Same rules and
+ * statuses as batchnorm_layer_backward(), but x and dy are needed and no output may overlap another array. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchnorm_saved *saved,
                                                                                batchnorm_tensor x, batchnorm_tensor dy,
                                                                                batchnorm_tensor vx, const void *vweight,
@@ -166,7 +170,9 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(b
  * Shapes:  running_mean, running_var: receive views of [channels] of the layer's dtype, data NULL where the layer has none;
  *          num_batches_tracked: receives the count after the update.
  * NULL:    each output: not wanted.
- * Memory:  the views are valid until the update is committed or dropped, or the next held forward.
+ * Memory:  the views are valid until the update is committed or dropped, or the next held forward. What changes the running
+ *          statistics otherwise (another forward, a loaded state, a reset, a removal) drops it, and so does a forward with
+ *          BATCHNORM_HOLD_UPDATE that has nothing to update or is NOT_COMMITTED.
  * Returns: OK; NULL_POINTER (layer); NO_HELD_UPDATE.
  * Since:   0.1
  */
@@ -189,14 +195,16 @@ BATCHNORM_API bool batchnorm_layer_is_training(const batchnorm_layer *layer);
 /*! Flip the flag alone, as assigning layer.track_running_stats does in PyTorch: buffers are neither made nor removed. With the
  * flag off, training leaves them alone; evaluation ignores the flag. */
 BATCHNORM_API void batchnorm_layer_set_track_running_stats(batchnorm_layer *layer, bool track);
-/*! Replace eps, momentum and rules. Not checked here; forward checks. */
+/*! Replace eps, momentum and rules (NULL: nothing happens). Not checked here; forward checks. */
 BATCHNORM_API void batchnorm_layer_set_convention(batchnorm_layer *layer, const batchnorm_options *convention);
 /*! Momentum None on or off. */
 BATCHNORM_API void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool cumulative);
-/*! The layer's options as they are now; num_features is 0 and lazy true in a lazy layer that has seen no input. */
+/*! The layer's options as they are now: bias tells whether there is one; num_features is 0 and lazy true in a lazy layer that
+ * has seen no input; all zeros for NULL. */
 BATCHNORM_API batchnorm_layer_options batchnorm_layer_get_options(const batchnorm_layer *layer);
 
-/*! running_mean 0, running_var 1, num_batches_tracked 0, where the layer has them. A held update is dropped. */
+/*! running_mean 0, running_var 1, num_batches_tracked 0, where the layer has them; as in PyTorch nothing at all happens with
+ * track_running_stats off. A held update is dropped. */
 BATCHNORM_API void batchnorm_layer_reset_running_stats(batchnorm_layer *layer);
 /*! The above, and weight 1, bias 0. Gradients stay. */
 BATCHNORM_API void batchnorm_layer_reset_parameters(batchnorm_layer *layer);
@@ -211,7 +219,7 @@ BATCHNORM_API batchnorm_parameter *batchnorm_layer_bias(batchnorm_layer *layer);
 BATCHNORM_API batchnorm_tensor batchnorm_layer_running_mean(const batchnorm_layer *layer);
 /*! A view of running_var; data is NULL if there is none. */
 BATCHNORM_API batchnorm_tensor batchnorm_layer_running_var(const batchnorm_layer *layer);
-/*! The counter, or NULL if there is none. */
+/*! The counter, or NULL if there is none. A lazy layer has it from the start. */
 BATCHNORM_API int64_t *batchnorm_layer_num_batches_tracked(batchnorm_layer *layer);
 
 /*! Remove a parameter or buffer, as assigning None does in PyTorch. BAD_OPTION for a name that is none of the five; OK if it
@@ -235,7 +243,8 @@ BATCHNORM_API size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_nam
  *          value. strict: a missing or an unknown key is an error; otherwise it is left out. A lazy layer takes its channels
  *          from the state.
  * NULL:    entries may be NULL if count is 0.
- * Returns: OK; NULL_POINTER; MISSING_KEY; UNEXPECTED_KEY (also: given twice); BAD_SHAPE; BAD_DTYPE; NO_MEMORY.
+ * Returns: OK; NULL_POINTER; UNEXPECTED_KEY (given twice); MISSING_KEY; UNEXPECTED_KEY; BAD_SHAPE; BAD_DTYPE (also: a
+ *          num_batches_tracked that is no int64); NO_MEMORY.
  *          batchnorm_layer_message() names the key. On error nothing was written.
  * Source:  torch.nn.Module.load_state_dict.
  * Since:   0.1

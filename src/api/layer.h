@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the layer share. */
+#ifndef BN_LAYER_H
+#define BN_LAYER_H
+
+#include "api/check.h"
+#include "batchnorm/layer.h"
+
+/* What a layer may have, in the order of PyTorch's state_dict. */
+enum bn_key { BN_WEIGHT, BN_BIAS, BN_RUNNING_MEAN, BN_RUNNING_VAR, BN_COUNT, BN_KEYS };
+
+/* The arrays of [channels] in a layer's one block of memory: those of enum bn_key, then the gradients. */
+enum { BN_WEIGHT_GRAD = BN_COUNT, BN_BIAS_GRAD, BN_LAYER_ARRAYS };
+
+struct bn_buffer {
+    void *data;
+    size_t bytes;
+};
+
+struct batchnorm_saved {
+    batchnorm_allocator allocator;
+    struct bn_buffer buffer;      /* mean, rstd, weight */
+    const batchnorm_layer *layer; /* whose forward filled it; NULL before the first */
+    bool empty, frozen, has_weight;
+    batchnorm_dtype dtype;
+    size_t channels;
+    int rank;
+    int64_t shape[BATCHNORM_MAX_RANK];
+};
+
+/* Running statistics that wait for a commit: mean and var in the buffer. */
+struct bn_held {
+    struct bn_buffer buffer;
+    bool is_there;
+    int64_t count;
+};
+
+struct batchnorm_layer {
+    batchnorm_allocator allocator;
+    batchnorm_layer_options options; /* options.lazy: the block is not there yet */
+    bool training;
+    bool has[BN_KEYS];
+    void *block;
+    int64_t count; /* num_batches_tracked */
+    batchnorm_parameter weight, bias;
+    struct bn_held held;
+    struct bn_buffer workspace, stats;
+    struct batchnorm_saved own;
+    char message[256];
+};
+
+extern const char *const bn_key_names[BN_KEYS];
+
+/* The key that a name means; BN_KEYS if none. */
+enum bn_key bn_find_key(const char *name);
+
+/* layer.c */
+size_t bn_layer_channels(const batchnorm_layer *layer);
+/* An array of a block of so many channels. */
+void *bn_block_array(const batchnorm_layer *layer, void *block, size_t channels, int index);
+size_t bn_block_bytes(const batchnorm_layer *layer, size_t channels);
+/* The layer's own array, or NULL where it has none. */
+void *bn_layer_array(const batchnorm_layer *layer, int index);
+
+/* layer_memory.c */
+void *bn_allocate(const batchnorm_allocator *allocator, size_t bytes);
+void bn_release(const batchnorm_allocator *allocator, void *memory);
+/* Make room for `bytes`, keeping what is there. */
+batchnorm_status bn_reserve(const batchnorm_allocator *allocator, struct bn_buffer *buffer, size_t bytes);
+/* A block with weight 1, bias 0, running_mean 0, running_var 1 and gradients 0. */
+batchnorm_status bn_block_create(const batchnorm_layer *layer, size_t channels, void **block);
+/* Give a lazy layer its channels and its block. */
+void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block);
+/* Fill an array of the layer's type with one value. */
+void bn_layer_fill(const batchnorm_layer *layer, void *array, size_t channels, double value);
+/* Whether outputs stay away from the layer's own arrays, which can be reached through its views. */
+batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs);
+/* The caller's workspace where it is large enough, else the layer's. */
+batchnorm_status bn_layer_exec(batchnorm_layer *layer, const struct bn_geometry *g, batchnorm_operation operation,
+                               const batchnorm_exec *given, batchnorm_exec *exec);
+
+/* layer_message.c: start a call that can fail, say what went wrong, and end the call with a message for each failure */
+void bn_layer_begin(batchnorm_layer *layer);
+__attribute__((format(printf, 3, 4))) batchnorm_status bn_layer_fail(batchnorm_layer *layer, batchnorm_status status,
+                                                                     const char *format, ...);
+batchnorm_status bn_layer_end(batchnorm_layer *layer, batchnorm_status status);
+/* "[1, 3]" */
+enum { BN_SIZES_TEXT = 24 * BATCHNORM_MAX_RANK };
+const char *bn_sizes_text(const batchnorm_tensor *tensor, char text[BN_SIZES_TEXT]);
+const char *bn_dtype_name(batchnorm_dtype dtype);
+
+/* layer_update.c: whether a training forward can count; room for a held update; the update itself, with stats NULL for an empty
+ * batch, of which only the count moves */
+batchnorm_status bn_check_count(batchnorm_layer *layer);
+batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels);
+batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, bool hold);
+
+/* layer_saved.c: mean, rstd and weight of a place with room for so many channels */
+size_t bn_saved_bytes(size_t channels);
+double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. */
+#include <stdint.h>
+#include <string.h>
+
+#include "api/layer.h"
+
+struct pass {
+    batchnorm_layer *layer;
+    const batchnorm_saved *saved;
+    batchnorm_exec exec;
+    struct bn_geometry g;
+};
+
+/* One tensor of a pass. Absent ones that are not needed are fine. */
+struct argument {
+    const char *name;
+    const batchnorm_tensor *tensor;
+    int index;
+    bool needed;
+};
+
+static batchnorm_status check_saved(struct pass *p) {
+    if (p->saved->layer == NULL) return BATCHNORM_NO_FORWARD;
+    if (p->saved->layer == p->layer) return BATCHNORM_OK;
+    return bn_layer_fail(p->layer, BATCHNORM_NO_FORWARD, "the saved statistics are of another layer");
+}
+
+static batchnorm_tensor like_saved(const batchnorm_saved *saved) {
+    return batchnorm_tensor_contiguous(NULL, saved->dtype, saved->rank, saved->shape);
+}
+
+static batchnorm_status say_what(struct pass *p, batchnorm_status status, const struct argument *a) {
+    char got[BN_SIZES_TEXT], wanted[BN_SIZES_TEXT];
+    const batchnorm_tensor x = like_saved(p->saved);
+    if (status == BATCHNORM_BAD_SHAPE && a->tensor->rank >= 0 && a->tensor->rank <= BATCHNORM_MAX_RANK)
+        return bn_layer_fail(p->layer, status, "%s has the size %s, the forward's input had %s", a->name,
+                             bn_sizes_text(a->tensor, got), bn_sizes_text(&x, wanted));
+    if (status == BATCHNORM_BAD_DTYPE)
+        return bn_layer_fail(p->layer, status, "%s is %s, the forward's input was %s", a->name, bn_dtype_name(a->tensor->dtype),
+                             bn_dtype_name(x.dtype));
+    return status;
+}
+
+/* Every tensor must be like the forward's input. */
+static batchnorm_status add_arguments(struct pass *p, const struct argument *arguments, int count) {
+    const batchnorm_tensor like = like_saved(p->saved);
+    batchnorm_status status = bn_geometry_from_tensor(&like, &p->g);
+    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+        const struct argument *a = &arguments[i];
+        if (!a->needed || p->saved->empty || a->tensor->data != NULL) continue;
+        return bn_layer_fail(p->layer, BATCHNORM_NULL_POINTER, "%s is needed and its data is NULL", a->name);
+    }
+    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+        const struct argument *a = &arguments[i];
+        if (a->tensor->data == NULL && !a->needed && p->saved->empty) continue;
+        status = say_what(p, bn_geometry_add_tensor(&p->g, a->index, a->tensor), a);
+    }
+    return status;
+}
+
+static batchnorm_status check_memory(const struct pass *p, unsigned outputs, unsigned alias) {
+    batchnorm_status status = bn_check_sizes(&p->g);
+    if (status == BATCHNORM_OK) status = bn_check_outputs(&p->g, outputs, alias);
+    return status == BATCHNORM_OK ? bn_layer_check_apart(p->layer, &p->g, outputs) : status;
+}
+
+static size_t parameter_bytes(const struct pass *p) {
+    return p->saved->channels * batchnorm_dtype_bytes(p->layer->options.dtype);
+}
+
+/* Numbers of [channels] beside the tensors: none of the tensors in `arrays` may overlap them. */
+static batchnorm_status check_numbers(const struct pass *p, unsigned arrays, const void *numbers) {
+    return bn_check_apart(&p->g, arrays, numbers, parameter_bytes(p));
+}
+
+static batchnorm_status prepare(struct pass *p, batchnorm_operation operation, const batchnorm_exec *exec) {
+    if (p->saved->empty) return BATCHNORM_OK;
+    return bn_layer_exec(p->layer, &p->g, operation, exec, &p->exec);
+}
+
+static struct bn_vector saved_weight(const struct pass *p) {
+    const batchnorm_saved *saved = p->saved;
+    return (struct bn_vector){saved->has_weight ? bn_saved_array(saved, saved->channels, 2) : NULL, p->layer->options.dtype};
+}
+
+static const double *saved_mean(const struct pass *p) { return bn_saved_array(p->saved, p->saved->channels, 0); }
+
+static const double *saved_rstd(const struct pass *p) { return bn_saved_array(p->saved, p->saved->channels, 1); }
+
+static unsigned frozen_flag(const struct pass *p) { return p->saved->frozen ? BATCHNORM_FROZEN : 0; }
+
+/* Where a gradient goes; NULL where none is wanted. */
+static struct bn_output gradient(const batchnorm_layer *layer, int index) {
+    const batchnorm_parameter *parameter = index == BN_WEIGHT_GRAD ? &layer->weight : &layer->bias;
+    return (struct bn_output){parameter->requires_grad ? bn_layer_array(layer, index) : NULL, layer->options.dtype};
+}
+
+/* An empty batch has zero gradients, whatever its channels were. */
+static void clear_gradient(const batchnorm_layer *layer, struct bn_output gradient) {
+    if (gradient.data != NULL) bn_layer_fill(layer, gradient.data, bn_layer_channels(layer), 0);
+}
+
+static batchnorm_status check_backward(struct pass *p, const batchnorm_tensor *x, const batchnorm_tensor *dy,
+                                       const batchnorm_tensor *dx) {
+    const void *dweight = gradient(p->layer, BN_WEIGHT_GRAD).data, *dbias = gradient(p->layer, BN_BIAS_GRAD).data;
+    const bool needs_x = dweight != NULL || (!p->saved->frozen && dx->data != NULL);
+    const struct argument arguments[] = {{"x", x, BN_X, needs_x}, {"dy", dy, BN_DY, true}, {"dx", dx, BN_DX, false}};
+    const unsigned inputs = 1U << BN_X | 1U << BN_DY;
+    batchnorm_status status = add_arguments(p, arguments, 3);
+    if (!needs_x) p->g.array[BN_X].data = NULL;
+    if (status == BATCHNORM_OK) status = check_memory(p, 1U << BN_DX, inputs);
+    if (status == BATCHNORM_OK) status = check_numbers(p, inputs, dweight);
+    return status == BATCHNORM_OK ? check_numbers(p, inputs, dbias) : status;
+}
+
+static batchnorm_status backward(struct pass *p, unsigned flags) {
+    const batchnorm_layer *layer = p->layer;
+    const struct bn_output dweight = gradient(layer, BN_WEIGHT_GRAD), dbias = gradient(layer, BN_BIAS_GRAD);
+    if (p->saved->empty) {
+        if (flags & BATCHNORM_ACCUMULATE) return BATCHNORM_OK;
+        clear_gradient(layer, dweight);
+        clear_gradient(layer, dbias);
+        return BATCHNORM_OK;
+    }
+    if (dweight.data == NULL && dbias.data == NULL && p->g.array[BN_DX].data == NULL) return BATCHNORM_OK;
+    const struct bn_backward job = {.weight = saved_weight(p),
+                                    .mean = saved_mean(p),
+                                    .rstd = saved_rstd(p),
+                                    .dweight = dweight,
+                                    .dbias = dbias,
+                                    .flags = flags | frozen_flag(p)};
+    return bn_run_backward(&p->g, &job, &p->exec);
+}
+
+batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
+                                          batchnorm_tensor dy, batchnorm_tensor dx, unsigned flags,
+                                          const batchnorm_exec *exec) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    bn_layer_begin(layer);
+    if (flags & ~(unsigned)BATCHNORM_ACCUMULATE)
+        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", flags);
+    batchnorm_status status = check_saved(&p);
+    if (status == BATCHNORM_OK) status = check_backward(&p, &x, &dy, &dx);
+    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_BACKWARD, exec);
+    if (status == BATCHNORM_OK) status = backward(&p, flags);
+    return bn_layer_end(layer, status);
+}
+
+/* Tangents and cotangents of parameters that the forward did not have would be lost without a word. */
+static batchnorm_status check_parameter(const struct pass *p, const char *name, const void *numbers, int key) {
+    const bool is_there = key == BN_WEIGHT ? p->saved->has_weight : p->layer->has[key];
+    if (numbers == NULL || is_there) return BATCHNORM_OK;
+    return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "%s was given, but the layer has no %s", name, bn_key_names[key]);
+}
+
+static batchnorm_status check_jvp(struct pass *p, const struct argument arguments[3], const void *tweight, const void *tbias) {
+    const unsigned output = 1U << BN_DX;
+    batchnorm_status status = check_saved(p);
+    if (status == BATCHNORM_OK) status = check_parameter(p, "tweight", tweight, BN_WEIGHT);
+    if (status == BATCHNORM_OK) status = check_parameter(p, "tbias", tbias, BN_BIAS);
+    if (status == BATCHNORM_OK) status = add_arguments(p, arguments, 3);
+    if (status == BATCHNORM_OK) status = check_memory(p, output, 1U << BN_X | 1U << BN_DY);
+    if (status == BATCHNORM_OK) status = check_numbers(p, output, tweight);
+    return status == BATCHNORM_OK ? check_numbers(p, output, tbias) : status;
+}
+
+batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x, batchnorm_tensor tx,
+                                     const void *tweight, const void *tbias, batchnorm_tensor ty, const batchnorm_exec *exec) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    const struct argument arguments[] = {{"x", &x, BN_X, true}, {"tx", &tx, BN_DY, true}, {"ty", &ty, BN_DX, true}};
+    const batchnorm_dtype dtype = layer->options.dtype;
+    bn_layer_begin(layer);
+    batchnorm_status status = check_jvp(&p, arguments, tweight, tbias);
+    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_JVP, exec);
+    if (status != BATCHNORM_OK || p.saved->empty) return bn_layer_end(layer, status);
+    const struct bn_jvp job = {.weight = saved_weight(&p),
+                               .tweight = {tweight, dtype},
+                               .tbias = {tbias, dtype},
+                               .mean = saved_mean(&p),
+                               .rstd = saved_rstd(&p),
+                               .flags = frozen_flag(&p)};
+    return bn_layer_end(layer, bn_run_jvp(&p.g, &job, &p.exec));
+}
+
+struct cotangents {
+    const void *vweight, *vbias;
+    void *gweight;
+};
+
+static bool meets(const struct pass *p, const void *a, const void *b) {
+    const uintptr_t low_a = (uintptr_t)a, low_b = (uintptr_t)b, bytes = parameter_bytes(p);
+    return a != NULL && b != NULL && low_a < low_b + bytes && low_b < low_a + bytes;
+}
+
+static batchnorm_status check_double_backward(struct pass *p, const struct argument arguments[5], struct cotangents v) {
+    const unsigned outputs = 1U << BN_GX | 1U << BN_GDY, all = outputs | 1U << BN_X | 1U << BN_DY | 1U << BN_VX;
+    batchnorm_status status = check_saved(p);
+    if (status == BATCHNORM_OK) status = check_parameter(p, "vweight", v.vweight, BN_WEIGHT);
+    if (status == BATCHNORM_OK) status = check_parameter(p, "vbias", v.vbias, BN_BIAS);
+    if (status == BATCHNORM_OK) status = check_parameter(p, "gweight", v.gweight, BN_WEIGHT);
+    if (status == BATCHNORM_OK) status = add_arguments(p, arguments, 5);
+    if (status == BATCHNORM_OK) status = check_memory(p, outputs, 0);
+    if (status == BATCHNORM_OK) status = check_numbers(p, outputs, v.vweight);
+    if (status == BATCHNORM_OK) status = check_numbers(p, outputs, v.vbias);
+    if (status == BATCHNORM_OK) status = check_numbers(p, all, v.gweight);
+    if (status != BATCHNORM_OK) return status;
+    return meets(p, v.gweight, v.vweight) || meets(p, v.gweight, v.vbias) ? BATCHNORM_OVERLAP : BATCHNORM_OK;
+}
+
+static batchnorm_status double_backward(struct pass *p, struct cotangents v) {
+    const batchnorm_dtype dtype = p->layer->options.dtype;
+    const struct bn_output gweight = {v.gweight, dtype};
+    if (p->saved->empty) {
+        clear_gradient(p->layer, gweight);
+        return BATCHNORM_OK;
+    }
+    const struct bn_double_backward job = {.weight = saved_weight(p),
+                                           .vweight = {v.vweight, dtype},
+                                           .vbias = {v.vbias, dtype},
+                                           .mean = saved_mean(p),
+                                           .rstd = saved_rstd(p),
+                                           .gweight = gweight,
+                                           .flags = frozen_flag(p)};
+    return bn_run_double_backward(&p->g, &job, &p->exec);
+}
+
+batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
+                                                 batchnorm_tensor dy, batchnorm_tensor vx, const void *vweight,
+                                                 const void *vbias, batchnorm_tensor gx, batchnorm_tensor gdy, void *gweight,
+                                                 const batchnorm_exec *exec) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    const struct cotangents v = {vweight, vbias, gweight};
+    const struct argument arguments[] = {{"x", &x, BN_X, true},
+                                         {"dy", &dy, BN_DY, true},
+                                         {"vx", &vx, BN_VX, false},
+                                         {"gx", &gx, BN_GX, false},
+                                         {"gdy", &gdy, BN_GDY, false}};
+    bn_layer_begin(layer);
+    batchnorm_status status = check_double_backward(&p, arguments, v);
+    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_DOUBLE_BACKWARD, exec);
+    if (status == BATCHNORM_OK) status = double_backward(&p, v);
+    return bn_layer_end(layer, status);
+}

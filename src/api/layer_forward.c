@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
+#include "api/layer.h"
+
+#include <string.h>
+
+#include "api/float_text.h"
+
+struct forward {
+    batchnorm_layer *layer;
+    batchnorm_tensor x, y;
+    batchnorm_saved *saved;
+    unsigned flags;
+    bool batch;  /* normalize with the batch's statistics, not with the running ones */
+    bool update; /* move the running statistics and the counter */
+    bool empty;
+    void *block; /* the layer's, or one that was made for a lazy layer */
+    size_t channels;
+    batchnorm_exec exec;
+    struct bn_geometry g;
+};
+
+/* Whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
+static bool is_used(const struct forward *f, int key) {
+    const batchnorm_layer *layer = f->layer;
+    const bool is_parameter = key == BN_WEIGHT || key == BN_BIAS;
+    return layer->has[key] && (is_parameter || !layer->training || layer->options.track_running_stats);
+}
+
+static bool uses_any(const struct forward *f) {
+    for (int key = BN_WEIGHT; key <= BN_RUNNING_VAR; key++)
+        if (is_used(f, key)) return true;
+    return false;
+}
+
+static void choose_statistics(struct forward *f) {
+    const batchnorm_layer *layer = f->layer;
+    f->batch = layer->training || (!layer->has[BN_RUNNING_MEAN] && !layer->has[BN_RUNNING_VAR]);
+    f->update = layer->training && layer->options.track_running_stats && !(f->flags & BATCHNORM_SKIP_UPDATE);
+}
+
+static batchnorm_status check_call(const struct forward *f) {
+    const unsigned both = BATCHNORM_SKIP_UPDATE | BATCHNORM_HOLD_UPDATE;
+    batchnorm_layer *layer = f->layer;
+    if (f->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->flags);
+    if (f->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
+    batchnorm_options convention = layer->options.convention;
+    if (!f->update || layer->options.cumulative) convention.momentum = 0; /* it has no say */
+    if (bn_check_options(&convention) != BATCHNORM_OK)
+        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "momentum is NaN, or a rule of the convention is unknown");
+    return f->update ? bn_check_count(layer) : BATCHNORM_OK;
+}
+
+static batchnorm_status check_rank(const struct forward *f) {
+    static const char *const wanted[] = {"2D or 3D", "4D", "5D"};
+    const int dims = f->layer->options.dims, rank = f->x.rank;
+    if (rank == dims + 2 || (dims == 1 && rank == 2)) return BATCHNORM_OK;
+    return bn_layer_fail(f->layer, BATCHNORM_BAD_RANK, "expected %s input (got %dD input)", wanted[dims - 1], rank);
+}
+
+static batchnorm_status check_one_value(const struct forward *f) {
+    char text[BN_SIZES_TEXT];
+    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->x.shape[0] == 1;
+    for (int d = 2; d < f->x.rank; d++) one = one && f->x.shape[d] == 1;
+    if (!one) return BATCHNORM_OK;
+    return bn_layer_fail(f->layer, BATCHNORM_ONE_VALUE,
+                         "Expected more than 1 value per channel when training, got input size %s", bn_sizes_text(&f->x, text));
+}
+
+static batchnorm_status check_eps(const struct forward *f) {
+    char text[BN_FLOAT_TEXT];
+    const double eps = f->layer->options.convention.eps;
+    if (bn_check_eps(eps, f->batch) == BATCHNORM_OK) return BATCHNORM_OK;
+    bn_float_text(eps, false, text);
+    return bn_layer_fail(f->layer, BATCHNORM_BAD_EPS, "batch_norm eps must be %s, but got %s",
+                         f->batch ? "positive during training" : "non-negative", text);
+}
+
+static batchnorm_status check_channels(const struct forward *f) {
+    const int64_t wanted = f->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
+    static const int order[] = {BN_RUNNING_MEAN, BN_RUNNING_VAR, BN_WEIGHT, BN_BIAS};
+    for (int i = 0; i < 4; i++) {
+        const char *name = bn_key_names[order[i]];
+        const bool is_statistic = order[i] == BN_RUNNING_MEAN || order[i] == BN_RUNNING_VAR;
+        if (is_used(f, order[i]) && wanted != got)
+            return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE, "%s should contain %lld elements not %lld", name,
+                                 (long long)wanted, (long long)got);
+        if (!f->batch && is_statistic && !is_used(f, order[i]))
+            return bn_layer_fail(f->layer, BATCHNORM_NO_STATISTICS, "%s must be defined in evaluation mode", name);
+    }
+    if (f->batch && is_used(f, BN_RUNNING_MEAN) != is_used(f, BN_RUNNING_VAR))
+        return bn_layer_fail(f->layer, BATCHNORM_NO_STATISTICS,
+                             "running_mean and running_var must either both be None or neither be None");
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status check_dtype(const struct forward *f) {
+    const batchnorm_dtype x = f->x.dtype, own = f->layer->options.dtype;
+    if (x == BATCHNORM_I64) return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "\"batch_norm\" not implemented for 'Long'");
+    if (f->empty || batchnorm_dtype_bytes(x) == 0 || bn_parameter_dtype(x) == own || !uses_any(f)) return BATCHNORM_OK;
+    return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "mixed dtype (CPU): %s (the input is %s, the layer is %s)",
+                         own == BATCHNORM_F64 ? "expect parameter to have scalar type of Float"
+                                              : "all inputs must share same datatype",
+                         bn_dtype_name(x), bn_dtype_name(own));
+}
+
+static batchnorm_status check_input(const struct forward *f) {
+    for (int d = 0; d < f->x.rank; d++)
+        if (f->x.shape[d] < 0) return BATCHNORM_BAD_SHAPE;
+    batchnorm_status status = check_one_value(f);
+    if (status == BATCHNORM_OK) status = check_eps(f);
+    if (status == BATCHNORM_OK && !f->empty) status = check_channels(f);
+    if (status == BATCHNORM_OK) status = check_dtype(f);
+    return status;
+}
+
+static batchnorm_status add_output(struct forward *f) {
+    char x[BN_SIZES_TEXT], y[BN_SIZES_TEXT];
+    const batchnorm_status status = bn_geometry_add_tensor(&f->g, BN_Y, &f->y);
+    if (status != BATCHNORM_BAD_SHAPE || f->y.rank < 0 || f->y.rank > BATCHNORM_MAX_RANK) return status;
+    return bn_layer_fail(f->layer, status, "the output has the size %s, the input %s", bn_sizes_text(&f->y, y),
+                         bn_sizes_text(&f->x, x));
+}
+
+static batchnorm_status check_memory(const struct forward *f) {
+    batchnorm_status status = bn_check_sizes(&f->g);
+    if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
+    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X);
+    return status == BATCHNORM_OK ? bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y) : status;
+}
+
+static batchnorm_status check(struct forward *f) {
+    const int64_t elements = batchnorm_tensor_elements(&f->x);
+    f->empty = elements == 0;
+    if (elements > 0 && (f->x.data == NULL || f->y.data == NULL)) return BATCHNORM_NULL_POINTER;
+    batchnorm_status status = check_call(f);
+    if (status == BATCHNORM_OK) status = check_rank(f);
+    if (status == BATCHNORM_OK) status = check_input(f);
+    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->x, &f->g);
+    if (status == BATCHNORM_OK) status = add_output(f);
+    f->channels = f->g.channels;
+    if (status == BATCHNORM_OK) status = check_memory(f);
+    return status;
+}
+
+/* What an input with elements needs. */
+static batchnorm_status prepare_work(struct forward *f, const batchnorm_exec *exec) {
+    batchnorm_layer *layer = f->layer;
+    batchnorm_status status = bn_reserve(&f->saved->allocator, &f->saved->buffer, bn_saved_bytes(f->channels));
+    if (status == BATCHNORM_OK && f->update)
+        status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
+    if (status != BATCHNORM_OK) return status;
+    return bn_layer_exec(layer, &f->g, f->batch ? BATCHNORM_OP_FORWARD : BATCHNORM_OP_INFER, exec, &f->exec);
+}
+
+/* All memory that the call needs, so that nothing can fail once the work is done. */
+static batchnorm_status prepare(struct forward *f, const batchnorm_exec *exec) {
+    batchnorm_layer *layer = f->layer;
+    batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f, exec);
+    if (status == BATCHNORM_OK && f->update && (f->flags & BATCHNORM_HOLD_UPDATE))
+        status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
+    if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
+    return status;
+}
+
+static struct bn_vector vector(const struct forward *f, int key) {
+    const batchnorm_layer *layer = f->layer;
+    void *data = layer->has[key] ? bn_block_array(layer, f->block, f->channels, key) : NULL;
+    return (struct bn_vector){data, layer->options.dtype};
+}
+
+static batchnorm_status work(const struct forward *f) {
+    double *mean = bn_saved_array(f->saved, f->channels, 0), *rstd = bn_saved_array(f->saved, f->channels, 1);
+    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
+    const double eps = f->layer->options.convention.eps;
+    if (f->batch) {
+        batchnorm_stat *stats = f->update ? f->layer->stats.data : NULL;
+        const struct bn_forward job = {
+            .weight = weight, .bias = bias, .eps = eps, .stats = stats, .save_mean = mean, .save_rstd = rstd};
+        return bn_run_forward(&f->g, &job, &f->exec);
+    }
+    const struct bn_infer job = {.weight = weight,
+                                 .bias = bias,
+                                 .mean = vector(f, BN_RUNNING_MEAN),
+                                 .var = vector(f, BN_RUNNING_VAR),
+                                 .eps = eps,
+                                 .save_mean = mean,
+                                 .save_rstd = rstd};
+    return bn_run_infer(&f->g, &job, &f->exec);
+}
+
+static void save(const struct forward *f) {
+    batchnorm_saved *saved = f->saved;
+    const struct bn_vector weight = vector(f, BN_WEIGHT);
+    saved->layer = f->layer;
+    saved->empty = f->empty;
+    saved->frozen = !f->batch;
+    saved->has_weight = weight.data != NULL;
+    saved->dtype = f->x.dtype;
+    saved->channels = f->channels;
+    saved->rank = f->x.rank;
+    memcpy(saved->shape, f->x.shape, sizeof saved->shape);
+    if (saved->has_weight && !f->empty)
+        memcpy(bn_saved_array(saved, f->channels, 2), weight.data, f->channels * batchnorm_dtype_bytes(weight.dtype));
+}
+
+static batchnorm_status finish(const struct forward *f) {
+    batchnorm_layer *layer = f->layer;
+    save(f);
+    if (layer->options.lazy) bn_layer_materialize(layer, f->channels, f->block);
+    const bool hold = (f->flags & BATCHNORM_HOLD_UPDATE) != 0;
+    if (f->update) return bn_layer_update(layer, f->empty ? NULL : layer->stats.data, f->channels, hold);
+    if (hold) batchnorm_layer_drop_update(layer);
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
+    choose_statistics(f);
+    batchnorm_status status = check(f);
+    if (status == BATCHNORM_OK) status = prepare(f, exec);
+    if (status == BATCHNORM_OK && !f->empty) status = work(f);
+    if (status == BATCHNORM_OK) return finish(f);
+    if (f->block != f->layer->block) bn_release(&f->layer->allocator, f->block);
+    return status;
+}
+
+batchnorm_status batchnorm_layer_forward(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, batchnorm_saved *saved,
+                                         unsigned flags, const batchnorm_exec *exec) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    bn_layer_begin(layer);
+    struct forward f = {
+        .layer = layer, .x = x, .y = y, .saved = saved == NULL ? &layer->own : saved, .flags = flags, .block = layer->block};
+    return bn_layer_end(layer, forward(&f, exec));
+}

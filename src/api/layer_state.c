@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* The layer's state out and in, under PyTorch's keys. Loading converts everything into the side before it changes anything. */
+#include <math.h>
+#include <string.h>
+
+#include "api/float_text.h"
+#include "api/layer.h"
+
+static bool is_in_state(const batchnorm_layer *layer, int key) {
+    return key == BN_COUNT ? layer->has[key] : bn_layer_array(layer, key) != NULL;
+}
+
+size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_named_tensor *entries) {
+    size_t count = 0;
+    if (layer == NULL || entries == NULL || layer->options.lazy) return 0;
+    for (int key = 0; key < BN_KEYS; key++) {
+        if (!is_in_state(layer, key)) continue;
+        const bool is_count = key == BN_COUNT;
+        void *data = is_count ? (void *)&layer->count : bn_layer_array(layer, key);
+        entries[count].name = bn_key_names[key];
+        entries[count].tensor = batchnorm_tensor_contiguous(data, is_count ? BATCHNORM_I64 : layer->options.dtype,
+                                                            is_count ? 0 : 1, &layer->options.num_features);
+        count++;
+    }
+    return count;
+}
+
+batchnorm_status batchnorm_layer_remove(batchnorm_layer *layer, const char *name) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    bn_layer_begin(layer);
+    if (name == NULL) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
+    const enum bn_key key = bn_find_key(name);
+    if (key == BN_KEYS) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "a layer has no \"%s\"", name);
+    if (layer->has[key] && key >= BN_RUNNING_MEAN) batchnorm_layer_drop_update(layer);
+    layer->has[key] = false;
+    return BATCHNORM_OK;
+}
+
+struct load {
+    batchnorm_layer *layer;
+    const batchnorm_tensor *found[BN_KEYS];
+    int64_t channels; /* -1: a lazy layer that the state does not tell its channels */
+    void *block;      /* where the values are converted to */
+    int64_t count;
+};
+
+/* 1 sign bit, so many exponent bits, the rest: widened by hand, for both 16-bit types. */
+static double from_half(uint16_t bits, int exponent_bits) {
+    const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+    const int exponent = bits >> fraction_bits & ((1 << exponent_bits) - 1), fraction = bits & ((1 << fraction_bits) - 1);
+    double value;
+    if (exponent == (1 << exponent_bits) - 1)
+        value = fraction == 0 ? HUGE_VAL : (double)NAN;
+    else if (exponent == 0)
+        value = ldexp(fraction, 1 - bias - fraction_bits);
+    else
+        value = ldexp(fraction + (1 << fraction_bits), exponent - bias - fraction_bits);
+    return bits >> 15 ? -value : value;
+}
+
+/* One element; memcpy because a view of a file's bytes need not be aligned. */
+static double value_at(const batchnorm_tensor *tensor, int64_t index) {
+    const char *at = (const char *)tensor->data;
+    double f64;
+    float f32;
+    uint16_t half;
+    int64_t i64;
+    if (tensor->rank == 1) at += index * tensor->stride[0] * (int64_t)batchnorm_dtype_bytes(tensor->dtype);
+    switch (tensor->dtype) {
+    case BATCHNORM_F64:
+        memcpy(&f64, at, sizeof f64);
+        return f64;
+    case BATCHNORM_F32:
+        memcpy(&f32, at, sizeof f32);
+        return (double)f32;
+    case BATCHNORM_BF16:
+        memcpy(&half, at, sizeof half);
+        return from_half(half, 8);
+    case BATCHNORM_F16:
+        memcpy(&half, at, sizeof half);
+        return from_half(half, 5);
+    default:
+        memcpy(&i64, at, sizeof i64);
+        return (double)i64;
+    }
+}
+
+/* Without a detour through double, which does not hold every int64. */
+static batchnorm_status read_count(struct load *load, const batchnorm_tensor *tensor) {
+    char text[BN_FLOAT_TEXT];
+    if (tensor->dtype == BATCHNORM_I64) {
+        memcpy(&load->count, tensor->data, sizeof load->count);
+        return BATCHNORM_OK;
+    }
+    const double value = value_at(tensor, 0);
+    if (value >= -0x1p63 && value < 0x1p63) {
+        load->count = (int64_t)value;
+        return BATCHNORM_OK;
+    }
+    bn_float_text(value, false, text);
+    return bn_layer_fail(load->layer, BATCHNORM_BAD_DTYPE, "num_batches_tracked: %s is no int64", text);
+}
+
+/* Sort the entries into their keys; `unexpected` becomes the first name that has none. */
+static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count,
+                                     const char **unexpected) {
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].name == NULL) return BATCHNORM_NULL_POINTER;
+        const enum bn_key key = bn_find_key(entries[i].name);
+        if (key == BN_KEYS || !load->layer->has[key])
+            *unexpected = *unexpected == NULL ? entries[i].name : *unexpected;
+        else if (load->found[key] != NULL)
+            return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "\"%s\" is given twice", bn_key_names[key]);
+        else
+            load->found[key] = &entries[i].tensor;
+    }
+    return BATCHNORM_OK;
+}
+
+/* States that are older than num_batches_tracked may lack it. */
+static bool may_lack(const batchnorm_layer *layer, int key, int version) {
+    return key == BN_COUNT && version < 2 && layer->options.track_running_stats;
+}
+
+static batchnorm_status check_keys(const struct load *load, const char *unexpected, int version) {
+    char missing[128] = "";
+    for (int key = 0; key < BN_KEYS; key++) {
+        if (load->found[key] != NULL || !load->layer->has[key] || may_lack(load->layer, key, version)) continue;
+        const size_t at = strlen(missing);
+        snprintf(missing + at, sizeof missing - at, "%s\"%s\"", at == 0 ? "" : ", ", bn_key_names[key]);
+    }
+    if (missing[0] != '\0')
+        return bn_layer_fail(load->layer, BATCHNORM_MISSING_KEY, "Missing key(s) in state_dict: %s.", missing);
+    if (unexpected == NULL) return BATCHNORM_OK;
+    return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "Unexpected key(s) in state_dict: \"%s\".", unexpected);
+}
+
+/* A lazy layer has the channels of the first array that it is given. */
+static int64_t channels_of(const struct load *load) {
+    if (!load->layer->options.lazy) return load->layer->options.num_features;
+    for (int key = 0; key < BN_COUNT; key++)
+        if (load->found[key] != NULL && load->found[key]->rank == 1) return load->found[key]->shape[0];
+    return -1;
+}
+
+/* PyTorch takes an array of one element for num_batches_tracked, too. */
+static bool has_shape(const struct load *load, int key, const batchnorm_tensor *tensor) {
+    if (key == BN_COUNT) return tensor->rank == 0 || (tensor->rank == 1 && tensor->shape[0] == 1);
+    return tensor->rank == 1 && tensor->shape[0] == load->channels && load->channels >= 0;
+}
+
+static batchnorm_status check_shape(const struct load *load, int key) {
+    const batchnorm_tensor *tensor = load->found[key];
+    char got[BN_SIZES_TEXT], wanted[BN_SIZES_TEXT];
+    if (has_shape(load, key, tensor)) return BATCHNORM_OK;
+    const batchnorm_tensor model = batchnorm_tensor_contiguous(NULL, BATCHNORM_F32, key == BN_COUNT ? 0 : 1, &load->channels);
+    if (tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK || load->channels < 0)
+        return bn_layer_fail(load->layer, BATCHNORM_BAD_SHAPE, "size mismatch for %s", bn_key_names[key]);
+    return bn_layer_fail(
+        load->layer, BATCHNORM_BAD_SHAPE,
+        "size mismatch for %s: copying a param with shape %s from checkpoint, the shape in current model is %s.",
+        bn_key_names[key], bn_sizes_text(tensor, got), bn_sizes_text(&model, wanted));
+}
+
+static batchnorm_status check_entries(const struct load *load) {
+    batchnorm_status status = BATCHNORM_OK;
+    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++)
+        if (load->found[key] != NULL) status = check_shape(load, key);
+    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++) {
+        const batchnorm_tensor *tensor = load->found[key];
+        if (tensor == NULL) continue;
+        if (tensor->data == NULL && batchnorm_tensor_elements(tensor) > 0)
+            status = bn_layer_fail(load->layer, BATCHNORM_NULL_POINTER, "%s: its data is NULL", bn_key_names[key]);
+        else if (batchnorm_dtype_bytes(tensor->dtype) == 0)
+            status = bn_layer_fail(load->layer, BATCHNORM_BAD_DTYPE, "%s: unknown element type", bn_key_names[key]);
+    }
+    return status;
+}
+
+/* Convert everything into a block on the side: the entries may be views of this very layer. */
+static batchnorm_status convert(struct load *load) {
+    const batchnorm_layer *layer = load->layer;
+    batchnorm_status status = BATCHNORM_OK;
+    load->count = layer->count;
+    if (load->found[BN_COUNT] != NULL) status = read_count(load, load->found[BN_COUNT]);
+    if (status == BATCHNORM_OK && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
+    for (int key = 0; key < BN_COUNT && status == BATCHNORM_OK; key++) {
+        if (load->found[key] == NULL) continue;
+        void *array = bn_block_array(layer, load->block, (size_t)load->channels, key);
+        const struct bn_output output = {array, layer->options.dtype};
+        for (int64_t c = 0; c < load->channels; c++) bn_output_set(output, (size_t)c, value_at(load->found[key], c));
+    }
+    return status;
+}
+
+static void commit(struct load *load) {
+    batchnorm_layer *layer = load->layer;
+    const size_t bytes = (size_t)(load->channels < 0 ? 0 : load->channels) * batchnorm_dtype_bytes(layer->options.dtype);
+    layer->count = load->count;
+    batchnorm_layer_drop_update(layer);
+    if (layer->options.lazy) {
+        if (load->block != NULL) bn_layer_materialize(layer, (size_t)load->channels, load->block);
+        return;
+    }
+    for (int key = 0; key < BN_COUNT; key++)
+        if (load->found[key] != NULL)
+            memcpy(bn_layer_array(layer, key), bn_block_array(layer, load->block, (size_t)load->channels, key), bytes);
+    bn_release(&layer->allocator, load->block);
+}
+
+static batchnorm_status load_state(struct load *load, const batchnorm_named_tensor *entries, size_t count, int version,
+                                   bool strict) {
+    const char *unexpected = NULL;
+    if (entries == NULL && count > 0) return BATCHNORM_NULL_POINTER;
+    batchnorm_status status = find_entries(load, entries, count, &unexpected);
+    if (status == BATCHNORM_OK && strict) status = check_keys(load, unexpected, version);
+    load->channels = channels_of(load);
+    if (status == BATCHNORM_OK) status = check_entries(load);
+    if (status == BATCHNORM_OK) status = convert(load);
+    if (status == BATCHNORM_OK) commit(load);
+    return status;
+}
+
+batchnorm_status batchnorm_layer_load_state(batchnorm_layer *layer, const batchnorm_named_tensor *entries, size_t count,
+                                            int version, bool strict) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    struct load load = {.layer = layer};
+    bn_layer_begin(layer);
+    return bn_layer_end(layer, load_state(&load, entries, count, version, strict));
+}
