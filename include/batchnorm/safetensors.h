@@ -58,6 +58,9 @@ BATCHNORM_API const batchnorm_safetensors_entry *batchnorm_safetensors_find(cons
                                                                             const char *name);
 /*! The metadata value of that key; NULL if there is none. */
 BATCHNORM_API const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, const char *key);
+/*! The pair of the metadata at index, in the order of the header; NULL if there is none. */
+BATCHNORM_API const batchnorm_safetensors_pair *batchnorm_safetensors_metadata_at(const batchnorm_safetensors *file,
+                                                                                  size_t index);
 
 /*! Write a file: to a temporary name in the same directory, synced, then renamed over path.
  *

@@ -15,6 +15,8 @@ struct batchnorm_safetensors {
     json_t *header; /* names, keys and values point into it */
     size_t count;
     batchnorm_safetensors_entry *entries;
+    size_t pair_count;
+    batchnorm_safetensors_pair *pairs;
 };
 
 /* Where the bytes of the tensor `entry` lie, from the end of the header. */
@@ -74,13 +76,17 @@ static batchnorm_status read_header(struct reader *r) {
     return status;
 }
 
-static batchnorm_status check_metadata(const struct reader *r, json_t *metadata) {
+static batchnorm_status parse_metadata(struct reader *r, json_t *metadata) {
     if (!json_is_object(metadata)) return bn_fail(BATCHNORM_BAD_FILE, r->message, "__metadata__ is not an object of strings");
+    size_t most = json_object_size(metadata);
+    r->file->pairs = calloc(most ? most : 1, sizeof *r->file->pairs);
+    if (!r->file->pairs) return no_memory(r);
     const char *key;
     json_t *value;
     json_object_foreach(metadata, key, value) {
         if (!json_is_string(value))
             return bn_fail(BATCHNORM_BAD_FILE, r->message, "the metadata of '%.100s' is not a string", key);
+        r->file->pairs[r->file->pair_count++] = (batchnorm_safetensors_pair){key, json_string_value(value)};
     }
     return BATCHNORM_OK;
 }
@@ -146,7 +152,7 @@ static batchnorm_status parse_tensors(struct reader *r) {
     json_t *value;
     json_object_foreach(file->header, name, value) {
         if (strcmp(name, "__metadata__") == 0) {
-            batchnorm_status status = check_metadata(r, value);
+            batchnorm_status status = parse_metadata(r, value);
             if (status != BATCHNORM_OK) return status;
             continue;
         }
@@ -222,6 +228,7 @@ void batchnorm_safetensors_close(batchnorm_safetensors *file) {
     if (!file) return;
     for (size_t i = 0; i < file->count; i++) free(file->entries[i].tensor.data);
     free(file->entries);
+    free(file->pairs);
     json_decref(file->header);
     free(file);
 }
@@ -238,7 +245,12 @@ const batchnorm_safetensors_entry *batchnorm_safetensors_find(const batchnorm_sa
     return NULL;
 }
 
+const batchnorm_safetensors_pair *batchnorm_safetensors_metadata_at(const batchnorm_safetensors *file, size_t index) {
+    return file && index < file->pair_count ? &file->pairs[index] : NULL;
+}
+
 const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, const char *key) {
-    if (!file || !key) return NULL;
-    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+    for (size_t i = 0; file && key && i < file->pair_count; i++)
+        if (strcmp(file->pairs[i].key, key) == 0) return file->pairs[i].value;
+    return NULL;
 }
