@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* 6 bytes of magic, 2 of version, the header's size (2 bytes in version 1, 4 later), the header, the elements. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+#include "npy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* No array of ours needs more; versions 2 and 3 could ask for 4 GiB. */
+#define HEADER_MAX_BYTES 65536u
+
+static const unsigned char magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+
+struct reader {
+    int fd;
+    uint64_t bytes, at; /* size of the file, and how much of it was read */
+    char *message;
+};
+
+static bool fail(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool fail(char *message, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, MESSAGE_BYTES, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool open_reader(struct reader *r, const char *path) {
+    r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
+    struct stat status;
+    if (r->fd < 0) return fail(r->message, "cannot be opened: %s", strerror(errno));
+    if (fstat(r->fd, &status) != 0) return fail(r->message, "cannot be examined: %s", strerror(errno));
+    if (!S_ISREG(status.st_mode)) return fail(r->message, "is not a regular file");
+    r->bytes = (uint64_t)status.st_size;
+    return true;
+}
+
+static bool read_bytes(struct reader *r, void *to, size_t bytes) {
+    if (bytes > r->bytes - r->at) return fail(r->message, "ends inside its header");
+    for (char *at = to; bytes > 0;) {
+        ssize_t got = read(r->fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail(r->message, "cannot be read: %s", strerror(errno));
+        if (got == 0) return fail(r->message, "shrank while being read");
+        at += got;
+        bytes -= (size_t)got;
+        r->at += (uint64_t)got;
+    }
+    return true;
+}
+
+static bool read_header(struct reader *r, struct npy_header *header) {
+    unsigned char start[8], length[4];
+    if (r->bytes < sizeof start) return fail(r->message, "is no .npy file: it has only %" PRIu64 " bytes", r->bytes);
+    if (!read_bytes(r, start, sizeof start)) return false;
+    if (memcmp(start, magic, sizeof magic) != 0) return fail(r->message, "is no .npy file: its first bytes are not \\x93NUMPY");
+    if (start[6] < 1 || start[6] > 3 || start[7] != 0)
+        return fail(r->message, "is an .npy file of version %d.%d; 1.0, 2.0 and 3.0 are known", start[6], start[7]);
+    size_t count = start[6] == 1 ? 2 : 4;
+    if (!read_bytes(r, length, count)) return false;
+    uint32_t bytes = 0;
+    for (size_t i = count; i-- > 0;) bytes = bytes << 8 | length[i];
+    if (bytes > HEADER_MAX_BYTES) return fail(r->message, "has a header of %" PRIu32 " bytes; at most 65536 are read", bytes);
+    char *text = malloc(bytes + 1);
+    if (!text) return fail(r->message, "no memory for its header");
+    bool ok = read_bytes(r, text, bytes) && npy_parse_header(header, text, bytes, r->message);
+    free(text);
+    return ok;
+}
+
+static void swap_bytes(void *elements, size_t count, size_t bytes) {
+    unsigned char *e = elements;
+    for (size_t i = 0; i < count; i++, e += bytes)
+        for (size_t low = 0, high = bytes - 1; low < high; low++, high--) {
+            unsigned char byte = e[low];
+            e[low] = e[high];
+            e[high] = byte;
+        }
+}
+
+static bool host_is_big_endian(void) { return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__; }
+
+/* The first dimension is the one whose elements are neighbours. */
+static void set_fortran_strides(batchnorm_tensor *view) {
+    int64_t stride = 1;
+    for (int i = 0; i < view->rank; i++) {
+        view->stride[i] = stride;
+        stride *= view->shape[i];
+    }
+}
+
+static bool read_elements(struct reader *r, const struct npy_header *header, struct array *array) {
+    batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
+    char shape[SHAPE_TEXT_BYTES];
+    int64_t elements = batchnorm_tensor_elements(&view);
+    size_t bytes, each = batchnorm_dtype_bytes(header->dtype);
+    if (elements < 0 || __builtin_mul_overflow(elements, each, &bytes))
+        return fail(r->message, "has the shape %s, which does not fit the address space", shape_text(&view, shape));
+    if (bytes != r->bytes - r->at)
+        return fail(r->message, "%" PRIu64 " bytes follow the header; the shape %s needs %zu", r->bytes - r->at,
+                    shape_text(&view, shape), bytes);
+    if (!array_new(array, header->dtype, header->rank, header->shape, r->message)) return false;
+    if (!read_bytes(r, array->memory, bytes)) return false;
+    if (header->big_endian != host_is_big_endian()) swap_bytes(array->memory, (size_t)elements, each);
+    if (header->fortran_order && elements > 0) set_fortran_strides(&array->view);
+    return true;
+}
+
+bool npy_read(struct array *array, const char *path, char *message) {
+    *array = (struct array){0};
+    struct reader r = {.message = message};
+    struct npy_header header = {0};
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && read_elements(&r, &header, array);
+    if (r.fd >= 0) close(r.fd);
+    if (!ok) array_free(array);
+    return ok;
+}
+
+static bool write_bytes(int fd, const void *from, size_t bytes, char *message) {
+    for (const char *at = from; bytes > 0;) {
+        ssize_t put = write(fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return fail(message, "cannot be written: %s", strerror(errno));
+        at += put;
+        bytes -= (size_t)put;
+    }
+    return true;
+}
+
+/* Everything before the elements; its size is a multiple of 64, filled with spaces before the final newline. */
+static size_t format_header(char text[512], const batchnorm_tensor *tensor, const char *type) {
+    char shape[SHAPE_TEXT_BYTES];
+    int used =
+        snprintf(text + 10, 502, "{'descr': '<%s', 'fortran_order': False, 'shape': %s, }", type, shape_text(tensor, shape));
+    size_t bytes = (10 + (size_t)used + 1 + 63) / 64 * 64;
+    memset(text + 10 + used, ' ', bytes - 10 - (size_t)used);
+    text[bytes - 1] = '\n';
+    memcpy(text, magic, sizeof magic);
+    text[6] = 1;
+    text[7] = 0;
+    text[8] = (char)((bytes - 10) & 0xff);
+    text[9] = (char)((bytes - 10) >> 8);
+    return bytes;
+}
+
+bool npy_write(int fd, const batchnorm_tensor *tensor, char *message) {
+    char head[512], piece[65536];
+    const char *type = tensor->dtype == BATCHNORM_F32 ? "f4" : tensor->dtype == BATCHNORM_F64 ? "f8" : "f2";
+    if (tensor->dtype == BATCHNORM_BF16 || tensor->dtype == BATCHNORM_I64)
+        return fail(message, "an .npy file cannot hold this type; write to FILE.safetensors:NAME");
+    if (!write_bytes(fd, head, format_header(head, tensor, type), message)) return false;
+    size_t each = batchnorm_dtype_bytes(tensor->dtype), bytes = each * (size_t)batchnorm_tensor_elements(tensor);
+    if (!host_is_big_endian()) return write_bytes(fd, tensor->data, bytes, message);
+    for (size_t at = 0; at < bytes; at += sizeof piece) {
+        size_t n = bytes - at < sizeof piece ? bytes - at : sizeof piece;
+        memcpy(piece, (const char *)tensor->data + at, n);
+        swap_bytes(piece, n / each, each);
+        if (!write_bytes(fd, piece, n, message)) return false;
+    }
+    return true;
+}
