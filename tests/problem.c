@@ -158,6 +158,11 @@ void problem_snapshot(struct problem *p) {
     }
 }
 
+void problem_restore(struct problem *p) {
+    for (enum array i = X; i < ARRAYS; i++)
+        memcpy(p->array[i].lowest, p->array[i].before, p->array[i].count * batchnorm_dtype_bytes(p->array[i].dtype));
+}
+
 batchnorm_status problem_run(struct problem *p, enum verb verb, const batchnorm_exec *exec) {
     void *a[ARRAYS];
     for (enum array i = X; i < ARRAYS; i++) a[i] = p->array[i].data;

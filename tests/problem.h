@@ -93,6 +93,8 @@ void problem_destroy(struct problem *p);
 
 /* Fill the outputs with a pattern and remember every byte of every array. */
 void problem_snapshot(struct problem *p);
+/* Every byte as it was at the snapshot. */
+void problem_restore(struct problem *p);
 batchnorm_status problem_run(struct problem *p, enum verb verb, const batchnorm_exec *exec);
 bool is_output(enum verb verb, enum array array);
 batchnorm_operation verb_operation(enum verb verb);

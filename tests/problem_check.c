@@ -188,12 +188,13 @@ static bool check_number(const struct channel *k, enum array array, struct expec
 
 static bool check_elements(const struct channel *k, enum array array) {
     const struct problem_array *a = &k->p->array[array];
+    double lost = a->dtype == BATCHNORM_F64 ? (double)k->m / 8 : 0;
     for (size_t i = 0; i < k->m; i++) {
         size_t n = i / k->p->shape.inner, s = i % k->p->shape.inner;
         double got = element_get(a->dtype, a->home, problem_index(k->p, array, n, k->c, s));
         struct expected want = expected_element(k, array, i);
-        /* gx passes through memory twice */
-        if (close_enough(a->dtype, array == GX ? a->dtype : parameter_dtype(a->dtype), got, want, 8)) continue;
+        /* gx passes through memory twice; sums in double of doubles lose a little with every value of a lane */
+        if (close_enough(a->dtype, array == GX ? a->dtype : parameter_dtype(a->dtype), got, want, 8 + lost)) continue;
         snprintf(problem_text, sizeof problem_text, "%s(%zu, %zu, %zu) is %.17g, expected %.17Lg", array_name(array), n, k->c,
                  s, got, want.value);
         return false;
