@@ -7,7 +7,7 @@
 int main(void) {
     float x[6] = {1, 10, 2, 20, 3, 30}, y[6];
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 2, 1);
-    batchnorm_status status = batchnorm_forward(&shape, x, NULL, NULL, NULL, NULL, y, NULL, NULL, NULL, NULL);
+    batchnorm_status status = batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, NULL);
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", BATCHNORM_VERSION_MAJOR, BATCHNORM_VERSION_MINOR, BATCHNORM_VERSION_PATCH);
     printf("%s %s %s: %g %g\n", version, batchnorm_isa(), batchnorm_status_string(status), (double)y[0], (double)y[3]);
