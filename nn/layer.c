@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#include "layer.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+float *nn_floats(size_t count) {
+    const size_t line = 64;
+    if (count > (SIZE_MAX - line) / sizeof(float)) return NULL;
+    const size_t bytes = (count * sizeof(float) + line - 1) / line * line;
+    float *floats = aligned_alloc(line, bytes > 0 ? bytes : line);
+    if (floats) memset(floats, 0, bytes);
+    return floats;
+}
+
+nn_error nn_add_parameter(nn_layer *layer, const char *name, size_t count, size_t fan_in, nn_rng *rng) {
+    nn_parameter *parameter = &layer->parameters[layer->parameter_count++];
+    *parameter = (nn_parameter){.name = name, .value = nn_floats(count), .grad = nn_floats(count), .count = count};
+    if (!parameter->value || !parameter->grad) return NN_NO_MEMORY;
+    const float bound = 1.0f / sqrtf((float)fan_in);
+    for (size_t i = 0; i < count; i++) parameter->value[i] = nn_rng_uniform(rng, -bound, bound);
+    return NULL;
+}
+
+void nn_free_parameters(nn_layer *layer) {
+    for (size_t i = 0; i < layer->parameter_count; i++) {
+        free(layer->parameters[i].value);
+        free(layer->parameters[i].grad);
+    }
+    layer->parameter_count = 0;
+}
