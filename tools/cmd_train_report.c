@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd_train_report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "nn/clock.h"
+
+struct train_progress train_progress_begin(long epochs) {
+    return (struct train_progress){.shown = isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
+}
+
+void train_progress_show(void *user, size_t done, size_t total) {
+    struct train_progress *progress = user;
+    const double now = nn_seconds();
+    if (!progress->shown || now - progress->last < 0.2) return;
+    progress->last = now;
+    const double before = (double)(progress->epoch - 1) * (double)total + (double)done;
+    const double rate = before / (now - progress->start); /* over the whole run, tests included, so that "left" is honest */
+    const long left = (long)(((double)progress->epochs * (double)total - before) / rate);
+    fprintf(stderr, "\repoch %ld of %ld  %3.0f %%  %.0f images/s  %ld:%02ld left\033[K", progress->epoch, progress->epochs,
+            100.0 * (double)done / (double)total, rate, left / 60, left % 60);
+    fflush(stderr);
+}
+
+void train_progress_hide(const struct train_progress *progress) {
+    if (progress->shown) fputs("\r\033[K", stderr);
+}
+
+void train_print_head(void) { printf("epoch  training loss  test accuracy  seconds\n"); }
+
+/* JSON has no word for a number that is none. */
+static void print_json_number(const char *name, const char *format, double value) {
+    printf(", \"%s\": ", name);
+    if (isfinite(value))
+        printf(format, value);
+    else
+        printf("null");
+}
+
+void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
+    if (json) {
+        printf("{\"epoch\": %ld", number);
+        print_json_number("loss", "%.6f", epoch->loss);
+        print_json_number("accuracy", "%.4f", epoch->accuracy);
+        print_json_number("seconds", "%.3f", epoch->seconds);
+        print_json_number("test_seconds", "%.3f", epoch->test_seconds);
+        printf("}\n");
+    } else {
+        printf("%5ld  %13.4f  %11.2f %%  %7.1f\n", number, epoch->loss, 100 * epoch->accuracy, epoch->seconds);
+    }
+    fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
+}
+
+static void print_part(const char *name, double seconds, double total, bool json) {
+    if (json)
+        printf("{\"layer\": \"%s\", \"seconds\": %.3f, \"share\": %.4f}\n", name, seconds, seconds / total);
+    else
+        printf("%-12s  %8.2f  %6.1f %%\n", name, seconds, 100 * seconds / total);
+}
+
+void train_print_profile(const nn_network *network, double total, bool json) {
+    double rest = total;
+    if (!json) printf("\nlayer          seconds     share\n");
+    for (size_t i = 0; i < network->count; i++) {
+        const nn_layer *layer = network->layers[i];
+        print_part(layer->kind->name, layer->seconds, total, json);
+        rest -= layer->seconds;
+    }
+    print_part("the rest", rest, total, json);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What `batchnorm train` shows: progress on a terminal, and one row for each epoch. */
+#ifndef TOOLS_CMD_TRAIN_REPORT_H
+#define TOOLS_CMD_TRAIN_REPORT_H
+
+#include <stdbool.h>
+
+#include "nn/train.h"
+
+/* Progress of the whole run. It goes to stderr, and only if that is a terminal. */
+struct train_progress {
+    bool shown;
+    long epoch, epochs;
+    double start, last; /* seconds: of the run, and when it was shown last */
+};
+
+struct train_progress train_progress_begin(long epochs);
+/* An nn_progress; user is the struct. */
+void train_progress_show(void *user, size_t done, size_t total);
+/* Clear the line. */
+void train_progress_hide(const struct train_progress *progress);
+
+void train_print_head(void);
+void train_print_epoch(long number, const nn_epoch *epoch, bool json);
+/* Where the time went, layer by layer; `total` is all of it. */
+void train_print_profile(const nn_network *network, double total, bool json);
+
+#endif
