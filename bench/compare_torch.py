@@ -3,9 +3,10 @@
 """Time libbatchnorm against torch in one process: the same inputs, interleaved, medians.
 
     python3 bench/compare_torch.py [--library build/libbatchnorm.so] [--rounds 15]
+    python3 bench/compare_torch.py --errors
 
-Prints one Markdown table. The last of each three columns is a copy of the same bytes by torch: x to y for the forwards,
-dy + x to dx for backward. No run can be much faster than that on data that does not fit the cache.
+Prints one Markdown table. `copy` is a copy of the same bytes by torch: x to y for the forwards, dy + x to dx for backward. No
+run can be much faster than that on data that does not fit the cache. --errors prints how far y is from the exact result.
 """
 import argparse
 import ctypes
@@ -116,6 +117,27 @@ def measure(runs, rounds):
     return [statistics.median(column) for column in zip(*times)]
 
 
+def worst_error(y, x):
+    exact = torch.nn.functional.batch_norm(x.double(), None, None, training=True)
+    return (y.double() - exact).abs().max().item()
+
+
+def errors(library):
+    print("| training forward of N(offset, 1), f32 | offset | batchnorm | torch |")
+    print("|---|---:|---:|---:|")
+    for size, last in ((32, 64, 56, 56), False), ((32, 64, 56, 56), True), ((128, 512), False):
+        layout = torch.channels_last if last else torch.contiguous_format
+        make = library.batchnorm_channels_last if last else library.batchnorm_planar
+        for offset in 0, 100, 1e4, 1e6:
+            torch.manual_seed(1)
+            x = (torch.randn(size) + offset).contiguous(memory_format=layout)
+            y = torch.empty_like(x)
+            shape = make(F32, size[0], size[1], x.numel() // (size[0] * size[1]))
+            call(library.batchnorm_forward, ctypes.byref(shape), address(x), None, None, address(y), *[None] * 6)()
+            theirs = torch.nn.functional.batch_norm(x, None, None, training=True)
+            print(f"| {size}{' channels-last' if last else ''} | {offset:g} | {worst_error(y, x):.1e} | {worst_error(theirs, x):.1e} |")
+
+
 def processor():
     with open("/proc/cpuinfo", encoding="ascii") as info:
         names = [line.split(":", 1)[1].strip() for line in info if line.startswith(("model name", "cpu family", "model\t"))]
@@ -126,13 +148,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--library", default="build/libbatchnorm.so")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--errors", action="store_true")
     arguments = parser.parse_args()
     library = load(os.path.abspath(arguments.library))
     torch.set_grad_enabled(False)
     print(f"CPU (family, model, name): {processor()}; {os.cpu_count()} CPUs; {platform.system()} {platform.release()}")
     print(f"batchnorm {library.batchnorm_version().decode()} ({library.batchnorm_isa().decode()}), torch {torch.__version__} "
-          f"({torch.backends.cpu.get_cpu_capability()}), Python {platform.python_version()}; microseconds, median of "
-          f"{arguments.rounds}\n")
+          f"({torch.backends.cpu.get_cpu_capability()}), Python {platform.python_version()}\n")
+    if arguments.errors:
+        return errors(library)
+    print(f"microseconds, median of {arguments.rounds}\n")
     print("| x (f32) | operation | batchnorm, 1 thread | torch | ratio | copy | batchnorm, 2 threads | torch | ratio | copy |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for size, last in SHAPES:
