@@ -46,7 +46,10 @@ struct bn_vector {
 };
 
 /* Element c of the vector, or `absent` if there is no vector. */
-double bn_vector_get(struct bn_vector v, size_t c, double absent);
+static inline double bn_vector_get(struct bn_vector v, size_t c, double absent) {
+    if (!v.data) return absent;
+    return v.dtype == BATCHNORM_F64 ? ((const double *)v.data)[c] : (double)((const float *)v.data)[c];
+}
 
 /* The same, to be written: data NULL means not wanted. */
 struct bn_output {
@@ -54,9 +57,18 @@ struct bn_output {
     batchnorm_dtype dtype;
 };
 
-void bn_output_set(struct bn_output v, size_t c, double value);
+static inline void bn_output_set(struct bn_output v, size_t c, double value) {
+    if (!v.data) return;
+    if (v.dtype == BATCHNORM_F64)
+        ((double *)v.data)[c] = value;
+    else
+        ((float *)v.data)[c] = (float)value;
+}
+
 /* adds in double to what is there */
-void bn_output_add(struct bn_output v, size_t c, double value);
+static inline void bn_output_add(struct bn_output v, size_t c, double value) {
+    bn_output_set(v, c, bn_vector_get((struct bn_vector){v.data, v.dtype}, c, 0) + value);
+}
 
 /* The type of weight, bias and running statistics for elements of a type. */
 batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements);

@@ -41,7 +41,7 @@ void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb 
 
 /* Scratch is handed out in pieces of whole cache lines; a first walk without memory adds them up. Pieces of a whole number of
  * pages are kept from lying at the same place within a page: processors take a load after such a store for a dependence. */
-enum { LINE = 64, SKEW = 3 * LINE };
+enum { LINE = 64, SKEW = 21 * LINE };
 
 struct scratch {
     char *base;
@@ -187,7 +187,9 @@ batchnorm_status bn_pass_all(struct bn_pass *p) {
     return BATCHNORM_OK;
 }
 
-static double piece_count(const struct bn_sweep *s, size_t piece) { return (double)bn_view_piece(&s->view, piece).count; }
+static double piece_count(const struct bn_sweep *s, size_t piece) {
+    return (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, piece).count);
+}
 
 /* Merged as offsets from the first shift, which are of the size of the deviations: nothing is lost to a large common mean. */
 batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {

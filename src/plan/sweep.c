@@ -112,15 +112,35 @@ static double fold_lanes(double *lanes) {
     return lanes[0];
 }
 
+/* A channel that is one piece of equally spaced rows, as most are, needs no walk. */
+static struct stretch whole_channel(const struct bn_sweep *s, size_t channel) {
+    const struct bn_view *v = &s->view;
+    struct stretch t = {.span = {v->rows, v->length}};
+    for (int i = 0; i < v->arrays; i++) {
+        t.at[i] = v->array[i].data + (ptrdiff_t)channel * v->array[i].channel * (ptrdiff_t)s->kernels->bytes;
+        t.pitch[i] = bn_view_pitch(v, i);
+    }
+    return t;
+}
+
+static void plane_part(const struct bn_sweep *s, const struct stretch *t, size_t channel, bool first, double *shift,
+                       double *sums) {
+    if (first && s->verb == BN_MOMENTS) s->kernels->pivot(t->at[0], 1, 1, shift);
+    plane_stretch(s, t, channel, *shift, sums);
+}
+
 static void plane_unit(const struct bn_sweep *s, size_t channel, size_t piece) {
-    struct bn_piece p = bn_view_piece(&s->view, piece);
-    double sums[2 * BNK_LANES] = {0}, shift = 0;
-    for (size_t r = 0; r < p.rows;) {
-        struct stretch t = next_stretch(s, p.first_row + r, p.rows - r, p.first, p.length, channel);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(t.at[0], 1, 1, &shift);
-        if (s->verb == BN_DOTS && s->mean_of_x) shift = s->mean[channel];
-        plane_stretch(s, &t, channel, shift, sums);
-        r += t.span.rows;
+    double sums[2 * BNK_LANES] = {0}, shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean[channel] : 0;
+    if (s->view.pieces == 1 && s->view.dims <= 1) {
+        struct stretch t = whole_channel(s, channel);
+        plane_part(s, &t, channel, true, &shift, sums);
+    } else {
+        struct bn_piece p = bn_view_piece(&s->view, piece);
+        for (size_t r = 0; r < p.rows;) {
+            struct stretch t = next_stretch(s, p.first_row + r, p.rows - r, p.first, p.length, channel);
+            plane_part(s, &t, channel, r == 0, &shift, sums);
+            r += t.span.rows;
+        }
     }
     if (!reduces(s)) return;
     size_t slot = channel * s->slot_channel + piece * s->slot_piece;
