@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# cited.sh SOURCE_DIR: every test that a document names as `program/function` exists.
+set -euo pipefail
+cd "$1"
+failed=0 cited=0
+while IFS=/ read -r program function; do
+    cited=$((cited + 1))
+    file=$(grep -lF "run_group_tests_name(\"$program\"" tests/*.c) && grep -qE "cmocka_unit_test[a-z_]*\($function[,)]" $file && continue
+    echo "$program/$function is named in a document, but is not in tests/"
+    failed=1
+done < <(grep -ohE '`[a-z0-9_]+(\.[a-z0-9_]+)+/[a-z0-9_]+`' docs/*.md ./*.md | tr -d '`' | sort -u)
+echo "$cited tests are cited"
+[ $cited -gt 0 ] && exit $failed
