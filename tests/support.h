@@ -25,7 +25,7 @@ extern const batchnorm_dtype all_dtypes[4];
 
 /* The distance from |value| to the next larger number of the type; the smallest subnormal for 0. */
 long double ulp_of(batchnorm_dtype dtype, long double value);
-/* Half the distance between neighbours of the type just above 1: 2^-24, 2^-53, 2^-9, 2^-12. */
+/* Half the distance between neighbours of the type just above 1: 2^-24, 2^-53, 2^-8, 2^-11. */
 double unit_roundoff(batchnorm_dtype dtype);
 
 /* The oracle works on the m values of one channel. Mean and variance are computed in two passes with corrections, so they are
