@@ -45,6 +45,9 @@ if(BATCHNORM_OPENMP)
 else()
   bn_left_out(OpenMP "switched off")
 endif()
+if(NOT batchnorm_needs_openmp)
+  add_compile_options(-Wno-unknown-pragmas) # for the rooms that follow
+endif()
 
 # Only batchnorm_* is exported, each under the version node that goes with the SOVERSION.
 set(batchnorm_map ${PROJECT_SOURCE_DIR}/cmake/batchnorm.map)
