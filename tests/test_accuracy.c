@@ -6,7 +6,8 @@
  *   y           2^-23 of max(1, |y|), beyond half a unit in the last place of a BF16 or F16 result; F64: 2^-52 of the magnitudes
  *               of its terms, where the errors of mean and var count as terms in training
  *   dx          2^-24 (F64: 2^-53) of the sum of the magnitudes of its terms, beyond half a unit of BF16 or F16
- *   dweight, dbias  2^-53 of the sum of the magnitudes of their terms, beyond half a unit of a float result
+ *   dweight, dbias  2^-53 of the sum of the magnitudes of their terms, beyond half a unit of a float result; the rounding of the
+ *               mean to double counts as a term of xhat
  * In F64 the sums that statistics and gradients are made of have the type of the data, and their errors grow with the number of
  * values that one lane adds. So its ratios are divided by 1 + m / 16. */
 #include <float.h>
@@ -31,7 +32,8 @@ struct worst {
     double ratio[MEASURES];
 };
 
-/* x = offset + scale * N(0, 1), but for the first value where `first` is not 0; large: tested with 100003 values too. */
+/* x = offset + scale * N(0, 1), but for the first value where `first` is not 0; large: tested with 100003 values, too, and with
+ * every size up to 70. */
 struct kind {
     const char *name;
     double offset, scale, first;
@@ -170,7 +172,7 @@ static void measure_gradients(const struct exact *e, struct worst *w) {
     blurred.blur = blur_of_mean(e);
     for (size_t i = 0; i < e->m; i++) {
         sum_size += fabsl(e->dy[i]);
-        dot_size += fabsl(e->dy[i]) * (fabsl(oracle_xhat(&e->o, i)) + blurred.blur);
+        dot_size += fabsl(e->dy[i]) * (fabsl(oracle_xhat(&e->o, i)) + (fabsl(e->o.mean) + e->spread) * e->o.rstd);
     }
     bool f64 = e->computed == BATCHNORM_F64;
     for (size_t i = 0; i < e->m; i++) {
@@ -214,7 +216,7 @@ static void measure(const batchnorm_shape *shape, const struct kind *kind, struc
 static struct worst measure_sizes(batchnorm_dtype dtype, const struct kind *kind, bool large) {
     struct worst w = {{0}};
     size_t last = large ? 100003 : 1000;
-    for (size_t m = 2; m <= last; m = m < 70 ? m + 1 : m < 1000 ? 1000 : m < 100003 ? 100003 : SIZE_MAX) {
+    for (size_t m = 2; m <= last; m = m < 70 ? m + (large ? 1 : 1 + m / 8) : m < 1000 ? 1000 : m < 100003 ? 100003 : SIZE_MAX) {
         batchnorm_shape plane = batchnorm_planar(dtype, 1, CHANNELS, m), rows = batchnorm_planar(dtype, m, CHANNELS, 1);
         measure(&plane, kind, &w);
         measure(&rows, kind, &w);
@@ -222,20 +224,27 @@ static struct worst measure_sizes(batchnorm_dtype dtype, const struct kind *kind
     return w;
 }
 
-/* Stated in docs/numerics.md. */
+/* Stated in docs/numerics.md. F64's are four times what was measured, since they are no law but depend on luck with roundings. */
 static const struct worst bounds[4] = {
-    [BATCHNORM_F32] = {{1, 1, 2, 2, 6, 1000, 1000}},
-    [BATCHNORM_F64] = {{4, 4, 4, 4, 4, 4, 4}},
-    [BATCHNORM_BF16] = {{1, 1, 2, 2, 6, 1000, 1000}},
-    [BATCHNORM_F16] = {{1, 1, 2, 2, 6, 1000, 1000}},
+    [BATCHNORM_F32] = {{0.51, 0.51, 2, 2, 4, 1, 1}},
+    [BATCHNORM_F64] = {{6, 16, 6, 4, 7, 6, 4}},
+    [BATCHNORM_BF16] = {{0.51, 0.51, 2, 2, 4, 1, 1}},
+    [BATCHNORM_F16] = {{0.51, 0.51, 2, 2, 4, 1, 1}},
 };
+
+/* A spread beyond about 1e12 makes factors of x in dx too small for a float, and beyond 1e30 the zero of y too large for one. */
+static bool out_of_float_range(batchnorm_dtype dtype, const struct kind *k, enum measure measure) {
+    double spread = fmax(k->scale, fabs(k->first));
+    if (parameter_dtype(dtype) == BATCHNORM_F64) return false;
+    return (measure == GRADIENT_X && spread > 1e12) || (measure == FORWARD_Y && spread > 1e30);
+}
 
 static void check_dtype(batchnorm_dtype dtype) {
     for (int i = 0; i < KINDS; i++) {
         if (!representable(dtype, &kinds[i])) continue;
         struct worst w = measure_sizes(dtype, &kinds[i], kinds[i].large);
         for (int j = 0; j < MEASURES; j++)
-            if (w.ratio[j] > bounds[dtype].ratio[j])
+            if (w.ratio[j] > bounds[dtype].ratio[j] && !out_of_float_range(dtype, &kinds[i], j))
                 fail_msg("%s %s: %s has ratio %g, stated is %g", dtype_name(dtype), kinds[i].name, measure_names[j], w.ratio[j],
                          bounds[dtype].ratio[j]);
     }
