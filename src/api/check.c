@@ -27,7 +27,7 @@ static uintptr_t magnitude(ptrdiff_t stride) { return stride < 0 ? 0 - (uintptr_
 
 /* Bytes that one dimension spans, from its first to its last element: false when that does not fit. */
 static bool span_of(size_t extent, ptrdiff_t stride, size_t bytes, uintptr_t *span) {
-    uintptr_t step = magnitude(stride);
+    uintptr_t step = extent == 1 ? 0 : magnitude(stride);
     if (step > PTRDIFF_MAX / bytes) return false;
     step *= bytes;
     if (step != 0 && extent - 1 > PTRDIFF_MAX / step) return false;

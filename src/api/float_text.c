@@ -35,12 +35,11 @@ static struct decimal round_to(double value, int digits) {
     return d;
 }
 
-/* The next decimal of as many digits; false where that would need one digit less. */
+/* The next decimal of as many digits. After a 9 it would have fewer, and those have been tried. */
 static bool step_up(struct decimal *d) {
-    size_t i = strlen(d->digits);
-    while (i > 0 && d->digits[i - 1] == '9') d->digits[--i] = '0';
-    if (i == 0) return false;
-    d->digits[i - 1]++;
+    char *last = d->digits + strlen(d->digits) - 1;
+    if (*last == '9') return false;
+    ++*last;
     return true;
 }
 

@@ -66,7 +66,7 @@ static batchnorm_status check_memory(const struct pass *p, unsigned outputs, uns
 }
 
 static size_t parameter_bytes(const struct pass *p) {
-    return p->saved->channels * batchnorm_dtype_bytes(p->layer->options.dtype);
+    return bn_layer_channels(p->layer) * batchnorm_dtype_bytes(p->layer->options.dtype);
 }
 
 /* Numbers of [channels] beside the tensors: none of the tensors in `arrays` may overlap them. */
