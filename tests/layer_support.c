@@ -148,6 +148,34 @@ void expect_same_picture(char *before, const batchnorm_layer *layer, const batch
     free(after);
 }
 
+batchnorm_status run_forward(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, unsigned flags) {
+    const batchnorm_tensor x = box(dtype, rank, shape, 7), y = box_like(x);
+    const batchnorm_status status = batchnorm_layer_forward(layer, x, y, NULL, flags, NULL);
+    box_free(x);
+    box_free(y);
+    return status;
+}
+
+void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
+                           batchnorm_status status, const char *message) {
+    char *before = picture(layer, NULL);
+    unsigned char kept[64]; /* every y here has that many bytes, or none */
+    if (y.data != NULL) memcpy(kept, y.data, sizeof kept);
+    assert_int_equal(batchnorm_layer_forward(layer, x, y, NULL, flags, NULL), status);
+    assert_string_equal(batchnorm_layer_message(layer), message);
+    if (y.data != NULL) assert_memory_equal(y.data, kept, sizeof kept);
+    expect_same_picture(before, layer, NULL);
+}
+
+void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, batchnorm_status status,
+                     const char *message) {
+    const batchnorm_tensor x = box(dtype, rank, shape, 7);
+    static double space[64];
+    memset(space, 0x3c, sizeof space);
+    forward_refuses_these(layer, x, batchnorm_tensor_contiguous(space, dtype, rank, shape), 0, status, message);
+    box_free(x);
+}
+
 static void *ledger_allocate(void *user, size_t bytes) {
     struct ledger *ledger = user;
     if (++ledger->calls == ledger->fail_at) return NULL;

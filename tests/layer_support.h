@@ -43,6 +43,15 @@ void scramble(batchnorm_layer *layer);
 char *picture(const batchnorm_layer *layer, const batchnorm_saved *saved);
 void expect_same_picture(char *before, const batchnorm_layer *layer, const batchnorm_saved *saved);
 
+/* One forward on random numbers of these sizes. */
+batchnorm_status run_forward(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, unsigned flags);
+/* The same, refused with this sentence, while neither the layer nor y changes; with the sizes of any random x, or with these
+ * tensors, of which y has at least 64 bytes or none. */
+void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, batchnorm_status status,
+                     const char *message);
+void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
+                           batchnorm_status status, const char *message);
+
 /* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). It outlives the layer. */
 struct ledger {
     batchnorm_allocator allocator;

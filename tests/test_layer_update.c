@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The running statistics of a layer: averages, conventions, updates that are skipped, held, or refused, resets. */
+/* The running statistics of a layer: averages, conventions, updates that are skipped, held, or refused, resets.
+ * Longer than 300 lines: one story for each way an update can go. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

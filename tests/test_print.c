@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A layer in words: repr against the texts of PyTorch 2.15, numbers against Python's, print against its exact text. */
+/* A layer in words: repr against the texts of PyTorch 2.15, numbers against Python's, print against its exact text.
+ * Longer than 300 lines, most of them texts. */
 #define _POSIX_C_SOURCE 200809L /* open_memstream, mkdtemp */
 #include <locale.h>
 #include <math.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of a layer: what it lists, what it takes, what it refuses. Sentences are PyTorch 2.15's. */
+/* The state of a layer: what it lists, what it takes, what it refuses. Sentences are PyTorch 2.15's.
+ * Longer than 300 lines, most of them tables of what a state may hold. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
