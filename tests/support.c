@@ -40,36 +40,27 @@ static void type_format(batchnorm_dtype dtype, int *digits, int *min_exponent, i
 long double ulp_of(batchnorm_dtype dtype, long double value) {
     int digits, min_exponent, max_exponent, exponent;
     type_format(dtype, &digits, &min_exponent, &max_exponent);
-    frexpl(value, &exponent);
+    frexp((double)value, &exponent);
     if (value == 0 || exponent - 1 < min_exponent) exponent = min_exponent + 1;
-    return ldexpl(1, exponent - digits);
+    return ldexp(1, exponent - digits);
 }
 
 double unit_roundoff(batchnorm_dtype dtype) { return (double)ulp_of(dtype, 1) / 2; }
 
-double element_round(batchnorm_dtype dtype, double value) {
-    int digits, min_exponent, max_exponent;
-    if (dtype == BATCHNORM_F64 || !isfinite(value)) return value;
-    type_format(dtype, &digits, &min_exponent, &max_exponent);
-    double unit = (double)ulp_of(dtype, value);
-    double rounded = rint(value / unit) * unit; /* exact but for the rint: unit is a power of two */
-    double largest = ldexp(2 - ldexp(1, 1 - digits), max_exponent);
-    return fabs(rounded) > largest ? copysign(INFINITY, value) : copysign(rounded, value);
-}
-
+/* Rounds to the nearest, ties to even: a carry out of the significand is a correct exponent, and out of that an infinity. */
 static uint16_t half_bits(batchnorm_dtype dtype, double value) {
     int digits, min_exponent, max_exponent;
     type_format(dtype, &digits, &min_exponent, &max_exponent);
-    unsigned sign = signbit(value) ? 0x8000u : 0, fraction_bits = (unsigned)digits - 1;
-    unsigned infinity = (unsigned)(2 * max_exponent + 1) << fraction_bits;
-    if (isnan(value)) return (uint16_t)(sign | infinity | 1u << (fraction_bits - 1));
-    double rounded = fabs(element_round(dtype, value));
-    if (isinf(rounded)) return (uint16_t)(sign | infinity);
-    double unit = (double)ulp_of(dtype, rounded);
-    unsigned significand = (unsigned)(rounded / unit);
-    if (significand < 1u << fraction_bits) return (uint16_t)(sign | significand);
-    unsigned above = (unsigned)(ilogb(rounded) + max_exponent - 1) << fraction_bits; /* significand adds the last 1 to it */
-    return (uint16_t)(sign | (above + significand));
+    uint64_t bits, sign = signbit(value) ? 0x8000 : 0, infinity = (uint64_t)(2 * max_exponent + 1) << (digits - 1);
+    if (isnan(value)) return (uint16_t)(sign | infinity | 1u << (digits - 2));
+    double size = fabs(value);
+    memcpy(&bits, &size, sizeof bits);
+    int exponent = (int)(bits >> 52) - 1023, drop = 53 - digits;
+    if (exponent < min_exponent) return (uint16_t)(sign | (uint64_t)rint(ldexp(size, digits - 1 - min_exponent)));
+    uint64_t significand = (bits & 0xfffffffffffffu) | 1ull << 52;
+    significand = (significand + (1ull << (drop - 1)) - 1 + (significand >> drop & 1)) >> drop;
+    uint64_t rounded = ((uint64_t)(exponent + max_exponent - 1) << (digits - 1)) + significand;
+    return (uint16_t)(sign | (exponent > max_exponent || rounded > infinity ? infinity : rounded));
 }
 
 static double half_value(batchnorm_dtype dtype, uint16_t bits) {
@@ -81,6 +72,11 @@ static double half_value(batchnorm_dtype dtype, uint16_t bits) {
                        ? (fraction ? NAN : INFINITY)
                        : ldexp((1 << fraction_bits) + fraction, exponent - max_exponent - fraction_bits);
     return bits & 0x8000 ? -value : value;
+}
+
+double element_round(batchnorm_dtype dtype, double value) {
+    if (dtype == BATCHNORM_F64) return value;
+    return dtype == BATCHNORM_F32 ? (float)value : half_value(dtype, half_bits(dtype, value));
 }
 
 double element_get(batchnorm_dtype dtype, const void *data, ptrdiff_t index) {

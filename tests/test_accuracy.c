@@ -276,7 +276,7 @@ static void run_constant(const batchnorm_shape *shape, double value) {
 static void constant_channels_give_exactly_the_bias(void **state) {
     (void)state;
     static const double values[] = {0, 0.1, 1.0 / 3, 1e4, -7e5, 12000001, 1e10, 1e30, 3e38, 1e-30, 1e-44};
-    static const size_t sizes[] = {1, 2, 3, 7, 16, 17, 100, 1000, 70001};
+    static const size_t sizes[] = {1, 2, 3, 7, 16, 17, 100, 1000, 20011};
     for (int d = 0; d < 4; d++)
         for (size_t i = 0; i < sizeof values / sizeof *values; i++)
             for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
