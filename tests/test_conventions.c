@@ -211,6 +211,17 @@ static void odd_running_variances(void **state) {
     assert_true(isnan(y[0]) && y[1] == 6 && fabs(y[2] - (7 + 316.22776601683796)) < 1e-4);
 }
 
+static void eps_0_and_variance_0_give_the_formulas_value(void **state) {
+    (void)state;
+    const float x[3] = {2, 1, 0}, mean[3] = {1, 1, 1}, var[3] = {0, 0, 0};
+    float y[3];
+    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 3, 1);
+    batchnorm_options options = batchnorm_convention(BATCHNORM_PYTORCH);
+    options.eps = 0;
+    assert_int_equal(batchnorm_infer(&shape, x, NULL, NULL, mean, var, y, NULL, NULL, &options, NULL), BATCHNORM_OK);
+    assert_true(y[0] == INFINITY && isnan(y[1]) && y[2] == -INFINITY);
+}
+
 static void texts_are_there(void **state) {
     (void)state;
     char version[40];
@@ -260,6 +271,7 @@ int main(void) {
         cmocka_unit_test(poison_stays_in_its_channel),
         cmocka_unit_test(inference_is_elementwise),
         cmocka_unit_test(odd_running_variances),
+        cmocka_unit_test(eps_0_and_variance_0_give_the_formulas_value),
         cmocka_unit_test(texts_are_there),
         cmocka_unit_test(usual_layouts),
     };

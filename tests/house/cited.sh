@@ -1,14 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# cited.sh SOURCE_DIR: every test that a document names as `program/function` exists.
+# cited.sh SOURCE_DIR: every test that a document names as `program/function`, or as `api.golden/beginning of a case`, exists.
 set -euo pipefail
 cd "$1"
+
+exists() { # <program> <function>
+    local file
+    if [ "$1" = api.golden ]; then
+        grep -q "^case ${2//./\\.}" tests/golden/vectors.txt
+    else
+        file=$(grep -lF "run_group_tests_name(\"$1\"" tests/*.c) && grep -qE "cmocka_unit_test[a-z_]*\($2[,)]" "$file"
+    fi
+}
+
 failed=0 cited=0
 while IFS=/ read -r program function; do
     cited=$((cited + 1))
-    file=$(grep -lF "run_group_tests_name(\"$program\"" tests/*.c) && grep -qE "cmocka_unit_test[a-z_]*\($function[,)]" $file && continue
+    exists "$program" "$function" && continue
     echo "$program/$function is named in a document, but is not in tests/"
     failed=1
-done < <(grep -ohE '`[a-z0-9_]+(\.[a-z0-9_]+)+/[a-z0-9_]+`' docs/*.md ./*.md | tr -d '`' | sort -u)
+done < <(grep -ohE '`[a-z0-9_]+(\.[a-z0-9_]+)+/[a-z0-9_.]+`' docs/*.md ./*.md | tr -d '`' | sort -u)
 echo "$cited tests are cited"
 [ $cited -gt 0 ] && exit $failed
