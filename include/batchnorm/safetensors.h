@@ -40,7 +40,7 @@ typedef struct batchnorm_safetensors_pair {
  * Memory:  close it with batchnorm_safetensors_close(), which frees everything that came from it.
  * Returns: OK; NULL_POINTER; IO; BAD_FILE (every rule of the format is checked: header size, JSON without duplicates, known
  *          dtypes, shapes that match byte ranges, ranges without gap or overlap up to the end of the file); TOO_LARGE;
- *          NO_MEMORY. On error *file is NULL.
+ *          NO_MEMORY (inside the JSON reader it may come out as BAD_FILE). On error *file is NULL.
  * Source:  https://github.com/huggingface/safetensors
  * Since:   0.1
  */

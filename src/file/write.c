@@ -135,11 +135,22 @@ static batchnorm_status set_tensors(json_t *header, const batchnorm_named_tensor
     return BATCHNORM_OK;
 }
 
+/* The header's text; free it. NULL without memory. Measured first, because json_dumps() drops a key when it has no memory for
+ * its growing buffer. */
+static char *header_text(const json_t *header, size_t *length) {
+    *length = json_dumpb(header, NULL, 0, JSON_COMPACT);
+    char *text = *length ? malloc(*length) : NULL;
+    if (text && json_dumpb(header, text, *length, JSON_COMPACT) == *length) return text;
+    free(text);
+    return NULL;
+}
+
 /* The first 8 + size bytes of the file. Spaces fill the header up so that the tensors begin at a multiple of 8. */
-static batchnorm_status write_header(struct bn_output_file *out, json_t *header) {
-    char *text = json_dumps(header, JSON_COMPACT);
+static batchnorm_status write_header(struct bn_output_file *out, const json_t *header) {
+    size_t length;
+    char *text = header_text(header, &length);
     if (!text) return bn_fail(BATCHNORM_NO_MEMORY, out->message, "no memory for the header");
-    size_t length = strlen(text), padding = (8 - length % 8) % 8;
+    size_t padding = (8 - length % 8) % 8;
     unsigned char head[8];
     for (int i = 0; i < 8; i++) head[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
     batchnorm_status status = bn_output_write(out, head, sizeof head);
