@@ -45,7 +45,7 @@ bool array_new(struct array *array, batchnorm_dtype dtype, int rank, const int64
         array->memory = calloc(bytes + 1, 1);
     array->view.data = array->memory;
     if (array->memory) return true;
-    snprintf(message, MESSAGE_BYTES, "no memory for %lld elements of type %s", (long long)elements, dtype_name(dtype));
+    snprintf(message, MESSAGE_BYTES, "no memory for %lld elements of type %s", (long long)elements, type_name(dtype));
     return false;
 }
 

@@ -8,7 +8,7 @@
 /* In the order of batchnorm_dtype. */
 static const char *const names[] = {"f32", "f64", "bf16", "f16", "i64"};
 
-const char *dtype_name(batchnorm_dtype dtype) { return names[dtype]; }
+const char *type_name(batchnorm_dtype dtype) { return names[dtype]; }
 
 bool parse_dtype(const char *name, batchnorm_dtype *dtype) {
     for (int i = BATCHNORM_F32; i <= BATCHNORM_F16; i++) {

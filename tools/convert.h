@@ -6,7 +6,7 @@
 #include "batchnorm/batchnorm.h"
 
 /* "f32", "f64", "bf16", "f16", "i64". */
-const char *dtype_name(batchnorm_dtype dtype);
+const char *type_name(batchnorm_dtype dtype);
 
 /* One of the four floating types by its name. */
 bool parse_dtype(const char *name, batchnorm_dtype *dtype);

@@ -143,9 +143,8 @@ static bool keep_old(struct members *m, const struct output *outputs, size_t cou
         const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(m->old, i);
         if (is_replaced(outputs, count, o, entry->name)) continue;
         if (!entry->tensor.data) {
-            snprintf(message, MESSAGE_BYTES,
-                     "has a tensor '%.100s' of type %s and rank that cannot be kept; write to another file", entry->name,
-                     entry->dtype);
+            snprintf(message, MESSAGE_BYTES, "has a tensor '%.100s' (%s) that cannot be kept; write to another file",
+                     entry->name, entry->dtype);
             return false;
         }
         m->tensors[m->count++] = (batchnorm_named_tensor){entry->name, entry->tensor};
@@ -163,8 +162,11 @@ static size_t count_pairs(const batchnorm_safetensors *file) {
 
 static bool collect(struct members *m, const struct output *outputs, size_t count, const struct output *o, char *message) {
     struct stat status;
-    if (stat(o->location.path, &status) == 0 && batchnorm_safetensors_open(o->location.path, &m->old, message) != BATCHNORM_OK)
+    char why[MESSAGE_BYTES];
+    if (stat(o->location.path, &status) == 0 && batchnorm_safetensors_open(o->location.path, &m->old, why) != BATCHNORM_OK) {
+        snprintf(message, MESSAGE_BYTES, "is there, but cannot be added to: %.400s", why);
         return false;
+    }
     m->tensors = calloc(batchnorm_safetensors_count(m->old) + count, sizeof *m->tensors);
     m->pairs = calloc(count_pairs(m->old) + 1, sizeof *m->pairs);
     if (!m->tensors || !m->pairs) {

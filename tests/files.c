@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#define _XOPEN_SOURCE 700
+#include "files.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[256];
+
+int files_setup(void **state) {
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%s/batchnorm-test-XXXXXX", base ? base : "/tmp");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static size_t each_file(void (*act)(const char *path)) {
+    DIR *d = opendir(directory);
+    assert_non_null(d);
+    size_t count = 0;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        count++;
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", directory, e->d_name);
+        if (act) act(path);
+    }
+    closedir(d);
+    return count;
+}
+
+static void remove_file(const char *path) { remove(path); }
+
+int files_teardown(void **state) {
+    (void)state;
+    each_file(remove_file);
+    return rmdir(directory);
+}
+
+size_t files_count(void) { return each_file(NULL); }
+
+const char *file_path(const char *name) {
+    static char paths[4][600];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
+    return path;
+}
+
+void file_put(const char *path, const void *bytes, size_t count) {
+    remove(path); /* file systems take longer to replace what is in a file */
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, count, f), count);
+    assert_int_equal(fclose(f), 0);
+}
+
+size_t file_get(const char *path, void *bytes, size_t most) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t count = fread(bytes, 1, most, f);
+    while (fgetc(f) != EOF) count++;
+    fclose(f);
+    return count;
+}
+
+bool file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+void files_full_disk(long bytes) {
+    signal(SIGXFSZ, SIG_IGN); /* so that the write fails instead */
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < 0 ? limit.rlim_max : (rlim_t)bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
