@@ -324,6 +324,21 @@ def stale():
     c.do("train").forward("z", "y2").backward("dy", "first", exact=exact)
 
 
+def misread():
+    """Strides that are channels-last but for a size of 1: PyTorch 2.15 adds up the wrong elements of dy."""
+    c = case("8.backward.ambiguous_strides").layer(3, 3)
+    x = data(4, 2, 3).as_strided((4, 3, 1, 1, 2), (6, 1, 6, 1, 3))
+    dy = data(4, 3, 1, 1, 2)
+    parameters(c, 3).tensor("x", x).tensor("dy", dy)
+    same = [t.double().clone(memory_format=torch.contiguous_format).requires_grad_() for t in
+            (x.contiguous(), c.net.own.weight.detach(), c.net.own.bias.detach())]
+    y = F.batch_norm(same[0], None, None, same[1], same[2], True)
+    dx, dweight, dbias = torch.autograd.grad(y, same, dy.double())
+    assert (dbias - dy.double().sum((0, 2, 3, 4))).abs().max() < 1e-12
+    c.twins["x"] = x.double().as_strided(x.shape, x.stride())
+    c.forward().backward("dy", exact={"dx": dx, "weight.grad": dweight, "bias.grad": dbias})
+
+
 def higher():
     for mode in ("train", "eval"):
         for dtype in (F32, F64, BF16, F16):
@@ -418,7 +433,7 @@ def main():
     assert torch.__version__.startswith("2.15"), f"the vectors are those of PyTorch 2.15, this is {torch.__version__}"
     torch.set_num_threads(1)
     for part in (constructor, ranks, one_value, sizes, eps, order, combinations, running, special, inaccurate, types, layouts,
-                 gradients, higher, functional, states):
+                 gradients, misread, higher, functional, states):
         part()
     names = [c.name for c in CASES]
     assert len(set(names)) == len(names), [n for n in names if names.count(n) > 1]
