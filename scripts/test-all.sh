@@ -44,7 +44,7 @@ count() {
 
 # Thread sanitizer: without OpenMP, whose runtime it does not understand.
 run gcc -DCMAKE_C_COMPILER=gcc -DBATCHNORM_TEST_VALGRIND=ON
-run clang -DCMAKE_C_COMPILER=clang
+run clang -DCMAKE_C_COMPILER=clang -DBATCHNORM_FUZZ=ON
 run address -DCMAKE_C_COMPILER=gcc -DBATCHNORM_SANITIZE=address
 run thread -DCMAKE_C_COMPILER=gcc -DBATCHNORM_SANITIZE=thread -DBATCHNORM_OPENMP=OFF -- -L threads
 run aarch64 -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-aarch64.cmake"
