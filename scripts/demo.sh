@@ -35,7 +35,6 @@ function number(name) {
     epoch++
     loss = number("loss")
     last[runs] = 100 * number("accuracy")
-    seconds[runs % 2] += number("seconds")
     cell[runs, epoch] = sprintf("%8s  %6.2f %%  %7.1f", loss == "null" ? "diverged" : sprintf("%.4f", loss), last[runs], number("seconds"))
     if (runs % 2) title[runs] = setting
 }
@@ -51,6 +50,5 @@ END {
         }
     }
     printf "\nAfter %d epochs the network with batch norm gets %.1f to %.1f %% of the test images right, depending on the setting; " \
-           "without it, %.1f to %.1f %%; an epoch with batch norm took %.1f s, one without %.1f s.\n",
-           epoch, low[0], high[0], low[1], high[1], seconds[1] / (runs / 2 * epoch), seconds[0] / (runs / 2 * epoch)
+           "without it, %.1f to %.1f %%.\n", epoch, low[0], high[0], low[1], high[1]
 }' "$results"
