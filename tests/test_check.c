@@ -108,6 +108,17 @@ static void slices_of_one_buffer_are_accepted(void **state) {
         assert_true(is_disjoint(table[i]));
         assert_int_equal(outputs_of(table[i], 0), BATCHNORM_OK);
     }
+    const struct two odd_and_even = {6, 1, 1, {0, 4}, {{2, 0, 0}, {4, 0, 0}}, BATCHNORM_F32};
+    const struct two neighbours = {1, 1, 1, {0, 4}, {{0, 0, 0}, {0, 0, 0}}, BATCHNORM_F32};
+    const struct two *const odd[] = {&odd_and_even, &neighbours};
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
+        for (int swap = 0; swap < 2; swap++) {
+            struct two t = *odd[i]; /* whichever of the two is the output */
+            if (swap) t.at[0] = odd[i]->at[1], t.at[1] = odd[i]->at[0];
+            if (swap) memcpy(t.stride[0], odd[i]->stride[1], sizeof t.stride[0]);
+            if (swap) memcpy(t.stride[1], odd[i]->stride[0], sizeof t.stride[0]);
+            assert_int_equal(outputs_of(&t, 0), BATCHNORM_OK);
+        }
     struct two crossing = nhwc;
     crossing.at[1] = 2 * 4; /* the last channel of x is the first of y */
     assert_int_equal(outputs_of(&crossing, 0), BATCHNORM_OVERLAP);
@@ -129,6 +140,8 @@ static void only_the_very_same_array_may_be_an_alias(void **state) {
     assert_int_equal(outputs_of(&t, 1), BATCHNORM_OVERLAP);
     t.n = 1; /* along a dimension of one element any stride is the same */
     assert_int_equal(outputs_of(&t, 1), BATCHNORM_OK);
+    t.stride[1][1] = 8; /* the channels count, too */
+    assert_int_equal(outputs_of(&t, 1), BATCHNORM_OVERLAP);
     struct two empty[] = {t, t};
     empty[0].n = 0;
     empty[1].c = 0;
@@ -185,14 +198,17 @@ static void sizes_must_fit_the_address_space(void **state) {
     g.array[0].stride[0] = PTRDIFF_MAX;
     assert_int_equal(bn_check_sizes(&g), BATCHNORM_OK);
     g = geometry_of(&t);
-    g.extent[0] = 64;
-    g.array[1].stride[0] = PTRDIFF_MAX / 16; /* each step fits, all of them do not */
+    g.extent[0] = 9;
+    g.array[1].stride[0] = PTRDIFF_MAX / 16 + 1; /* each step fits; eight of them are 2^64 bytes, which wrap to 0 */
     assert_int_equal(bn_check_sizes(&g), BATCHNORM_TOO_LARGE);
-    g.array[1].stride[0] = -(PTRDIFF_MAX / 16);
+    g.array[1].stride[0] = -(PTRDIFF_MAX / 16 + 1);
     assert_int_equal(bn_check_sizes(&g), BATCHNORM_TOO_LARGE);
     const struct two broadcast = {2, 3, 4, {0, 0}, {{0, 0, 0}, {0, 0, 0}}, BATCHNORM_F32};
     g = geometry_of(&broadcast);
     g.extent[0] = PTRDIFF_MAX / 8; /* one number in memory, but too many to count their bytes */
+    assert_int_equal(bn_check_sizes(&g), BATCHNORM_TOO_LARGE);
+    g = geometry_of(&broadcast);
+    g.channels = PTRDIFF_MAX / 8;
     assert_int_equal(bn_check_sizes(&g), BATCHNORM_TOO_LARGE);
     static const ptrdiff_t strides[] = {PTRDIFF_MAX, PTRDIFF_MIN, PTRDIFF_MAX / 4, PTRDIFF_MIN / 4};
     for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++) {
@@ -250,7 +266,24 @@ static void tensors_become_geometries(void **state) {
     y = batchnorm_tensor_contiguous(arena, BATCHNORM_BF16, 3, shape);
     assert_int_equal(bn_geometry_add_tensor(&g, BN_DX, &y), BATCHNORM_BAD_SHAPE);
     y.data = NULL; /* absent: nothing else is looked at */
-    assert_int_equal(bn_geometry_add_tensor(&g, BN_DX, &y), BATCHNORM_OK);
+    assert_int_equal(bn_geometry_add_tensor(&g, BN_GDY, &y), BATCHNORM_OK);
+    assert_int_equal(g.arrays, BN_GDY + 1);
+    assert_null(g.array[BN_GDY].data);
+}
+
+static void eight_dimensions_are_enough_for_anybody(void **state) {
+    (void)state;
+    const int64_t shape[] = {2, 2, 2, 2, 2, 2, 2, 2};
+    const batchnorm_tensor x = batchnorm_tensor_contiguous(arena, BATCHNORM_F32, 8, shape);
+    batchnorm_tensor y = batchnorm_tensor_channels_last(arena + 1024, BATCHNORM_F32, 8, shape);
+    struct bn_geometry g;
+    assert_int_equal(bn_geometry_from_tensor(&x, &g), BATCHNORM_OK);
+    assert_int_equal(g.count, 128);
+    assert_int_equal(bn_geometry_add_tensor(&g, BN_Y, &y), BATCHNORM_OK);
+    assert_int_equal(bn_check_sizes(&g), BATCHNORM_OK);
+    assert_int_equal(bn_check_outputs(&g, 1U << BN_Y, 0), BATCHNORM_OK);
+    g.array[BN_Y].data -= 4;
+    assert_int_equal(bn_check_outputs(&g, 1U << BN_Y, 0), BATCHNORM_OVERLAP);
 }
 
 static batchnorm_status from(int rank, const int64_t *shape, batchnorm_dtype dtype) {
@@ -270,6 +303,9 @@ static void bad_tensors_are_refused(void **state) {
     assert_int_equal(from(2, (int64_t[]){big, 3}, BATCHNORM_F32), BATCHNORM_TOO_LARGE);
     assert_int_equal(from(3, (int64_t[]){big, 1, 3}, BATCHNORM_F32), BATCHNORM_TOO_LARGE);
     assert_int_equal(from(3, (int64_t[]){big, big, 0}, BATCHNORM_F32), BATCHNORM_OK);
+    assert_int_equal(from(4, (int64_t[]){big, 1, big, 0}, BATCHNORM_F32), BATCHNORM_OK);
+    assert_int_equal(from(3, (int64_t[]){big / 2 + 1, 1, 4}, BATCHNORM_F32), BATCHNORM_TOO_LARGE); /* 2^63 */
+    assert_int_equal(from(3, (int64_t[]){big + 1, 1, 4}, BATCHNORM_F32), BATCHNORM_TOO_LARGE);     /* 2^64 wraps to 0 */
     assert_int_equal(from(3, (int64_t[]){big, 0, 1}, BATCHNORM_F32), BATCHNORM_OK);
 }
 
@@ -307,6 +343,7 @@ int main(void) {
         cmocka_unit_test(numbers_beside_the_tensors_are_checked),
         cmocka_unit_test(sizes_must_fit_the_address_space),
         cmocka_unit_test(tensors_become_geometries),
+        cmocka_unit_test(eight_dimensions_are_enough_for_anybody),
         cmocka_unit_test(bad_tensors_are_refused),
         cmocka_unit_test(options_have_rules),
     };

@@ -223,18 +223,32 @@ static void empty_inputs_have_zero_gradients(void **state) {
         const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F64, 4, shapes[i % 2]);
         batchnorm_saved *saved;
         assert_int_equal(batchnorm_saved_create(f.layer, &saved), BATCHNORM_OK);
+        assert_int_equal(batchnorm_layer_remove(f.layer, "nothing"), BATCHNORM_BAD_OPTION); /* leaves a message */
+        batchnorm_saved_destroy(saved);
+        assert_int_equal(batchnorm_saved_create(f.layer, &saved), BATCHNORM_OK);
+        assert_string_equal(batchnorm_layer_message(f.layer), "");
+        assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.y, saved, BATCHNORM_SKIP_UPDATE, NULL), BATCHNORM_OK);
+        assert_non_null(batchnorm_saved_mean(saved));
         assert_int_equal(batchnorm_layer_forward(f.layer, empty, empty, saved, 0, NULL), BATCHNORM_OK);
         assert_null(batchnorm_saved_mean(saved));
         assert_null(batchnorm_saved_rstd(saved));
         assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, empty, ACCUMULATE, NULL), BATCHNORM_OK);
         expect_gradients(&f, true, false, false, false);
+        f.gweight[0] = f.gweight[C - 1] = 9;
         assert_int_equal(batchnorm_layer_jvp(f.layer, saved, empty, empty, f.t1, NULL, empty, NULL), BATCHNORM_OK);
         assert_int_equal(
             batchnorm_layer_double_backward(f.layer, saved, empty, empty, empty, f.t1, f.t2, empty, empty, f.gweight, NULL),
             BATCHNORM_OK);
         assert_true(f.gweight[0] == 0 && f.gweight[C - 1] == 0);
+        const batchnorm_tensor none = {0};
+        assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, none, 0, NULL), BATCHNORM_OK);
+        for (int64_t c = 0; c < C; c++) {
+            assert_true(value_of(batchnorm_layer_weight(f.layer)->grad, c, 1) == 0);
+            assert_true(value_of(batchnorm_layer_bias(f.layer)->grad, c, 1) == 0);
+        }
+        scramble(f.layer);
         batchnorm_layer_bias(f.layer)->requires_grad = false;
-        assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, (batchnorm_tensor){0}, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, none, 0, NULL), BATCHNORM_OK);
         for (int64_t c = 0; c < C; c++) {
             assert_true(value_of(batchnorm_layer_weight(f.layer)->grad, c, 1) == 0);
             expect_near(value_of(batchnorm_layer_bias(f.layer)->grad, c, 1), 6.25 + 0.25 * (double)c);

@@ -117,6 +117,23 @@ static void channels_must_agree(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
+/* The flag hides statistics in training, but never parameters. */
+static void parameters_are_always_compared(void **state) {
+    (void)state;
+    static const char *const names[] = {"weight", "bias"};
+    for (int i = 0; i < 2; i++) {
+        char message[64];
+        batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F32);
+        batchnorm_layer_set_track_running_stats(layer, false);
+        assert_int_equal(batchnorm_layer_remove(layer, names[1 - i]), BATCHNORM_OK);
+        snprintf(message, sizeof message, "%s should contain 7 elements not 3", names[i]);
+        forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message);
+        forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){3, 3}, BATCHNORM_BAD_DTYPE,
+                        "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)");
+        batchnorm_layer_destroy(layer);
+    }
+}
+
 /* A layer that has nothing, and one whose flag hides in training what it has. */
 static void without_parameters_anything_goes(void **state) {
     (void)state;
@@ -129,6 +146,10 @@ static void without_parameters_anything_goes(void **state) {
                 assert_int_equal(run_forward(layer, all_dtypes[i], 2, (int64_t[]){2, c}, 0), BATCHNORM_OK);
         batchnorm_layer_eval(layer);
     }
+    batchnorm_layer_destroy(layer);
+    layer = make_layer_of(o); /* but what it saves has to fit */
+    const batchnorm_tensor wide = batchnorm_tensor_contiguous(space, BATCHNORM_F16, 2, (int64_t[]){2, INT64_MAX / 8});
+    forward_refuses_these(layer, wide, wide, 0, BATCHNORM_TOO_LARGE, batchnorm_status_string(BATCHNORM_TOO_LARGE));
     batchnorm_layer_destroy(layer);
     o.track_running_stats = true;
     layer = make_layer_of(o);
@@ -278,6 +299,7 @@ int main(void) {
         cmocka_unit_test(one_value_per_channel_is_refused),
         cmocka_unit_test(eps_has_rules),
         cmocka_unit_test(channels_must_agree),
+        cmocka_unit_test(parameters_are_always_compared),
         cmocka_unit_test(without_parameters_anything_goes),
         cmocka_unit_test(types_must_agree),
         cmocka_unit_test(flags_and_rules_are_checked),

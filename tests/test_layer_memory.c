@@ -167,6 +167,49 @@ static void any_allocation_may_fail(void **state) {
     end(good);
 }
 
+/* The place has grown before the next allocation fails: what it holds must have come along. */
+static void a_place_that_has_grown_keeps_what_it_holds(void **state) {
+    (void)state;
+    struct ledger ledger;
+    ledger_start(&ledger);
+    batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
+    o.affine = o.track_running_stats = false;
+    o.allocator = &ledger.allocator;
+    batchnorm_layer *layer = make_layer_of(o);
+    const batchnorm_tensor x = box(BATCHNORM_F32, 2, (int64_t[]){4, 2}, 3), wide = box(BATCHNORM_F32, 2, (int64_t[]){4, 9}, 4);
+    const batchnorm_tensor y = box_like(wide), dx = box_like(x);
+    assert_int_equal(batchnorm_layer_forward(layer, x, dx, NULL, 0, NULL), BATCHNORM_OK);
+    char *before = picture(layer, NULL);
+    const long calls = ledger.calls;
+    ledger.fail_at = calls + 2;
+    assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_NO_MEMORY);
+    assert_int_equal(ledger.calls, calls + 2);
+    expect_same_picture(before, layer, NULL);
+    assert_int_equal(batchnorm_layer_backward(layer, NULL, x, x, dx, 0, NULL), BATCHNORM_OK);
+    assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_OK);
+    batchnorm_layer_destroy(layer);
+    assert_int_equal(ledger.live, 0);
+    box_free(x);
+    box_free(wide);
+    box_free(y);
+    box_free(dx);
+}
+
+static void a_layer_without_channels_has_memory(void **state) {
+    (void)state;
+    struct ledger ledger;
+    ledger_start(&ledger);
+    batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
+    o.allocator = &ledger.allocator;
+    batchnorm_layer *layer = make_layer_of(o);
+    const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F32, 2, (int64_t[]){4, 0});
+    assert_non_null(batchnorm_layer_weight(layer));
+    assert_int_equal(batchnorm_layer_forward(layer, empty, empty, NULL, BATCHNORM_HOLD_UPDATE, NULL), BATCHNORM_OK);
+    assert_int_equal(batchnorm_layer_commit_update(layer), BATCHNORM_OK);
+    batchnorm_layer_destroy(layer);
+    assert_int_equal(ledger.live, 0);
+}
+
 static void a_second_time_nothing_is_allocated(void **state) {
     (void)state;
     struct run *r = start();
@@ -255,8 +298,12 @@ static void the_allocator_is_shown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_allocation_may_fail),  cmocka_unit_test(a_second_time_nothing_is_allocated),
-        cmocka_unit_test(a_workspace_can_be_given), cmocka_unit_test(exec_is_passed_on),
+        cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(a_place_that_has_grown_keeps_what_it_holds),
+        cmocka_unit_test(a_layer_without_channels_has_memory),
+        cmocka_unit_test(a_second_time_nothing_is_allocated),
+        cmocka_unit_test(a_workspace_can_be_given),
+        cmocka_unit_test(exec_is_passed_on),
         cmocka_unit_test(the_allocator_is_shown),
     };
     return cmocka_run_group_tests_name("api.layer.memory", tests, NULL, NULL);

@@ -145,6 +145,7 @@ static void held_updates_are_committed_later(void **state) {
         assert_int_equal(mean.dtype, BATCHNORM_F32);
         assert_memory_equal(mean.data, batchnorm_layer_running_mean(at_once.layer).data, 3 * sizeof(float));
         assert_memory_equal(var.data, batchnorm_layer_running_var(at_once.layer).data, 3 * sizeof(float));
+        assert_int_equal(batchnorm_layer_remove(f.layer, "nothing"), BATCHNORM_BAD_OPTION); /* leaves a message */
         assert_int_equal(batchnorm_layer_commit_update(f.layer), BATCHNORM_OK);
         assert_string_equal(batchnorm_layer_message(f.layer), "");
         expect_same_picture(picture(at_once.layer, NULL), f.layer, NULL);

@@ -361,6 +361,13 @@ static void lazy_layers_take_their_channels_from_a_state(void **state) {
     assert_true(value_of(array_of(layer, 0), 1, 0) == 1 && value_of(array_of(layer, 2), 1, 0) == 0.25);
     batchnorm_layer_destroy(layer);
 
+    layer = make_lazy(true, true); /* no channels are channels, too */
+    const batchnorm_named_tensor no_channels = entry("weight", NULL, BATCHNORM_F64, 1, 0);
+    assert_int_equal(batchnorm_layer_load_state(layer, &no_channels, 1, 2, false), BATCHNORM_OK);
+    assert_false(batchnorm_layer_get_options(layer).lazy);
+    assert_non_null(batchnorm_layer_weight(layer));
+    batchnorm_layer_destroy(layer);
+
     layer = make_lazy(true, true); /* the counter alone does not tell the channels */
     assert_int_equal(batchnorm_layer_load_state(layer, e + 4, 1, 2, false), BATCHNORM_OK);
     assert_true(batchnorm_layer_get_options(layer).lazy);

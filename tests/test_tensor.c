@@ -67,6 +67,7 @@ static void elements_are_the_product(void **state) {
     assert_int_equal(elements(2, (int64_t[]){INT64_MAX / 2 + 1, 2}), -1);
     assert_int_equal(elements(2, (int64_t[]){3, -1}), -1);
     assert_int_equal(elements(2, (int64_t[]){0, -1}), -1);
+    assert_int_equal(elements(8, (int64_t[]){1, 2, 1, 2, 1, 2, 1, 2}), 16);
     assert_int_equal(elements(-1, NULL), -1);
     assert_int_equal(elements(9, (int64_t[]){1, 1, 1, 1, 1, 1, 1, 1}), -1);
     assert_int_equal(batchnorm_tensor_elements(NULL), -1);
@@ -170,6 +171,18 @@ static void dlpack_dtypes_go_both_ways(void **state) {
     }
 }
 
+static void dlpack_takes_any_rank(void **state) {
+    (void)state;
+    for (int rank = 0; rank <= BATCHNORM_MAX_RANK; rank++) {
+        batchnorm_tensor t = batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, rank, dl_shape), back;
+        DLTensor dl;
+        assert_int_equal(batchnorm_tensor_to_dlpack(&t, &dl), BATCHNORM_OK);
+        assert_int_equal(dl.ndim, rank);
+        assert_int_equal(batchnorm_tensor_from_dlpack(&dl, &back), BATCHNORM_OK);
+        assert_memory_equal(&back, &t, sizeof t);
+    }
+}
+
 static void refuses(const DLTensor *dl, batchnorm_status status) {
     batchnorm_tensor t, before;
     memset(&t, 0x5a, sizeof t);
@@ -242,6 +255,7 @@ int main(void) {
         cmocka_unit_test(contiguity_ignores_sizes_of_1),
         cmocka_unit_test(dlpack_becomes_a_view),
         cmocka_unit_test(dlpack_dtypes_go_both_ways),
+        cmocka_unit_test(dlpack_takes_any_rank),
         cmocka_unit_test(dlpack_refuses_what_it_cannot_view),
         cmocka_unit_test(to_dlpack_refuses_and_leaves_alone),
     };

@@ -105,8 +105,6 @@ static batchnorm_status check_dtype(const struct forward *f) {
 }
 
 static batchnorm_status check_input(const struct forward *f) {
-    for (int d = 0; d < f->x.rank; d++)
-        if (f->x.shape[d] < 0) return BATCHNORM_BAD_SHAPE;
     batchnorm_status status = check_one_value(f);
     if (status == BATCHNORM_OK) status = check_eps(f);
     if (status == BATCHNORM_OK && !f->empty) status = check_channels(f);
