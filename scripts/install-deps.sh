@@ -4,7 +4,7 @@
 # everything is there.
 set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libdnnl-dev scdoc dataset-fashion-mnist"
-test="g++ clang libclang-rt-14-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata qemu-user
+test="g++ clang libclang-rt-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata qemu-user
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 
 wanted=""
