@@ -25,10 +25,10 @@ static float *floats(batchnorm_tensor tensor) { return tensor.data; }
 static batchnorm_layer *sample(batchnorm_layer_options options) {
     batchnorm_layer *layer = new_layer(options);
     for (int c = 0; c < 3; c++) {
-        floats(batchnorm_layer_weight(layer)->value)[c] = (float)c + 0.1f;
-        floats(batchnorm_layer_bias(layer)->value)[c] = (float)c + 0.2f;
-        floats(batchnorm_layer_running_mean(layer))[c] = (float)c + 0.3f;
-        floats(batchnorm_layer_running_var(layer))[c] = (float)c + 0.4f;
+        floats(batchnorm_layer_weight(layer)->value)[c] = (float)c + 0.125f;
+        floats(batchnorm_layer_bias(layer)->value)[c] = (float)c + 0.25f;
+        floats(batchnorm_layer_running_mean(layer))[c] = (float)c + 0.5f;
+        floats(batchnorm_layer_running_var(layer))[c] = (float)c + 0.75f;
     }
     *batchnorm_layer_num_batches_tracked(layer) = ((int64_t)1 << 40) + 1;
     return layer;
@@ -163,7 +163,7 @@ static void a_load_that_fails_changes_nothing(void **state) {
             assert_int_equal(batchnorm_layer_load(layer, file_path("f"), message), BATCHNORM_BAD_SHAPE);
         }
         assert_true(message[0] != '\0');
-        assert_true(floats(batchnorm_layer_weight(layer)->value)[1] == 1.1f);
+        assert_true(floats(batchnorm_layer_weight(layer)->value)[1] == 1.125f);
         assert_true(batchnorm_layer_get_options(layer).convention.eps == 1e-5);
         assert_true(*batchnorm_layer_num_batches_tracked(layer) == ((int64_t)1 << 40) + 1);
     }

@@ -5,7 +5,7 @@
 static batchnorm_status refuse(char *message) {
     if (message)
         snprintf(message, BATCHNORM_MESSAGE_BYTES,
-                 "this build knows no safetensors files, because jansson was not found when it was made");
+                 "this build knows no safetensors files, because it was made without jansson");
     return BATCHNORM_IO;
 }
 

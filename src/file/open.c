@@ -118,7 +118,7 @@ static const char *parse_shape(const json_t *shape, batchnorm_tensor *tensor, ui
         if (__builtin_mul_overflow(*elements, size, elements)) return "its shape has more elements than 64 bits can count";
         if (i < BATCHNORM_MAX_RANK) sizes[i] = (int64_t)size;
     }
-    *tensor = batchnorm_tensor_contiguous(NULL, tensor->dtype, rank > BATCHNORM_MAX_RANK ? -1 : (int)rank, sizes);
+    *tensor = batchnorm_tensor_contiguous(NULL, tensor->dtype, (int)rank, sizes);
     return NULL;
 }
 

@@ -404,7 +404,7 @@ case_the_manual_has_every_option() {
 case_without_safetensors_it_says_so() {
     [ -n "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
     x_1d
-    why='this build knows no safetensors files, because jansson was not found when it was made'
+    why='this build knows no safetensors files, because it was made without jansson'
     refuses 1 "batchnorm apply: x.safetensors:x: $why" apply --dims 1 x.safetensors:x -o y.npy
     refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --state s.safetensors
     refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --save-state s.safetensors
