@@ -230,6 +230,23 @@ static void given_statistics_give_the_same_bits_in_every_layout(void **state) {
         }
 }
 
+/* A forward is its statistics, and normalizing with them. */
+static void normalize_repeats_the_forward(void **state) {
+    (void)state;
+    for (int d = 0; d < 4; d++)
+        for (enum layout layout = PLANAR; layout <= MIXED; layout++) {
+            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 21, 37);
+            struct problem *a = problem_create(&shape, 1, true), *b = problem_create(&shape, 1, true);
+            assert_int_equal(problem_run(a, FORWARD, NULL), BATCHNORM_OK);
+            for (enum array i = SAVE_MEAN; i <= SAVE_RSTD; i++)
+                memcpy(b->array[i].home, a->array[i].home, shape.channels * sizeof(double));
+            assert_int_equal(problem_run(b, NORMALIZE, NULL), BATCHNORM_OK);
+            same_elements(a, b, Y);
+            problem_destroy(a);
+            problem_destroy(b);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_strides_give_the_same_values),
@@ -239,6 +256,7 @@ int main(void) {
         cmocka_unit_test(large_shapes_are_cut),
         cmocka_unit_test(layouts_agree_within_one_ulp),
         cmocka_unit_test(given_statistics_give_the_same_bits_in_every_layout),
+        cmocka_unit_test(normalize_repeats_the_forward),
     };
     return cmocka_run_group_tests_name("api.bits", tests, NULL, NULL);
 }

@@ -156,20 +156,19 @@ static void nothing_beyond_an_array_is_touched(void **state) {
 }
 
 /* The workspace may have any alignment, exactly the size that is asked for, and nothing around it is touched. */
-static void run_in_workspace(enum verb verb, const batchnorm_shape *shape, size_t shift) {
-    size_t bytes = batchnorm_workspace_bytes(shape, verb_operation(verb));
+static void run_in_workspace(enum verb verb, struct problem *a, struct problem *b, size_t shift) {
+    size_t bytes = batchnorm_workspace_bytes(&a->shape, verb_operation(verb));
     struct guarded memory = guarded_alloc(bytes + shift + 1, true);
     unsigned char *at = memory.data;
     memset(at, 0x5a, bytes + shift + 1);
     batchnorm_exec exec = {.workspace = at + shift, .workspace_bytes = bytes};
-    struct problem *a = problem_create(shape, 5, true), *b = problem_create(shape, 5, true);
+    problem_restore(a);
+    problem_restore(b);
     assert_int_equal(problem_run(a, verb, &exec), BATCHNORM_OK);
     assert_int_equal(problem_run(b, verb, NULL), BATCHNORM_OK);
     assert_null(problem_same(a, b));
     for (size_t i = 0; i < shift; i++) assert_int_equal(at[i], 0x5a);
     assert_int_equal(at[shift + bytes], 0x5a);
-    problem_destroy(a);
-    problem_destroy(b);
     guarded_free(&memory);
 }
 
@@ -178,11 +177,13 @@ static void workspace_of_exact_size_suffices(void **state) {
     static const size_t sizes[][3] = {{3, 4, 5}, {1, 1, 2}, {7, 33, 1}, {2, 3, 1500}, {40, 70, 3}, {3, 5, 0}};
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            for (int d = 0; d < 4; d++)
-                for (enum verb verb = 0; verb < VERBS; verb++) {
-                    batchnorm_shape shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
-                    run_in_workspace(verb, &shape, i + (size_t)d);
-                }
+            for (int d = 0; d < 4; d++) {
+                batchnorm_shape shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
+                struct problem *a = problem_create(&shape, 5, true), *b = problem_create(&shape, 5, true);
+                for (enum verb verb = 0; verb < VERBS; verb++) run_in_workspace(verb, a, b, i + (size_t)d);
+                problem_destroy(a);
+                problem_destroy(b);
+            }
 }
 
 static void workspace_of_no_or_too_large_a_shape_is_0(void **state) {
