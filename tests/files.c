@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -75,6 +76,8 @@ size_t file_get(const char *path, void *bytes, size_t most) {
 }
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+void file_make_pipe(const char *path) { assert_int_equal(mkfifo(path, 0600), 0); }
 
 void files_full_disk(long bytes) {
     signal(SIGXFSZ, SIG_IGN); /* so that the write fails instead */

@@ -310,7 +310,10 @@ case_failures_touch_nothing() {
     refuses 1 "$a cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" apply --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
     # the second output cannot be made, so the first is not
     refuses 1 "$a absent/dx.npy: cannot be created: No such file or directory" apply --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
-    refuses 1 "$a /dev/full: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o /dev/full
+    # a pipe of our own stands for devices: a mistake in the command must not replace one of the machine
+    mkfifo pipe
+    refuses 1 "$a pipe: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o pipe
+    refuses 1 "$a pipe: is not a regular file" apply --dims 1 pipe -o y.npy
     mkdir directory
     refuses 1 "$a directory: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o y.npy --grad x.npy --dx directory
     refuses 1 "$a x.npy: batch_norm eps must be positive during training, but got 0.0" apply --dims 1 --eps 0 x.npy -o y.npy
