@@ -203,6 +203,13 @@ case_state_is_saved_and_loaded() {
     tail -c 16 t.safetensors | cmp - <(words 3fc00000 40100000 3fe00000 3fe00000) || fail "momentum of the file"
     ok apply --dims 1 x.npy -o y.npy --state s.safetensors --momentum 1 --save-state s.safetensors
     tail -c 16 s.safetensors | cmp - <(words 40000000 40400000 40000000 40000000) || fail "momentum of the command line"
+    # the file's eps counts, and the command line's over it
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 x.npy -o y.npy --save-state e.safetensors
+    ok apply --dims 1 x.npy -o y.npy --state e.safetensors
+    same want.npy y.npy
+    ok apply --dims 1 --eps 3 x.npy -o y.npy --state s.safetensors
+    same want.npy y.npy
     ok apply --dims 1 --momentum none x.npy -o y.npy --save-state t.safetensors
     grep -q '"batchnorm.momentum":"none"' t.safetensors || fail "momentum none"
     npy x3.npy '<f4' False '(2, 3)' 00000000 00000000 00000000 00000000 00000000 00000000
