@@ -2,6 +2,7 @@
 # A thin front: CMake does the work. `make` builds into build/ and installs nothing.
 CMAKE_FLAGS =
 JOBS := $(shell nproc 2>/dev/null || echo 2)
+MAKEFLAGS += --no-print-directory
 
 all: tools-are-there
 	cmake -S . -B build $(CMAKE_FLAGS)
