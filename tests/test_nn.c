@@ -40,7 +40,8 @@ static void fill(float *values, size_t count, nn_rng *rng) {
 }
 
 static void assert_near(double got, double expected) {
-    if (fabs(got - expected) > 2e-5 * fmax(1.0, fabs(expected))) fail_msg("got %.9g, expected %.9g", got, expected);
+    const bool near = fabs(got - expected) <= 2e-5 * fmax(1.0, fabs(expected)); /* false for NaN */
+    if (!near) fail_msg("got %.9g, expected %.9g", got, expected);
 }
 
 /* A layer with random input and a random gradient of its output: the loss is sum(dy * y). */
@@ -62,7 +63,7 @@ static struct bench bench_begin(nn_layer *layer, size_t n, nn_rng *rng) {
     b.reference_y = calloc(out, sizeof(double));
     fill(b.x, in, rng);
     fill(b.dy, out, rng);
-    for (size_t i = 0; i < in; i++) b.reference_x[i] = (double)b.x[i];
+    for (size_t i = 0; i < in; i++) b.reference_x[i] = (double)b.x[i], b.dx[i] = NAN; /* every element must be written */
     return b;
 }
 
@@ -140,6 +141,27 @@ static void conv_gradients_equal_finite_differences(void **state) {
     check_conv(3, (nn_shape){5, 6, 3}, 4, true);
     check_conv(1, (nn_shape){1, 1, 1}, 1, true);
     check_conv(17, (nn_shape){2, 3, 2}, 3, false);
+}
+
+/* A prepared convolution is for one batch size; five sizes in turn are more than a layer keeps. */
+static void conv_serves_any_batch_size(void **state) {
+    (void)state;
+    static const size_t sizes[] = {5, 2, 1, 4, 3, 5, 2};
+    const nn_shape in = {4, 4, 2};
+    nn_rng rng = nn_rng_create(1, 3);
+    nn_layer *layer = NULL;
+    assert_null(nn_layer_conv(backend, &rng, in, 3, true, &layer));
+    struct bench all = bench_begin(layer, 5, &rng);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct bench some = all;
+        some.n = sizes[i];
+        some.in = some.n * nn_shape_size(in);
+        some.out = some.n * nn_shape_size(layer->out);
+        assert_null(layer->kind->forward(layer, some.n, all.x, all.y));
+        assert_null(layer->kind->backward(layer, some.n, all.x, all.y, all.dy, all.dx));
+        check_gradients(&some);
+    }
+    bench_end(&all);
 }
 
 static void conv_at_the_trainers_sizes(void **state) {
@@ -302,6 +324,7 @@ static void too_many_layers_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_gradients_equal_finite_differences),
+        cmocka_unit_test(conv_serves_any_batch_size),
         cmocka_unit_test(conv_at_the_trainers_sizes),
         cmocka_unit_test(linear_gradients_equal_finite_differences),
         cmocka_unit_test(max_pool_gradients_equal_finite_differences),

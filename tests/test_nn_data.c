@@ -72,6 +72,16 @@ static void pcg32_gives_its_authors_numbers(void **state) {
     for (size_t i = 0; i < 6; i++) assert_int_equal(nn_rng_next(&rng), expected[i]);
 }
 
+/* Of 2^32 values, three quarters can be spread evenly over three quarters; the last one must be drawn again. */
+static void below_is_unbiased(void **state) {
+    (void)state;
+    nn_rng rng = nn_rng_create(1, 0);
+    int low = 0;
+    for (int i = 0; i < 9000; i++) low += nn_rng_below(&rng, 3u << 30) < 1u << 30;
+    assert_in_range(low, 2850, 3150); /* a third, within 3.4 standard deviations */
+    for (int i = 0; i < 100; i++) assert_true(nn_rng_below(&rng, 7) < 7);
+}
+
 static void shuffle_is_a_fair_permutation(void **state) {
     (void)state;
     nn_rng rng = nn_rng_create(1, 0);
@@ -237,6 +247,20 @@ static void dataset_is_read_and_scaled(void **state) {
     nn_dataset_free(&test);
 }
 
+static void dataset_may_be_compressed(void **state) {
+    (void)state;
+    nn_dataset train, test;
+    uint8_t labels[HEAD_LABELS + TEST];
+    write_dataset();
+    write_gz(names[4], labels, read_file(names[3], labels, sizeof labels));
+    unlink(path_of(names[3]));
+    assert_true(nn_dataset_load(directory, 0, &train, &test, message));
+    assert_true(train.count == TRAIN && test.count == TEST && test.labels[TEST - 1] == (TEST - 1) % 10);
+    unlink(path_of(names[4]));
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+}
+
 static void assert_bad_dataset(const char *name, const char *what) {
     nn_dataset train, test;
     message[0] = '\0';
@@ -303,27 +327,44 @@ static void training_learns_and_repeats_itself(void **state) {
     nn_dataset_free(&test);
 }
 
-static void count_progress(void *user, size_t done, size_t total) {
+struct watch {
+    const nn_trainer *trainer;
+    size_t done;
+    uint32_t first; /* the first image of the epoch */
+};
+
+/* Each image has its place in the order, and the place is not its number. */
+static void watch_progress(void *user, size_t done, size_t total) {
+    struct watch *watch = user;
+    uint64_t seen = 0;
+    size_t at_home = 0;
     assert_int_equal(total, TRAIN - 1);
-    *(size_t *)user = done;
+    for (uint32_t i = 0; i < TRAIN; i++) {
+        seen |= UINT64_C(1) << watch->trainer->order[i];
+        at_home += watch->trainer->order[i] == i;
+    }
+    assert_true(seen == (UINT64_C(1) << TRAIN) - 1 && at_home < 10);
+    watch->done = done;
+    watch->first = watch->trainer->order[0];
 }
 
-static void single_leftover_sample_is_skipped(void **state) {
+static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
     (void)state;
     nn_dataset train, test;
     nn_backend *backend;
     nn_network *network;
     nn_trainer trainer;
     nn_epoch epoch;
-    size_t done = 0;
     const nn_cnn_options options = {.batch_norm = true, .batch = 20, .threads = 1, .seed = 5};
     write_dataset();
     assert_true(nn_dataset_load(directory, 0, &train, &test, message));
     assert_null(nn_backend_create(1, &backend));
     assert_null(nn_cnn_create(backend, &options, &network));
     assert_null(nn_trainer_init(&trainer, network, &train, &test, &options, 0.02f, 0.9f));
-    assert_null(nn_trainer_epoch(&trainer, count_progress, &done, &epoch));
-    assert_int_equal(done, TRAIN - 1);
+    struct watch one = {.trainer = &trainer}, two = one;
+    assert_null(nn_trainer_epoch(&trainer, watch_progress, &one, &epoch));
+    assert_null(nn_trainer_epoch(&trainer, watch_progress, &two, &epoch));
+    assert_true(one.done == TRAIN - 1 && two.done == TRAIN - 1 && one.first != two.first);
     nn_trainer_free(&trainer);
     nn_network_destroy(network);
     nn_backend_destroy(backend);
@@ -334,6 +375,7 @@ static void single_leftover_sample_is_skipped(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pcg32_gives_its_authors_numbers),
+        cmocka_unit_test(below_is_unbiased),
         cmocka_unit_test(shuffle_is_a_fair_permutation),
         cmocka_unit_test(loss_gradient_equals_finite_differences),
         cmocka_unit_test(loss_of_large_logits_is_finite),
@@ -341,9 +383,10 @@ int main(void) {
         cmocka_unit_test(idx_truncated_anywhere_is_refused),
         cmocka_unit_test(idx_malformed_is_refused),
         cmocka_unit_test(dataset_is_read_and_scaled),
+        cmocka_unit_test(dataset_may_be_compressed),
         cmocka_unit_test(dataset_that_does_not_fit_is_refused),
         cmocka_unit_test(training_learns_and_repeats_itself),
-        cmocka_unit_test(single_leftover_sample_is_skipped),
+        cmocka_unit_test(epochs_are_shuffled_and_skip_a_single_leftover),
     };
     return cmocka_run_group_tests_name("nn.data", tests, make_directory, remove_directory);
 }
