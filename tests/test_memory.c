@@ -128,6 +128,22 @@ static void interleaved_channel_slices_are_apart(void **state) {
             }
 }
 
+/* One array lies whole in a gap of the other. */
+static void an_array_in_a_gap_of_another_is_apart(void **state) {
+    (void)state;
+    const batchnorm_strides wide = {100, 8, 1}, dense = {8, 4, 1};
+    for (int x_is_wide = 0; x_is_wide < 2; x_is_wide++)
+        for (int last = 84; last <= 85; last++) { /* the dense one ends where the wide one goes on, or one further */
+            float storage[200] = {0};
+            batchnorm_shape shape = {.outer = 2, .channels = 2, .inner = 4, .dtype = BATCHNORM_F32};
+            shape.x = x_is_wide ? wide : dense;
+            shape.y = x_is_wide ? dense : wide;
+            float *x = storage + (x_is_wide ? 0 : last), *y = storage + (x_is_wide ? last : 0);
+            batchnorm_status status = batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, NULL);
+            assert_int_equal(status, last == 84 ? BATCHNORM_OK : BATCHNORM_OVERLAP);
+        }
+}
+
 /* Every length from 0 to 67 along a run, along the channels and along the batch, between pages that may not be touched. */
 static void run_guarded(const batchnorm_shape *shape, bool at_end) {
     struct problem *p = problem_create(shape, shape->inner + 100 * shape->channels, at_end);
@@ -231,6 +247,7 @@ int main(void) {
         cmocka_unit_test(other_strides_at_the_same_address_overlap),
         cmocka_unit_test(shifted_arrays_overlap),
         cmocka_unit_test(interleaved_channel_slices_are_apart),
+        cmocka_unit_test(an_array_in_a_gap_of_another_is_apart),
         cmocka_unit_test(nothing_beyond_an_array_is_touched),
         cmocka_unit_test(workspace_of_exact_size_suffices),
         cmocka_unit_test(workspace_of_no_or_too_large_a_shape_is_0),

@@ -252,6 +252,20 @@ static void frozen_backward_without_dweight_needs_no_x(void **state) {
     problem_destroy(p);
 }
 
+static void each_unknown_flag_is_refused(void **state) {
+    (void)state;
+    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    for (enum verb verb = BACKWARD; verb < VERBS; verb++)
+        for (int bit = 0; bit < 32; bit++) {
+            struct problem *p = problem_create(&shape, 1, true);
+            p->flags = 1u << bit;
+            bool known = bit == 0 || (bit == 1 && verb <= BACKWARD_FROZEN);
+            assert_int_equal(problem_run(p, verb, NULL), known ? BATCHNORM_OK : BATCHNORM_BAD_OPTION);
+            if (!known) assert_null(problem_untouched(p));
+            problem_destroy(p);
+        }
+}
+
 static void options_null_are_pytorchs(void **state) {
     (void)state;
     float x[6] = {1, 2, 3, 4, 5, 7}, y[2][6], mean[2] = {0, 0}, var[2] = {1, 1};
@@ -291,6 +305,7 @@ int main(void) {
         cmocka_unit_test(shape_is_asked_for),
         cmocka_unit_test(each_subset_of_optional_arrays_works),
         cmocka_unit_test(frozen_backward_without_dweight_needs_no_x),
+        cmocka_unit_test(each_unknown_flag_is_refused),
         cmocka_unit_test(options_null_are_pytorchs),
         cmocka_unit_test(workspace_replaces_malloc),
     };

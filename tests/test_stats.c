@@ -212,6 +212,9 @@ static void update_running_has_its_statuses(void **state) {
     o.require_finite = true;
     assert_int_equal(update(bad, mean, var, &o), BATCHNORM_NOT_COMMITTED);
     assert_true(mean[0] == 0 && mean[1] == 10 && var[0] == 1 && var[1] == 20);
+    const batchnorm_stat far[2] = {{4, INFINITY, 1}, {4, 1, 1}}, wide[2] = {{4, 1, 1}, {4, 1, INFINITY}};
+    assert_int_equal(update(far, mean, var, &o), BATCHNORM_NOT_COMMITTED);
+    assert_int_equal(update(wide, mean, var, &o), BATCHNORM_NOT_COMMITTED);
     assert_int_equal(update(none, mean, var, &o), BATCHNORM_OK);
     assert_true(mean[0] == 2 && mean[1] == 10 && var[1] == 20);
     o.require_finite = false;
