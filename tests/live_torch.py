@@ -4,7 +4,7 @@
 
 Every configuration is run by the raw calls or by the layer, through ctypes, and by PyTorch in float64, whose result is the
 expected one; it gets contiguous copies, since PyTorch 2.15 returns wrong gradients for some strides with sizes of 1. The run in the configuration's own types must agree with PyTorch's own, within PyTorch's rounding. Exit status 77 if
-there is no torch to compare with, 1 if something differs.
+there is no torch to compare with, 1 if something differs. Long because ctypes needs every struct spelled out.
 """
 
 import ctypes as C

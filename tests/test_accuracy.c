@@ -9,7 +9,8 @@
  *   dweight, dbias  2^-53 of the sum of the magnitudes of their terms, beyond half a unit of a float result; the rounding of the
  *               mean to double counts as a term of xhat
  * In F64 the sums that statistics and gradients are made of have the type of the data, and their errors grow with the number of
- * values that one lane adds. So its ratios are divided by 1 + m / 16. */
+ * values that one lane adds. So its ratios are divided by 1 + m / 16.
+ * Long because its measures, their units and their bounds belong together. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>

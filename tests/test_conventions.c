@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Conventions of frameworks, the running update, non-finite values, and the small functions of batchnorm.h. */
+/* Conventions of frameworks, the running update, non-finite values, and the small functions of batchnorm.h.
+ * Long because it is a list of small facts. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -222,6 +223,28 @@ static void eps_0_and_variance_0_give_the_formulas_value(void **state) {
     assert_true(y[0] == INFINITY && isnan(y[1]) && y[2] == -INFINITY);
 }
 
+/* An infinite mean takes every value to the other infinity, and a channel of that one to NaN. */
+static void odd_running_means(void **state) {
+    (void)state;
+    for (int d = 0; d < 4; d++)
+        for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
+            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 2, 3, 20);
+            struct problem *p = problem_create(&shape, 1, true);
+            const double means[3] = {INFINITY, -INFINITY, (double)NAN};
+            for (ptrdiff_t c = 0; c < 3; c++) {
+                element_set(p->array[RUNNING_MEAN].dtype, p->array[RUNNING_MEAN].home, c, means[c]);
+                element_set(p->array[WEIGHT].dtype, p->array[WEIGHT].home, c, 1);
+            }
+            assert_int_equal(problem_run(p, INFER, NULL), BATCHNORM_OK);
+            for (size_t i = 0; i < 2 * 20; i++)
+                for (size_t c = 0; c < 3; c++) {
+                    double y = element_get(shape.dtype, p->array[Y].home, problem_index(p, Y, i / 20, c, i % 20));
+                    assert_true(c == 2 ? isnan(y) : y == -means[c]);
+                }
+            problem_destroy(p);
+        }
+}
+
 static void texts_are_there(void **state) {
     (void)state;
     char version[40];
@@ -272,6 +295,7 @@ int main(void) {
         cmocka_unit_test(inference_is_elementwise),
         cmocka_unit_test(odd_running_variances),
         cmocka_unit_test(eps_0_and_variance_0_give_the_formulas_value),
+        cmocka_unit_test(odd_running_means),
         cmocka_unit_test(texts_are_there),
         cmocka_unit_test(usual_layouts),
     };

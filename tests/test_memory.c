@@ -208,6 +208,8 @@ static void workspace_of_no_or_too_large_a_shape_is_0(void **state) {
         batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, SIZE_MAX / 4, 2);
         assert_int_equal(batchnorm_workspace_bytes(NULL, (batchnorm_operation)i), 0);
         assert_int_equal(batchnorm_workspace_bytes(&shape, (batchnorm_operation)i), 0);
+        shape = batchnorm_planar(BATCHNORM_F32, 1, PTRDIFF_MAX / 4, 1); /* fits, but its scratch memory does not */
+        assert_int_equal(batchnorm_workspace_bytes(&shape, (batchnorm_operation)i), 0);
     }
 }
 

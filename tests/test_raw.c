@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The contract of the raw calls: which status, in which order, and that nothing is written on error; NULL in place of every
- * optional array. */
+ * optional array. Long because the order of checks and the tables of arrays serve all of these tests. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,6 +148,25 @@ static void statuses_come_in_the_documented_order(void **state) {
                 if (touched) fail_msg("%s: %s was written on %s", verb_name(verb), touched, batchnorm_status_string(status));
             }
     assert_true(calls > 200);
+}
+
+/* Offsets that wrap around to something harmless are too large all the same. */
+static void strides_beyond_the_address_space_are_too_large(void **state) {
+    (void)state;
+    const ptrdiff_t quarter = PTRDIFF_MAX / 2 + 1; /* 2^62 bytes, so that four steps are 2^64 */
+    for (int axis = 0; axis < 3; axis++)
+        for (int which = 0; which < 4; which++)
+            for (int d = 0; d < 4; d++) {
+                batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 5, 5, 5);
+                struct problem *p = problem_create(&shape, 1, true);
+                batchnorm_strides *s = which & 1 ? &p->shape.y : &p->shape.x;
+                ptrdiff_t stride = quarter / (ptrdiff_t)batchnorm_dtype_bytes(all_dtypes[d]) * (which & 2 ? -1 : 1);
+                *(axis == 0 ? &s->outer : axis == 1 ? &s->channel : &s->inner) = stride;
+                for (enum verb verb = INFER; verb <= FORWARD; verb++)
+                    assert_int_equal(problem_run(p, verb, NULL), BATCHNORM_TOO_LARGE);
+                if (!(which & 1)) assert_int_equal(problem_run(p, ACCUMULATE_STATS, NULL), BATCHNORM_TOO_LARGE);
+                problem_destroy(p);
+            }
 }
 
 /* The arrays a call must have, and those it can do without. */
@@ -301,6 +320,7 @@ static void workspace_replaces_malloc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_come_in_the_documented_order),
+        cmocka_unit_test(strides_beyond_the_address_space_are_too_large),
         cmocka_unit_test(each_required_array_is_asked_for),
         cmocka_unit_test(shape_is_asked_for),
         cmocka_unit_test(each_subset_of_optional_arrays_works),

@@ -126,6 +126,12 @@ static void merge_with_nothing_changes_nothing(void **state) {
     a = value;
     batchnorm_stats_merge(&a, &odd, 1);
     assert_memory_equal(&a, &value, sizeof a);
+    batchnorm_stats_merge(&odd, &value, 1);
+    assert_memory_equal(&odd, &value, sizeof a);
+    const batchnorm_stat far = {2, 1e200, 5};
+    into = (batchnorm_stat){0};
+    batchnorm_stats_merge(&into, &far, 1);
+    assert_memory_equal(&into, &far, sizeof far);
 }
 
 static void merge_with_itself_doubles_the_count(void **state) {
