@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares libbatchnorm with PyTorch, live, on random configurations: python3 live_torch.py build/libbatchnorm.so [COUNT [SEED]]
+"""Compares libbatchnorm with PyTorch, live, on random configurations:
+
+    python3 live_torch.py build/libbatchnorm.so [COUNT [SEED]]
 
 Every configuration is run by the raw calls or by the layer, through ctypes, and by PyTorch in float64, whose result is the
-expected one; it gets contiguous copies, since PyTorch 2.15 returns wrong gradients for some strides with sizes of 1. The run in the configuration's own types must agree with PyTorch's own, within PyTorch's rounding. Exit status 77 if
-there is no torch to compare with, 1 if something differs. Long because ctypes needs every struct spelled out.
+expected one; it gets contiguous copies, since PyTorch 2.15 returns wrong gradients for some strides with sizes of 1. The run in
+the configuration's own types must agree with PyTorch's own, within PyTorch's rounding. Exit status 77 if there is no torch to
+compare with, 1 if something differs. Long because ctypes needs every struct spelled out.
 """
 
 import ctypes as C
@@ -49,7 +52,8 @@ class Options(C.Structure):
 
 
 class Tensor(C.Structure):
-    _fields_ = [("data", C.c_void_p), ("dtype", C.c_int), ("rank", C.c_int), ("shape", C.c_int64 * 8), ("stride", C.c_int64 * 8)]
+    _fields_ = [("data", C.c_void_p), ("dtype", C.c_int), ("rank", C.c_int), ("shape", C.c_int64 * 8),
+                ("stride", C.c_int64 * 8)]
 
 
 class LayerOptions(C.Structure):
@@ -76,7 +80,8 @@ def open_library(path):
     lib.batchnorm_layer_forward.argtypes = [pointer, Tensor, Tensor, pointer, C.c_uint, pointer]
     lib.batchnorm_layer_backward.argtypes = [pointer, pointer, Tensor, Tensor, Tensor, C.c_uint, pointer]
     lib.batchnorm_layer_jvp.argtypes = [pointer, pointer, Tensor, Tensor, pointer, pointer, Tensor, pointer]
-    lib.batchnorm_layer_double_backward.argtypes = [pointer, pointer] + [Tensor] * 3 + [pointer] * 2 + [Tensor] * 2 + [pointer] * 2
+    lib.batchnorm_layer_double_backward.argtypes = ([pointer, pointer] + [Tensor] * 3 + [pointer] * 2 + [Tensor] * 2 +
+                                                    [pointer] * 2)
     lib.batchnorm_layer_message.restype = C.c_char_p
     lib.batchnorm_layer_message.argtypes = [pointer]
     lib.batchnorm_status_string.restype = C.c_char_p
@@ -204,11 +209,12 @@ class RawTrial(Trial):
             self.ok(self.lib.batchnorm_infer(ref(s), p(x), p(w), p(b), p(mean), p(var), p(y), p(saved[0]), p(saved[1]),
                                              ref(options), ref(threads)))
         dw, db, gw = (torch.empty(self.c, dtype=TORCH[self.parameter]) for _ in range(3))
-        self.ok(self.lib.batchnorm_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(dx), p(dw), p(db), flags, None))
+        self.ok(self.lib.batchnorm_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(dx), p(dw), p(db), flags,
+                                            None))
         ty = torch.empty_strided(dy.shape, dy.stride(), dtype=dy.dtype)
         self.ok(self.lib.batchnorm_jvp(ref(s), p(x), p(vx), p(w), p(tw), p(tb), p(saved[0]), p(saved[1]), p(ty), flags, None))
-        self.ok(self.lib.batchnorm_double_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(vx), p(tw), p(tb), p(gx),
-                                                   p(gdy), p(gw), flags, None))
+        self.ok(self.lib.batchnorm_double_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(vx), p(tw), p(tb),
+                                                   p(gx), p(gdy), p(gw), flags, None))
         self.compare(x, dy, vx, w, b, tw, tb, mean, var, y, rm, rv, saved, dx, dw, db, ty, gx, gdy, gw)
 
     def compare(self, x, dy, vx, w, b, tw, tb, mean, var, y, rm, rv, saved, dx, dw, db, ty, gx, gdy, gw):
@@ -238,12 +244,14 @@ class RawTrial(Trial):
         self.check("dweight", dw, GW, sums)
         self.check("dbias", db, GB, sums)
         _, TY = torch.func.jvp(run, (d(x), W.detach(), B.detach()), (d(vx), d(tw), d(tb)))
-        self.check("ty", ty, TY, ws * float(rstd.max()) * self.size(vx) * (xs + far) ** 2 + self.size(tw) * (xs + far) + self.size(tb))
+        tangent = ws * float(rstd.max()) * self.size(vx) * (xs + far) ** 2 + self.size(tw) * (xs + far) + self.size(tb)
+        self.check("ty", ty, TY, tangent)
         parts = torch.autograd.grad((GX, GW, GB), (X, DY, W), (d(vx), d(tw), d(tb)), allow_unused=True)
         parts = [torch.zeros_like(like) if t is None else t for t, like in zip(parts, (X, DY, W))]
         both = self.size(dy) * self.size(vx) * (xs + far) ** 4
-        self.check("gx", gx, parts[0], ws * float(rstd.max()) ** 2 * both * 8 + self.size(tw, dy) * float(rstd.max()) * (xs + far) ** 2)
-        self.check("gdy", gdy, parts[1], ws * float(rstd.max()) * self.size(vx) * (xs + far) ** 2 + self.size(tw) * (xs + far) + self.size(tb))
+        through_weight = self.size(tw, dy) * float(rstd.max()) * (xs + far) ** 2
+        self.check("gx", gx, parts[0], ws * float(rstd.max()) ** 2 * both * 8 + through_weight)
+        self.check("gdy", gdy, parts[1], tangent)
         self.check("gweight", gw, parts[2], M * float(rstd.max()) * both)
 
 

@@ -7,8 +7,8 @@
 #include "batchnorm/stats.h"
 #include "support.h"
 
-/* The arrays. The first seven have the sizes of the shape; jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS; in
- * double backward these two are vweight and vbias. */
+/* The arrays. The first seven have the sizes of the shape; jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS;
+ * in double backward these two are vweight and vbias. */
 enum array {
     X,
     Y,

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The sums over a channel that the formulas are made of; or the sums of their terms' magnitudes, to which errors are proportional. */
+/* The sums over a channel that the formulas are made of; or the sums of their terms' magnitudes, to which errors are
+ * proportional. */
 struct sums {
     long double dy, dy_xhat, vx, vx_xhat, dy_vx;
 };

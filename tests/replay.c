@@ -11,8 +11,8 @@
  *     functional train|eval X Y WEIGHT BIAS MEAN VAR MOMENTUM EPS STATUS  the raw interface
  *     expect NAME ABSOLUTE RELATIVE VALUE...      a tensor, a parameter, its grad ("weight.grad") or a buffer
  *
- * "-" stands for an argument that is absent. The others need one line each: see the table at the end. A call that must fail must
- * also leave the layer and every tensor as they were. Long because it is a table of small functions. */
+ * "-" stands for an argument that is absent. The others need one line each: see the table at the end. A call that must fail
+ * must also leave the layer and every tensor as they were. Long because it is a table of small functions. */
 #include "replay.h"
 
 #include <math.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors against the long double oracle, with the bounds that docs/numerics.md states. `test_accuracy --report` prints the worst
- * ratios in place of testing. Units of the ratios:
- *   mean, var   units in the last place of a float, after rounding the double statistics to float; F64: 2^-53 of |mean| + spread,
- *               and of the square of the spread, which is the largest |x - mean|
- *   y           2^-23 of max(1, |y|), beyond half a unit in the last place of a BF16 or F16 result; F64: 2^-52 of the magnitudes
- *               of its terms, where the errors of mean and var count as terms in training
+/* Errors against the long double oracle, with the bounds that docs/numerics.md states. `test_accuracy --report` prints the
+ * worst ratios in place of testing. Units of the ratios:
+ *   mean, var   units in the last place of a float, after rounding the double statistics to float; F64: 2^-53 of
+ *               |mean| + spread, and of the square of the spread, which is the largest |x - mean|
+ *   y           2^-23 of max(1, |y|), beyond half a unit in the last place of a BF16 or F16 result; F64: 2^-52 of the
+ *               magnitudes of its terms, where the errors of mean and var count as terms in training
  *   dx          2^-24 (F64: 2^-53) of the sum of the magnitudes of its terms, beyond half a unit of BF16 or F16
- *   dweight, dbias  2^-53 of the sum of the magnitudes of their terms, beyond half a unit of a float result; the rounding of the
- *               mean to double counts as a term of xhat
- * In F64 the sums that statistics and gradients are made of have the type of the data, and their errors grow with the number of
- * values that one lane adds. So its ratios are divided by 1 + m / 16.
+ *   dweight, dbias  2^-53 of the sum of the magnitudes of their terms, beyond half a unit of a float result; the rounding of
+ *               the mean to double counts as a term of xhat
+ * In F64 the sums that statistics and gradients are made of have the type of the data, and their errors grow with the number
+ * of values that one lane adds. So its ratios are divided by 1 + m / 16.
  * Long because its measures, their units and their bounds belong together. */
 #include <float.h>
 #include <math.h>
@@ -228,7 +228,8 @@ static struct worst measure_sizes(batchnorm_dtype dtype, const struct kind *kind
     return w;
 }
 
-/* Stated in docs/numerics.md. F64's are four times what was measured, since they are no law but depend on luck with roundings. */
+/* Stated in docs/numerics.md. F64's are four times what was measured, since they are no law but depend on luck with
+ * roundings. */
 static const struct worst bounds[4] = {
     [BATCHNORM_F32] = {{0.51, 0.51, 2, 2, 4, 1, 1}},
     [BATCHNORM_F64] = {{6, 16, 6, 4, 7, 6, 4}},
@@ -236,8 +237,8 @@ static const struct worst bounds[4] = {
     [BATCHNORM_F16] = {{0.51, 0.51, 2, 2, 4, 1, 1}},
 };
 
-/* The factor of x in dx is about weight / spread^2, which is too small for a float beyond 1e16; beyond 1e30 the zero of y is too large
- * for one. */
+/* The factor of x in dx is about weight / spread^2, which is too small for a float beyond 1e16; beyond 1e30 the zero of y is
+ * too large for one. */
 static bool out_of_float_range(batchnorm_dtype dtype, const struct kind *k, enum measure measure) {
     double spread = fmax(k->scale, fabs(k->first));
     if (parameter_dtype(dtype) == BATCHNORM_F64) return false;

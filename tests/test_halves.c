@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every BF16 and F16 value through a kernel: reading is exact, and writing rounds the float result to the nearest, ties to even,
- * into subnormals and over the top. */
+/* Every BF16 and F16 value through a kernel: reading is exact, and writing rounds the float result to the nearest, ties to
+ * even, into subnormals and over the top. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -30,8 +30,8 @@ struct call {
     bool no_memory;
 };
 
-/* Each fault makes a call return one status. They stand in the documented order of checks, which is the same for all calls as far
- * as a call has the check. Each returns false where this call cannot have it. */
+/* Each fault makes a call return one status. They stand in the documented order of checks, which is the same for all calls as
+ * far as a call has the check. Each returns false where this call cannot have it. */
 typedef bool fault(struct call *k);
 
 static bool writes_elements(const struct call *k) { return k->verb != ACCUMULATE_STATS; }

@@ -152,7 +152,8 @@ def combinations():
         for training in (True, False):
             for built_with in (True, False):
                 for flag in (True, False):
-                    name = f"3.{dims}d.{'train' if training else 'eval'}_{'with' if built_with else 'without'}_buffers_flag_{flag}"
+                    mode, buffers = "train" if training else "eval", "with" if built_with else "without"
+                    name = f"3.{dims}d.{mode}_{buffers}_buffers_flag_{flag}"
                     c = case(name.lower()).layer(dims, shape[1], track_running_stats=built_with)
                     parameters(c, shape[1])
                     if built_with:
@@ -311,9 +312,9 @@ def gradients():
 
 
 def stale():
-    """Forward in evaluation, a training forward that moves the running statistics, backward of the first: PyTorch uses the moved
-    ones. The right gradient uses those that the forward used."""
-    c = case("8.backward.eval_before_the_statistics_moved", "PyTorch issue 13402").layer(1, 2, momentum=1.0)
+    """Forward in evaluation, a training forward that moves the running statistics, backward of the first: PyTorch uses the
+    moved ones. The right gradient uses those that the forward used."""
+    c = case("8.backward.eval_before_the_statistics_moved", "PyTorch uses the moved ones").layer(1, 2, momentum=1.0)
     parameters(c, 2).set("running_mean", [0.5, -1.0]).set("running_var", [1.0, 4.0]).do("eval")
     x, dy = data(5, 2), data(5, 2)
     c.tensor("x", x).tensor("dy", dy).tensor("z", data(5, 2, scale=8.0, offset=30.0)).forward("x", "y", "first")
