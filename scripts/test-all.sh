@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 jobs=$(nproc)
 only=" $* "
 passed=0 failed=0 skipped=0
+# Tests run side by side: threads that spin while they wait would take the cores from each other.
+export OMP_WAIT_POLICY=passive
 
 # One configuration: run <name> <cmake arguments...> [-- <ctest arguments...>]
 run() {
