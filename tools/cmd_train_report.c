@@ -12,14 +12,21 @@ struct train_progress train_progress_begin(long epochs) {
     return (struct train_progress){.shown = isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
 }
 
+void train_progress_epoch(struct train_progress *progress, long epoch) {
+    progress->epoch = epoch;
+    progress->epoch_start = nn_seconds();
+}
+
 void train_progress_show(void *user, size_t done, size_t total) {
     struct train_progress *progress = user;
     const double now = nn_seconds();
     if (!progress->shown || now - progress->last < 0.2) return;
     progress->last = now;
-    const double before = (double)(progress->epoch - 1) * (double)total + (double)done;
-    const double rate = before / (now - progress->start); /* over the whole run, tests included, so that "left" is honest */
-    const long left = (long)(((double)progress->epochs * (double)total - before) / rate);
+    /* The time left comes from the whole run so far, tests included; the rate is that of training. */
+    const double all = (double)progress->epochs * (double)total;
+    const double gone = (double)(progress->epoch - 1) * (double)total + (double)done;
+    const long left = (long)((now - progress->start) / gone * (all - gone));
+    const double rate = (double)done / (now - progress->epoch_start);
     fprintf(stderr, "\repoch %ld of %ld  %3.0f %%  %.0f images/s  %ld:%02ld left\033[K", progress->epoch, progress->epochs,
             100.0 * (double)done / (double)total, rate, left / 60, left % 60);
     fflush(stderr);

@@ -11,10 +11,12 @@
 struct train_progress {
     bool shown;
     long epoch, epochs;
-    double start, last; /* seconds: of the run, and when it was shown last */
+    double start, epoch_start, last; /* moments: of the run, of the epoch, and when it was shown last */
 };
 
 struct train_progress train_progress_begin(long epochs);
+/* From now on it is about this epoch, counted from 1. */
+void train_progress_epoch(struct train_progress *progress, long epoch);
 /* An nn_progress; user is the struct. */
 void train_progress_show(void *user, size_t done, size_t total);
 /* Clear the line. */
