@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm train`: train.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
+# small made-up one: 24 training images and 12 test images of stripes.
+set -eu
+export LC_ALL=C OMP_WAIT_POLICY=passive
+name=$1
+shift
+command=("$@")
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+train() { "${command[@]}" train --data data "$@"; }
+
+# A number below 256 as four bytes, highest first; labels 0 1 2 ... 9 0 1 ...
+number() { printf '\0\0\0'; printf "\\x$(printf %x "$1")"; }
+labels() { printf '\0\0\10\1'; number "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 10))"; done; }
+# images COUNT SIDE: the text is only something that is not constant.
+images() { printf '\0\0\10\3'; number "$1"; number "$2"; number "$2"; yes "0 9 aZ~" | head -c $(($1 * $2 * $2)); }
+
+make_data() {
+    mkdir -p data
+    images 24 28 >data/train-images-idx3-ubyte
+    labels 24 >data/train-labels-idx1-ubyte
+    images 12 28 | gzip >data/t10k-images-idx3-ubyte.gz
+    labels 12 >data/t10k-labels-idx1-ubyte
+}
+
+# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, and stdout is empty.
+refuses() {
+    local status=$1 message=$2 got=0
+    shift 2
+    train "$@" >out.log 2>err.log || got=$?
+    [ "$got" = "$status" ] || fail "status $got, not $status, of: $*"
+    [ "$(head -1 err.log)" = "batchnorm train: $message" ] || fail "it says: $(head -1 err.log)"
+    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
+}
+
+# shows ARGUMENT...: runs it, with every number as N; nothing goes to stderr where that is no terminal.
+shows() {
+    train --threads 2 "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
+    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g' out.log
+}
+
+needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
+
+case_wrong_usage() {
+    refuses 2 "batch norm needs a --batch of at least 2" --batch 1
+    refuses 2 "--batch must be a whole number from 1 to 4096, not '4097'" --batch 4097
+    refuses 2 "--lr must be a number above 0, not '0'" --lr 0
+    refuses 2 "--lr must be a number above 0, not 'nan'" --lr nan
+    refuses 2 "--activation must be relu or sigmoid, not 'tanh'" --activation tanh
+    refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
+    refuses 2 "--threads must be a whole number from 1 to 1024, not '0'" --threads 0
+    refuses 2 "--epochs must be a whole number from 1 to 1000000, not '0x3'" --epochs 0x3
+    refuses 2 "--seed must be a whole number from 0 to 9223372036854775807, not '-1'" --seed -1
+    refuses 2 "'data' is not an option; train takes no files" data
+}
+
+case_no_backend() {
+    [ -n "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77
+    refuses 1 "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS (libopenblas-dev) and build \
+again"
+}
+
+case_broken_data() {
+    needs_backend
+    local where="there is no train-images-idx3-ubyte or train-images-idx3-ubyte.gz here (Debian: install dataset-fashion-mnist; \
+elsewhere: --data DIR)"
+    refuses 1 "data: $where"
+    make_data
+    labels 23 >data/train-labels-idx1-ubyte
+    refuses 1 "data/train-labels-idx1-ubyte: 23 labels for 24 images"
+    make_data
+    printf '\12' | dd of=data/t10k-labels-idx1-ubyte bs=1 seek=11 conv=notrunc 2>dd.log
+    refuses 1 "data/t10k-labels-idx1-ubyte: label 3 is 10; it must be 0 to 9"
+    make_data
+    images 24 27 >data/train-images-idx3-ubyte
+    refuses 1 "data/train-images-idx3-ubyte: images are 27 x 27; they must be 28 x 28"
+    make_data
+    truncate -s -1 data/train-images-idx3-ubyte
+    refuses 1 "data/train-images-idx3-ubyte: the file ends before the data its header announces"
+    make_data
+    truncate -s -9 data/t10k-images-idx3-ubyte.gz
+    refuses 1 "data/t10k-images-idx3-ubyte.gz: the compressed data ends too early"
+}
+
+case_table() {
+    needs_backend
+    make_data
+    [ "$(shows --epochs 2 --batch 8)" = "with batch norm, relu, learning rate N, batch N, seed N; N training and N test images;\
+ BACKEND, N threads
+epoch  training loss  test accuracy  seconds
+ N N N % N
+ N N N % N" ] || fail "$(cat out.log)"
+    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "without batch norm, sigmoid, learning rate N, batch N,\
+ seed N; N training and N test images; BACKEND, N threads
+epoch  training loss  test accuracy  seconds
+ N N N % N" ] || fail "$(cat out.log)"
+    grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
+}
+
+case_json() {
+    needs_backend
+    make_data
+    local line='{"epoch": N, "loss": N, "accuracy": N, "seconds": N, "test_seconds": N}'
+    [ "$(shows --epochs 2 --json | sed 's/: N/:N/g; s/:N/: N/g')" = "$line
+$line" ] || fail "$(cat out.log)"
+}
+
+# JSON has no NaN.
+case_diverged_loss_is_null() {
+    needs_backend
+    make_data
+    shows --epochs 3 --batch 8 --json --no-bn --lr 1e30 >/dev/null
+    grep -q '^{"epoch": 3, "loss": null, "accuracy": [0-9.]*, ' out.log || fail "$(cat out.log)"
+}
+
+case_profile() {
+    needs_backend
+    make_data
+    shows --epochs 1 --profile >/dev/null
+    [ "$(sed '1,4d; s/  .*//' out.log | tr '\n' ' ')" = "layer conv3x3 batch norm relu max pool conv3x3 batch norm relu max pool \
+linear batch norm relu linear the rest " ] || fail "$(cat out.log)"
+}
+
+# The same seed gives the same numbers, another one others.
+case_repeats() {
+    needs_backend
+    make_data
+    local seed
+    for seed in 3 3 4; do
+        shows --json --epochs 2 --batch 7 --seed $seed >/dev/null
+        sed 's/, "seconds.*//' out.log
+    done >all.log
+    [ "$(sed -n 1,2p all.log)" = "$(sed -n 3,4p all.log)" ] || fail "$(cat all.log)"
+    [ "$(sed -n 1,2p all.log)" != "$(sed -n 5,6p all.log)" ] || fail "$(cat all.log)"
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+"case_$name"
