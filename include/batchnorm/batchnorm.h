@@ -86,6 +86,8 @@ typedef struct batchnorm_shape {
     batchnorm_strides y;   /*!< output */
     batchnorm_strides dy;  /*!< gradient of y */
     batchnorm_strides dx;  /*!< gradient of x */
+    batchnorm_strides z;   /*!< residual, in the fused calls */
+    batchnorm_strides dz;  /*!< gradient of z */
 } batchnorm_shape;
 
 /*! A piece of work that a batchnorm_parallel_for runs: item is in [0, items). Items are independent of each other. */
@@ -134,6 +136,20 @@ typedef enum batchnorm_framework {
     BATCHNORM_FLAX,    /*!< eps 1e-5, momentum 0.99 of the old value, biased, one value allowed */
     BATCHNORM_TF_FUSED /*!< TensorFlow fused op: eps 1e-3, momentum 0.99 of the old value, unbiased, one value allowed */
 } batchnorm_framework;
+
+/*! Functions that the fused calls apply to v = bn(x) + z. A NaN stays NaN; gradients are those of torch's functions. */
+typedef enum batchnorm_activation_kind {
+    BATCHNORM_IDENTITY,    /*!< y = v */
+    BATCHNORM_RELU,        /*!< y = v, or 0 where v < 0 */
+    BATCHNORM_LEAKY_RELU,  /*!< y = v, or slope * v where not v > 0 */
+    BATCHNORM_CLIPPED_RELU /*!< y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
+} batchnorm_activation_kind;
+
+/*! An activation: `(batchnorm_activation){BATCHNORM_RELU}`, `(batchnorm_activation){BATCHNORM_LEAKY_RELU, 0.01}`. */
+typedef struct batchnorm_activation {
+    batchnorm_activation_kind kind; /*!< which function */
+    double parameter;               /*!< the slope (finite, >= 0) or the ceiling (> 0); ignored by the other two */
+} batchnorm_activation;
 
 /*! Flags of the backward family; combine with |. */
 enum {
@@ -267,6 +283,64 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnor
                                                                   const void *weight, const double *save_mean,
                                                                   const double *save_rstd, void *dx, void *dweight, void *dbias,
                                                                   unsigned flags, const batchnorm_exec *exec);
+
+/*! batchnorm_infer() with an activation and a residual in the same pass over memory.
+ *
+ * Formula: y = act((x - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c] + z)
+ * Shapes:  z: shape with the strides `z`; the rest as batchnorm_infer().
+ * Units:   F32 and F64 give the bits of the separate steps. BF16 and F16 are computed in float and rounded once, at the end.
+ * NULL:    z = none; the rest as batchnorm_infer().
+ * Alias:   y may be x or z (same pointer, same strides); no other overlap with an output.
+ * Memory:  as batchnorm_infer().
+ * Threads: safe to call at once on different outputs.
+ * Returns: as batchnorm_infer(), and BAD_OPTION for an activation outside its range; on error nothing was written.
+ * Source:  He et al. 2016 (the order: normalize, add, activate).
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void *x, const void *z,
+                                                                     const void *weight, const void *bias, const void *mean,
+                                                                     const void *var, void *y, double *save_mean,
+                                                                     double *save_rstd, batchnorm_activation activation,
+                                                                     const batchnorm_options *options,
+                                                                     const batchnorm_exec *exec);
+
+/*! batchnorm_normalize() with an activation and a residual; see batchnorm_infer_fused(). It recomputes the y of a forward from
+ * what that forward saved. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const void *x,
+                                                                         const void *z, const void *weight, const void *bias,
+                                                                         const double *mean, const double *rstd, void *y,
+                                                                         batchnorm_activation activation,
+                                                                         const batchnorm_exec *exec);
+
+/*! batchnorm_forward() with an activation and a residual; see batchnorm_infer_fused(). z does not enter the statistics. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const void *x,
+                                                                       const void *z, const void *weight, const void *bias,
+                                                                       void *y, void *running_mean, void *running_var,
+                                                                       double *save_mean, double *save_rstd,
+                                                                       batchnorm_activation activation,
+                                                                       const batchnorm_options *options,
+                                                                       const batchnorm_exec *exec);
+
+/*! Gradients of batchnorm_forward_fused(), or with BATCHNORM_FROZEN of batchnorm_infer_fused().
+ *
+ * Formula: g = dy * act'(v), rounded to the type of dy; dz = g; dx, dweight and dbias as batchnorm_backward() with g for dy.
+ *          act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0; CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
+ *          1 elsewhere
+ * Shapes:  z: shape with the strides `z`; dz: with `dz`; y: with `y`; the rest as batchnorm_backward().
+ * Units:   where v lies is read from y, or, without y, computed again from x, z, weight and bias as the forward did.
+ * NULL:    y = compute again (then z and bias must be those of the forward); z = none; dz = not wanted; weight, bias, dx,
+ *          dweight, dbias and exec as batchnorm_backward(). x may be NULL where neither dx nor dweight nor v needs it.
+ * Alias:   dx may be x, y, z or dy, and so may dz (same pointer, same strides), but not both the same; no other overlap.
+ * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_BACKWARD).
+ * Threads: safe to call at once on different outputs.
+ * Returns: as batchnorm_backward(), and BAD_OPTION for an activation outside its range. On error nothing was written.
+ * Source:  chain rule; torch threshold_backward, leaky_relu_backward, hardtanh_backward.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward_fused(
+    const batchnorm_shape *shape, const void *x, const void *z, const void *y, const void *dy, const void *weight,
+    const void *bias, const double *save_mean, const double *save_rstd, void *dx, void *dz, void *dweight, void *dbias,
+    batchnorm_activation activation, unsigned flags, const batchnorm_exec *exec);
 
 /*! Forward-mode derivative (Jacobian times vector).
  *

@@ -147,6 +147,37 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward(batchnor
                                                                         batchnorm_tensor dx, unsigned flags,
                                                                         const batchnorm_exec *exec);
 
+/*! batchnorm_layer_forward() with an activation and a residual in the same pass over memory: y = act(bn(x) + z).
+ *
+ * Shapes:  z: the shape of x; z.data NULL = no residual. It does not enter the statistics.
+ * Alias:   y may be x or z (same data, same strides); no other overlap.
+ * Returns: as batchnorm_layer_forward(); BAD_OPTION also for an activation outside its range; BAD_SHAPE and BAD_DTYPE also for
+ *          a z unlike x. On error nothing was written.
+ * Source:  see batchnorm_forward_fused(). Everything else is as in batchnorm_layer_forward().
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x,
+                                                                             batchnorm_tensor z, batchnorm_tensor y,
+                                                                             batchnorm_saved *saved,
+                                                                             batchnorm_activation activation, unsigned flags,
+                                                                             const batchnorm_exec *exec);
+
+/*! Backward of that forward; see batchnorm_backward_fused(). The activation is the one that the forward had.
+ *
+ * NULL:    y.data = where v lies is computed again from x and z (then z must be that of the forward); z.data = not needed with
+ *          y; dx.data, dz.data = not wanted; the rest as batchnorm_layer_backward().
+ * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
+ * Returns: as batchnorm_layer_backward(); NULL_POINTER also for a z that the forward had and that is needed. On error nothing
+ *          was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with BAD_OPTION, a forward
+ *          that had an activation or a residual.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, batchnorm_saved *saved,
+                                                                              batchnorm_tensor x, batchnorm_tensor z,
+                                                                              batchnorm_tensor y, batchnorm_tensor dy,
+                                                                              batchnorm_tensor dx, batchnorm_tensor dz,
+                                                                              unsigned flags, const batchnorm_exec *exec);
+
 /*! Forward-mode derivative of that forward; see batchnorm_jvp(). tweight and tbias are tangents, [channels] of the layer's
  * dtype; NULL means 0; BAD_OPTION for the tangent of a parameter that the layer does not have. Same rules and statuses as
  * batchnorm_layer_backward(), but all three tensors are needed. */

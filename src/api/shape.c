@@ -3,12 +3,12 @@
 
 batchnorm_shape batchnorm_planar(batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
     batchnorm_strides strides = {(ptrdiff_t)(c * s), (ptrdiff_t)s, 1};
-    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides};
+    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides, strides, strides};
 }
 
 batchnorm_shape batchnorm_channels_last(batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
     batchnorm_strides strides = {(ptrdiff_t)(c * s), 1, (ptrdiff_t)c};
-    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides};
+    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides, strides, strides};
 }
 
 size_t batchnorm_dtype_bytes(batchnorm_dtype dtype) {
