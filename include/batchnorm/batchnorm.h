@@ -313,13 +313,10 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_normalize_fused(const b
                                                                          const batchnorm_exec *exec);
 
 /*! batchnorm_forward() with an activation and a residual; see batchnorm_infer_fused(). z does not enter the statistics. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const void *x,
-                                                                       const void *z, const void *weight, const void *bias,
-                                                                       void *y, void *running_mean, void *running_var,
-                                                                       double *save_mean, double *save_rstd,
-                                                                       batchnorm_activation activation,
-                                                                       const batchnorm_options *options,
-                                                                       const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status
+batchnorm_forward_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *weight, const void *bias,
+                        void *y, void *running_mean, void *running_var, double *save_mean, double *save_rstd,
+                        batchnorm_activation activation, const batchnorm_options *options, const batchnorm_exec *exec);
 
 /*! Gradients of batchnorm_forward_fused(), or with BATCHNORM_FROZEN of batchnorm_infer_fused().
  *
