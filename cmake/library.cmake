@@ -4,7 +4,7 @@
 # Room 4 once for every instruction set. None of these flags allows FMA: -mavx512f and -ffp-contract=off, never -mfma.
 set(isa_flags_generic "")
 set(isa_flags_neon "")
-set(isa_flags_avx2 -mavx2 -mf16c)
+set(isa_flags_avx2 -mavx2 -mfma -mf16c)
 set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mprefer-vector-width=512)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
   set(isas generic avx2 avx512)

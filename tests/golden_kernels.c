@@ -170,34 +170,16 @@ static void model(struct problem *p, int which) {
 }
 
 static void kernel(struct problem *p, const struct bnk_verbs *k, int which) {
-    struct bnk_span span = {ROWS, p->length};
-    double *dot = p->sums + PITCH;
-    switch (which) {
-    case 0:
-        k->moments_plane(span, &p->x, PITCH, p->shift[0], p->sums);
-        break;
-    case 1:
-        k->moments_rows(span, &p->x, PITCH, p->shift, p->sums, dot);
-        break;
-    case 2:
-        k->affine_plane(span, &p->x, PITCH, numbers(p), &p->out, PITCH);
-        break;
-    case 3:
-        k->affine_rows(span, &p->x, PITCH, numbers(p), &p->out, PITCH);
-        break;
-    case 4:
-        k->dots_plane(span, &p->dy, PITCH, &p->x, PITCH, p->shift[0], p->sums);
-        break;
-    case 5:
-        k->dots_rows(span, &p->dy, PITCH, &p->x, PITCH, p->shift, p->sums, dot);
-        break;
-    case 6:
-        k->blend_plane(span, &p->dy, PITCH, &p->x, PITCH, numbers(p), &p->out, PITCH);
-        break;
-    default:
-        k->blend_rows(span, &p->dy, PITCH, &p->x, PITCH, numbers(p), &p->out, PITCH);
-        break;
-    }
+    struct bnk_call call = {.rows = ROWS, .channels = 1, .length = p->length, .k = numbers(p)};
+    call.x = (struct bnk_array){.at = (char *)&p->x, .row = PITCH};
+    call.dy = (struct bnk_array){.at = (char *)&p->dy, .row = PITCH};
+    call.out = (struct bnk_array){.at = (char *)&p->out, .row = PITCH};
+    call.shift = p->shift;
+    call.sums = call.sum = p->sums;
+    call.dot = p->sums + PITCH;
+    bnk_verb *const kernels[KERNELS] = {k->moments_plane, k->moments_rows, k->affine_plane, k->affine_rows,
+                                        k->dots_plane,    k->dots_rows,    k->blend_plane,  k->blend_rows};
+    kernels[which](&call);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value) {

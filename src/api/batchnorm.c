@@ -44,6 +44,12 @@ size_t batchnorm_workspace_bytes(const batchnorm_shape *shape, batchnorm_operati
     bn_geometry_add_array(&g, BN_X, NULL, shape->x);
     if (operation <= BATCHNORM_OP_FORWARD) {
         bn_geometry_add_array(&g, BN_Y, NULL, shape->y);
+    } else if (operation == BATCHNORM_OP_BACKWARD) {
+        bn_geometry_add_array(&g, BN_DY, NULL, shape->dy);
+        bn_geometry_add_array(&g, BN_DX, NULL, shape->dx);
+        bn_geometry_add_array(&g, BN_Z, NULL, shape->z);
+        bn_geometry_add_array(&g, BN_GATE_Y, NULL, shape->y);
+        bn_geometry_add_array(&g, BN_DZ, NULL, shape->dz);
     } else {
         bn_geometry_add_array(&g, BN_DY, NULL, operation == BATCHNORM_OP_JVP ? shape->dx : shape->dy);
         bn_geometry_add_array(&g, BN_DX, NULL, operation == BATCHNORM_OP_JVP ? shape->dy : shape->dx);
@@ -60,10 +66,12 @@ static const batchnorm_options *options_or_default(const batchnorm_options *opti
 }
 
 /* The documented order: options, eps, strides, overlap. Sizes and types are known to be right by then. */
-static batchnorm_status check_forward(const struct bn_geometry *g, const batchnorm_options *options, bool batch_statistics) {
-    batchnorm_status status = bn_check_options(options);
+static batchnorm_status check_forward(const struct bn_geometry *g, batchnorm_activation activation,
+                                      const batchnorm_options *options, bool batch_statistics) {
+    batchnorm_status status = bn_check_activation(activation);
+    if (!status) status = bn_check_options(options);
     if (!status) status = bn_check_eps(options->eps, batch_statistics);
-    if (!status && !bn_geometry_is_empty(g)) status = bn_check_outputs(g, 1u << BN_Y, 1u << BN_X);
+    if (!status && !bn_geometry_is_empty(g)) status = bn_check_outputs(g, 1u << BN_Y, 1u << BN_X | 1u << BN_Z);
     return status;
 }
 
@@ -77,22 +85,27 @@ static struct bn_output gradient(const struct bn_geometry *g, void *data) {
     return (struct bn_output){data, bn_parameter_dtype(g->dtype)};
 }
 
-static batchnorm_status xy_geometry(const batchnorm_shape *shape, const void *x, void *y, struct bn_geometry *g) {
+static const batchnorm_activation identity = {BATCHNORM_IDENTITY, 0};
+
+static batchnorm_status xyz_geometry(const batchnorm_shape *shape, const void *x, const void *z, void *y,
+                                     struct bn_geometry *g) {
     batchnorm_status status = bn_geometry_from_shape(shape, g);
     bn_geometry_add_array(g, BN_X, x, shape->x);
     bn_geometry_add_array(g, BN_Y, y, shape->y);
+    if (z) bn_geometry_add_array(g, BN_Z, z, shape->z);
     return status || bn_geometry_is_empty(g) ? status : bn_check_sizes(g);
 }
 
-batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
-                                 const void *mean, const void *var, void *y, double *save_mean, double *save_rstd,
-                                 const batchnorm_options *options, const batchnorm_exec *exec) {
+batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *weight,
+                                       const void *bias, const void *mean, const void *var, void *y, double *save_mean,
+                                       double *save_rstd, batchnorm_activation activation, const batchnorm_options *options,
+                                       const batchnorm_exec *exec) {
     if (!shape || (has_elements(shape) && !(x && y && mean && var))) return BATCHNORM_NULL_POINTER;
     batchnorm_options place;
     struct bn_geometry g;
     options = options_or_default(options, &place);
-    batchnorm_status status = xy_geometry(shape, x, y, &g);
-    if (!status) status = check_forward(&g, options, false);
+    batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
+    if (!status) status = check_forward(&g, activation, options, false);
     if (status || bn_geometry_is_empty(&g)) return status;
     struct bn_infer job = {.weight = parameter(&g, weight),
                            .bias = parameter(&g, bias),
@@ -100,23 +113,36 @@ batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, co
                            .var = parameter(&g, var),
                            .eps = options->eps,
                            .save_mean = save_mean,
-                           .save_rstd = save_rstd};
+                           .save_rstd = save_rstd,
+                           .activation = activation};
     return bn_run_infer(&g, &job, exec);
+}
+
+batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
+                                 const void *mean, const void *var, void *y, double *save_mean, double *save_rstd,
+                                 const batchnorm_options *options, const batchnorm_exec *exec) {
+    return batchnorm_infer_fused(shape, x, NULL, weight, bias, mean, var, y, save_mean, save_rstd, identity, options, exec);
+}
+
+batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *weight,
+                                           const void *bias, const double *mean, const double *rstd, void *y,
+                                           batchnorm_activation activation, const batchnorm_exec *exec) {
+    if (!shape || (has_elements(shape) && !(x && y && mean && rstd))) return BATCHNORM_NULL_POINTER;
+    struct bn_geometry g;
+    batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
+    if (!status) status = bn_check_activation(activation);
+    if (!status && !bn_geometry_is_empty(&g)) status = bn_check_outputs(&g, 1u << BN_Y, 1u << BN_X | 1u << BN_Z);
+    if (status || bn_geometry_is_empty(&g)) return status;
+    struct bn_normalize job = {
+        .weight = parameter(&g, weight), .bias = parameter(&g, bias), .mean = mean, .rstd = rstd, .activation = activation};
+    return bn_run_normalize(&g, &job, exec);
 }
 
 batchnorm_status batchnorm_normalize(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
                                      const double *mean, const double *rstd, void *y, const batchnorm_exec *exec) {
-    if (!shape || (has_elements(shape) && !(x && y && mean && rstd))) return BATCHNORM_NULL_POINTER;
-    batchnorm_options place;
-    struct bn_geometry g;
-    batchnorm_status status = xy_geometry(shape, x, y, &g);
-    if (!status) status = check_forward(&g, options_or_default(NULL, &place), false);
-    if (status || bn_geometry_is_empty(&g)) return status;
-    struct bn_normalize job = {parameter(&g, weight), parameter(&g, bias), mean, rstd};
-    return bn_run_normalize(&g, &job, exec);
+    return batchnorm_normalize_fused(shape, x, NULL, weight, bias, mean, rstd, y, identity, exec);
 }
 
-/* Carries the running statistics through a forward. */
 struct running {
     const batchnorm_options *options;
     size_t channels;
@@ -131,27 +157,36 @@ static void update_running(void *arg, const batchnorm_stat *stats) {
         bn_update_running(stats, r->channels, r->options, bn_momentum_of_new(r->options), mean, var, r->mean, r->var);
 }
 
-batchnorm_status batchnorm_forward(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias, void *y,
-                                   void *running_mean, void *running_var, double *save_mean, double *save_rstd,
-                                   const batchnorm_options *options, const batchnorm_exec *exec) {
+batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *weight,
+                                         const void *bias, void *y, void *running_mean, void *running_var, double *save_mean,
+                                         double *save_rstd, batchnorm_activation activation, const batchnorm_options *options,
+                                         const batchnorm_exec *exec) {
     if (!shape || (has_elements(shape) && !(x && y))) return BATCHNORM_NULL_POINTER;
     batchnorm_options place;
     struct bn_geometry g;
     options = options_or_default(options, &place);
-    batchnorm_status status = xy_geometry(shape, x, y, &g);
+    batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
     if (!status && g.count == 1 && !options->allow_one_value) status = BATCHNORM_ONE_VALUE;
-    if (!status) status = check_forward(&g, options, true);
+    if (!status) status = check_forward(&g, activation, options, true);
     if (status || bn_geometry_is_empty(&g)) return status;
     struct running r = {options, g.channels, gradient(&g, running_mean), gradient(&g, running_var), true};
     struct bn_forward job = {.weight = parameter(&g, weight),
                              .bias = parameter(&g, bias),
                              .eps = options->eps,
+                             .activation = activation,
                              .save_mean = save_mean,
                              .save_rstd = save_rstd,
                              .done = update_running,
                              .arg = &r};
     status = bn_run_forward(&g, &job, exec);
     return !status && !r.committed ? BATCHNORM_NOT_COMMITTED : status;
+}
+
+batchnorm_status batchnorm_forward(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias, void *y,
+                                   void *running_mean, void *running_var, double *save_mean, double *save_rstd,
+                                   const batchnorm_options *options, const batchnorm_exec *exec) {
+    return batchnorm_forward_fused(shape, x, NULL, weight, bias, y, running_mean, running_var, save_mean, save_rstd, identity,
+                                   options, exec);
 }
 
 /* Common to the backward family: sizes, flags, strides, overlap. */
@@ -168,11 +203,13 @@ static void empty_gradient(struct bn_output v, size_t channels, unsigned flags) 
     for (size_t c = 0; c < channels && !(flags & BATCHNORM_ACCUMULATE); c++) bn_output_set(v, c, 0);
 }
 
-batchnorm_status batchnorm_backward(const batchnorm_shape *shape, const void *x, const void *dy, const void *weight,
-                                    const double *save_mean, const double *save_rstd, void *dx, void *dweight, void *dbias,
-                                    unsigned flags, const batchnorm_exec *exec) {
-    bool frozen = (flags & BATCHNORM_FROZEN) != 0, needs_x = dweight || (!frozen && dx);
-    bool something = dx || dweight || dbias;
+batchnorm_status batchnorm_backward_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *y,
+                                          const void *dy, const void *weight, const void *bias, const double *save_mean,
+                                          const double *save_rstd, void *dx, void *dz, void *dweight, void *dbias,
+                                          batchnorm_activation activation, unsigned flags, const batchnorm_exec *exec) {
+    bool frozen = (flags & BATCHNORM_FROZEN) != 0, something = dx || dz || dweight || dbias;
+    bool acts = activation.kind != BATCHNORM_IDENTITY, again = acts && !y;
+    bool needs_x = dweight || (!frozen && dx) || again;
     if (!shape || (has_elements(shape) && something && (!dy || !save_rstd || (needs_x && !(x && save_mean)))))
         return BATCHNORM_NULL_POINTER;
     struct bn_geometry g;
@@ -180,18 +217,33 @@ batchnorm_status batchnorm_backward(const batchnorm_shape *shape, const void *x,
     bn_geometry_add_array(&g, BN_X, needs_x ? x : NULL, shape->x);
     bn_geometry_add_array(&g, BN_DY, dy, shape->dy);
     bn_geometry_add_array(&g, BN_DX, dx, shape->dx);
-    status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX, 1u << BN_X | 1u << BN_DY);
+    bn_geometry_add_array(&g, BN_Z, again ? z : NULL, shape->z);
+    bn_geometry_add_array(&g, BN_GATE_Y, acts ? y : NULL, shape->y);
+    bn_geometry_add_array(&g, BN_DZ, dz, shape->dz);
+    if (!status) status = bn_check_activation(activation);
+    status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX | 1u << BN_DZ,
+                            1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_GATE_Y);
     if (status || !something) return status;
     struct bn_backward job = {.weight = parameter(&g, weight),
+                              .bias = parameter(&g, bias),
                               .mean = needs_x ? save_mean : NULL,
                               .rstd = save_rstd,
                               .dweight = gradient(&g, dweight),
                               .dbias = gradient(&g, dbias),
+                              .activation = activation,
+                              .gated = acts || dz,
                               .flags = flags};
     if (!bn_geometry_is_empty(&g)) return bn_run_backward(&g, &job, exec);
     empty_gradient(job.dweight, g.channels, flags);
     empty_gradient(job.dbias, g.channels, flags);
     return BATCHNORM_OK;
+}
+
+batchnorm_status batchnorm_backward(const batchnorm_shape *shape, const void *x, const void *dy, const void *weight,
+                                    const double *save_mean, const double *save_rstd, void *dx, void *dweight, void *dbias,
+                                    unsigned flags, const batchnorm_exec *exec) {
+    return batchnorm_backward_fused(shape, x, NULL, NULL, dy, weight, NULL, save_mean, save_rstd, dx, NULL, dweight, dbias,
+                                    identity, flags, exec);
 }
 
 batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, const void *tx, const void *weight,

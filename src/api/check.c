@@ -176,6 +176,21 @@ batchnorm_status bn_check_options(const batchnorm_options *options) {
     return isnan(options->momentum) ? BATCHNORM_BAD_OPTION : BATCHNORM_OK;
 }
 
+batchnorm_status bn_check_activation(batchnorm_activation activation) {
+    const double parameter = activation.parameter;
+    switch ((int)activation.kind) {
+    case BATCHNORM_IDENTITY:
+    case BATCHNORM_RELU:
+        return BATCHNORM_OK;
+    case BATCHNORM_LEAKY_RELU:
+        return isfinite(parameter) && parameter >= 0 ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
+    case BATCHNORM_CLIPPED_RELU:
+        return parameter > 0 ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
+    default:
+        return BATCHNORM_BAD_OPTION;
+    }
+}
+
 batchnorm_status bn_check_eps(double eps, bool batch_statistics) {
     const bool good = batch_statistics ? eps > 0 : eps >= 0;
     return good ? BATCHNORM_OK : BATCHNORM_BAD_EPS;

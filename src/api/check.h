@@ -20,6 +20,9 @@ batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, co
 /* Rules of options that do not depend on data: known momentum_rule and running_variance, momentum not NaN. */
 batchnorm_status bn_check_options(const batchnorm_options *options);
 
+/* A known kind, whose parameter is in its range. */
+batchnorm_status bn_check_activation(batchnorm_activation activation);
+
 /* eps > 0 with batch statistics, eps >= 0 otherwise. */
 batchnorm_status bn_check_eps(double eps, bool batch_statistics);
 

@@ -1,61 +1,98 @@
 /* SPDX-License-Identifier: MIT */
-/* Room 4: the only code that reads or writes elements. A kernel knows a run of elements and a few numbers; it cannot fail and
+/* Room 4: the only code that reads or writes elements. A kernel knows runs of elements and a few numbers; it cannot fail and
  * cannot allocate. One table per instruction set; every table gives the same bits. */
 #ifndef BN_KERNEL_H
 #define BN_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Virtual lanes: in a plane, element i of a run is added to lane i % BNK_LANES, whatever the register width is. */
+/* Virtual lanes: in a plane, element i of a row is added to lane i % BNK_LANES, whatever the register width is. */
 #define BNK_LANES 16
+
+/* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
+#define BNK_SUMS (2 * BNK_LANES)
 
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
 
-/* `rows` pieces of `length` contiguous elements. In a plane a row is a run of one channel; in rows it is one element of every
- * channel. Strides between rows are per array, in elements. */
-struct bnk_span {
-    size_t rows, length;
-};
-
-/* A per-channel number k of an affine or blend is numbers[k * pitch + channel], in the type that the elements are computed in:
- * double for F64, float for the others. */
+/* A per-channel number k is numbers[k * pitch + channel], in the type that the elements are computed in: double for F64, float
+ * for the others. */
 struct bnk_numbers {
     const void *numbers;
     size_t pitch;
 };
 
-/* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. */
+/* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must be
+ * computed again has the numbers of that v, too. */
 enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_NUMBERS, BNK_P = BNK_K, BNK_Q = BNK_B, BNK_S = 4, BNK_BLEND_NUMBERS };
+enum { BNK_GATE = BNK_BLEND_NUMBERS, BNK_GATED_NUMBERS = BNK_GATE + BNK_AFFINE_NUMBERS };
 
-/* One element type. Accumulators are added to, so that a sum may go on over several calls. plane: sums[0..LANES) gets the sum
- * of (x - shift) or of dy, sums[LANES..2 * LANES) the sum of (x - shift)^2 or of dy * (x - mean). rows: the same with one lane
- * per channel, in `sum` and `dot`. Outputs may be the very same memory as an input. */
+/* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope where
+ * not v > 0, and 0 from the ceiling on. All activations are settings of these. */
+struct bnk_act {
+    double slope, ceiling;
+    bool cut;
+};
+
+/* An array as a kernel sees it; at NULL: not there. Distances in elements, but `ahead`: so many bytes before an input is read it is
+ * fetched into the second-level cache. */
+struct bnk_array {
+    char *at;
+    ptrdiff_t row, channel, ahead;
+};
+
+/* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In rows:
+ * for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are not used).
+ * Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls: of channel c in a
+ * plane they are sums[c * BNK_SUMS ...]; in rows one lane a channel, in `sum` and `dot`. Everything in rows is padded to whole
+ * steps of BNK_LANES by its owner. */
+struct bnk_call {
+    size_t rows, channels, length;
+    struct bnk_array x, dy, z, y; /* inputs. moments: x; affine: x, z; dots and blend: dy, x, and y or z for the gate */
+    struct bnk_array out, dz;     /* outputs. affine: out; blend: out, dz */
+    const double *shift;          /* of each channel; dots subtracts it as the mean */
+    double *sums, *sum, *dot;
+    struct bnk_numbers k;
+    bool active; /* affine: add z and apply act; dots and blend: gate dy */
+    struct bnk_act act;
+    bool without_x; /* active blend: leave out Q * (x - ...), also where it is not finite */
+    bool stream;    /* write past the caches where the processor can */
+};
+
+typedef void bnk_verb(const struct bnk_call *call);
+
+/* The kernels of one element type. */
 struct bnk_verbs {
     size_t bytes;        /* of an element */
     size_t number_bytes; /* of a number in struct bnk_numbers */
     /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
     void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
-    void (*moments_plane)(struct bnk_span span, const void *x, ptrdiff_t x_row, double shift, double *sums);
-    void (*moments_rows)(struct bnk_span span, const void *x, ptrdiff_t x_row, const double *shift, double *sum, double *dot);
-    void (*affine_plane)(struct bnk_span span, const void *x, ptrdiff_t x_row, struct bnk_numbers k, void *y, ptrdiff_t y_row);
-    void (*affine_rows)(struct bnk_span span, const void *x, ptrdiff_t x_row, struct bnk_numbers k, void *y, ptrdiff_t y_row);
-    void (*dots_plane)(struct bnk_span span, const void *dy, ptrdiff_t dy_row, const void *x, ptrdiff_t x_row, double mean,
-                       double *sums);
-    void (*dots_rows)(struct bnk_span span, const void *dy, ptrdiff_t dy_row, const void *x, ptrdiff_t x_row,
-                      const double *mean, double *sum, double *dot);
-    void (*blend_plane)(struct bnk_span span, const void *dy, ptrdiff_t dy_row, const void *x, ptrdiff_t x_row,
-                        struct bnk_numbers k, void *dx, ptrdiff_t dx_row);
-    void (*blend_rows)(struct bnk_span span, const void *dy, ptrdiff_t dy_row, const void *x, ptrdiff_t x_row,
-                       struct bnk_numbers k, void *dx, ptrdiff_t dx_row);
-    /* copies between strided and contiguous memory, for arrays that have no contiguous direction */
-    void (*gather)(const void *from, ptrdiff_t stride, size_t count, void *to);
-    void (*scatter)(const void *from, size_t count, void *to, ptrdiff_t stride);
+    /* sums of x - shift and of its square */
+    bnk_verb *moments_plane, *moments_rows;
+    /* out = affine(x), or if active act(affine(x) + z) */
+    bnk_verb *affine_plane, *affine_rows;
+    /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed again
+     * from x and z if there is no y */
+    bnk_verb *dots_plane, *dots_rows;
+    /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz */
+    bnk_verb *blend_plane, *blend_rows;
+    /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows, channels
+     * and length of the two are equal. */
+    void (*affine_moments)(const struct bnk_call *write, const struct bnk_call *reduce);
+    void (*blend_dots)(const struct bnk_call *write, const struct bnk_call *reduce);
+    /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
+    void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
+    void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);
 };
 
 struct bnk_table {
     const char *name;
     struct bnk_verbs verbs[BNK_DTYPES];
+    /* copy past the caches where the processor can */
+    void (*stream)(const void *from, size_t bytes, void *to);
+    /* what was streamed is seen by other threads from here on */
+    void (*fence)(void);
 };
 
 /* The table in use: the best that this machine runs, or the one that the environment variable BATCHNORM_ISA names. */

@@ -12,7 +12,7 @@
 
 #include "kernel/kernel.h"
 
-#if defined(__AVX__) || defined(__F16C__)
+#ifdef __SSE2__
 #include <immintrin.h>
 #endif
 
@@ -21,8 +21,41 @@
 
 typedef BNK_VECTOR(double, BNK_BYTES) bnk_vd;
 typedef BNK_VECTOR(float, BNK_BYTES) bnk_vf;
-typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_vm; /* a mask over bnk_vd */
-enum { BNK_WD = BNK_BYTES / 8, BNK_WF = BNK_BYTES / 4 };
+typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_vm;  /* a mask over bnk_vd */
+typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_vmf; /* a mask over bnk_vf */
+enum { BNK_WD = BNK_BYTES / 8, BNK_WF = BNK_BYTES / 4, BNK_LINE = 64 };
+
+/* Fetch into the second-level cache: it takes many more fetches at once than the first, and so hides the way to memory. */
+#define BNK_FETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
+
+/* Store past the caches. `p` is aligned to the size of the vector. */
+BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    if (bytes == 64) {
+        __m512i w;
+        memcpy(&w, v, 64);
+        _mm512_stream_si512((__m512i *)p, w);
+        return;
+    }
+#endif
+#ifdef __AVX__
+    if (bytes == 32) {
+        __m256i w;
+        memcpy(&w, v, 32);
+        _mm256_stream_si256((__m256i *)p, w);
+        return;
+    }
+#endif
+#ifdef __SSE2__
+    if (bytes == 16) {
+        __m128i w;
+        memcpy(&w, v, 16);
+        _mm_stream_si128((__m128i *)p, w);
+        return;
+    }
+#endif
+    memcpy(p, v, bytes);
+}
 
 /* Conversions between 16-bit and 32-bit floats, for a vector of `bytes` bytes of float: once for a full vector (affine and
  * blend compute in float), once for a half one (it becomes a full vector of double). */
@@ -65,6 +98,40 @@ BNK_INLINE bnk_vf splat_vf(float x) {
     return load_vf(all);
 }
 
+/* Sums of doubles on the units that multiply and add. Adding takes other units than multiplying on many processors, and only
+ * half of them; fma(a, 1, b) is a + b, with the same bits. `one` must come from opaque_one(), or the compiler sees through it. */
+BNK_INLINE bnk_vd opaque_one(void) {
+    bnk_vd one = splat_vd(1);
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    __asm__("" : "+v"(one));
+#elif defined(__FMA__) && BNK_BYTES == 32
+    __asm__("" : "+x"(one));
+#endif
+    return one;
+}
+
+BNK_INLINE bnk_vd add_by(bnk_vd one, bnk_vd a, bnk_vd b) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    return (bnk_vd)_mm512_fmadd_pd((__m512d)a, (__m512d)one, (__m512d)b);
+#elif defined(__FMA__) && BNK_BYTES == 32
+    return (bnk_vd)_mm256_fmadd_pd((__m256d)a, (__m256d)one, (__m256d)b);
+#else
+    (void)one;
+    return a + b;
+#endif
+}
+
+BNK_INLINE bnk_vd subtract_by(bnk_vd one, bnk_vd a, bnk_vd b) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    return (bnk_vd)_mm512_fmsub_pd((__m512d)a, (__m512d)one, (__m512d)b);
+#elif defined(__FMA__) && BNK_BYTES == 32
+    return (bnk_vd)_mm256_fmsub_pd((__m256d)a, (__m256d)one, (__m256d)b);
+#else
+    (void)one;
+    return a - b;
+#endif
+}
+
 /* Zero the lanes of step `part` from element `keep` on. */
 BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
     static const int64_t ones_then_zeros[2 * BNK_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
@@ -84,6 +151,68 @@ BNK_INLINE bnk_vd to_double(bnk_f_part v) {
 #endif
 }
 
+/* Masked moves are a few instructions; without them a partial step is worth a call. */
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define BNK_PART BNK_INLINE
+#else
+#define BNK_PART static __attribute__((noinline))
+#endif
+
+/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back. Nothing
+ * else is read or written. */
+BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    const __mmask16 mask = (__mmask16)((1u << n) - 1);
+    if (size == 4) {
+        _mm512_storeu_si512(to, _mm512_maskz_loadu_epi32(mask, from));
+        return;
+    }
+    if (size == 8) {
+        _mm512_storeu_si512(to, _mm512_maskz_loadu_epi64((__mmask8)mask, from));
+        _mm512_storeu_si512((char *)to + 64, _mm512_maskz_loadu_epi64((__mmask8)(mask >> 8), (const char *)from + 64));
+        return;
+    }
+    if (size == 2) {
+        _mm256_storeu_si256((__m256i *)to, _mm256_maskz_loadu_epi16(mask, from));
+        return;
+    }
+#endif
+    memset(to, 0, BNK_LANES * size);
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
+BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    const __mmask16 mask = (__mmask16)((1u << n) - 1);
+    if (size == 4) {
+        _mm512_mask_storeu_epi32(to, mask, _mm512_loadu_si512(from));
+        return;
+    }
+    if (size == 8) {
+        _mm512_mask_storeu_epi64(to, (__mmask8)mask, _mm512_loadu_si512(from));
+        _mm512_mask_storeu_epi64((char *)to + 64, (__mmask8)(mask >> 8), _mm512_loadu_si512((const char *)from + 64));
+        return;
+    }
+    if (size == 2) {
+        _mm256_mask_storeu_epi16(to, mask, _mm256_loadu_si256((const __m256i *)from));
+        return;
+    }
+#endif
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
 /* per element type: a vector of double for sums, a vector of the computing type for outputs, and the store of the latter */
 BNK_INLINE bnk_vd f32_load_double(const float *p) {
     bnk_f_part v;
@@ -92,17 +221,33 @@ BNK_INLINE bnk_vd f32_load_double(const float *p) {
 }
 BNK_INLINE bnk_vf f32_load(const float *p) { return load_vf(p); }
 BNK_INLINE void f32_store(float *p, bnk_vf v) { store_vf(p, v); }
+BNK_INLINE void f32_stream(float *p, bnk_vf v) { stream_bytes(p, &v, sizeof v); }
 
 BNK_INLINE bnk_vd f64_load_double(const double *p) { return load_vd(p); }
 BNK_INLINE bnk_vd f64_load(const double *p) { return load_vd(p); }
 BNK_INLINE void f64_store(double *p, bnk_vd v) { store_vd(p, v); }
+BNK_INLINE void f64_stream(double *p, bnk_vd v) { stream_bytes(p, &v, sizeof v); }
 
 BNK_INLINE bnk_vd bf16_load_double(const uint16_t *p) { return to_double(bf16_widen_part(p)); }
 BNK_INLINE bnk_vf bf16_load(const uint16_t *p) { return bf16_widen_full(p); }
-BNK_INLINE void bf16_store(uint16_t *p, bnk_vf v) { bf16_narrow_full(p, v); }
+BNK_INLINE void bf16_store(uint16_t *p, bnk_vf v) {
+    bnk_h_full h = bf16_narrow_full(v);
+    memcpy(p, &h, sizeof h);
+}
+BNK_INLINE void bf16_stream(uint16_t *p, bnk_vf v) {
+    bnk_h_full h = bf16_narrow_full(v);
+    stream_bytes(p, &h, sizeof h);
+}
 
 BNK_INLINE bnk_vd f16_load_double(const uint16_t *p) { return to_double(f16_widen_part(p)); }
 BNK_INLINE bnk_vf f16_load(const uint16_t *p) { return f16_widen_full(p); }
-BNK_INLINE void f16_store(uint16_t *p, bnk_vf v) { f16_narrow_full(p, v); }
+BNK_INLINE void f16_store(uint16_t *p, bnk_vf v) {
+    bnk_h_full h = f16_narrow_full(v);
+    memcpy(p, &h, sizeof h);
+}
+BNK_INLINE void f16_stream(uint16_t *p, bnk_vf v) {
+    bnk_h_full h = f16_narrow_full(v);
+    stream_bytes(p, &h, sizeof h);
+}
 
 #endif

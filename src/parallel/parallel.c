@@ -14,12 +14,16 @@ static void serial(size_t items, batchnorm_task *task, void *arg) {
     for (size_t i = 0; i < items; i++) task(arg, i);
 }
 
+size_t bn_parallel_threads(const batchnorm_exec *exec, size_t work) {
+    int threads = exec ? exec->threads : 0;
+    if (exec && exec->parallel_for) return threads > 0 ? (size_t)threads : 0;
 #ifdef _OPENMP
-static int wanted_threads(const batchnorm_exec *exec, size_t items) {
-    int threads = exec && exec->threads > 0 ? exec->threads : omp_get_max_threads();
-    return items < (size_t)threads ? (int)items : threads;
-}
+    if (work >= WORTH_THREADS) return (size_t)(threads > 0 ? threads : omp_get_max_threads());
+#else
+    (void)work;
 #endif
+    return 1;
+}
 
 void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnorm_task *task, void *arg) {
     if (items > 1 && exec && exec->parallel_for) {
@@ -27,9 +31,10 @@ void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnor
         return;
     }
 #ifdef _OPENMP
-    int threads = items <= 1 || work < WORTH_THREADS || items > PTRDIFF_MAX ? 1 : wanted_threads(exec, items);
+    size_t threads = items <= 1 || items > PTRDIFF_MAX ? 1 : bn_parallel_threads(exec, work);
+    if (threads > items) threads = items;
     if (threads > 1) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
         for (ptrdiff_t i = 0; i < (ptrdiff_t)items; i++) task(arg, (size_t)i);
         return;
     }

@@ -9,4 +9,7 @@
  * that all items touch together: little work is not handed to OpenMP. exec may be NULL. */
 void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnorm_task *task, void *arg);
 
+/* How many threads would share that work; 0 if only the caller knows. */
+size_t bn_parallel_threads(const batchnorm_exec *exec, size_t work);
+
 #endif

@@ -3,7 +3,9 @@
  * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. */
 #include "plan/pass.h"
 
-static const int dy_x[] = {BN_DY, BN_X}, dy_dy[] = {BN_DY, BN_DY}, dy_dx[] = {BN_DY, BN_DX}, dy_x_dx[] = {BN_DY, BN_X, BN_DX};
+static const struct bn_use dy_x[] = {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}, dy_dy[] = {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}};
+static const struct bn_use dy_x_dx[] = {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}};
+static const struct bn_use dy_to_dx[] = {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}; /* affine */
 
 static bool is_frozen(unsigned flags) { return (flags & BATCHNORM_FROZEN) != 0; }
 
@@ -26,39 +28,96 @@ static void backward_numbers(const struct bn_pass *p, size_t c) {
         put(j->dweight, c, s.dot * rstd, j->flags);
     }
     if (!p->writes) return;
-    if (is_frozen(j->flags))
-        bn_set_affine(p->table[0], c, 0, scale, 0, false);
-    else
+    if (!is_frozen(j->flags))
         bn_set_blend(p->table[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
+    else if (j->gated)
+        bn_set_blend(p->table[0], c, 0, scale, 0, 0);
+    else
+        bn_set_affine(p->table[0], c, 0, scale, 0, false);
 }
 
-/* `x`, `dx`, `sums` say what is there or wanted. */
-static void backward_pass(struct bn_pass *p, const struct bn_geometry *g, bool frozen, bool x, bool dx, bool sums) {
-    if (sums || !frozen) {
-        struct bn_sweep *s = bn_pass_reduce(p, g, BN_DOTS, 2, x ? dy_x : dy_dy);
-        s->mean_of_x = x;
-    }
-    if (dx && frozen) bn_pass_write(p, g, BN_AFFINE, 2, dy_dx);
-    if (dx && !frozen) bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
-    p->numbers = backward_numbers;
+/* v is computed again with the numbers of the forward. */
+static void backward_gate(const struct bn_pass *p, size_t c) {
+    const struct bn_backward *j = p->job;
+    double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
+    bn_set_gate(p->table[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
 }
+
+/* What is there or wanted. */
+struct parts {
+    bool frozen, gated, x, y, z, dx, dz, sums;
+};
+
+/* dy, what it is gated with, and x: for a reduction, or if `writes` for a write, which has outputs, too. */
+static int gated_use(struct parts h, bool writes, struct bn_use *use) {
+    int n = 0;
+    use[n++] = (struct bn_use){BN_DY, BN_AS_DY};
+    if (h.x) use[n++] = (struct bn_use){BN_X, BN_AS_X};
+    if (h.y) use[n++] = (struct bn_use){BN_GATE_Y, BN_AS_Y};
+    if (h.z && !h.y) use[n++] = (struct bn_use){BN_Z, BN_AS_Z};
+    if (h.dx && writes) use[n++] = (struct bn_use){BN_DX, BN_AS_OUT};
+    if (h.dz && writes) use[n++] = (struct bn_use){BN_DZ, BN_AS_DZ};
+    return n;
+}
+
+static void gated_pass(struct bn_pass *p, const struct bn_geometry *g, struct parts h, batchnorm_activation activation) {
+    struct bn_use use[BN_VIEW_ARRAYS];
+    struct bn_sweep *reduce = NULL, *write = NULL;
+    if (h.sums || !h.frozen) reduce = bn_pass_reduce(p, g, BN_DOTS, gated_use(h, false, use), use);
+    if (h.dx || h.dz) write = bn_pass_write(p, g, BN_BLEND, gated_use(h, true, use), use);
+    if (reduce) reduce->mean_of_x = h.x;
+    if (write) write->without_x = h.frozen || !h.dx;
+    for (int i = 0; i < 2; i++) {
+        struct bn_sweep *s = i ? write : reduce;
+        if (!s) continue;
+        s->active = true;
+        s->act = bn_act_of(activation);
+    }
+    if (!h.y) p->gate = backward_gate;
+}
+
+static void backward_pass(struct bn_pass *p, const struct bn_geometry *g, struct parts h, batchnorm_activation activation) {
+    p->numbers = backward_numbers;
+    p->table_for_gate = true; /* also without a gate: the workspace is the same for both */
+    if (h.gated) {
+        gated_pass(p, g, h, activation);
+        return;
+    }
+    if (h.sums || !h.frozen) bn_pass_reduce(p, g, BN_DOTS, 2, h.x ? dy_x : dy_dy)->mean_of_x = h.x;
+    if (h.dx && h.frozen) bn_pass_write(p, g, BN_AFFINE, 2, dy_to_dx);
+    if (h.dx && !h.frozen) bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
+}
+
+static bool is_there(const struct bn_geometry *g, int i) { return g->arrays > i && g->array[i].data; }
 
 batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const batchnorm_exec *exec) {
     struct bn_pass p;
     bn_pass_start(&p, g, exec);
     p.mean = job->mean;
-    backward_pass(&p, g, is_frozen(job->flags), g->array[BN_X].data != NULL, g->array[BN_DX].data != NULL,
-                  job->dweight.data || job->dbias.data);
+    struct parts h = {.frozen = is_frozen(job->flags),
+                      .gated = job->gated,
+                      .x = is_there(g, BN_X),
+                      .y = is_there(g, BN_GATE_Y),
+                      .z = is_there(g, BN_Z),
+                      .dx = is_there(g, BN_DX),
+                      .dz = is_there(g, BN_DZ),
+                      .sums = job->dweight.data || job->dbias.data};
+    /* without dx the statistics play no part */
+    if (!h.dx && !h.sums) h.frozen = true;
+    backward_pass(&p, g, h, job->activation);
     p.job = job;
     return bn_pass_all(&p);
 }
 
+/* The most that any of them takes. */
 static size_t backward_bytes(const struct bn_geometry *g) {
     size_t most = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 32; i++) {
+        struct parts h = {i & 1, i & 2, i & 4, i & 8, i & 16, true, true, true};
         struct bn_pass p;
+        if ((h.gated && g->arrays <= BN_DZ) || (!h.gated && (h.y || h.z))) continue;
         bn_pass_start(&p, g, NULL);
-        backward_pass(&p, g, i & 1, i & 2, true, true);
+        backward_pass(&p, g, h, (batchnorm_activation){BATCHNORM_RELU, 0});
         size_t bytes = bn_pass_bytes(&p);
         if (bytes > most) most = bytes;
     }
@@ -97,7 +156,7 @@ batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *jo
     p.mean = job->mean;
     p.job = job;
     if (is_frozen(job->flags) && !job->tweight.data) {
-        bn_pass_write(&p, g, BN_AFFINE, 2, dy_dx);
+        bn_pass_write(&p, g, BN_AFFINE, 2, dy_to_dx);
         p.numbers = jvp_affine_numbers;
     } else {
         jvp_pass(&p, g, is_frozen(job->flags));

@@ -8,9 +8,15 @@
  * gx has three inputs and `blend` has two, so that it is written by one blend and completed by a second one in place. */
 #include "plan/pass.h"
 
-static const int dy_x[] = {BN_DY, BN_X}, vx_x[] = {BN_VX, BN_X}, dy_vx[] = {BN_DY, BN_VX};
-static const int dy_x_gx[] = {BN_DY, BN_X, BN_GX}, vx_gx_gx[] = {BN_VX, BN_GX, BN_GX}, dy_gx[] = {BN_DY, BN_GX};
-static const int vx_x_gdy[] = {BN_VX, BN_X, BN_GDY}, x_gdy[] = {BN_X, BN_GDY};
+#define USE(array, role)                                                                                                       \
+    { array, BN_AS_##role }
+static const struct bn_use dy_x[] = {USE(BN_DY, DY), USE(BN_X, X)}, vx_x[] = {USE(BN_VX, DY), USE(BN_X, X)},
+                           dy_vx[] = {USE(BN_DY, DY), USE(BN_VX, X)};
+static const struct bn_use dy_x_gx[] = {USE(BN_DY, DY), USE(BN_X, X), USE(BN_GX, OUT)},
+                           vx_gx_gx[] = {USE(BN_VX, DY), USE(BN_GX, X), USE(BN_GX, OUT)},
+                           vx_x_gdy[] = {USE(BN_VX, DY), USE(BN_X, X), USE(BN_GDY, OUT)};
+static const struct bn_use dy_gx[] = {USE(BN_DY, X), USE(BN_GX, OUT)}, x_gdy[] = {USE(BN_X, X), USE(BN_GDY, OUT)};
+#undef USE
 
 /* Which arrays are there. */
 struct has {
@@ -29,13 +35,13 @@ struct double_job {
     struct places at;
 };
 
-static int reduce(struct bn_pass *p, const struct bn_geometry *g, const int *which, bool mean_of_x) {
-    bn_pass_reduce(p, g, BN_DOTS, 2, which)->mean_of_x = mean_of_x;
+static int reduce(struct bn_pass *p, const struct bn_geometry *g, const struct bn_use *use, bool mean_of_x) {
+    bn_pass_reduce(p, g, BN_DOTS, 2, use)->mean_of_x = mean_of_x;
     return p->reduces - 1;
 }
 
-static int write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which) {
-    bn_pass_write(p, g, verb, arrays, which);
+static int write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const struct bn_use *use) {
+    bn_pass_write(p, g, verb, arrays, use);
     return p->writes - 1;
 }
 

@@ -4,7 +4,16 @@
 
 #include "plan/pass.h"
 
-static const int x_only[] = {BN_X}, x_y[] = {BN_X, BN_Y};
+static const struct bn_use x_only[] = {{BN_X, BN_AS_X}};
+static const struct bn_use x_y_z[] = {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}, {BN_Z, BN_AS_Z}};
+
+/* y, with what follows the normalization. */
+static void write_y(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation) {
+    bool has_z = g->arrays > BN_Z && g->array[BN_Z].data;
+    struct bn_sweep *s = bn_pass_write(p, g, BN_AFFINE, has_z ? 3 : 2, x_y_z);
+    s->active = bn_is_active(g, activation);
+    s->act = bn_act_of(activation);
+}
 
 static void stats_numbers(const struct bn_pass *p, size_t c) {
     batchnorm_stat *const *stats = p->job;
@@ -24,9 +33,10 @@ batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats
     return bn_pass_all(&p);
 }
 
-static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
+                           const batchnorm_exec *exec) {
     bn_pass_start(p, g, exec);
-    bn_pass_write(p, g, BN_AFFINE, 2, x_y);
+    write_y(p, g, activation);
 }
 
 static void normalize_numbers(const struct bn_pass *p, size_t c) {
@@ -37,7 +47,7 @@ static void normalize_numbers(const struct bn_pass *p, size_t c) {
 
 batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec) {
     struct bn_pass p;
-    normalize_pass(&p, g, exec);
+    normalize_pass(&p, g, job->activation, exec);
     p.numbers = normalize_numbers;
     p.job = job;
     return bn_pass_all(&p);
@@ -54,17 +64,18 @@ static void infer_numbers(const struct bn_pass *p, size_t c) {
 
 batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec) {
     struct bn_pass p;
-    normalize_pass(&p, g, exec);
+    normalize_pass(&p, g, job->activation, exec);
     p.numbers = infer_numbers;
     p.job = job;
     return bn_pass_all(&p);
 }
 
 /* Room for the statistics of every channel, which the caller may not have given. */
-static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
+                         const batchnorm_exec *exec) {
     bn_pass_start(p, g, exec);
     bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
-    bn_pass_write(p, g, BN_AFFINE, 2, x_y);
+    write_y(p, g, activation);
     p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
 }
 
@@ -81,7 +92,7 @@ static void forward_numbers(const struct bn_pass *p, size_t c) {
 
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec) {
     struct bn_pass p;
-    forward_pass(&p, g, exec);
+    forward_pass(&p, g, job->activation, exec);
     p.numbers = forward_numbers;
     p.job = job;
     batchnorm_status status = bn_pass_prepare(&p);
@@ -93,12 +104,13 @@ batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_for
 }
 
 size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation) {
+    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
     struct bn_pass p;
     if (operation == BATCHNORM_OP_STATS)
         stats_pass(&p, g, NULL);
     else if (operation == BATCHNORM_OP_INFER)
-        normalize_pass(&p, g, NULL);
+        normalize_pass(&p, g, none, NULL);
     else
-        forward_pass(&p, g, NULL);
+        forward_pass(&p, g, none, NULL);
     return bn_pass_bytes(&p);
 }

@@ -35,9 +35,17 @@ enum {
     BN_DY = 1, /* backward, jvp (there it is tx), double backward */
     BN_DX = 2, /* backward, jvp (there it is ty) */
     BN_VX = 2, /* double backward */
-    BN_GX = 3,
-    BN_GDY = 4
+    BN_Z = 3,  /* normalize, forward, backward */
+    BN_GX = 3, /* double backward */
+    BN_GDY = 4,
+    BN_GATE_Y = 4, /* backward: the forward's y */
+    BN_DZ = 5
 };
+
+/* What follows the normalization. The residual is array Z, where it has data. */
+static inline bool bn_is_active(const struct bn_geometry *g, batchnorm_activation activation) {
+    return activation.kind != BATCHNORM_IDENTITY || (g->arrays > BN_Z && g->array[BN_Z].data);
+}
 
 /* Per-channel numbers that a caller gives: an array of double or of float, or nothing. */
 struct bn_vector {
@@ -82,26 +90,29 @@ size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation opera
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec);
 
-/* y from given statistics. Arrays: X, Y. */
+/* y from given statistics. Arrays: X, Y, Z. */
 struct bn_normalize {
     struct bn_vector weight, bias;
     const double *mean, *rstd;
+    batchnorm_activation activation;
 };
 batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec);
 
-/* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y. */
+/* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y, Z. */
 struct bn_infer {
     struct bn_vector weight, bias, mean, var;
     double eps;
     double *save_mean, *save_rstd;
+    batchnorm_activation activation;
 };
 batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec);
 
-/* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y. stats,
- * save_mean and save_rstd may be NULL. */
+/* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y, Z.
+ * stats, save_mean and save_rstd may be NULL. */
 struct bn_forward {
     struct bn_vector weight, bias;
     double eps;
+    batchnorm_activation activation;
     batchnorm_stat *stats;
     double *save_mean, *save_rstd;
     /* Called once, after all statistics are known and all of y is written, with the batch's statistics; may be NULL. */
@@ -110,11 +121,13 @@ struct bn_forward {
 };
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec);
 
-/* Gradients. Arrays: X, DY, DX. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
+/* Gradients. Arrays: X, DY, DX, and with an activation Z, GATE_Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
 struct bn_backward {
-    struct bn_vector weight;
+    struct bn_vector weight, bias; /* bias: where v is computed again */
     const double *mean, *rstd;
     struct bn_output dweight, dbias;
+    batchnorm_activation activation;
+    bool gated; /* by the activation, or there is a dz */
     unsigned flags;
 };
 batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const batchnorm_exec *exec);

@@ -3,12 +3,22 @@
 
 #include <math.h>
 
-batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
-    return elements == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
-}
-
 /* Parameters have the type that their elements are computed in. */
 batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
+
+struct bnk_act bn_act_of(batchnorm_activation activation) {
+    switch (activation.kind) {
+    case BATCHNORM_IDENTITY:
+        break;
+    case BATCHNORM_RELU:
+        return (struct bnk_act){.slope = 0, .ceiling = INFINITY, .cut = true};
+    case BATCHNORM_LEAKY_RELU:
+        return (struct bnk_act){.slope = activation.parameter, .ceiling = INFINITY};
+    case BATCHNORM_CLIPPED_RELU:
+        return (struct bnk_act){.slope = 0, .ceiling = activation.parameter, .cut = true};
+    }
+    return (struct bnk_act){.slope = 1, .ceiling = INFINITY};
+}
 
 /* Write the numbers of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48 bits. */
 static void set(struct bn_table t, size_t channel, double pivot, const double *rest, int count) {
@@ -36,21 +46,12 @@ void bn_set_affine(struct bn_table t, size_t channel, double mean, double scale,
     set(t, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
 }
 
+void bn_set_gate(struct bn_table t, size_t channel, double mean, double scale, double bias) {
+    size_t bytes = batchnorm_dtype_bytes(t.computing);
+    t.numbers = (char *)t.numbers + BNK_GATE * t.pitch * bytes;
+    bn_set_affine(t, channel, mean, scale, bias, false);
+}
+
 void bn_set_blend(struct bn_table t, size_t channel, double mean, double p, double q, double s) {
     set(t, channel, mean, (const double[]){p, q, s}, 3);
 }
-
-/* Infinities must come out as a plain sum would give them, where a difference of means gives NaN. */
-void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
-    if (b.count == 0) return;
-    if (a->count == 0) {
-        *a = b;
-        return;
-    }
-    double n = a->count + b.count, wa = a->count / n, wb = b.count / n, d = b.mean - a->mean;
-    a->mean = isfinite(d) ? a->mean + d * wb : a->mean * wa + b.mean * wb;
-    a->m2 = a->m2 + b.m2 + d * d * (a->count * wb);
-    a->count = n;
-}
-
-double bn_rstd(batchnorm_stat s, double eps) { return 1 / sqrt(s.m2 / s.count + eps); }

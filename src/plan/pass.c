@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parallel/parallel.h"
-
-/* An item of work is about this many elements, so that handing it out costs nothing beside it. All cuts follow from the shape
- * alone: they decide who does what, never in which order numbers are added. */
-enum { ITEM = 32768, CHANNELS_TO_SHARE = 32, CHANNEL_IN_CACHE = 1 << 20 };
-
 void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
     /* not the whole struct: its sweeps are large, and set when they are added */
     p->exec = exec;
@@ -20,23 +14,27 @@ void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchno
     p->own_doubles = 0;
     p->mean = NULL;
     p->memory = NULL;
+    p->gate = NULL;
+    p->table_for_gate = false;
 }
 
-static void add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which) {
+static struct bn_sweep *add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays,
+                                  const struct bn_use *use) {
     *s = (struct bn_sweep){.verb = verb, .kernels = &bnk_table()->verbs[g->dtype]};
-    bn_view_make(&s->view, g, arrays, which);
+    bn_view_make(&s->view, g, arrays, use);
+    for (int i = 0; i < arrays; i++) s->role[i] = use[i].role;
     bn_sweep_prepare(s);
-}
-
-struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                                const int *which) {
-    struct bn_sweep *s = &p->reduce[p->reduces++];
-    add_sweep(s, g, verb, arrays, which);
     return s;
 }
 
-void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which) {
-    add_sweep(&p->write[p->writes++], g, verb, arrays, which);
+struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
+                                const struct bn_use *use) {
+    return add_sweep(&p->reduce[p->reduces++], g, verb, arrays, use);
+}
+
+struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
+                               const struct bn_use *use) {
+    return add_sweep(&p->write[p->writes++], g, verb, arrays, use);
 }
 
 /* Scratch is handed out in pieces of whole cache lines; a first walk without memory adds them up. Pieces of a whole number of
@@ -68,11 +66,14 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         p->reduce[i].sum = take(s, slots, sizeof(double));
         p->reduce[i].dot = take(s, slots, sizeof(double));
     }
-    for (int i = 0; i < p->writes; i++) {
-        void *numbers = take(s, padded * BNK_BLEND_NUMBERS, batchnorm_dtype_bytes(computing));
+    for (int i = 0; i < p->writes || (i == 0 && p->table_for_gate); i++) {
+        size_t count = p->table_for_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+        void *numbers = take(s, padded * count, batchnorm_dtype_bytes(computing));
         p->table[i] = (struct bn_table){numbers, computing, padded};
-        p->write[i].numbers = (struct bnk_numbers){numbers, padded};
+        if (i < p->writes) p->write[i].numbers = (struct bnk_numbers){numbers, padded};
     }
+    for (int i = 0; i < p->reduces && p->table_for_gate; i++)
+        p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
     p->own = take(s, p->own_doubles, sizeof(double));
     double *mean = take(s, padded, sizeof(double));
     for (int i = 0; i < p->reduces; i++) p->reduce[i].mean = mean;
@@ -100,83 +101,6 @@ batchnorm_status bn_pass_prepare(struct bn_pass *p) {
     return BATCHNORM_OK;
 }
 
-/* Everything of one channel at a time: the second visit finds x in cache. */
-static bool by_channel(const struct bn_pass *p) {
-    for (int i = 0; i < p->reduces; i++)
-        if (p->reduce[i].view.layout != BN_PLANE) return false;
-    for (int i = 0; i < p->writes; i++)
-        if (p->write[i].view.layout != BN_PLANE) return false;
-    size_t bytes = p->count * batchnorm_dtype_bytes(p->dtype);
-    if (p->reduces == 0) return false;
-    return p->channels * p->count <= ITEM || (p->channels >= CHANNELS_TO_SHARE && bytes <= CHANNEL_IN_CACHE * 8);
-}
-
-struct share {
-    struct bn_pass *pass;
-    const struct bn_sweep *sweep;
-    size_t per_item; /* channels or units of an item */
-};
-
-static void channel_item(void *arg, size_t item) {
-    const struct share *s = arg;
-    const struct bn_pass *p = s->pass;
-    size_t end = (item + 1) * s->per_item < p->channels ? (item + 1) * s->per_item : p->channels;
-    for (size_t c = item * s->per_item; c < end; c++) {
-        for (int i = 0; i < p->reduces; i++)
-            for (size_t k = 0; k < p->reduce[i].view.pieces; k++) bn_sweep_unit(&p->reduce[i], c, k);
-        p->numbers(p, c);
-        for (int i = 0; i < p->writes; i++)
-            for (size_t k = 0; k < p->write[i].view.pieces; k++) bn_sweep_unit(&p->write[i], c, k);
-    }
-}
-
-static void numbers_item(void *arg, size_t item) {
-    const struct share *s = arg;
-    size_t end = (item + 1) * s->per_item < s->pass->channels ? (item + 1) * s->per_item : s->pass->channels;
-    for (size_t c = item * s->per_item; c < end; c++) s->pass->numbers(s->pass, c);
-}
-
-static void sweep_item(void *arg, size_t item) {
-    const struct share *s = arg;
-    const struct bn_view *v = &s->sweep->view;
-    size_t units = v->blocks * v->pieces;
-    size_t end = (item + 1) * s->per_item < units ? (item + 1) * s->per_item : units;
-    for (size_t u = item * s->per_item; u < end; u++) {
-        /* pieces of a channel follow each other in a plane, blocks of a row in rows: the order of memory */
-        if (v->layout == BN_PLANE)
-            bn_sweep_unit(s->sweep, u / v->pieces, u % v->pieces);
-        else
-            bn_sweep_unit(s->sweep, u % v->blocks, u / v->blocks);
-    }
-}
-
-static void run_items(const struct bn_pass *p, size_t things, size_t elements_each, batchnorm_task *task, struct share *s) {
-    s->per_item = elements_each < ITEM ? ITEM / (elements_each + 1) : 1;
-    if (s->per_item == 0) s->per_item = 1;
-    bn_parallel(p->exec, things / s->per_item + (things % s->per_item != 0), things * elements_each, task, s);
-}
-
-static void run_sweep(struct bn_pass *p, const struct bn_sweep *sweep) {
-    struct share s = {.pass = p, .sweep = sweep};
-    size_t units = sweep->view.blocks * sweep->view.pieces;
-    run_items(p, units, p->channels * p->count / units, sweep_item, &s);
-}
-
-void bn_pass_run(struct bn_pass *p) {
-    struct share s = {.pass = p};
-    if (by_channel(p)) {
-        run_items(p, p->channels, p->count, channel_item, &s);
-    } else {
-        size_t slots = 1;
-        for (int i = 0; i < p->reduces; i++) {
-            run_sweep(p, &p->reduce[i]);
-            slots += p->reduce[i].view.pieces;
-        }
-        run_items(p, p->channels, 8 * slots, numbers_item, &s);
-        for (int i = 0; i < p->writes; i++) run_sweep(p, &p->write[i]);
-    }
-}
-
 void bn_pass_end(struct bn_pass *p) { free(p->memory); }
 
 batchnorm_status bn_pass_all(struct bn_pass *p) {
@@ -187,8 +111,10 @@ batchnorm_status bn_pass_all(struct bn_pass *p) {
     return BATCHNORM_OK;
 }
 
-static double piece_count(const struct bn_sweep *s, size_t piece) {
-    return (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, piece).count);
+/* A piece as (count, mean, m2), the mean as an offset from `origin`. */
+static batchnorm_stat piece_stat(const struct bn_sweep *s, size_t slot, double n, double origin) {
+    double offset = s->sum[slot] / n, m2 = s->dot[slot] - s->sum[slot] * offset;
+    return (batchnorm_stat){n, s->shift[slot] - origin + offset, m2 < 0 ? 0 : m2};
 }
 
 /* Merged as offsets from the first shift, which are of the size of the deviations: nothing is lost to a large common mean. */
@@ -197,9 +123,11 @@ batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
     size_t slot = channel * s->slot_channel;
     double origin = s->shift[slot];
     batchnorm_stat all = {0, 0, 0};
-    for (size_t k = 0; k < s->view.pieces; k++, slot += s->slot_piece) {
-        double n = piece_count(s, k), offset = s->sum[slot] / n, m2 = s->dot[slot] - s->sum[slot] * offset;
-        bn_merge(&all, (batchnorm_stat){n, s->shift[slot] - origin + offset, m2 < 0 ? 0 : m2});
+    if (s->view.pieces == 1) {
+        all = piece_stat(s, slot, (double)s->view.count, origin);
+    } else {
+        for (size_t k = 0; k < s->view.pieces; k++, slot += s->slot_piece)
+            bn_merge(&all, piece_stat(s, slot, (double)bn_view_piece(&s->view, k).count, origin));
     }
     all.mean += origin;
     return all;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. The one place that decides between doing
- * a channel from end to end while it is in cache and sweeping over everything twice. */
+/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. pass.c builds it, run.c decides how it goes. */
 #ifndef BN_PASS_H
 #define BN_PASS_H
 
@@ -16,11 +15,13 @@ struct bn_pass {
     batchnorm_dtype dtype;
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
-    struct bn_table table[BN_PASS_WRITES];
-    size_t own_doubles; /* scratch of its own that the job asked for */
+    struct bn_table table[BN_PASS_WRITES]; /* the numbers of the writes */
+    bool table_for_gate;                   /* gated reductions read table 0, which there is even without a write */
+    size_t own_doubles;                    /* scratch of its own that the job asked for */
     double *own;
     const double *mean;                                          /* for reductions with mean_of_x */
     double *padded_mean;                                         /* its copy, which kernels may read in whole steps */
+    void (*gate)(const struct bn_pass *pass, size_t channel);    /* the job's: called once per channel, before the reductions */
     void (*numbers)(const struct bn_pass *pass, size_t channel); /* the job's: called once per channel, between the two */
     const void *job;
     void *memory; /* what must be freed */
@@ -31,11 +32,12 @@ size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operati
 size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 size_t bn_double_backward_bytes(const struct bn_geometry *g);
 
-/* Build: add sweeps in any order, then prepare. */
+/* Build: add sweeps in any order, then prepare. A sweep uses those of the arrays that have data, but needs no data for bytes. */
 void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec);
 struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                                const int *which);
-void bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays, const int *which);
+                                const struct bn_use *use);
+struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
+                               const struct bn_use *use);
 
 /* Scratch that the pass needs; SIZE_MAX when it does not fit. */
 size_t bn_pass_bytes(struct bn_pass *p);

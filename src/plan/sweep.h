@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One verb over one view, a unit at a time. A unit is one piece of one channel (plane) or of one block of channels (rows). Units
- * write to places of their own, so they may run in any order. */
+/* One kernel verb over one view, a unit at a time. A unit is one piece of one block of channels. Units write to places of their own,
+ * so they may run in any order. */
 #ifndef BN_SWEEP_H
 #define BN_SWEEP_H
 
@@ -10,7 +10,8 @@ enum bn_verb { BN_MOMENTS, BN_AFFINE, BN_DOTS, BN_BLEND };
 
 struct bn_sweep {
     enum bn_verb verb;
-    struct bn_view view; /* moments: x; affine: x, y; dots: dy, x; blend: dy, x, dx */
+    struct bn_view view;
+    enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is written,
      * too. dots subtracts `mean` (one per channel, padded) if mean_of_x is set, and zeros, which `shift` holds, if not. */
@@ -19,8 +20,20 @@ struct bn_sweep {
     bool mean_of_x;
     size_t slot_channel, slot_piece;
     size_t repeat; /* rows that are taken as one wide row; 1 if none are */
-    /* affine, blend: the numbers of channel c are at c */
+    /* affine, blend, and dots that are gated: the numbers of channel c are at c */
     struct bnk_numbers numbers;
+    bool active, without_x; /* see struct bnk_call */
+    struct bnk_act act;
+    bool stream; /* the outputs */
+};
+
+/* Some channels of a sweep: a block in the order of blocks that ends at channel `end`. */
+/* channels of a block of planes at most: their sums are kept on the stack */
+enum { BN_BLOCK_MAX = 32 };
+
+struct bn_block {
+    const struct bn_sweep *sweep; /* NULL: nothing to do */
+    size_t first, count, end;
 };
 
 /* How many doubles each of shift, sum and dot needs. */
@@ -29,7 +42,35 @@ size_t bn_sweep_slots(const struct bn_view *v);
 /* Set slot_channel, slot_piece and repeat from the view. */
 void bn_sweep_prepare(struct bn_sweep *s);
 
-/* Do piece `piece` of channel or block `block`. */
+bool bn_sweep_reduces(const struct bn_sweep *s);
+
+/* How many numbers a channel has. */
+int bn_number_count(enum bn_verb verb, bool active);
+
+/* Do piece `piece` of block `block`. */
 void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece);
+
+/* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels. */
+void bn_plane_piece(struct bn_block write, struct bn_block reduce, size_t piece);
+
+/* In rows. */
+void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
+
+/* Whether outputs are better made in a tile of BN_STAGE_BYTES and streamed from there: runs that follow each other without a gap, but
+ * are small and do not begin and end with a line of the cache. */
+enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
+bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
+
+/* For both: a call with the sweep's numbers for the channels from c on, without arrays. */
+struct bnk_call bn_sweep_call(const struct bn_sweep *s, size_t c);
+
+/* The member of a call for a role. */
+struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role);
+
+/* Where array i of the sweep has element `first` of row `row` and channel c. */
+char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c);
+
+/* How many bytes before it is needed an input is fetched, for blocks of so many bytes. */
+size_t bn_fetch_bytes(size_t block_bytes);
 
 #endif

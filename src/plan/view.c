@@ -14,17 +14,17 @@ static bool goes_outside(ptrdiff_t stride, ptrdiff_t other) {
     return distance(stride) > distance(other);
 }
 
-static void take_dims(struct bn_view *v, const struct bn_geometry *g, const int *which) {
+static void take_dims(struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
     for (int d = 0; d < g->dims; d++) {
         if (g->extent[d] == 1) continue;
         int at = v->dims++;
-        ptrdiff_t stride = g->array[which[0]].stride[d];
+        ptrdiff_t stride = g->array[use[0].array].stride[d];
         for (; at > 0 && goes_outside(stride, v->array[0].stride[at - 1]); at--) {
             v->extent[at] = v->extent[at - 1];
             for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = v->array[i].stride[at - 1];
         }
         v->extent[at] = g->extent[d];
-        for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = g->array[which[i]].stride[d];
+        for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = g->array[use[i].array].stride[d];
     }
 }
 
@@ -60,6 +60,7 @@ static void choose_layout(struct bn_view *v) {
     }
     v->rows = 1;
     for (int d = 0; d < v->dims; d++) v->rows *= v->extent[d];
+    for (int i = 0; i < v->arrays; i++) v->staged = v->staged || (v->step[i] != 1 && v->length != 1);
 }
 
 static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
@@ -86,19 +87,43 @@ static void cut_rows(struct bn_view *v) {
     v->part = v->channels;
 }
 
-void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const int *which) {
+void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use) {
     *v = (struct bn_view){.channels = g->channels, .count = g->count, .arrays = arrays};
     for (int i = 0; i < arrays; i++) {
-        v->array[i].data = g->array[which[i]].data;
-        v->array[i].channel = g->array[which[i]].channel;
+        v->array[i].data = g->array[use[i].array].data;
+        v->array[i].channel = g->array[use[i].array].channel;
     }
-    take_dims(v, g, which);
+    take_dims(v, g, use);
     merge_dims(v);
     choose_layout(v);
     if (v->layout == BN_PLANE)
         cut_plane(v);
     else
         cut_rows(v);
+}
+
+void bn_view_set_block(struct bn_view *v, size_t channels) {
+    v->block = channels < v->channels ? channels : v->channels;
+    v->blocks = divide_up(v->channels, v->block);
+}
+
+/* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then rows. */
+void bn_view_recut(struct bn_view *v, size_t elements) {
+    size_t length = v->layout == BN_PLANE ? v->length : 1;
+    if (v->parts > 1) return;
+    bn_view_set_block(v, elements / length ? elements / length : 1);
+    v->group = elements / length / v->block;
+    if (v->group == 0) v->group = 1;
+    if (v->group > v->rows) v->group = v->rows;
+    v->pieces = divide_up(v->rows, v->group);
+}
+
+bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {
+    if (a->layout != b->layout || a->rows != b->rows || a->length != b->length || a->dims != b->dims) return false;
+    if (a->group != b->group || a->parts != b->parts || a->part != b->part) return false;
+    for (int d = 0; d < a->dims; d++)
+        if (a->extent[d] != b->extent[d]) return false;
+    return true;
 }
 
 struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {

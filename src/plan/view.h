@@ -6,7 +6,7 @@
 #include "kernel/kernel.h"
 #include "plan/job.h"
 
-#define BN_VIEW_ARRAYS 3
+#define BN_VIEW_ARRAYS 5
 
 enum bn_layout {
     BN_PLANE, /* a row is a run of elements of one channel */
@@ -23,13 +23,30 @@ struct bn_view {
     int arrays;
     struct bn_array array[BN_VIEW_ARRAYS];
     ptrdiff_t step[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
-    /* Pieces: in a plane one channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one row);
-     * in rows the array is cut into `pieces` groups of `group` rows and `blocks` blocks of `block` channels. */
+    bool staged;                    /* some step is */
+    /* Pieces: in a plane each channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one row); in
+     * rows the array is cut into `pieces` groups of `group` rows. In both, `blocks` blocks of `block` channels are done at a time. */
     size_t group, parts, part, pieces, block, blocks;
 };
 
-/* View the arrays `which[0..arrays)` of g. The order of dimensions is that of the first of them. */
-void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const int *which);
+/* An array of a geometry, and what a kernel takes it for. */
+enum bn_role { BN_AS_X, BN_AS_DY, BN_AS_Z, BN_AS_Y, BN_AS_OUT, BN_AS_DZ };
+struct bn_use {
+    int array;
+    enum bn_role role;
+};
+
+/* View some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
+void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use);
+
+/* Cut a view anew for writing, where a cut changes no bit: into pieces of about `elements`. */
+void bn_view_recut(struct bn_view *v, size_t elements);
+
+/* Cut a plane into blocks of `channels` channels. */
+void bn_view_set_block(struct bn_view *v, size_t channels);
+
+/* Whether two views of the same geometry have the same rows and the same pieces, so that they can be gone through in step. */
+bool bn_view_matches(const struct bn_view *a, const struct bn_view *b);
 
 /* The rows and the elements of each row that a piece covers, and how many values of a channel that is. */
 struct bn_piece {

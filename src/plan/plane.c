@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* Sweeps over planes. A block of channels is gone through row by row, as it lies in memory; its sums are kept side by side. */
+#include <string.h>
+
+#include "plan/sweep.h"
+#include "plan/tuning.h"
+
+/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole steps, so that lanes do not
+ * shift. */
+enum { TILE = 1024, TILE_CHANNELS = 16 };
+
+/* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
+struct side {
+    struct bn_block b;
+    struct bnk_call call;
+    double shift[BN_BLOCK_MAX], sums[BN_BLOCK_MAX * BNK_SUMS];
+};
+
+/* A stretch of equally spaced rows of a piece. */
+struct stretch {
+    size_t row, rows, first, length;
+    bool starts; /* the piece */
+};
+
+static void run(const struct bn_sweep *s, const struct bnk_call *k) {
+    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_plane,
+                               [BN_AFFINE] = s->kernels->affine_plane,
+                               [BN_DOTS] = s->kernels->dots_plane,
+                               [BN_BLEND] = s->kernels->blend_plane};
+    verbs[s->verb](k);
+}
+
+/* Rows from one row to the one that is read `bn_fetch_bytes()` later. */
+static size_t rows_ahead(const struct bn_block *b) {
+    const struct bn_view *v = &b->sweep->view;
+    size_t row_bytes = b->count * v->length * b->sweep->kernels->bytes;
+    size_t rows = bn_fetch_bytes(row_bytes * v->rows) / row_bytes + 1;
+    return rows < v->rows ? rows : v->rows;
+}
+
+/* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last row
+ * comes the next block. 0 at the end of everything. */
+static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t) {
+    const struct bn_sweep *s = b->sweep;
+    const struct bn_view *v = &s->view;
+    ptrdiff_t here[BN_VIEW_ARRAYS], there[BN_VIEW_ARRAYS];
+    size_t row = t.row + (v->parts > 1 ? 0 : rows_ahead(b)), first = v->parts > 1 ? t.first + v->part : t.first;
+    size_t channel = b->first;
+    if (first >= v->length) {
+        first = 0;
+        row++;
+    }
+    if (row >= v->rows) {
+        row -= v->rows;
+        channel += b->count;
+    }
+    if (channel >= b->end) return 0;
+    bn_view_walk(v, t.row, 1, here);
+    bn_view_walk(v, row, 1, there);
+    return bn_sweep_at(s, i, there[i], first, channel) - bn_sweep_at(s, i, here[i], t.first, b->first);
+}
+
+/* Where the way that is fetched ahead turns to the next block, a stretch ends. */
+static size_t rows_until_turn(const struct bn_block *b, size_t row) {
+    size_t turn = b->sweep->view.rows - rows_ahead(b);
+    return row < turn ? turn - row : SIZE_MAX;
+}
+
+static void place(struct side *side, struct stretch t) {
+    const struct bn_sweep *s = side->b.sweep;
+    const struct bn_view *v = &s->view;
+    struct bnk_call *k = &side->call;
+    ptrdiff_t offset[BN_VIEW_ARRAYS];
+    bn_view_walk(v, t.row, 1, offset);
+    k->rows = t.rows;
+    k->channels = side->b.count;
+    k->length = t.length;
+    for (int i = 0; i < v->arrays; i++) {
+        struct bnk_array *a = bn_call_array(k, s->role[i]);
+        a->at = bn_sweep_at(s, i, offset[i], t.first, side->b.first);
+        a->row = bn_view_pitch(v, i);
+        a->channel = v->array[i].channel;
+        /* what a write reads, the reduction before it has read; but for a residual */
+        bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
+        a->ahead = first_time && !v->staged ? ahead_of(&side->b, i, t) : 0;
+    }
+}
+
+static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
+    if (a->at) a->at += elements * (ptrdiff_t)bytes;
+}
+
+/* Row r of a call on its own. */
+static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
+    struct bnk_call row = *k;
+    row.rows = 1;
+    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
+        struct bnk_array *a = bn_call_array(&row, role);
+        advance(a, (ptrdiff_t)r * a->row, bytes);
+    }
+    return row;
+}
+
+/* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are scattered
+ * after. `k` has the arrays at the first of them. */
+static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
+    _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][TILE]; /* room for any element type */
+    struct bnk_array there[BN_VIEW_ARRAYS];
+    size_t pitch = (k.length + BNK_LANES - 1) / BNK_LANES * BNK_LANES;
+    k.stream = false;
+    for (int i = 0; i < s->view.arrays; i++) {
+        struct bnk_array *a = bn_call_array(&k, s->role[i]);
+        bool output = s->role[i] == BN_AS_OUT || s->role[i] == BN_AS_DZ;
+        there[i] = *a;
+        if (s->view.step[i] == 1) continue;
+        if (!output) s->kernels->gather(a->at, a->channel, s->view.step[i], k.channels, k.length, tile[i], pitch);
+        *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
+    }
+    run(s, &k);
+    for (int i = 0; i < s->view.arrays; i++) {
+        bool output = s->role[i] == BN_AS_OUT || s->role[i] == BN_AS_DZ;
+        if (s->view.step[i] == 1 || !output) continue;
+        s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.step[i]);
+    }
+}
+
+static void fuse(const struct bn_sweep *write, const struct bnk_call *w, const struct bnk_call *r) {
+    if (!r)
+        run(write, w);
+    else if (write->verb == BN_AFFINE)
+        write->kernels->affine_moments(w, r);
+    else
+        write->kernels->blend_dots(w, r);
+}
+
+/* `count` channels of one row from channel c on. */
+static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
+    struct bnk_call some = one_row(k, row, s->kernels->bytes);
+    some.channels = count;
+    if (some.shift) some.shift += c;
+    if (some.sums) some.sums += c * BNK_SUMS;
+    some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
+    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
+        struct bnk_array *a = bn_call_array(&some, role);
+        advance(a, (ptrdiff_t)c * a->channel, s->kernels->bytes);
+    }
+    return some;
+}
+
+/* Channels that lie closer together than the elements of a row are staged together: they share lines of the cache. */
+static bool channels_are_closer(const struct bn_view *v) {
+    for (int i = 0; i < v->arrays; i++) {
+        ptrdiff_t step = v->step[i] < 0 ? -v->step[i] : v->step[i];
+        ptrdiff_t channel = v->array[i].channel < 0 ? -v->array[i].channel : v->array[i].channel;
+        if (step != 1 && channel < step) return true;
+    }
+    return false;
+}
+
+static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
+    const struct bn_view *v = &s->view;
+    size_t together = channels_are_closer(v) ? TILE_CHANNELS : 1, length = TILE / together;
+    for (size_t r = 0; r < k->rows; r++)
+        for (size_t c = 0; c < k->channels; c += together)
+            for (size_t at = 0; at < k->length; at += length) {
+                size_t count = k->channels - c < together ? k->channels - c : together;
+                struct bnk_call t = some_channels(s, k, r, c, count);
+                t.length = k->length - at < length ? k->length - at : length;
+                for (int i = 0; i < v->arrays; i++)
+                    advance(bn_call_array(&t, s->role[i]), (ptrdiff_t)at * v->step[i], s->kernels->bytes);
+                run_tile(s, t);
+            }
+}
+
+/* Small rows: the outputs of some channels are made in tiles, and streamed from there as one run of whole lines. */
+static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *write, const struct bn_sweep *of_reduce,
+                        const struct bnk_call *reduce) {
+    _Alignas(BN_LINE_BYTES) char tile[2][BN_STAGE_BYTES];
+    size_t row_bytes = write->length * s->kernels->bytes, together = BN_STAGE_BYTES / row_bytes;
+    for (size_t i = 0; i < write->rows; i++)
+        for (size_t c = 0; c < write->channels; c += together) {
+            size_t count = write->channels - c < together ? write->channels - c : together;
+            struct bnk_call w = some_channels(s, write, i, c, count), r;
+            struct bnk_array *outputs[] = {&w.out, &w.dz};
+            char *there[] = {w.out.at, w.dz.at};
+            w.stream = false;
+            for (int o = 0; o < 2; o++)
+                if (there[o]) outputs[o]->at = tile[o];
+            if (reduce) r = some_channels(of_reduce, reduce, i, c, count);
+            fuse(s, &w, reduce ? &r : NULL);
+            for (int o = 0; o < 2; o++)
+                if (there[o]) bnk_table()->stream(tile[o], count * row_bytes, there[o]);
+        }
+}
+
+static void run_stretch(struct side *write, struct side *reduce) {
+    const struct bn_sweep *w = write ? write->b.sweep : NULL, *r = reduce ? reduce->b.sweep : NULL;
+    if (r && (!w || write->b.count != reduce->b.count || r->view.staged || w->view.staged)) {
+        if (r->view.staged)
+            run_staged(r, &reduce->call);
+        else
+            run(r, &reduce->call);
+        r = NULL;
+    }
+    if (!w) return;
+    if (w->view.staged)
+        run_staged(w, &write->call);
+    else if (bn_streams_by_tile(w, &write->call))
+        run_by_tile(w, &write->call, r, r ? &reduce->call : NULL);
+    else
+        fuse(w, &write->call, r ? &reduce->call : NULL);
+}
+
+/* The order is fixed: halves are added lane by lane until one lane is left. */
+static double fold_lanes(double *lanes) {
+    for (int width = BNK_LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+static void start_sums(struct side *side) {
+    const struct bn_sweep *s = side->b.sweep;
+    const struct bnk_array *x = &side->call.x;
+    memset(side->sums, 0, side->b.count * sizeof *side->sums * BNK_SUMS);
+    if (s->verb == BN_MOMENTS)
+        s->kernels->pivot(x->at, x->channel, side->b.count, side->shift);
+    else if (s->mean_of_x)
+        memcpy(side->shift, s->mean + side->b.first, side->b.count * sizeof *side->shift);
+    else
+        memset(side->shift, 0, side->b.count * sizeof *side->shift);
+}
+
+static void finish_sums(struct side *side, size_t piece) {
+    const struct bn_sweep *s = side->b.sweep;
+    for (size_t i = 0; i < side->b.count; i++) {
+        size_t slot = (side->b.first + i) * s->slot_channel + piece * s->slot_piece;
+        if (s->verb == BN_MOMENTS) s->shift[slot] = side->shift[i];
+        s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
+        s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
+    }
+}
+
+void bn_plane_piece(struct bn_block write, struct bn_block reduce, size_t piece) {
+    struct side w, r; /* their sums are large, and set where they are needed */
+    struct bn_piece p = bn_view_piece(write.sweep ? &write.sweep->view : &reduce.sweep->view, piece);
+    w.b = write;
+    r.b = reduce;
+    if (write.sweep) w.call = bn_sweep_call(write.sweep, write.first);
+    if (reduce.sweep) {
+        r.call = bn_sweep_call(reduce.sweep, reduce.first);
+        r.call.shift = r.shift;
+        r.call.sums = r.sums;
+    }
+    for (size_t done = 0; done < p.rows;) {
+        struct stretch t = {.row = p.first_row + done, .rows = p.rows - done, .first = p.first, .length = p.length};
+        ptrdiff_t ignored[BN_VIEW_ARRAYS];
+        if (write.sweep) t.rows = bn_view_walk(&write.sweep->view, t.row, t.rows, ignored);
+        if (reduce.sweep) {
+            t.rows = bn_view_walk(&reduce.sweep->view, t.row, t.rows, ignored);
+            if (t.rows > rows_until_turn(&reduce, t.row)) t.rows = rows_until_turn(&reduce, t.row);
+            place(&r, t);
+            if (done == 0) start_sums(&r);
+        }
+        if (write.sweep) place(&w, t);
+        run_stretch(write.sweep ? &w : NULL, reduce.sweep ? &r : NULL);
+        done += t.rows;
+    }
+    if (reduce.sweep) finish_sums(&r, piece);
+}

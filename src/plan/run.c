@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* How a pass goes. In planes a block of channels can be done from end to end: its second visit finds it in cache, and goes together
+ * with the first visit of the next block. Otherwise everything is swept over twice. What is decided here decides who does what and
+ * when, never in which order numbers are added. */
+#include "parallel/parallel.h"
+#include "plan/pass.h"
+#include "plan/tuning.h"
+
+/* Elements of an item of work at least, so that handing it out costs nothing beside it; items for each thread, so that none waits
+ * long for another; and the threads to prepare for where the caller's are not known. */
+enum { ITEM = 32768, ITEMS_PER_THREAD = 4, THREADS_UNKNOWN = 64 };
+
+static size_t wanted_items(const struct bn_pass *p) {
+    if (bn_tuning.items) return bn_tuning.items;
+    size_t threads = bn_parallel_threads(p->exec, p->channels * p->count);
+    if (threads == 0) threads = THREADS_UNKNOWN;
+    return threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
+}
+
+/* The things of an item. */
+static size_t things_per_item(const struct bn_pass *p, size_t things, size_t elements_each) {
+    size_t by_items = things / wanted_items(p), by_size = elements_each < ITEM ? ITEM / (elements_each + 1) : 1;
+    size_t each = by_items > by_size ? by_items : by_size;
+    return each ? each : 1;
+}
+
+struct share {
+    struct bn_pass *pass;
+    const struct bn_sweep *sweep;
+    size_t things, per_item, items;
+};
+
+static size_t end_of(const struct share *s, size_t item) {
+    return s->things - item * s->per_item < s->per_item ? s->things : (item + 1) * s->per_item;
+}
+
+static void hand_out(struct share *s, size_t things, size_t elements_each, batchnorm_task *task) {
+    s->things = things;
+    s->per_item = things_per_item(s->pass, things, elements_each);
+    s->items = things / s->per_item + (things % s->per_item != 0);
+    bn_parallel(s->pass->exec, s->items, things * elements_each, task, s);
+}
+
+/* By blocks */
+
+static struct bn_block block_of(const struct bn_sweep *s, const struct share *share, size_t block, size_t end) {
+    const struct bn_view *v = &share->pass->reduce[0].view;
+    size_t first = block * v->block, left = v->channels - first, last = end * v->block;
+    return (struct bn_block){s, first, left < v->block ? left : v->block, last < v->channels ? last : v->channels};
+}
+
+static void numbers_of(const struct share *s, size_t block) {
+    struct bn_block b = block_of(NULL, s, block, block + 1);
+    for (size_t c = b.first; c < b.first + b.count; c++) s->pass->numbers(s->pass, c);
+}
+
+static void gates_of(const struct share *s, size_t block) {
+    struct bn_block b = block_of(NULL, s, block, block + 1);
+    for (size_t c = b.first; c < b.first + b.count && s->pass->gate; c++) s->pass->gate(s->pass, c);
+}
+
+static bool can_fuse(const struct bn_pass *p) {
+    if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
+    enum bn_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
+    bool pair = (reduce == BN_MOMENTS && write == BN_AFFINE) ||
+                (reduce == BN_DOTS && write == BN_BLEND && p->reduce[0].active == p->write[0].active);
+    return pair && bn_view_matches(&p->reduce[0].view, &p->write[0].view);
+}
+
+/* Write one block and reduce the next; either may be outside [begin, end). */
+static void step(const struct share *s, size_t begin, size_t block, size_t end) {
+    const struct bn_pass *p = s->pass;
+    const struct bn_block nothing = {0};
+    bool writes = block > begin, reduces = block < end;
+    if (writes) numbers_of(s, block - 1);
+    if (reduces) gates_of(s, block);
+    if (can_fuse(p)) {
+        struct bn_block w = writes ? block_of(&p->write[0], s, block - 1, end) : nothing;
+        struct bn_block r = reduces ? block_of(&p->reduce[0], s, block, end) : nothing;
+        for (size_t k = 0; k < p->reduce[0].view.pieces; k++) bn_plane_piece(w, r, k);
+        return;
+    }
+    for (int i = 0; i < p->writes && writes; i++)
+        for (size_t k = 0; k < p->write[i].view.pieces; k++)
+            bn_plane_piece(block_of(&p->write[i], s, block - 1, end), nothing, k);
+    for (int i = 0; i < p->reduces && reduces; i++)
+        for (size_t k = 0; k < p->reduce[i].view.pieces; k++)
+            bn_plane_piece(nothing, block_of(&p->reduce[i], s, block, end), k);
+}
+
+static void flush_streams(const struct bn_pass *p) {
+    for (int i = 0; i < p->writes; i++)
+        if (p->write[i].stream) {
+            bnk_table()->fence();
+            return;
+        }
+}
+
+static void blocks_item(void *arg, size_t item) {
+    const struct share *s = arg;
+    size_t begin = item * s->per_item, end = end_of(s, item);
+    for (size_t block = begin; block <= end; block++) step(s, begin, block, end);
+    flush_streams(s->pass);
+}
+
+/* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level cache. */
+static size_t block_channels(const struct bn_pass *p) {
+    size_t bytes = p->count * batchnorm_dtype_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
+    size_t channels = bn_tuning.block ? bn_tuning.block : bn_l2_bytes() / 4 / bytes;
+    if (channels > BN_BLOCK_MAX) channels = BN_BLOCK_MAX;
+    return channels ? channels : 1;
+}
+
+static bool all_planes(const struct bn_pass *p) {
+    for (int i = 0; i < p->reduces; i++)
+        if (p->reduce[i].view.layout != BN_PLANE) return false;
+    for (int i = 0; i < p->writes; i++)
+        if (p->write[i].view.layout != BN_PLANE) return false;
+    return true;
+}
+
+/* Blocks need something to find in the cache again, and enough channels for every thread. */
+static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
+    if (p->reduces == 0 || !all_planes(p) || bn_tuning.by_blocks == BN_NEVER) return false;
+    size_t blocks = p->channels / channels, bytes = p->count * batchnorm_dtype_bytes(p->dtype);
+    if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= ITEM) return true;
+    size_t items = wanted_items(p);
+    return (items == 1 || blocks >= items / 2) && (p->writes == 0 || bytes <= bn_llc_bytes() / 2);
+}
+
+static void run_blocks(struct bn_pass *p, size_t channels) {
+    struct share s = {.pass = p};
+    for (int i = 0; i < p->reduces; i++) bn_view_set_block(&p->reduce[i].view, channels);
+    hand_out(&s, p->reduce[0].view.blocks, channels * p->count, blocks_item);
+}
+
+/* By sweeps */
+
+static void numbers_item(void *arg, size_t item) {
+    const struct share *s = arg;
+    for (size_t c = item * s->per_item; c < end_of(s, item); c++) s->pass->numbers(s->pass, c);
+}
+
+static void gates_item(void *arg, size_t item) {
+    const struct share *s = arg;
+    for (size_t c = item * s->per_item; c < end_of(s, item); c++) s->pass->gate(s->pass, c);
+}
+
+/* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
+static void unit(const struct bn_sweep *s, size_t u) {
+    const struct bn_view *v = &s->view;
+    if (v->layout == BN_PLANE && (bn_sweep_reduces(s) || v->parts > 1))
+        bn_sweep_unit(s, u / v->pieces, u % v->pieces);
+    else
+        bn_sweep_unit(s, u % v->blocks, u / v->blocks);
+}
+
+static void reduce_item(void *arg, size_t item) {
+    const struct share *s = arg;
+    for (size_t u = item * s->per_item; u < end_of(s, item); u++) unit(s->sweep, u);
+}
+
+/* The last items come first: what the reduction has read last is still in cache. */
+static void write_item(void *arg, size_t item) {
+    const struct share *s = arg;
+    item = s->items - 1 - item;
+    for (size_t u = item * s->per_item; u < end_of(s, item); u++) unit(s->sweep, u);
+    flush_streams(s->pass);
+}
+
+/* Blocks of channels, as far as there is enough left to hand out. */
+static void set_blocks(const struct bn_pass *p, struct bn_view *v) {
+    size_t most = block_channels(p), channels = p->channels * v->pieces / wanted_items(p);
+    bn_view_set_block(v, channels == 0 ? 1 : channels < most ? channels : most);
+}
+
+static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
+    enum { ROWS_WRITE = 1 << 16, PLANE_WRITE = 1 << 17 };
+    struct share s = {.pass = p, .sweep = sweep};
+    bool reduces = bn_sweep_reduces(sweep), plane = sweep->view.layout == BN_PLANE;
+    if (!reduces) bn_view_recut(&sweep->view, plane ? PLANE_WRITE : ROWS_WRITE);
+    if (reduces && plane) set_blocks(p, &sweep->view);
+    size_t units = sweep->view.blocks * sweep->view.pieces;
+    hand_out(&s, units, p->channels * p->count / units, reduces ? reduce_item : write_item);
+}
+
+static void run_sweeps(struct bn_pass *p) {
+    struct share s = {.pass = p};
+    size_t slots = 1;
+    if (p->gate) hand_out(&s, p->channels, 16, gates_item);
+    for (int i = 0; i < p->reduces; i++) {
+        run_sweep(p, &p->reduce[i]);
+        slots += p->reduce[i].view.pieces;
+    }
+    hand_out(&s, p->channels, 8 * slots, numbers_item);
+    for (int i = 0; i < p->writes; i++) run_sweep(p, &p->write[i]);
+}
+
+/* Outputs that do not stay in the last cache anyway go past all of them. */
+static void decide_streams(struct bn_pass *p) {
+    size_t arrays = 0;
+    for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
+    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / (arrays ? arrays : 1);
+    for (int i = 0; i < p->writes; i++)
+        p->write[i].stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && large && p->writes == 1);
+}
+
+void bn_pass_run(struct bn_pass *p) {
+    decide_streams(p);
+    size_t channels = p->reduces ? block_channels(p) : 1;
+    if (goes_by_blocks(p, channels))
+        run_blocks(p, channels);
+    else
+        run_sweeps(p);
+}
