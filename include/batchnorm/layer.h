@@ -4,7 +4,7 @@
  * and modes. docs/semantics.md compares it with PyTorch row by row.
  *
  * A call that fails changes nothing, num_batches_tracked included. A layer may be used by one thread at a time; different
- * layers are independent.
+ * layers are independent. Long because it is the documentation.
  */
 #ifndef BATCHNORM_LAYER_H
 #define BATCHNORM_LAYER_H
