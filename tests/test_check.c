@@ -185,6 +185,56 @@ static void numbers_beside_the_tensors_are_checked(void **state) {
     assert_int_equal(bn_check_apart(&g, 1, NULL, SIZE_MAX), BATCHNORM_OK);
 }
 
+/* Between the rows of a larger tensor there is room for a parameter. */
+static void numbers_in_gaps_are_apart(void **state) {
+    (void)state;
+    const struct two t = {4, 3, 5, {0, 1024}, {{20, 5, 1}, {15, 5, 1}}, BATCHNORM_F32}; /* 60 bytes, and a gap of 20 */
+    const struct bn_geometry g = geometry_of(&t);
+    char *gap = arena + ARENA / 2 + 60;
+    assert_int_equal(bn_check_apart(&g, 1, gap + 80, 20), BATCHNORM_OK);
+    assert_int_equal(bn_check_apart(&g, 1, gap + 80, 21), BATCHNORM_OVERLAP);
+    assert_int_equal(bn_check_apart(&g, 1, gap + 79, 20), BATCHNORM_OVERLAP);
+    assert_int_equal(bn_check_apart(&g, 1, gap, 81), BATCHNORM_OVERLAP); /* longer than a step */
+}
+
+static batchnorm_status numbers_of(const struct bn_geometry *g, unsigned outputs, struct bn_numbers a, struct bn_numbers b) {
+    const struct bn_numbers both[] = {a, b};
+    const batchnorm_status status = bn_check_numbers(g, outputs, both, 2);
+    const struct bn_numbers turned[] = {b, a};
+    assert_int_equal(bn_check_numbers(g, outputs, turned, 2), status);
+    return status;
+}
+
+static void numbers_that_are_written_meet_nothing(void **state) {
+    (void)state;
+    const struct two t = {2, 3, 4, {0, 1024}, {{12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32}; /* 96 bytes each, 3 channels */
+    struct bn_geometry g = geometry_of(&t);
+    char *x = arena + ARENA / 2, *y = x + 1024;
+    const struct bn_numbers none = {NULL, 8, true}, read = {arena, 4, false}, write = {arena + 64, 8, true};
+    assert_int_equal(numbers_of(&g, 2, read, write), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, read, none), BATCHNORM_OK);
+    /* read over read, and read over an input, are nobody's loss */
+    assert_int_equal(numbers_of(&g, 2, read, read), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, read, (struct bn_numbers){x, 4, false}), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, read, (struct bn_numbers){y, 4, false}), BATCHNORM_OVERLAP);
+    assert_int_equal(numbers_of(&g, 2, read, (struct bn_numbers){x, 4, true}), BATCHNORM_OVERLAP);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){arena + 64 - 12, 4, false}), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){arena + 64 - 11, 4, false}), BATCHNORM_OVERLAP);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){arena + 64 + 24, 4, false}), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){arena + 64 + 23, 4, false}), BATCHNORM_OVERLAP);
+    assert_int_equal(numbers_of(&g, 2, write, write), BATCHNORM_OVERLAP);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){x - 24, 8, true}), BATCHNORM_OK);
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){x - 23, 8, true}), BATCHNORM_OVERLAP);
+    g.array[0].data = NULL;
+    assert_int_equal(numbers_of(&g, 2, write, (struct bn_numbers){x - 23, 8, true}), BATCHNORM_OK);
+    g.array[1].data = NULL;
+    g.channels = SIZE_MAX / 8; /* 2^64 bytes and more end where the address space does */
+    assert_int_equal(numbers_of(&g, 0, (struct bn_numbers){arena, 16, true}, (struct bn_numbers){y, 4, false}),
+                     BATCHNORM_OVERLAP);
+    g.channels = 0;
+    assert_int_equal(numbers_of(&g, 0, write, write), BATCHNORM_OK);
+}
+
 static void sizes_must_fit_the_address_space(void **state) {
     (void)state;
     const struct two t = {2, 3, 4, {0, 0}, {{12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32};
@@ -341,6 +391,8 @@ int main(void) {
         cmocka_unit_test(broadcast_outputs_are_refused),
         cmocka_unit_test(absent_arrays_are_not_there),
         cmocka_unit_test(numbers_beside_the_tensors_are_checked),
+        cmocka_unit_test(numbers_in_gaps_are_apart),
+        cmocka_unit_test(numbers_that_are_written_meet_nothing),
         cmocka_unit_test(sizes_must_fit_the_address_space),
         cmocka_unit_test(tensors_become_geometries),
         cmocka_unit_test(eight_dimensions_are_enough_for_anybody),

@@ -78,8 +78,17 @@ static bool fault_stride(struct call *k) {
 }
 
 static bool fault_overlap(struct call *k) {
-    k->p->array[element_output(k)].data = (char *)k->p->array[X].data + batchnorm_dtype_bytes(k->p->shape.dtype);
-    return writes_elements(k);
+    const enum array output = writes_elements(k) ? element_output(k) : STATS;
+    k->p->array[output].data = (char *)k->p->array[X].data + batchnorm_dtype_bytes(k->p->shape.dtype);
+    return true;
+}
+
+/* Numbers over numbers. */
+static bool fault_overlap_of_numbers(struct call *k) {
+    struct problem_array *a = k->p->array;
+    a[k->verb == INFER ? SAVE_MEAN : k->verb == FORWARD ? RUNNING_VAR : DBIAS].data = (char *)a[SAVE_RSTD].data + 4;
+    a[GWEIGHT].data = a[TWEIGHT].data;
+    return k->verb != ACCUMULATE_STATS && k->verb != NORMALIZE && k->verb != JVP && k->verb != JVP_FROZEN;
 }
 
 static char small[1 << 16];
@@ -110,6 +119,7 @@ static const struct {
     {fault_eps, BATCHNORM_BAD_EPS},
     {fault_stride, BATCHNORM_BAD_STRIDE},
     {fault_overlap, BATCHNORM_OVERLAP},
+    {fault_overlap_of_numbers, BATCHNORM_OVERLAP},
     {fault_workspace, BATCHNORM_WORKSPACE_TOO_SMALL},
     {fault_memory, BATCHNORM_NO_MEMORY},
 };
@@ -211,6 +221,68 @@ static void each_required_array_is_asked_for(void **state) {
             assert_null(problem_untouched(p));
             problem_destroy(p);
         }
+}
+
+/* Whether a call of this verb reads or writes the array. */
+static bool takes(enum verb verb, enum array i) { return ((required(verb) | optional(verb) | 1u << X) >> i & 1) != 0; }
+
+static size_t bytes_of(const struct problem_array *a) { return a->count * batchnorm_dtype_bytes(a->dtype); }
+
+/* The output begins at the first number of the other array, or at its last one; and then the other array in the output. */
+static void refuse_overlap(enum verb verb, batchnorm_dtype dtype, enum array output, enum array other, bool at_its_end) {
+    const batchnorm_shape shape = batchnorm_planar(dtype, 3, 40, 5);
+    struct problem *p = problem_create(&shape, 1, true);
+    struct problem_array *a = &p->array[output], *b = &p->array[other];
+    const size_t last = at_its_end ? bytes_of(b) - batchnorm_dtype_bytes(b->dtype) : 0;
+    a->data = (char *)b->home + last;
+    if (problem_run(p, verb, NULL) != BATCHNORM_OVERLAP)
+        fail_msg("%s, %s: %s over %s", verb_name(verb), dtype_name(dtype), array_name(output), array_name(other));
+    if (problem_untouched(p)) fail_msg("%s: %s was written", verb_name(verb), problem_untouched(p));
+    a->data = a->home;
+    b->data = (char *)a->home + (at_its_end ? bytes_of(a) - batchnorm_dtype_bytes(a->dtype) : 0);
+    if (problem_run(p, verb, NULL) != BATCHNORM_OVERLAP)
+        fail_msg("%s, %s: %s over %s", verb_name(verb), dtype_name(dtype), array_name(other), array_name(output));
+    assert_null(problem_untouched(p));
+    problem_destroy(p);
+}
+
+/* Every output over every parameter and statistic, and these over every other array. */
+static void outputs_may_overlap_no_parameter(void **state) {
+    (void)state;
+    int pairs = 0;
+    for (int d = 0; d < 4; d++)
+        for (enum verb verb = 0; verb < VERBS; verb++)
+            for (enum array output = X; output < ARRAYS; output++)
+                for (enum array other = X; other < ARRAYS; other++) {
+                    if (!is_output(verb, output) || output == other || !takes(verb, other)) continue;
+                    if (output < SHAPED && other < SHAPED) continue; /* a matter of strides: api.check */
+                    refuse_overlap(verb, all_dtypes[d], output, other, false);
+                    refuse_overlap(verb, all_dtypes[d], output, other, true);
+                    pairs++;
+                }
+    assert_true(pairs > 4 * 80);
+}
+
+/* Arrays side by side in one piece of memory, in both orders, are no overlap. */
+static void arrays_may_touch(void **state) {
+    (void)state;
+    static double memory[1 << 13];
+    for (int d = 0; d < 4; d++)
+        for (enum verb verb = 0; verb < VERBS; verb++)
+            for (int backwards = 0; backwards < 2; backwards++) {
+                const batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 2, 4, 6);
+                struct problem *p = problem_create(&shape, 1, true);
+                char *at = (char *)memory;
+                for (int i = 0; i < ARRAYS; i++) {
+                    struct problem_array *a = &p->array[backwards ? ARRAYS - 1 - i : i];
+                    memcpy(at, a->home, bytes_of(a));
+                    a->data = at;
+                    at += bytes_of(a);
+                }
+                assert_true(at <= (char *)memory + sizeof memory);
+                if (problem_run(p, verb, NULL) != BATCHNORM_OK) fail_msg("%s, %s", verb_name(verb), dtype_name(all_dtypes[d]));
+                problem_destroy(p);
+            }
 }
 
 static void shape_is_asked_for(void **state) {
@@ -322,6 +394,8 @@ int main(void) {
         cmocka_unit_test(statuses_come_in_the_documented_order),
         cmocka_unit_test(strides_beyond_the_address_space_are_too_large),
         cmocka_unit_test(each_required_array_is_asked_for),
+        cmocka_unit_test(outputs_may_overlap_no_parameter),
+        cmocka_unit_test(arrays_may_touch),
         cmocka_unit_test(shape_is_asked_for),
         cmocka_unit_test(each_subset_of_optional_arrays_works),
         cmocka_unit_test(frozen_backward_without_dweight_needs_no_x),

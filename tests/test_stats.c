@@ -215,6 +215,13 @@ static void update_running_has_its_statuses(void **state) {
     assert_int_equal(batchnorm_stats_update_running(good, 2, BATCHNORM_I64, mean, var, &o), BATCHNORM_BAD_DTYPE);
     assert_int_equal(update(one, mean, var, &o), BATCHNORM_ONE_VALUE);
     assert_int_equal(update(good, mean, var, &odd), BATCHNORM_BAD_OPTION);
+    assert_int_equal(update(good, mean, mean, &odd), BATCHNORM_BAD_OPTION);
+    float three[3] = {1, 1, 1};
+    assert_int_equal(update(good, three, three + 1, &o), BATCHNORM_OVERLAP);
+    assert_int_equal(update(good, (float *)(uintptr_t)&good[1].count, var, &o), BATCHNORM_OVERLAP);
+    assert_int_equal(update(good, mean, (float *)(uintptr_t)good, &o), BATCHNORM_OVERLAP);
+    assert_true(three[0] == 1 && three[1] == 1 && three[2] == 1 && good[1].count == 4 && good[0].count == 4);
+    assert_int_equal(batchnorm_stats_update_running(NULL, 0, BATCHNORM_F32, three, three, &o), BATCHNORM_OK);
     o.require_finite = true;
     assert_int_equal(update(bad, mean, var, &o), BATCHNORM_NOT_COMMITTED);
     assert_true(mean[0] == 0 && mean[1] == 10 && var[0] == 1 && var[1] == 20);

@@ -102,7 +102,7 @@ typedef struct batchnorm_exec {
     batchnorm_parallel_for *parallel_for; /*!< NULL: OpenMP where the library has it, else a loop */
     void *user;                           /*!< first argument of parallel_for */
     int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started */
-    void *workspace;                      /*!< scratch memory, any alignment; NULL: malloc and free inside the call */
+    void *workspace;                      /*!< scratch memory, any alignment, apart from all arrays; NULL: malloc and free */
     size_t workspace_bytes;               /*!< size of workspace */
 } batchnorm_exec;
 
@@ -347,7 +347,7 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward_fused(
  *          parameter type; save_mean, save_rstd: [channels], double.
  * Units:   tangents: tx of x, tweight of weight, tbias of bias, ty of y.
  * NULL:    weight = 1; tweight = 0; tbias = 0; exec = defaults.
- * Alias:   ty may be tx or x (same pointer, same strides).
+ * Alias:   ty may be tx or x (same pointer, same strides); no other overlap with an output.
  * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_JVP).
  * Threads: safe to call at once on different outputs.
  * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; BAD_OPTION; BAD_STRIDE; OVERLAP; WORKSPACE_TOO_SMALL; NO_MEMORY. On error

@@ -38,7 +38,7 @@ BATCHNORM_API void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels)
  * Alias:   stats must not overlap x.
  * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_STATS).
  * Threads: safe to call at once on different stats.
- * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; WORKSPACE_TOO_SMALL; NO_MEMORY. On error nothing was written.
+ * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; OVERLAP; WORKSPACE_TOO_SMALL; NO_MEMORY. On error nothing was written.
  * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
  * Since:   0.1
  */
@@ -63,6 +63,7 @@ BATCHNORM_API void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_s
  * Units:   correction 0 gives the population variance, 1 the unbiased one; var is NaN where count <= correction. rstd always
  *          uses the population variance. A channel that has seen nothing gives NaN.
  * NULL:    mean, var, rstd: each not wanted.
+ * Alias:   mean, var and rstd must overlap neither stats nor each other; this is not checked.
  * Since:   0.1
  */
 BATCHNORM_API void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps,
@@ -73,11 +74,11 @@ BATCHNORM_API void batchnorm_stats_finish(const batchnorm_stat *stats, size_t ch
  * Formula: as in batchnorm_forward(), with mean = stat.mean, var = stat.m2 / stat.count, M = stat.count
  * Shapes:  stats: [channels]; running_mean, running_var: [channels], parameter type of dtype (double for F64, else float).
  * NULL:    running_mean or running_var: not updated; options = PyTorch's.
- * Alias:   running_mean must not overlap running_var.
+ * Alias:   running_mean and running_var must overlap neither each other nor stats.
  * Threads: safe to call at once on different outputs.
  * Returns: OK; NOT_COMMITTED (options->require_finite and a mean or variance is not finite: nothing was changed);
- *          NULL_POINTER; BAD_DTYPE; ONE_VALUE (a count is 1 and not options->allow_one_value); BAD_OPTION. Channels with
- *          count 0 are left alone. On error nothing was written.
+ *          NULL_POINTER; BAD_DTYPE; ONE_VALUE (a count is 1 and not options->allow_one_value); BAD_OPTION; OVERLAP.
+ *          Channels with count 0 are left alone. On error nothing was written.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, size_t channels,

@@ -65,6 +65,25 @@ static const batchnorm_options *options_or_default(const batchnorm_options *opti
     return options ? options : place;
 }
 
+#define COUNT_OF(array) (int)(sizeof(array) / sizeof *(array))
+
+/* Arrays of [channels] as the check of overlap takes them. */
+static struct bn_numbers read_only(const struct bn_geometry *g, const void *parameter) {
+    return (struct bn_numbers){parameter, batchnorm_dtype_bytes(bn_parameter_dtype(g->dtype)), false};
+}
+
+static struct bn_numbers written(const struct bn_geometry *g, const void *parameter) {
+    return (struct bn_numbers){parameter, batchnorm_dtype_bytes(bn_parameter_dtype(g->dtype)), true};
+}
+
+static struct bn_numbers read_only_double(const double *statistic) {
+    return (struct bn_numbers){statistic, sizeof *statistic, false};
+}
+
+static struct bn_numbers written_double(const double *statistic) {
+    return (struct bn_numbers){statistic, sizeof *statistic, true};
+}
+
 /* The documented order: options, eps, strides, overlap. Sizes and types are known to be right by then. */
 static batchnorm_status check_forward(const struct bn_geometry *g, batchnorm_activation activation,
                                       const batchnorm_options *options, bool batch_statistics) {
@@ -106,6 +125,9 @@ batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void 
     options = options_or_default(options, &place);
     batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
     if (!status) status = check_forward(&g, activation, options, false);
+    const struct bn_numbers numbers[] = {read_only(&g, weight), read_only(&g, bias),       read_only(&g, mean),
+                                         read_only(&g, var),    written_double(save_mean), written_double(save_rstd)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers));
     if (status || bn_geometry_is_empty(&g)) return status;
     struct bn_infer job = {.weight = parameter(&g, weight),
                            .bias = parameter(&g, bias),
@@ -132,6 +154,9 @@ batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const v
     batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
     if (!status) status = bn_check_activation(activation);
     if (!status && !bn_geometry_is_empty(&g)) status = bn_check_outputs(&g, 1u << BN_Y, 1u << BN_X | 1u << BN_Z);
+    const struct bn_numbers numbers[] = {read_only(&g, weight), read_only(&g, bias), read_only_double(mean),
+                                         read_only_double(rstd)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers));
     if (status || bn_geometry_is_empty(&g)) return status;
     struct bn_normalize job = {
         .weight = parameter(&g, weight), .bias = parameter(&g, bias), .mean = mean, .rstd = rstd, .activation = activation};
@@ -168,6 +193,9 @@ batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const voi
     batchnorm_status status = xyz_geometry(shape, x, z, y, &g);
     if (!status && g.count == 1 && !options->allow_one_value) status = BATCHNORM_ONE_VALUE;
     if (!status) status = check_forward(&g, activation, options, true);
+    const struct bn_numbers numbers[] = {read_only(&g, weight),    read_only(&g, bias),       written(&g, running_mean),
+                                         written(&g, running_var), written_double(save_mean), written_double(save_rstd)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers));
     if (status || bn_geometry_is_empty(&g)) return status;
     struct running r = {options, g.channels, gradient(&g, running_mean), gradient(&g, running_var), true};
     struct bn_forward job = {.weight = parameter(&g, weight),
@@ -223,6 +251,9 @@ batchnorm_status batchnorm_backward_fused(const batchnorm_shape *shape, const vo
     if (!status) status = bn_check_activation(activation);
     status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX | 1u << BN_DZ,
                             1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_GATE_Y);
+    const struct bn_numbers numbers[] = {read_only(&g, weight),       read_only(&g, bias),  read_only_double(save_mean),
+                                         read_only_double(save_rstd), written(&g, dweight), written(&g, dbias)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_DX | 1u << BN_DZ, numbers, COUNT_OF(numbers));
     if (status || !something) return status;
     struct bn_backward job = {.weight = parameter(&g, weight),
                               .bias = parameter(&g, bias),
@@ -256,6 +287,9 @@ batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, cons
     bn_geometry_add_array(&g, BN_DY, tx, shape->dx);
     bn_geometry_add_array(&g, BN_DX, ty, shape->dy);
     status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_DX, 1u << BN_X | 1u << BN_DY);
+    const struct bn_numbers numbers[] = {read_only(&g, weight), read_only(&g, tweight), read_only(&g, tbias),
+                                         read_only_double(save_mean), read_only_double(save_rstd)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_DX, numbers, COUNT_OF(numbers));
     if (status || bn_geometry_is_empty(&g)) return status;
     struct bn_jvp job = {parameter(&g, weight), parameter(&g, tweight), parameter(&g, tbias), save_mean, save_rstd, flags};
     return bn_run_jvp(&g, &job, exec);
@@ -274,6 +308,9 @@ batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const v
     bn_geometry_add_array(&g, BN_GX, gx, shape->y);
     bn_geometry_add_array(&g, BN_GDY, gdy, shape->dy);
     status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_GX | 1u << BN_GDY, 0);
+    const struct bn_numbers numbers[] = {read_only(&g, weight),       read_only(&g, vweight),      read_only(&g, vbias),
+                                         read_only_double(save_mean), read_only_double(save_rstd), written(&g, gweight)};
+    if (!status) status = bn_check_numbers(&g, 1u << BN_GX | 1u << BN_GDY, numbers, COUNT_OF(numbers));
     if (status) return status;
     struct bn_double_backward job = {.weight = parameter(&g, weight),
                                      .vweight = parameter(&g, vweight),

@@ -3,16 +3,23 @@
 
 #include <math.h>
 
+/* Where an array lies: the lowest address, and the first one after the highest element. An absent one is nowhere. */
+struct range {
+    uintptr_t low, high;
+};
+
 /* One dimension of an array in bytes; the channels are the last one. Distances are absolute: where an array begins in memory
  * is counted separately. */
 struct dim {
     uintptr_t extent, stride;
 };
 
+/* All of an array, for where ranges say too little. */
 struct dims {
     int count;
+    uintptr_t bytes; /* of one element */
+    struct range range;
     struct dim dim[BN_MAX_DIMS + 1];
-    uintptr_t low, high; /* the lowest address, and the first one after the highest element */
 };
 
 static bool is_empty(const struct bn_geometry *g) { return g->channels == 0 || g->count == 0; }
@@ -64,22 +71,44 @@ batchnorm_status bn_check_sizes(const struct bn_geometry *g) {
     return BATCHNORM_OK;
 }
 
-/* The dimensions of an array that has passed bn_check_sizes(), without those of one element. */
-static struct dims dims_of(const struct bn_geometry *g, const struct bn_array *a) {
+/* The range of an array that has passed bn_check_sizes(). */
+static struct range range_of(const struct bn_geometry *g, const struct bn_array *a) {
     const size_t bytes = batchnorm_dtype_bytes(g->dtype);
-    struct dims r = {.low = (uintptr_t)a->data, .high = (uintptr_t)a->data + bytes};
+    struct range r = {(uintptr_t)a->data, (uintptr_t)a->data + bytes};
+    if (a->data == NULL) return (struct range){0, 0};
     for (int d = 0; d <= g->dims; d++) {
-        const size_t extent = extent_of(g, d);
         const ptrdiff_t stride = stride_of(g, a, d);
-        const struct dim dim = {extent, magnitude(stride) * bytes};
-        if (extent == 1) continue;
-        r.dim[r.count++] = dim;
+        const uintptr_t span = (extent_of(g, d) - 1) * magnitude(stride) * bytes;
         if (stride < 0)
-            r.low -= (extent - 1) * dim.stride;
+            r.low -= span;
         else
-            r.high += (extent - 1) * dim.stride;
+            r.high += span;
     }
     return r;
+}
+
+/* Bytes side by side. What would not fit the address space ends where that does. */
+static struct range range_of_bytes(const void *data, size_t bytes) {
+    const uintptr_t low = (uintptr_t)data, room = UINTPTR_MAX - low;
+    return data == NULL ? (struct range){0, 0} : (struct range){low, low + (bytes < room ? bytes : room)};
+}
+
+static bool do_ranges_meet(struct range a, struct range b) { return a.low < b.high && b.low < a.high; }
+
+/* The dimensions of an array that has passed bn_check_sizes(), without those of one element. */
+static void dims_of(const struct bn_geometry *g, const struct bn_array *a, struct dims *r) {
+    r->count = 0;
+    r->bytes = batchnorm_dtype_bytes(g->dtype);
+    r->range = range_of(g, a);
+    for (int d = 0; d <= g->dims; d++)
+        if (extent_of(g, d) != 1) r->dim[r->count++] = (struct dim){extent_of(g, d), magnitude(stride_of(g, a, d)) * r->bytes};
+}
+
+/* As one large element. */
+static void dims_of_range(struct range range, struct dims *r) {
+    r->count = 0;
+    r->bytes = range.high - range.low;
+    r->range = range;
 }
 
 static void sort_by_stride(struct dims *a) {
@@ -92,9 +121,11 @@ static void sort_by_stride(struct dims *a) {
 }
 
 /* Whether no two elements share an address: each step must leave everything that the smaller steps reach. */
-static bool has_distinct_elements(struct dims a, size_t bytes) {
-    uintptr_t reach = bytes;
+static bool has_distinct_elements(const struct bn_geometry *g, const struct bn_array *array) {
+    struct dims a;
+    dims_of(g, array, &a);
     sort_by_stride(&a);
+    uintptr_t reach = a.bytes;
     for (int i = 0; i < a.count; i++) {
         if (a.dim[i].stride < reach) return false;
         reach += (a.dim[i].extent - 1) * a.dim[i].stride;
@@ -103,25 +134,26 @@ static bool has_distinct_elements(struct dims a, size_t bytes) {
 }
 
 /* Bytes that an array covers modulo m: the dimensions whose step is a multiple of m do not count. */
-static uintptr_t reach_modulo(const struct dims *a, uintptr_t m, size_t bytes) {
-    uintptr_t reach = bytes;
+static uintptr_t reach_modulo(const struct dims *a, uintptr_t m) {
+    uintptr_t reach = a->bytes;
     for (int i = 0; i < a->count; i++)
         if (a->dim[i].stride % m != 0) reach += (a->dim[i].extent - 1) * a->dim[i].stride;
     return reach;
 }
 
 /* Whether the two never meet because, modulo the step m, they lie side by side: slices of one larger array. */
-static bool is_apart_modulo(const struct dims *a, const struct dims *b, uintptr_t m, size_t bytes) {
-    const uintptr_t forth = b->low >= a->low ? (b->low - a->low) % m : (m - (a->low - b->low) % m) % m;
-    return forth >= reach_modulo(a, m, bytes) && m - forth >= reach_modulo(b, m, bytes);
+static bool is_apart_modulo(const struct dims *a, const struct dims *b, uintptr_t m) {
+    const uintptr_t low_a = a->range.low, low_b = b->range.low;
+    const uintptr_t forth = low_b >= low_a ? (low_b - low_a) % m : (m - (low_a - low_b) % m) % m;
+    return forth >= reach_modulo(a, m) && m - forth >= reach_modulo(b, m);
 }
 
-static bool is_apart(const struct dims *a, const struct dims *b, size_t bytes) {
-    if (a->high <= b->low || b->high <= a->low) return true;
+/* For two whose ranges meet. */
+static bool is_apart(const struct dims *a, const struct dims *b) {
     for (int i = 0; i < a->count; i++)
-        if (a->dim[i].stride != 0 && is_apart_modulo(a, b, a->dim[i].stride, bytes)) return true;
+        if (a->dim[i].stride != 0 && is_apart_modulo(a, b, a->dim[i].stride)) return true;
     for (int i = 0; i < b->count; i++)
-        if (b->dim[i].stride != 0 && is_apart_modulo(a, b, b->dim[i].stride, bytes)) return true;
+        if (b->dim[i].stride != 0 && is_apart_modulo(a, b, b->dim[i].stride)) return true;
     return false;
 }
 
@@ -132,12 +164,20 @@ static bool is_same(const struct bn_geometry *g, const struct bn_array *a, const
     return true;
 }
 
-static batchnorm_status check_pair(const struct bn_geometry *g, int output, int other, unsigned alias) {
-    const struct bn_array *a = &g->array[output], *b = &g->array[other];
-    if (b->data == NULL) return BATCHNORM_OK;
-    if ((alias >> other & 1) && is_same(g, a, b)) return BATCHNORM_OK;
-    const struct dims in_a = dims_of(g, a), in_b = dims_of(g, b);
-    return is_apart(&in_a, &in_b, batchnorm_dtype_bytes(g->dtype)) ? BATCHNORM_OK : BATCHNORM_OVERLAP;
+/* Two arrays whose ranges meet. */
+static bool do_arrays_overlap(const struct bn_geometry *g, const struct bn_array *a, const struct bn_array *b) {
+    struct dims in_a, in_b;
+    dims_of(g, a, &in_a);
+    dims_of(g, b, &in_b);
+    return !is_apart(&in_a, &in_b);
+}
+
+/* The same, of an array and bytes. */
+static bool does_array_overlap(const struct bn_geometry *g, const struct bn_array *a, struct range range) {
+    struct dims in_a, in_b;
+    dims_of(g, a, &in_a);
+    dims_of_range(range, &in_b);
+    return !is_apart(&in_a, &in_b);
 }
 
 static bool is_there(const struct bn_geometry *g, unsigned set, int i) {
@@ -145,28 +185,51 @@ static bool is_there(const struct bn_geometry *g, unsigned set, int i) {
 }
 
 batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs, unsigned alias) {
-    batchnorm_status status = BATCHNORM_OK;
+    struct range range[BN_MAX_ARRAYS];
     if (is_empty(g)) return BATCHNORM_OK;
     for (int i = 0; i < g->arrays; i++)
-        if (is_there(g, outputs, i) && !has_distinct_elements(dims_of(g, &g->array[i]), batchnorm_dtype_bytes(g->dtype)))
-            return BATCHNORM_BAD_STRIDE;
-    for (int i = 0; i < g->arrays && status == BATCHNORM_OK; i++) {
-        if (!is_there(g, outputs, i)) continue;
-        for (int j = 0; j < g->arrays && status == BATCHNORM_OK; j++)
-            if (j != i) status = check_pair(g, i, j, alias);
-    }
-    return status;
+        if (is_there(g, outputs, i) && !has_distinct_elements(g, &g->array[i])) return BATCHNORM_BAD_STRIDE;
+    for (int i = 0; i < g->arrays; i++) range[i] = range_of(g, &g->array[i]);
+    for (int i = 0; i < g->arrays; i++)
+        for (int j = 0; j < g->arrays && is_there(g, outputs, i); j++) {
+            if (j == i || !do_ranges_meet(range[i], range[j])) continue;
+            if ((alias >> j & 1) && is_same(g, &g->array[i], &g->array[j])) continue;
+            if (do_arrays_overlap(g, &g->array[i], &g->array[j])) return BATCHNORM_OVERLAP;
+        }
+    return BATCHNORM_OK;
 }
 
 batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, const void *data, size_t bytes) {
-    const uintptr_t low = (uintptr_t)data;
-    if (is_empty(g) || data == NULL) return BATCHNORM_OK;
+    const struct range at = range_of_bytes(data, bytes);
+    if (is_empty(g)) return BATCHNORM_OK;
+    for (int i = 0; i < g->arrays; i++)
+        if (is_there(g, arrays, i) && do_ranges_meet(range_of(g, &g->array[i]), at) && does_array_overlap(g, &g->array[i], at))
+            return BATCHNORM_OVERLAP;
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status check_numbers_and_arrays(const struct bn_geometry *g, unsigned outputs,
+                                                 const struct bn_numbers *numbers, const struct range *range, int count) {
     for (int i = 0; i < g->arrays; i++) {
-        if (!is_there(g, arrays, i)) continue;
-        const struct dims a = dims_of(g, &g->array[i]);
-        if (low < a.high && a.low < low + bytes) return BATCHNORM_OVERLAP;
+        const struct range array = range_of(g, &g->array[i]);
+        for (int j = 0; j < count; j++)
+            if (do_ranges_meet(array, range[j]) && (numbers[j].written || (outputs >> i & 1)) &&
+                does_array_overlap(g, &g->array[i], range[j]))
+                return BATCHNORM_OVERLAP;
     }
     return BATCHNORM_OK;
+}
+
+batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count) {
+    struct range range[BN_MAX_NUMBERS];
+    if (is_empty(g)) return BATCHNORM_OK;
+    const bool fits = g->channels <= SIZE_MAX / BN_MAX_NUMBER_BYTES;
+    for (int i = 0; i < count; i++)
+        range[i] = range_of_bytes(numbers[i].data, fits ? g->channels * numbers[i].bytes : SIZE_MAX);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < count && numbers[i].written; j++)
+            if (j != i && do_ranges_meet(range[i], range[j])) return BATCHNORM_OVERLAP;
+    return check_numbers_and_arrays(g, outputs, numbers, range, count);
 }
 
 batchnorm_status bn_check_options(const batchnorm_options *options) {

@@ -17,6 +17,21 @@ batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs,
 /* Whether the `bytes` bytes at data (NULL: nothing) meet none of the arrays whose bit is set: for parameters and statistics. */
 batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, const void *data, size_t bytes);
 
+#define BN_MAX_NUMBERS 8
+#define BN_MAX_NUMBER_BYTES 32
+
+/* One number per channel, side by side, beside the arrays of a geometry: a parameter, a statistic. data NULL: not there. */
+struct bn_numbers {
+    const void *data;
+    size_t bytes; /* of one channel; BN_MAX_NUMBER_BYTES at most */
+    bool written;
+};
+
+/* What is written must not share memory with anything else: neither the arrays whose bit is set in `outputs` with numbers, nor
+ * numbers that are written with any array or with other numbers. Arrays among themselves: bn_check_outputs(). At most
+ * BN_MAX_NUMBERS. */
+batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count);
+
 /* Rules of options that do not depend on data: known momentum_rule and running_variance, momentum not NaN. */
 batchnorm_status bn_check_options(const batchnorm_options *options);
 

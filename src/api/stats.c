@@ -22,6 +22,8 @@ batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const 
     batchnorm_status status = bn_geometry_from_shape(shape, &g);
     bn_geometry_add_array(&g, BN_X, x, shape->x);
     if (!status && !bn_geometry_is_empty(&g)) status = bn_check_sizes(&g);
+    const struct bn_numbers numbers = {stats, sizeof *stats, true};
+    if (!status) status = bn_check_numbers(&g, 0, &numbers, 1);
     if (status || bn_geometry_is_empty(&g)) return status;
     return bn_run_stats(&g, stats, exec);
 }
@@ -46,8 +48,13 @@ batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, siz
     for (size_t c = 0; c < channels && !options->allow_one_value; c++)
         if (stats[c].count == 1) return BATCHNORM_ONE_VALUE;
     batchnorm_status status = bn_check_options(options);
-    if (status) return status;
     struct bn_output mean = {running_mean, bn_parameter_dtype(dtype)}, var = {running_var, bn_parameter_dtype(dtype)};
+    const size_t bytes = batchnorm_dtype_bytes(mean.dtype);
+    const struct bn_numbers numbers[] = {
+        {stats, sizeof *stats, false}, {running_mean, bytes, true}, {running_var, bytes, true}};
+    const struct bn_geometry alone = {.channels = channels, .count = 1};
+    if (!status) status = bn_check_numbers(&alone, 0, numbers, 3);
+    if (status) return status;
     struct bn_vector old_mean = {running_mean, mean.dtype}, old_var = {running_var, var.dtype};
     bool committed = bn_update_running(stats, channels, options, bn_momentum_of_new(options), old_mean, old_var, mean, var);
     return committed ? BATCHNORM_OK : BATCHNORM_NOT_COMMITTED;
