@@ -4,33 +4,15 @@
 #include "outputs.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "npy.h"
 #include "verbs.h"
-
-/* Room for ".batchnorm-PID-COUNT" after a directory's name. */
-#define SUFFIX_BYTES 64
-#define ATTEMPTS 1000
-
-static size_t directory_length(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
-}
-
-/* "directory/" of path, or "./"; room for more bytes after it. NULL without memory. */
-static char *directory_of(const char *path, size_t more) {
-    size_t length = directory_length(path);
-    char *name = malloc((length ? length : 2) + more + 1);
-    if (!name) return NULL;
-    memcpy(name, length ? path : "./", length ? length : 2);
-    name[length ? length : 2] = '\0';
-    return name;
-}
 
 /* The same file always gets the same name, and a link is written through. NULL: errno says why. */
 static char *resolve(const char *path) {
@@ -92,24 +74,6 @@ int outputs_check(struct output *outputs, size_t count) {
         }
     }
     return EXIT_DONE;
-}
-
-/* An empty file next to the one it will replace. Its mode follows the umask. */
-static int create_temporary(struct output *o) {
-    char *name = directory_of(o->location.path, SUFFIX_BYTES);
-    if (!name) return -1;
-    size_t directory = strlen(name);
-    int fd = -1;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        snprintf(name + directory, SUFFIX_BYTES, ".batchnorm-%ld-%d", (long)getpid(), attempt);
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) break;
-    }
-    if (fd >= 0)
-        o->temporary = name;
-    else
-        free(name);
-    return fd;
 }
 
 static bool write_npy(const struct output *o, int fd, char *message) {
@@ -199,8 +163,9 @@ static bool is_written(const struct output *outputs, const struct output *o) {
 
 static bool write_output(struct output *outputs, size_t count, struct output *o) {
     char message[MESSAGE_BYTES];
-    int fd = create_temporary(o);
-    if (fd < 0) {
+    int fd;
+    o->temporary = create_beside(o->location.path, &fd);
+    if (!o->temporary) {
         report(EXIT_FAILED, "%s: cannot be created: %s", o->argument, strerror(errno));
         return false;
     }
@@ -225,39 +190,4 @@ bool outputs_write(struct output *outputs, size_t count) {
         if (o->argument && !is_written(outputs, o) && !write_output(outputs, count, o)) return false;
     }
     return true;
-}
-
-/* A power failure must not bring back the old file. An error changes nothing that could be undone now. */
-static void sync_directory(const char *path) {
-    char *name = directory_of(path, 0);
-    int fd = name ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    free(name);
-}
-
-bool outputs_commit(struct output *outputs, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        struct output *o = &outputs[i];
-        if (!o->temporary) continue;
-        if (rename(o->temporary, o->location.path) != 0) {
-            report(EXIT_FAILED, "%s: cannot be replaced: %s", o->argument, strerror(errno));
-            return false;
-        }
-        free(o->temporary);
-        o->temporary = NULL;
-        sync_directory(o->location.path);
-    }
-    return true;
-}
-
-void outputs_free(struct output *outputs, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (outputs[i].temporary) unlink(outputs[i].temporary);
-        free(outputs[i].temporary);
-        outputs[i].temporary = NULL;
-        location_free(&outputs[i].location);
-    }
 }

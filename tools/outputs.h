@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The files that a run makes: all of them appear, or none is touched. */
+/* The files that a run makes: all of them appear, or none is touched. outputs.c checks and writes, outputs_commit.c puts in
+ * place. */
 #ifndef TOOLS_OUTPUTS_H
 #define TOOLS_OUTPUTS_H
 
@@ -13,7 +14,10 @@ struct output {
     batchnorm_tensor tensor;
     batchnorm_layer *layer; /* its state is the output */
     struct location location;
-    char *temporary;
+    char *temporary; /* the finished file, beside the one that it replaces; NULL once it is in place */
+    char *previous;  /* a second name of the old file, while it may have to come back */
+    bool is_new;     /* there was no old file */
+    bool is_placed;
 };
 
 /* Look at the arguments: names, directories, and whether two of them would write the same. Touches nothing. Returns an exit
@@ -24,7 +28,8 @@ int outputs_check(struct output *outputs, size_t count);
  * are kept. false: reported. */
 bool outputs_write(struct output *outputs, size_t count);
 
-/* Put the temporary files in place. false: reported. */
+/* Put the temporary files in place, one after the other; if one fails, those before it are taken back. Where that is not
+ * possible, a report names them. false: reported. */
 bool outputs_commit(struct output *outputs, size_t count);
 
 /* Free all, and remove temporary files that were not put in place. Fine at any time. */
