@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a forward refuses, in which order, and with which sentence: PyTorch 2.15's where it has one. Nothing changes then. */
+/* What a forward refuses, in which order, and with which sentence: PyTorch 2.15's where it has one. Nothing changes then.
+ * Long because it is a table of refusals. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>

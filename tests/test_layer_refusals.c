@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every status of the calls that follow a forward, with nothing written; and the k-th allocation that fails, for all k. */
+/* Every status of the calls that follow a forward, with nothing written; and the k-th allocation that fails, for all k.
+ * Long because each call has a table of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
