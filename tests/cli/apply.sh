@@ -364,6 +364,22 @@ case_a_small_file_system_touches_nothing() {
         { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
 }
 
+case_a_file_that_cannot_be_replaced_touches_nothing() {
+    # a mount point cannot be renamed over: the last of three outputs fails, after two were in place
+    unshare -rm true 2>/dev/null || exit 77
+    x_1d
+    echo old >y.npy
+    echo old >dweight.npy
+    touch mounted
+    local before
+    before=$(contents)
+    unshare -rm bash -c 'mount --bind mounted dweight.npy || exit 77
+        code=0; "$@" apply --dims 1 x.npy -o y.npy --grad x.npy --dx dx.npy --dweight dweight.npy 2>err.log || code=$?
+        [ "$code" = 1 ] && [ "$(cat err.log)" = "batchnorm apply: dweight.npy: cannot be replaced: Device or resource busy" ]' \
+        bash "${command[@]}" || { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
+    [ "$(contents)" = "$before" ] || fail "files were touched: $(contents)"
+}
+
 case_links_are_written_through() {
     x_1d
     mkdir there
