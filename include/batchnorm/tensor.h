@@ -14,9 +14,8 @@ extern "C" {
 /*! The most dimensions a tensor has. */
 #define BATCHNORM_MAX_RANK 8
 
-/*! A view: it owns nothing and is copied by assignment. The element (i0, i1, ...) is at data + (i0 * stride[0] + i1 * stride[1]
- * +
- * ...) elements. An input may have any strides, zero (broadcast) and negative ones included; an output may not have two
+/*! A view: it owns nothing and is copied by assignment. The element (i0, i1, ...) is i0 * stride[0] + i1 * stride[1] + ...
+ * elements after data. An input may have any strides, zero (broadcast) and negative ones included; an output may not have two
  * elements at one address. */
 typedef struct batchnorm_tensor {
     void *data;                         /*!< the element (0, 0, ...); NULL means no tensor, or one without elements */
