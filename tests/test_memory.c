@@ -202,6 +202,23 @@ static void workspace_of_exact_size_suffices(void **state) {
             }
 }
 
+/* Each array planar or channels-last on its own: what is asked for depends on which array a call reads and writes where. */
+static void workspace_suffices_for_every_mixture_of_layouts(void **state) {
+    (void)state;
+    for (int mixture = 0; mixture < 16; mixture++) {
+        batchnorm_shape shape = layout_shape(PLANAR, BATCHNORM_F32, 6, 40, 30);
+        const batchnorm_strides last = layout_shape(CHANNELS_LAST, BATCHNORM_F32, 6, 40, 30).x;
+        if (mixture & 1) shape.x = last;
+        if (mixture & 2) shape.y = last;
+        if (mixture & 4) shape.dy = last;
+        if (mixture & 8) shape.dx = last;
+        struct problem *a = problem_create(&shape, 1, true), *b = problem_create(&shape, 1, true);
+        for (enum verb verb = 0; verb < VERBS; verb++) run_in_workspace(verb, a, b, 0);
+        problem_destroy(a);
+        problem_destroy(b);
+    }
+}
+
 static void workspace_of_no_or_too_large_a_shape_is_0(void **state) {
     (void)state;
     for (int i = BATCHNORM_OP_STATS; i <= BATCHNORM_OP_DOUBLE_BACKWARD; i++) {
@@ -252,6 +269,7 @@ int main(void) {
         cmocka_unit_test(an_array_in_a_gap_of_another_is_apart),
         cmocka_unit_test(nothing_beyond_an_array_is_touched),
         cmocka_unit_test(workspace_of_exact_size_suffices),
+        cmocka_unit_test(workspace_suffices_for_every_mixture_of_layouts),
         cmocka_unit_test(workspace_of_no_or_too_large_a_shape_is_0),
         cmocka_unit_test(no_element_is_fine),
     };
