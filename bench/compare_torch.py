@@ -31,7 +31,7 @@ F32, PYTORCH = 0, 0
 
 class Shape(ctypes.Structure):
     _fields_ = [("outer", ctypes.c_size_t), ("channels", ctypes.c_size_t), ("inner", ctypes.c_size_t), ("dtype", ctypes.c_int),
-                ("strides", ctypes.c_ssize_t * 12)]
+                ("strides", ctypes.c_ssize_t * 18)]
 
 
 class Exec(ctypes.Structure):

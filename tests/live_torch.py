@@ -38,7 +38,8 @@ class Strides(C.Structure):
 
 class Shape(C.Structure):
     _fields_ = [("outer", C.c_size_t), ("channels", C.c_size_t), ("inner", C.c_size_t), ("dtype", C.c_int),
-                ("x", Strides), ("y", Strides), ("dy", Strides), ("dx", Strides)]
+                ("x", Strides), ("y", Strides), ("dy", Strides), ("dx", Strides),
+                ("z", Strides), ("dz", Strides)]
 
 
 class Exec(C.Structure):
