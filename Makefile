@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A thin front: CMake does the work. `make` builds into build/ and installs nothing.
 CMAKE_FLAGS =
+BENCH_FLAGS =
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 MAKEFLAGS += --no-print-directory
 
@@ -19,6 +20,12 @@ test:
 	@scripts/install-deps.sh demo test
 	@scripts/test-all.sh
 
+# Install what is missing (Debian packages, and PyTorch outside this tree), build, and time the library against its peers.
+bench:
+	scripts/install-deps.sh bench
+	+$(MAKE) all
+	scripts/bench.sh $(BENCH_FLAGS)
+
 tools-are-there:
 	@command -v cmake >/dev/null || { echo "batchnorm needs cmake, which is not installed; on Debian:" \
 	    "scripts/install-deps.sh demo  (or: apt-get install cmake)" >&2; exit 1; }
@@ -28,4 +35,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all demo test tools-are-there clean
+.PHONY: all demo test bench tools-are-there clean

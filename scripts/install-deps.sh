@@ -1,21 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# install-deps.sh demo|test...: install what is missing, on Debian and its descendants. Asks the network for nothing when
+# install-deps.sh demo|test|bench...: install what is missing, on Debian and its descendants. Asks the network for nothing when
 # everything is there.
 set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libdnnl-dev scdoc dataset-fashion-mnist"
 test="g++ clang libclang-rt-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata qemu-user
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross"
+bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
 
 wanted=""
 for group; do
     case $group in
     demo) wanted+=" $demo" ;;
     test) wanted+=" $test" ;;
-    *) echo "install-deps.sh: unknown group \"$group\"; there are: demo test" >&2; exit 2 ;;
+    bench) wanted+=" $bench" ;;
+    *) echo "install-deps.sh: unknown group \"$group\"; there are: demo test bench" >&2; exit 2 ;;
     esac
 done
-[ -n "$wanted" ] || { echo "usage: install-deps.sh demo|test..." >&2; exit 2; }
+[ -n "$wanted" ] || { echo "usage: install-deps.sh demo|test|bench..." >&2; exit 2; }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "install-deps.sh: no apt here; going on with what is installed. Debian's names of what is used:"$wanted >&2

@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# bench.sh [ARGUMENTS...]: bench/peers.py with these arguments, in a Python that has torch: $BATCHNORM_PYTHON, or else a virtual
+# environment in the user's cache, which is made where it is missing. Asks the network for nothing when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/batchnorm/venv
+python=${BATCHNORM_PYTHON:-$venv/bin/python}
+
+has() { "$python" -c "import $1" >/dev/null 2>&1; }
+
+# torch loads its CUDA libraries also where it only uses the CPU, so pip installs it with all it depends on.
+if [ -z "${BATCHNORM_PYTHON:-}" ] && ! has torch; then
+    echo "installing torch and numpy into $venv (about 5 GB)"
+    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check torch numpy; } ||
+        echo "bench.sh: torch could not be installed; going on without it" >&2
+    has numpy || python=python3
+fi
+has numpy || { echo "bench.sh: $python has no numpy, which peers.py needs" >&2; exit 1; }
+exec "$python" bench/peers.py "$@"
