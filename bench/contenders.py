@@ -31,7 +31,7 @@ EPS, MOMENTUM = 1e-5, 0.1
 class Shape(ctypes.Structure):
     """batchnorm_shape"""
     _fields_ = [("outer", ctypes.c_size_t), ("channels", ctypes.c_size_t), ("inner", ctypes.c_size_t), ("dtype", ctypes.c_int),
-                ("strides", ctypes.c_ssize_t * 12)]
+                ("strides", ctypes.c_ssize_t * 18)]
 
 
 class Exec(ctypes.Structure):
