@@ -76,11 +76,24 @@ int outputs_check(struct output *outputs, size_t count) {
     return EXIT_DONE;
 }
 
-static bool write_npy(const struct output *o, int fd, char *message) {
-    if (!npy_write(fd, &o->tensor, message)) return false;
-    if (fsync(fd) == 0) return true;
+static bool cannot_write(char *message) {
     snprintf(message, MESSAGE_BYTES, "cannot be written: %s", strerror(errno));
     return false;
+}
+
+static bool write_npy(const struct output *o, int fd, char *message) {
+    return npy_write(fd, &o->tensor, message) && (fsync(fd) == 0 || cannot_write(message));
+}
+
+static bool write_text(const char *text, int fd, char *message) {
+    for (size_t left = strlen(text); left > 0;) {
+        const ssize_t written = write(fd, text, left);
+        if (written < 0 && errno != EINTR) return cannot_write(message);
+        if (written < 0) continue;
+        text += written;
+        left -= (size_t)written;
+    }
+    return fsync(fd) == 0 || cannot_write(message);
 }
 
 /* The tensors of one safetensors file: those it has, without those that are written anew, then the new ones. */
@@ -172,14 +185,13 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     bool ok;
     if (o->layer)
         ok = batchnorm_layer_save(o->layer, o->temporary, message) == BATCHNORM_OK;
+    else if (o->text)
+        ok = write_text(o->text, fd, message);
     else if (o->location.name)
         ok = write_members(outputs, count, o, message);
     else
         ok = write_npy(o, fd, message);
-    if (close(fd) != 0 && ok) {
-        snprintf(message, sizeof message, "cannot be written: %s", strerror(errno));
-        ok = false;
-    }
+    if (close(fd) != 0 && ok) ok = cannot_write(message);
     if (!ok) report(EXIT_FAILED, "%s: %s", o->argument, message);
     return ok;
 }

@@ -6,13 +6,14 @@
 
 #include "array.h"
 
-/* One output. The caller sets the first three, and before outputs_write() one of the next two. */
+/* One output. The caller sets the first three, and before outputs_write() one of the next three. */
 struct output {
     const char *option;   /* as messages name it: "--dx" */
     const char *argument; /* NULL: not wanted */
     bool whole_file;      /* argument is a path, even if it ends like that of a tensor in a file */
     batchnorm_tensor tensor;
     batchnorm_layer *layer; /* its state is the output */
+    const char *text;       /* it is the output */
     struct location location;
     char *temporary; /* the finished file, beside the one that it replaces; NULL once it is in place */
     char *previous;  /* a second name of the old file, while it may have to come back */
