@@ -16,6 +16,7 @@ static const struct verb {
     const char *summary;
 } verbs[] = {
     {"apply", "batchnorm apply", cmd_apply, "run one layer over arrays in files"},
+    {"bench", "batchnorm bench", cmd_bench, "time the library on this machine, against copying memory"},
     {"train", "batchnorm train", cmd_train, "train a small network on Fashion-MNIST, with or without batch norm"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

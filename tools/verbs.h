@@ -10,6 +10,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 typedef int verb_function(int argc, char **argv);
 
 verb_function cmd_apply;
+verb_function cmd_bench;
 verb_function cmd_train;
 
 /* Print "batchnorm VERB: MESSAGE" to stderr, and return code. */

@@ -1,0 +1,247 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm bench`: bench.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Nothing here
+# depends on how long anything takes.
+set -eu
+export LC_ALL=C OMP_WAIT_POLICY=passive
+name=$1
+shift
+command=("$@")
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+bench() { "${command[@]}" bench --seconds 0.01 "$@"; }
+
+# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, stdout is empty, and no file is there.
+refuses() {
+    local status=$1 message=$2 got=0
+    shift 2
+    bench "$@" >out.log 2>err.log || got=$?
+    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat err.log))"
+    [ "$(head -1 err.log)" = "batchnorm bench: $message" ] || fail "it says: $(head -1 err.log)"
+    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
+    [ "$(ls -A | tr '\n' ' ')" = "err.log out.log " ] || fail "files: $(ls -A)"
+}
+
+# shows ARGUMENT...: runs it, with every number as N; nothing goes to stderr where that is no terminal.
+shows() {
+    bench "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
+    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    sed -E 's/(^|[^a-z0-9])[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?/\1N/g' out.log
+}
+
+# Limits on memory that a sanitizer or an emulator does not stand.
+needs_limit() { [ -z "${BATCHNORM_TEST_NO_LIMIT:-}" ] || exit 77; }
+needs_openmp() { [ -z "${BATCHNORM_TEST_NO_OPENMP:-}" ] || exit 77; }
+
+case_wrong_usage() {
+    local sizes="N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more"
+    refuses 2 "--shape: '7' is not $sizes" --shape 7
+    refuses 2 "--shape: '1,2,3,4,5,6' is not $sizes" --shape 1,2,3,4,5,6
+    refuses 2 "--shape: '2,0' is not $sizes" --shape 2,0
+    refuses 2 "--shape: '2,,3' is not $sizes" --shape 2,,3
+    refuses 2 "--shape: '2,3,' is not $sizes" --shape 2,3,
+    refuses 2 "--shape: '2 3' is not $sizes" --shape '2 3'
+    refuses 2 "--shape: '2147483647,2147483647,9' does not fit the address space" --shape 2147483647,2147483647,9
+    refuses 2 "--shape: '1x5' has one value per channel; train needs 2 or more" --shape 2,2 --shape 1,5
+    refuses 2 "--dtype: 'f32,i64' is not f32, f64, bf16 or f16" --dtype f32,i64
+    refuses 2 "--layout: 'ncwh' is not nchw, nhwc or both" --layout ncwh
+    refuses 2 "--op: 'train,test' is not train, eval, backward, stats or all" --op train,test
+    refuses 2 "--op: '' is not train, eval, backward, stats or all" --op ''
+    refuses 2 "--threads: '0' is not a number from 1 to 1024" --threads 0
+    refuses 2 "--threads: '1,x' is not a number from 1 to 1024" --threads 1,x
+    refuses 2 "--seconds: '0' is not a number above 0, at most 3600" --seconds 0
+    refuses 2 "--seconds: 'inf' is not a number above 0, at most 3600" --seconds inf
+    refuses 2 "--json and --csv exclude each other" --json --csv
+    refuses 2 "'x.npy' is not an option; bench takes no files" x.npy
+    refuses 2 "unrecognized option '--nothing'" --nothing
+}
+
+case_help() {
+    bench --help >out.log
+    grep -q '^Usage: batchnorm bench \[OPTION' out.log || fail "$(cat out.log)"
+    grep -q 'Without options it takes about a minute' <(tr '\n' ' ' <out.log) || fail "$(cat out.log)"
+}
+
+case_without_openmp_there_is_one_thread() {
+    [ -n "${BATCHNORM_TEST_NO_OPENMP:-}" ] || exit 77
+    refuses 2 "--threads: '2': this build is without OpenMP and has one thread" --threads 2
+    shows --shape 2,3 --op eval >/dev/null
+    grep -q '; one thread, without OpenMP$' out.log || fail "$(cat out.log)"
+}
+
+# More than any machine has, but not more than an address can say.
+case_too_large_a_shape_is_refused_at_once() {
+    local got=0
+    bench --shape 2,3 --shape 1000000,1000,1000 --op eval >out.log 2>err.log || got=$?
+    [ $got = 1 ] || fail "status $got"
+    grep -qE '^batchnorm bench: 1000000x1000x1000 nchw f32 eval, [0-9]+ threads?: needs 8000\.0 GB of memory, and [0-9.]+ '\
+'GB are free; give smaller sizes with --shape$' err.log || fail "$(cat err.log)"
+    [ ! -s out.log ] || fail "$(cat out.log)"
+}
+
+# Columns of the rows of a table: shape, layout, type, operation, threads.
+rows() { sed -n 's/^\([0-9x]*\)  *\(n[a-z]*\)  *\([a-z0-9]*\)  *\([a-z]*\)  *\([0-9]*\)  .*/\1 \2 \3 \4 \5/p' out.log; }
+
+case_table() {
+    shows --shape 2,3,4 --shape 5x6 --threads 1 >text.log
+    [ "$(rows)" = "2x3x4 nchw f32 train 1
+2x3x4 nchw f32 eval 1
+2x3x4 nchw f32 backward 1
+2x3x4 nchw f32 stats 1
+2x3x4 nhwc f32 train 1
+2x3x4 nhwc f32 eval 1
+2x3x4 nhwc f32 backward 1
+2x3x4 nhwc f32 stats 1
+5x6 nc f32 train 1
+5x6 nc f32 eval 1
+5x6 nc f32 backward 1
+5x6 nc f32 stats 1" ] || fail "$(cat out.log)"
+    grep -qE '^batchnorm N\.N, (avx512|avx2|neon|generic); (gcc|clang) .*; (OpenMP|one thread, without OpenMP)$' text.log ||
+        fail "$(cat text.log)"
+    grep -qE ', N processors?; (LN|caches unknown)' text.log || fail "$(cat text.log)"
+    [ "$(tail -1 text.log)" = "geometric mean of the shares: train N, eval N, backward N, stats N" ] || fail "$(cat text.log)"
+    ! grep -qE '\b(nan|inf)\b' out.log || fail "$(cat out.log)"
+}
+
+case_options_choose_the_cases() {
+    shows --shape 2,3,4 --threads 1 --op stats --layout nhwc --dtype f64,f16 --dtype bf16 >/dev/null
+    [ "$(rows)" = "2x3x4 nhwc f64 stats 1
+2x3x4 nhwc bf16 stats 1
+2x3x4 nhwc f16 stats 1" ] || fail "$(cat out.log)"
+    shows --shape 2,3 --threads 1 --op backward --layout nhwc --op eval >/dev/null
+    [ "$(rows)" = "2x3 nc f32 eval 1
+2x3 nc f32 backward 1" ] || fail "$(cat out.log)"
+}
+
+case_the_default_shapes_are_those_of_a_resnet() {
+    # nothing is run: the largest of them does not fit
+    needs_limit
+    local got=0
+    ( ulimit -v 200000; bench --op backward ) >out.log 2>err.log || got=$?
+    [ $got = 1 ] || fail "status $got: $(cat err.log)"
+    grep -qE '^batchnorm bench: 32x256x56x56 nhwc f32 backward, [0-9]+ threads?: there are no 0.3 GB of memory; ' \
+        err.log || fail "$(cat err.log)"
+}
+
+case_threads() {
+    needs_openmp
+    shows --shape 2,3 --threads 1,3 --op eval --threads 2 >/dev/null
+    [ "$(rows)" = "2x3 nc f32 eval 1
+2x3 nc f32 eval 3
+2x3 nc f32 eval 2" ] || fail "$(cat out.log)"
+    # enough work for threads, and enough bytes for calls that are timed one by one
+    shows --shape 2,64,128,256 --threads 2 --op eval --layout nchw >/dev/null
+    [ "$(rows)" = "2x64x128x256 nchw f32 eval 2" ] || fail "$(cat out.log)"
+}
+
+case_json() {
+    shows --json --shape 2,3,4 --op train,stats --layout nhwc --threads 1 >text.log
+    sed -E 's/"(cpu|compiler)": "[^"]*"/"\1": S/g; s/"isa": "[a-z0-9]*"/"isa": S/; s/"version": "N.N"/"version": S/
+        s/(true|false)/B/; s/"processors": "[N,-]*"/"processors": S/g
+        s/\[(, )?(\{"level": N, "bytes": N, "processors": S\}(, )?)*\]/[]/' text.log >lines.log
+    [ "$(head -1 lines.log)" = '{"version": S, "isa": S, "compiler": S, "cpu": S, "processors": N, "openmp": B, '\
+'"copy_vector_bytes": N, "caches": []}' ] || fail "$(cat lines.log)"
+    local numbers='"threads": N, "bytes": N, "ms": N, "gb_per_s": N, "share": N,' act='"act": "none", "residual": B,'
+    local copy='"copy_threads": N, "copy_ms": N, "copy_gb_per_s": N, "rounds": N}'
+    [ "$(sed -n 2,3p lines.log | sed 's/non-temporal/normal/')" = '{"shape": [N, N, N], "layout": "nhwc", "dtype": "f32", '\
+"\"op\": \"train\", $act $numbers \"copy\": \"normal\", $copy
+{\"shape\": [N, N, N], \"layout\": \"nhwc\", \"dtype\": \"f32\", \"op\": \"stats\", $act $numbers \"copy\": \"reading\", \
+$copy" ] || fail "$(cat lines.log)"
+    [ "$(wc -l <lines.log)" = 3 ] || fail "$(cat lines.log)"
+    if command -v jq >/dev/null; then jq -e . <out.log >/dev/null || fail "jq: $(cat out.log)"; fi
+}
+
+case_csv() {
+    shows --csv --shape 2,3,4 --op train,stats --layout nchw --threads 1 >/dev/null
+    [ "$(head -1 out.log)" = "shape,layout,dtype,op,act,residual,threads,bytes,ms,gb_per_s,share,copy,copy_threads,copy_ms,\
+copy_gb_per_s,rounds,version,isa,compiler,cpu,processors,openmp,copy_vector_bytes,caches" ] || fail "$(cat out.log)"
+    [ "$(wc -l <out.log)" = 3 ] || fail "$(cat out.log)"
+    local number='[0-9.e+-]+' text='"[^"]*"'
+    local tail=",$number,$number,$number,$number,(normal|non-temporal|reading),1,$number,$number,[0-9]+"
+    tail+=",$number,[a-z0-9]+,$text,$text,[0-9]+,[01],(16|32|64),$text"
+    sed -n 2p out.log | grep -qE "^2x3x4,nchw,f32,train,none,0,1$tail$" || fail "$(cat out.log)"
+    sed -n 3p out.log | grep -qE "^2x3x4,nchw,f32,stats,none,0,1$tail$" || fail "$(cat out.log)"
+    # x and y are 24 numbers of 4 bytes each; stats reads x alone
+    [ "$(cut -d, -f8 out.log | tr '\n' ' ')" = "bytes 192 96 " ] || fail "$(cat out.log)"
+}
+
+is_picture() { grep -q '^<svg' "$1" && grep -v '^$' "$1" | tail -1 | grep -qx '</svg>' || fail "$1 is no picture"; }
+needs_gnuplot() { command -v gnuplot >/dev/null || { echo "skipped: gnuplot was not found"; exit 77; }; }
+
+case_svg() {
+    needs_gnuplot
+    shows --shape 2,3,4 --shape 5,6 --threads 1 --svg 'a picture; $(touch no) `touch no`.svg' >/dev/null
+    [ "$(ls -A)" = 'a picture; $(touch no) `touch no`.svg
+err.log
+out.log' ] || fail "files: $(ls -A)"
+    mv 'a picture; $(touch no) `touch no`.svg' a.svg
+    is_picture a.svg
+    for text in train eval backward stats nchw nhwc 2x3x4 5x6 copy; do
+        grep -q "<text>$text</text>" a.svg || fail "a.svg lacks $text"
+    done
+}
+
+# A chart with more bars than colours, and with all that can differ.
+case_svg_of_many_bars() {
+    needs_gnuplot
+    needs_openmp
+    shows --shape 2,3,4 --threads 1,2,3 --dtype f32,f64 --op eval,stats --csv --svg b.svg >/dev/null
+    [ "$(wc -l <out.log)" = 25 ] || fail "$(cat out.log)"
+    is_picture b.svg
+}
+
+case_without_gnuplot_it_says_so() {
+    command -v "${command[0]}" >/dev/null
+    command[0]=$(command -v "${command[0]}")
+    PATH=/nowhere refuses_without_path 1 "gnuplot was not found, and --svg needs it (Debian: gnuplot-nox)"
+}
+refuses_without_path() {
+    local got=0
+    "${command[@]}" bench --shape 2,3 --svg x.svg >out.log 2>err.log || got=$?
+    PATH=/usr/bin:/bin
+    [ $got = "$1" ] || fail "status $got"
+    [ "$(cat err.log)" = "batchnorm bench: $2" ] || fail "$(cat err.log)"
+    [ ! -s out.log ] && [ ! -e x.svg ] || fail "something was made"
+}
+
+# A gnuplot that fails leaves no file, and the command does not wait for it or die of it.
+case_a_failing_gnuplot_is_a_failure() {
+    mkdir bin
+    printf '#!/bin/sh\n[ -e ready ] || { touch ready; exit 0; }\nexit 3\n' >bin/gnuplot
+    chmod +x bin/gnuplot
+    local got=0
+    PATH=$PWD/bin:$PATH bench --shape 2,3 --svg x.svg >out.log 2>err.log || got=$?
+    [ $got = 1 ] || fail "status $got"
+    [ "$(cat err.log)" = "batchnorm bench: gnuplot failed, with status 3" ] || fail "$(cat err.log)"
+    printf '#!/bin/sh\nexit 0\n' >bin/gnuplot
+    got=0
+    PATH=$PWD/bin:$PATH bench --shape 2,3 --svg x.svg >out.log 2>err.log || got=$?
+    [ $got = 1 ] && [ "$(cat err.log)" = "batchnorm bench: gnuplot drew nothing" ] || fail "status $got: $(cat err.log)"
+    [ "$(ls -A | tr '\n' ' ')" = "bin err.log out.log ready " ] || fail "files: $(ls -A)"
+}
+
+case_a_full_disk() {
+    local got=0
+    bench --shape 2,3 >/dev/full 2>err.log || got=$?
+    [ $got = 1 ] || fail "status $got"
+    [ "$(cat err.log)" = 'batchnorm bench: standard output cannot be written' ] || fail "$(cat err.log)"
+    refuses 1 "absent/x.svg: cannot be created: No such file or directory" --svg absent/x.svg
+    refuses 1 ".: is not a regular file and cannot be replaced" --svg .
+    needs_gnuplot
+    trap '' XFSZ
+    echo old >x.svg
+    got=0
+    ( ulimit -f 4; bench --shape 2,3 --svg x.svg >out.log 2>err.log ) || got=$?
+    [ $got = 1 ] || fail "status $got"
+    [ "$(cat err.log)" = 'batchnorm bench: x.svg: cannot be written: File too large' ] || fail "$(cat err.log)"
+    [ "$(cat x.svg)" = old ] && [ "$(ls -A | tr '\n' ' ')" = "err.log out.log x.svg " ] || fail "files: $(ls -A)"
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+"case_$name"
