@@ -118,24 +118,58 @@ batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_cas
     return job->status;
 }
 
-void bench_job_run(struct bench_job *job) {
-    const batchnorm_shape *shape = &job->shape;
+static void run_plain(struct bench_job *job) {
     const struct bench_streams *s = &job->streams;
-    const void *x = s->in[0];
+    const batchnorm_shape *shape = &job->shape;
     switch (job->what.operation) {
     case BENCH_TRAIN:
-        job->status = batchnorm_forward(shape, x, job->weight, job->bias, s->out[0], job->mean, job->var, job->save_mean,
+        job->status = batchnorm_forward(shape, s->in[0], job->weight, job->bias, s->out[0], job->mean, job->var, job->save_mean,
                                         job->save_rstd, NULL, &job->exec);
         return;
     case BENCH_EVAL:
-        job->status =
-            batchnorm_infer(shape, x, job->weight, job->bias, job->mean, job->var, s->out[0], NULL, NULL, NULL, &job->exec);
+        job->status = batchnorm_infer(shape, s->in[0], job->weight, job->bias, job->mean, job->var, s->out[0], NULL, NULL, NULL,
+                                      &job->exec);
         return;
     case BENCH_BACKWARD:
-        job->status = batchnorm_backward(shape, x, s->in[1], job->weight, job->save_mean, job->save_rstd, s->out[0],
+        job->status = batchnorm_backward(shape, s->in[0], s->in[1], job->weight, job->save_mean, job->save_rstd, s->out[0],
                                          job->dweight, job->dbias, 0, &job->exec);
         return;
     default:
-        job->status = batchnorm_stats_accumulate(shape, x, job->stats, &job->exec);
+        job->status = batchnorm_stats_accumulate(shape, s->in[0], job->stats, &job->exec);
     }
+}
+
+/* Backward is not given y, so that an activation's gradient needs no more than the x and z that are there anyway. */
+static void run_fused(struct bench_job *job, batchnorm_activation act) {
+    const struct bench_streams *s = &job->streams;
+    const batchnorm_shape *shape = &job->shape;
+    const void *z = s->reads > 1 ? s->in[1] : NULL;
+    switch (job->what.operation) {
+    case BENCH_TRAIN:
+        job->status = batchnorm_forward_fused(shape, s->in[0], z, job->weight, job->bias, s->out[0], job->mean, job->var,
+                                              job->save_mean, job->save_rstd, act, NULL, &job->exec);
+        return;
+    case BENCH_EVAL:
+        job->status = batchnorm_infer_fused(shape, s->in[0], z, job->weight, job->bias, job->mean, job->var, s->out[0], NULL,
+                                            NULL, act, NULL, &job->exec);
+        return;
+    default:
+        z = s->reads > 2 ? s->in[2] : NULL;
+        job->status =
+            batchnorm_backward_fused(shape, s->in[0], z, NULL, s->in[1], job->weight, job->bias, job->save_mean, job->save_rstd,
+                                     s->out[0], s->writes > 1 ? s->out[1] : NULL, job->dweight, job->dbias, act, 0, &job->exec);
+    }
+}
+
+void bench_job_run(struct bench_job *job) {
+    static const batchnorm_activation activations[BENCH_ACTIVATIONS] = {
+        [BENCH_NONE] = {BATCHNORM_IDENTITY, 0},
+        [BENCH_RELU] = {BATCHNORM_RELU, 0},
+        [BENCH_LEAKY] = {BATCHNORM_LEAKY_RELU, 0.01},
+        [BENCH_CLIPPED] = {BATCHNORM_CLIPPED_RELU, 6},
+    };
+    if (job->what.activation == BENCH_NONE && !job->what.residual)
+        run_plain(job);
+    else
+        run_fused(job, activations[job->what.activation]);
 }

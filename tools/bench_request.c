@@ -12,7 +12,7 @@
 #include "nn/parallel.h"
 #include "numbers.h"
 
-enum { KEY_SHAPE = 256, KEY_DTYPE, KEY_LAYOUT, KEY_OP, KEY_THREADS, KEY_SECONDS };
+enum { KEY_SHAPE = 256, KEY_DTYPE, KEY_LAYOUT, KEY_OP, KEY_ACT, KEY_RESIDUAL, KEY_THREADS, KEY_SECONDS };
 enum { KEY_JSON = 300, KEY_CSV, KEY_SVG };
 
 static const struct argp_option options[] = {
@@ -20,6 +20,8 @@ static const struct argp_option options[] = {
     {"dtype", KEY_DTYPE, "TYPE", 0, "f32, f64, bf16 or f16 (f32)", 1},
     {"layout", KEY_LAYOUT, "LAYOUT", 0, "nchw, nhwc or both: where the channels lie, for any number of sizes (both)", 1},
     {"op", KEY_OP, "OPERATION", 0, "train, eval, backward, stats or all (all)", 2},
+    {"act", KEY_ACT, "ACTIVATION", 0, "none, relu, leaky (slope 0.01) or clipped (at 6), in the same call (none)", 2},
+    {"residual", KEY_RESIDUAL, NULL, 0, "Add a residual before the activation, in the same call", 2},
     {"threads", KEY_THREADS, "N", 0, "Threads (as many as OpenMP offers)", 3},
     {"seconds", KEY_SECONDS, "S", 0, "How long each case is timed, its copies included (1)", 3},
     {"json", KEY_JSON, NULL, 0, "Print JSON: one object about the machine, then one per case", 4},
@@ -111,6 +113,15 @@ static error_t add_threads(struct argp_state *state, const char *text, struct be
     return 0;
 }
 
+static error_t set_activation(struct argp_state *state, const char *text, struct bench_request *r) {
+    for (int i = 0; i < BENCH_ACTIVATIONS; i++) {
+        if (strcmp(text, bench_activation_names[i]) != 0) continue;
+        r->activation = (enum bench_activation)i;
+        return 0;
+    }
+    return wrong(state, "--act", text, "none, relu, leaky or clipped");
+}
+
 static error_t set_format(struct argp_state *state, enum bench_format format, struct bench_request *r) {
     if (r->format != BENCH_TABLE && r->format != format) argp_error(state, "--json and --csv exclude each other");
     r->format = format;
@@ -140,6 +151,8 @@ static error_t finish(struct argp_state *state, struct bench_request *r) {
         argp_error(state, "--shape: '%s' has one value per channel; train needs 2 or more",
                    bench_shape_text(&r->shapes[i], text));
     }
+    if (r->operations == 1u << BENCH_STATS && (r->activation != BENCH_NONE || r->residual))
+        argp_error(state, "%s: stats has none; choose another --op too", r->residual ? "--residual" : "--act");
     return 0;
 }
 
@@ -156,6 +169,11 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case KEY_OP:
         if (parse_names(text, bench_operation_names, BENCH_OPERATIONS, "all", &r->operations)) return 0;
         return wrong(state, "--op", text, "train, eval, backward, stats or all");
+    case KEY_ACT:
+        return set_activation(state, text, r);
+    case KEY_RESIDUAL:
+        r->residual = true;
+        return 0;
     case KEY_THREADS:
         return add_threads(state, text, r);
     case KEY_SECONDS:

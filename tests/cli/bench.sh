@@ -51,6 +51,9 @@ case_wrong_usage() {
     refuses 2 "--layout: 'ncwh' is not nchw, nhwc or both" --layout ncwh
     refuses 2 "--op: 'train,test' is not train, eval, backward, stats or all" --op train,test
     refuses 2 "--op: '' is not train, eval, backward, stats or all" --op ''
+    refuses 2 "--act: 'gelu' is not none, relu, leaky or clipped" --act gelu
+    refuses 2 "--act: stats has none; choose another --op too" --act relu --op stats
+    refuses 2 "--residual: stats has none; choose another --op too" --residual --op stats
     refuses 2 "--threads: '0' is not a number from 1 to 1024" --threads 0
     refuses 2 "--threads: '1,x' is not a number from 1 to 1024" --threads 1,x
     refuses 2 "--seconds: '0' is not a number above 0, at most 3600" --seconds 0
@@ -167,6 +170,22 @@ copy_gb_per_s,rounds,version,isa,compiler,cpu,processors,openmp,copy_vector_byte
     sed -n 3p out.log | grep -qE "^2x3x4,nchw,f32,stats,none,0,1$tail$" || fail "$(cat out.log)"
     # x and y are 24 numbers of 4 bytes each; stats reads x alone
     [ "$(cut -d, -f8 out.log | tr '\n' ' ')" = "bytes 192 96 " ] || fail "$(cat out.log)"
+}
+
+case_activation_and_residual() {
+    shows --csv --shape 2,3,4 --layout nchw --threads 1 --act relu --residual >/dev/null
+    # reads x and z, writes y; reads x, dy and z, writes dx and dz; stats has neither
+    [ "$(cut -d, -f4-6,8 out.log | tr '\n' ' ')" = "op,act,residual,bytes train,relu,1,288 eval,relu,1,288 backward,relu,1,480 \
+stats,none,0,96 " ] || fail "$(cat out.log)"
+    for act in leaky clipped none; do
+        shows --csv --shape 2,3,4 --layout nhwc --threads 1 --act $act --op train,backward >/dev/null
+        [ "$(cut -d, -f4-6,8 out.log | tail -2 | tr '\n' ' ')" = "train,$act,0,192 backward,$act,0,288 " ] ||
+            fail "$(cat out.log)"
+    done
+    shows --csv --shape 2,3,4 --layout nhwc --threads 1 --residual --op backward >/dev/null
+    [ "$(cut -d, -f4-6,8 out.log | tail -1)" = "backward,none,1,384" ] || fail "$(cat out.log)"
+    shows --shape 2,3 --act leaky --residual >/dev/null
+    grep -qx 'train, eval and backward with activation leaky and a residual' out.log || fail "$(cat out.log)"
 }
 
 is_picture() { grep -q '^<svg' "$1" && grep -v '^$' "$1" | tail -1 | grep -qx '</svg>' || fail "$1 is no picture"; }
