@@ -110,13 +110,17 @@ static void show_bytes(FILE *file, const char *name, const void *data, size_t by
 }
 
 static void show_saved(FILE *file, const char *name, const batchnorm_saved *saved) {
-    fprintf(file, "%s: filled %d empty %d frozen %d weight %d dtype %d channels %zu rank %d\n", name, saved->layer != NULL,
-            saved->empty, saved->frozen, saved->has_weight, (int)saved->dtype, saved->channels, saved->rank);
+    fprintf(file, "%s: filled %d empty %d frozen %d weight %d bias %d residual %d act %d dtype %d channels %zu rank %d\n", name,
+            saved->layer != NULL, saved->empty, saved->frozen, saved->has_weight, saved->has_bias, saved->has_z,
+            (int)saved->activation.kind, (int)saved->dtype, saved->channels, saved->rank);
     show_bytes(file, "shape", saved->shape, sizeof saved->shape);
     if (saved->layer != NULL && !saved->empty)
-        show_bytes(file, "numbers", saved->buffer.data, bn_saved_bytes(saved->channels) / 3 * 2);
+        show_bytes(file, "numbers", saved->buffer.data, bn_saved_bytes(saved->channels) / 4 * 2);
     if (saved->layer != NULL && !saved->empty && saved->has_weight)
         show_bytes(file, "weight", bn_saved_array(saved, saved->channels, 2),
+                   saved->channels * batchnorm_dtype_bytes(saved->layer->options.dtype));
+    if (saved->layer != NULL && !saved->empty && saved->has_bias)
+        show_bytes(file, "bias", bn_saved_array(saved, saved->channels, 3),
                    saved->channels * batchnorm_dtype_bytes(saved->layer->options.dtype));
 }
 

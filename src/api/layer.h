@@ -19,9 +19,10 @@ struct bn_buffer {
 
 struct batchnorm_saved {
     batchnorm_allocator allocator;
-    struct bn_buffer buffer;      /* mean, rstd, weight */
+    struct bn_buffer buffer;      /* mean, rstd, weight, bias */
     const batchnorm_layer *layer; /* whose forward filled it; NULL before the first */
-    bool empty, frozen, has_weight;
+    bool empty, frozen, has_weight, has_bias, has_z;
+    batchnorm_activation activation;
     batchnorm_dtype dtype;
     size_t channels;
     int rank;
@@ -95,7 +96,7 @@ batchnorm_status bn_check_count(batchnorm_layer *layer);
 batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels);
 batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, bool hold);
 
-/* layer_saved.c: mean, rstd and weight of a place with room for so many channels */
+/* layer_saved.c: mean, rstd, weight and bias of a place with room for so many channels */
 size_t bn_saved_bytes(size_t channels);
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. */
+/* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file is long
+ * because the four share the way from tensors to a job. */
 #include <stdint.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct argument {
     bool needed;
 };
 
-static batchnorm_status check_saved(struct pass *p) {
+static batchnorm_status check_saved(const struct pass *p) {
     if (p->saved->layer == NULL) return BATCHNORM_NO_FORWARD;
     if (p->saved->layer == p->layer) return BATCHNORM_OK;
     return bn_layer_fail(p->layer, BATCHNORM_NO_FORWARD, "the saved statistics are of another layer");
@@ -101,36 +102,72 @@ static void clear_gradient(const batchnorm_layer *layer, struct bn_output gradie
     if (gradient.data != NULL) bn_layer_fill(layer, gradient.data, bn_layer_channels(layer), 0);
 }
 
-static batchnorm_status check_backward(struct pass *p, const batchnorm_tensor *x, const batchnorm_tensor *dy,
-                                       const batchnorm_tensor *dx) {
+static batchnorm_status check_backward(struct pass *p, const struct argument arguments[6]) {
+    const batchnorm_saved *saved = p->saved;
     const void *dweight = gradient(p->layer, BN_WEIGHT_GRAD).data, *dbias = gradient(p->layer, BN_BIAS_GRAD).data;
-    const bool needs_x = dweight != NULL || (!p->saved->frozen && dx->data != NULL);
-    const struct argument arguments[] = {{"x", x, BN_X, needs_x}, {"dy", dy, BN_DY, true}, {"dx", dx, BN_DX, false}};
-    const unsigned inputs = 1U << BN_X | 1U << BN_DY;
-    batchnorm_status status = add_arguments(p, arguments, 3);
-    if (!needs_x) p->g.array[BN_X].data = NULL;
-    if (status == BATCHNORM_OK) status = check_memory(p, 1U << BN_DX, inputs);
+    const unsigned outputs = 1U << BN_DX | 1U << BN_DZ, inputs = 1U << BN_X | 1U << BN_DY | 1U << BN_Z | 1U << BN_GATE_Y;
+    batchnorm_status status = add_arguments(p, arguments, 6);
+    for (int i = 0; i < 6; i++) /* what is given without need is not there */
+        if (!arguments[i].needed && (inputs >> arguments[i].index & 1)) p->g.array[arguments[i].index].data = NULL;
+    if (status == BATCHNORM_OK && p->g.array[BN_DZ].data != NULL && !saved->has_z)
+        status = bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "dz was given, but the forward had no residual");
+    if (status == BATCHNORM_OK) status = check_memory(p, outputs, inputs);
     if (status == BATCHNORM_OK) status = check_numbers(p, inputs, dweight);
     return status == BATCHNORM_OK ? check_numbers(p, inputs, dbias) : status;
+}
+
+static struct bn_vector saved_bias(const struct pass *p) {
+    const batchnorm_saved *saved = p->saved;
+    return (struct bn_vector){saved->has_bias ? bn_saved_array(saved, saved->channels, 3) : NULL, p->layer->options.dtype};
 }
 
 static batchnorm_status backward(struct pass *p, unsigned flags) {
     const batchnorm_layer *layer = p->layer;
     const struct bn_output dweight = gradient(layer, BN_WEIGHT_GRAD), dbias = gradient(layer, BN_BIAS_GRAD);
+    const bool dx = p->g.array[BN_DX].data != NULL, dz = p->g.array[BN_DZ].data != NULL;
     if (p->saved->empty) {
         if (flags & BATCHNORM_ACCUMULATE) return BATCHNORM_OK;
         clear_gradient(layer, dweight);
         clear_gradient(layer, dbias);
         return BATCHNORM_OK;
     }
-    if (dweight.data == NULL && dbias.data == NULL && p->g.array[BN_DX].data == NULL) return BATCHNORM_OK;
+    if (dweight.data == NULL && dbias.data == NULL && !dx && !dz) return BATCHNORM_OK;
     const struct bn_backward job = {.weight = saved_weight(p),
+                                    .bias = saved_bias(p),
                                     .mean = saved_mean(p),
                                     .rstd = saved_rstd(p),
                                     .dweight = dweight,
                                     .dbias = dbias,
+                                    .activation = p->saved->activation,
+                                    .gated = dz || p->saved->activation.kind != BATCHNORM_IDENTITY,
                                     .flags = flags | frozen_flag(p)};
     return bn_run_backward(&p->g, &job, &p->exec);
+}
+
+/* Both backwards, z, y and dz being absent in the plain one. */
+static batchnorm_status run_backward(struct pass *p, const batchnorm_tensor *x, const batchnorm_tensor *z,
+                                     const batchnorm_tensor *y, const batchnorm_tensor *dy, const batchnorm_tensor *dx,
+                                     const batchnorm_tensor *dz, unsigned flags, const batchnorm_exec *exec) {
+    const batchnorm_saved *saved = p->saved;
+    const bool acts = saved->activation.kind != BATCHNORM_IDENTITY, again = acts && y->data == NULL;
+    const bool dweight = gradient(p->layer, BN_WEIGHT_GRAD).data != NULL;
+    const bool needs_x = dweight || (!saved->frozen && dx->data != NULL) || again;
+    const struct argument arguments[] = {{"x", x, BN_X, needs_x},
+                                         {"dy", dy, BN_DY, true},
+                                         {"dx", dx, BN_DX, false},
+                                         {"z", z, BN_Z, again && saved->has_z},
+                                         {"y", y, BN_GATE_Y, acts && !again},
+                                         {"dz", dz, BN_DZ, false}};
+    batchnorm_status status = check_backward(p, arguments);
+    if (status == BATCHNORM_OK) status = prepare(p, BATCHNORM_OP_BACKWARD, exec);
+    return status == BATCHNORM_OK ? backward(p, flags) : status;
+}
+
+static batchnorm_status start_backward(struct pass *p, unsigned flags) {
+    bn_layer_begin(p->layer);
+    if (flags & ~(unsigned)BATCHNORM_ACCUMULATE)
+        return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", flags);
+    return check_saved(p);
 }
 
 batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
@@ -138,13 +175,23 @@ batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_save
                                           const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
     struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
-    bn_layer_begin(layer);
-    if (flags & ~(unsigned)BATCHNORM_ACCUMULATE)
-        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", flags);
-    batchnorm_status status = check_saved(&p);
-    if (status == BATCHNORM_OK) status = check_backward(&p, &x, &dy, &dx);
-    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_BACKWARD, exec);
-    if (status == BATCHNORM_OK) status = backward(&p, flags);
+    const batchnorm_tensor none = {0};
+    batchnorm_status status = start_backward(&p, flags);
+    if (status == BATCHNORM_OK && (p.saved->has_z || p.saved->activation.kind != BATCHNORM_IDENTITY))
+        status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION,
+                               "the forward had an activation or a residual: batchnorm_layer_backward_fused() is its backward");
+    if (status == BATCHNORM_OK) status = run_backward(&p, &x, &none, &none, &dy, &dx, &none, flags, exec);
+    return bn_layer_end(layer, status);
+}
+
+batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
+                                                batchnorm_tensor z, batchnorm_tensor y, batchnorm_tensor dy,
+                                                batchnorm_tensor dx, batchnorm_tensor dz, unsigned flags,
+                                                const batchnorm_exec *exec) {
+    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    batchnorm_status status = start_backward(&p, flags);
+    if (status == BATCHNORM_OK) status = run_backward(&p, &x, &z, &y, &dy, &dx, &dz, flags, exec);
     return bn_layer_end(layer, status);
 }
 
@@ -155,9 +202,16 @@ static batchnorm_status check_parameter(const struct pass *p, const char *name, 
     return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "%s was given, but the layer has no %s", name, bn_key_names[key]);
 }
 
+/* These two know no activation. */
+static batchnorm_status check_plain(const struct pass *p) {
+    const batchnorm_status status = check_saved(p);
+    if (status != BATCHNORM_OK || (!p->saved->has_z && p->saved->activation.kind == BATCHNORM_IDENTITY)) return status;
+    return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward had an activation or a residual");
+}
+
 static batchnorm_status check_jvp(struct pass *p, const struct argument arguments[3], const void *tweight, const void *tbias) {
     const unsigned output = 1U << BN_DX;
-    batchnorm_status status = check_saved(p);
+    batchnorm_status status = check_plain(p);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tweight", tweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tbias", tbias, BN_BIAS);
     if (status == BATCHNORM_OK) status = add_arguments(p, arguments, 3);
@@ -197,7 +251,7 @@ static bool meets(const struct pass *p, const void *a, const void *b) {
 
 static batchnorm_status check_double_backward(struct pass *p, const struct argument arguments[5], struct cotangents v) {
     const unsigned outputs = 1U << BN_GX | 1U << BN_GDY, all = outputs | 1U << BN_X | 1U << BN_DY | 1U << BN_VX;
-    batchnorm_status status = check_saved(p);
+    batchnorm_status status = check_plain(p);
     if (status == BATCHNORM_OK) status = check_parameter(p, "vweight", v.vweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = check_parameter(p, "vbias", v.vbias, BN_BIAS);
     if (status == BATCHNORM_OK) status = check_parameter(p, "gweight", v.gweight, BN_WEIGHT);

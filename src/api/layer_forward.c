@@ -8,8 +8,9 @@
 
 struct forward {
     batchnorm_layer *layer;
-    batchnorm_tensor x, y;
+    batchnorm_tensor x, y, z; /* z.data NULL: no residual */
     batchnorm_saved *saved;
+    batchnorm_activation activation;
     unsigned flags;
     bool batch;  /* normalize with the batch's statistics, not with the running ones */
     bool update; /* move the running statistics and the counter */
@@ -44,6 +45,10 @@ static batchnorm_status check_call(const struct forward *f) {
     batchnorm_layer *layer = f->layer;
     if (f->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->flags);
     if (f->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
+    if (bn_check_activation(f->activation) != BATCHNORM_OK)
+        return bn_layer_fail(
+            layer, BATCHNORM_BAD_OPTION,
+            "unknown activation, or one with a slope that is not finite and >= 0 or a ceiling that is not > 0");
     batchnorm_options convention = layer->options.convention;
     if (!f->update || layer->options.cumulative) convention.momentum = 0; /* it has no say */
     if (bn_check_options(&convention) != BATCHNORM_OK)
@@ -112,18 +117,18 @@ static batchnorm_status check_input(const struct forward *f) {
     return status;
 }
 
-static batchnorm_status add_output(struct forward *f) {
-    char x[BN_SIZES_TEXT], y[BN_SIZES_TEXT];
-    const batchnorm_status status = bn_geometry_add_tensor(&f->g, BN_Y, &f->y);
-    if (status != BATCHNORM_BAD_SHAPE || f->y.rank < 0 || f->y.rank > BATCHNORM_MAX_RANK) return status;
-    return bn_layer_fail(f->layer, status, "the output has the size %s, the input %s", bn_sizes_text(&f->y, y),
+static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm_tensor *tensor, const char *name) {
+    char x[BN_SIZES_TEXT], other[BN_SIZES_TEXT];
+    const batchnorm_status status = bn_geometry_add_tensor(&f->g, index, tensor);
+    if (status != BATCHNORM_BAD_SHAPE || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return status;
+    return bn_layer_fail(f->layer, status, "the %s has the size %s, the input %s", name, bn_sizes_text(tensor, other),
                          bn_sizes_text(&f->x, x));
 }
 
 static batchnorm_status check_memory(const struct forward *f) {
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
-    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X);
+    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z);
     return status == BATCHNORM_OK ? bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y) : status;
 }
 
@@ -135,7 +140,8 @@ static batchnorm_status check(struct forward *f) {
     if (status == BATCHNORM_OK) status = check_rank(f);
     if (status == BATCHNORM_OK) status = check_input(f);
     if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->x, &f->g);
-    if (status == BATCHNORM_OK) status = add_output(f);
+    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->y, "output");
+    if (status == BATCHNORM_OK && f->z.data != NULL) status = add_tensor(f, BN_Z, &f->z, "residual");
     f->channels = f->g.channels;
     if (status == BATCHNORM_OK) status = check_memory(f);
     return status;
@@ -173,8 +179,13 @@ static batchnorm_status work(const struct forward *f) {
     const double eps = f->layer->options.convention.eps;
     if (f->batch) {
         batchnorm_stat *stats = f->update ? f->layer->stats.data : NULL;
-        const struct bn_forward job = {
-            .weight = weight, .bias = bias, .eps = eps, .stats = stats, .save_mean = mean, .save_rstd = rstd};
+        const struct bn_forward job = {.weight = weight,
+                                       .bias = bias,
+                                       .eps = eps,
+                                       .activation = f->activation,
+                                       .stats = stats,
+                                       .save_mean = mean,
+                                       .save_rstd = rstd};
         return bn_run_forward(&f->g, &job, &f->exec);
     }
     const struct bn_infer job = {.weight = weight,
@@ -183,23 +194,29 @@ static batchnorm_status work(const struct forward *f) {
                                  .var = vector(f, BN_RUNNING_VAR),
                                  .eps = eps,
                                  .save_mean = mean,
-                                 .save_rstd = rstd};
+                                 .save_rstd = rstd,
+                                 .activation = f->activation};
     return bn_run_infer(&f->g, &job, &f->exec);
 }
 
 static void save(const struct forward *f) {
     batchnorm_saved *saved = f->saved;
-    const struct bn_vector weight = vector(f, BN_WEIGHT);
+    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
     saved->layer = f->layer;
     saved->empty = f->empty;
     saved->frozen = !f->batch;
     saved->has_weight = weight.data != NULL;
+    saved->has_bias = bias.data != NULL;
+    saved->has_z = f->z.data != NULL;
+    saved->activation = f->activation;
     saved->dtype = f->x.dtype;
     saved->channels = f->channels;
     saved->rank = f->x.rank;
     memcpy(saved->shape, f->x.shape, sizeof saved->shape);
     if (saved->has_weight && !f->empty)
         memcpy(bn_saved_array(saved, f->channels, 2), weight.data, f->channels * batchnorm_dtype_bytes(weight.dtype));
+    if (saved->has_bias && !f->empty)
+        memcpy(bn_saved_array(saved, f->channels, 3), bias.data, f->channels * batchnorm_dtype_bytes(bias.dtype));
 }
 
 static batchnorm_status finish(const struct forward *f) {
@@ -222,11 +239,25 @@ static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
     return status;
 }
 
-batchnorm_status batchnorm_layer_forward(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, batchnorm_saved *saved,
-                                         unsigned flags, const batchnorm_exec *exec) {
+batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor z,
+                                               batchnorm_tensor y, batchnorm_saved *saved, batchnorm_activation activation,
+                                               unsigned flags, const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    struct forward f = {
-        .layer = layer, .x = x, .y = y, .saved = saved == NULL ? &layer->own : saved, .flags = flags, .block = layer->block};
+    struct forward f = {.layer = layer,
+                        .x = x,
+                        .y = y,
+                        .z = z,
+                        .saved = saved == NULL ? &layer->own : saved,
+                        .activation = activation,
+                        .flags = flags,
+                        .block = layer->block};
     return bn_layer_end(layer, forward(&f, exec));
+}
+
+batchnorm_status batchnorm_layer_forward(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, batchnorm_saved *saved,
+                                         unsigned flags, const batchnorm_exec *exec) {
+    const batchnorm_tensor no_residual = {0};
+    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
+    return batchnorm_layer_forward_fused(layer, x, no_residual, y, saved, none, flags, exec);
 }

@@ -4,7 +4,7 @@
 
 #include "api/layer.h"
 
-size_t bn_saved_bytes(size_t channels) { return 3 * channels * sizeof(double); }
+size_t bn_saved_bytes(size_t channels) { return 4 * channels * sizeof(double); }
 
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index) {
     return (double *)saved->buffer.data + (size_t)index * channels;
