@@ -36,7 +36,7 @@ struct bnk_act {
 };
 
 /* An array as a kernel sees it; at NULL: not there. Distances in elements, but `ahead`: so many bytes before an input is read it is
- * fetched into the second-level cache. */
+ * fetched into the second-level cache; 0: it is not. */
 struct bnk_array {
     char *at;
     ptrdiff_t row, channel, ahead;

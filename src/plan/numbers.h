@@ -22,8 +22,32 @@ static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
 /* The settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
+/* Write the numbers of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48 bits. */
+static inline void bn_set_numbers(struct bn_table t, size_t channel, double pivot, const double *rest, int count) {
+    if (t.computing == BATCHNORM_F64) {
+        double *out = (double *)t.numbers + channel;
+        out[BNK_M1 * t.pitch] = pivot;
+        out[BNK_M2 * t.pitch] = 0;
+        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * t.pitch] = rest[i];
+    } else {
+        float *out = (float *)t.numbers + channel, head = (float)pivot;
+        out[BNK_M1 * t.pitch] = head;
+        out[BNK_M2 * t.pitch] = isfinite(head) ? (float)(pivot - (double)head) : 0;
+        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * t.pitch] = (float)rest[i];
+    }
+}
+
+/* With the zero of y as pivot, y is a product, and its error is relative to y even where the bias cancels most of it. That needs
+ * a zero at which floats are dense enough to be useful; far out, y is all bias and the mean serves as well. */
+static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
+
 /* y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
-void bn_set_affine(struct bn_table t, size_t channel, double mean, double scale, double bias, bool constant);
+static inline void bn_set_affine(struct bn_table t, size_t channel, double mean, double scale, double bias, bool constant) {
+    bool by_zero = t.computing == BATCHNORM_F32 && bias != 0 && !constant;
+    double zero = by_zero ? mean - bias / scale : mean;
+    by_zero = by_zero && bn_zero_is_useful(zero);
+    bn_set_numbers(t, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
+}
 
 /* The same among the numbers of a blend: for the v that gates it. */
 void bn_set_gate(struct bn_table t, size_t channel, double mean, double scale, double bias);

@@ -57,7 +57,7 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     k.rows = bn_view_walk(v, row, limit, offset);
     k.channels = 1;
     k.length = channels;
-    ptrdiff_t rows = (ptrdiff_t)rows_ahead(s, channels);
+    ptrdiff_t rows = s->fetch ? (ptrdiff_t)rows_ahead(s, channels) : 0;
     for (int i = 0; i < v->arrays; i++) {
         ptrdiff_t pitch = bn_view_pitch(v, i);
         *bn_call_array(&k, s->role[i]) = (struct bnk_array){
@@ -126,7 +126,7 @@ static void run_wide(const struct bn_sweep *s, const struct wide *w, struct bnk_
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = bn_call_array(k, s->role[i]), *b = bn_call_array(&wide, s->role[i]);
         b->row = (ptrdiff_t)wide.length;
-        b->ahead = (ptrdiff_t)(rows_ahead(s, wide.length) * wide.length * s->kernels->bytes);
+        b->ahead = s->fetch ? (ptrdiff_t)(rows_ahead(s, wide.length) * wide.length * s->kernels->bytes) : 0;
         a->at += wide.rows * wide.length * s->kernels->bytes;
     }
     k->rows -= wide.rows * w->repeat;

@@ -196,17 +196,20 @@ static void run_sweeps(struct bn_pass *p) {
     for (int i = 0; i < p->writes; i++) run_sweep(p, &p->write[i]);
 }
 
-/* Outputs that do not stay in the last cache anyway go past all of them. */
-static void decide_streams(struct bn_pass *p) {
-    size_t arrays = 0;
+/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. */
+static void decide_by_size(struct bn_pass *p) {
+    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
-    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / (arrays ? arrays : 1);
-    for (int i = 0; i < p->writes; i++)
+    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / arrays;
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = large;
+    for (int i = 0; i < p->writes; i++) {
+        p->write[i].fetch = large;
         p->write[i].stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && large && p->writes == 1);
+    }
 }
 
 void bn_pass_run(struct bn_pass *p) {
-    decide_streams(p);
+    decide_by_size(p);
     size_t channels = p->reduces ? block_channels(p) : 1;
     if (goes_by_blocks(p, channels))
         run_blocks(p, channels);

@@ -25,6 +25,7 @@ struct bn_sweep {
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
     bool stream; /* the outputs */
+    bool fetch;  /* in rows: the inputs come from memory, not from a cache */
 };
 
 /* Some channels of a sweep: a block in the order of blocks that ends at channel `end`. */
