@@ -28,7 +28,7 @@ static void backward_numbers(const struct bn_pass *p, size_t c) {
         put(j->dweight, c, s.dot * rstd, j->flags);
     }
     if (!p->writes) return;
-    if (!is_frozen(j->flags))
+    if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
         bn_set_blend(p->table[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
     else if (j->gated)
         bn_set_blend(p->table[0], c, 0, scale, 0, 0);
@@ -46,6 +46,7 @@ static void backward_gate(const struct bn_pass *p, size_t c) {
 /* What is there or wanted. */
 struct parts {
     bool frozen, gated, x, y, z, dx, dz, sums;
+    bool identity; /* its derivative is 1 wherever v lies: dy, which is read anyway, then stands for y */
 };
 
 /* dy, what it is gated with, and x: for a reduction, or if `writes` for a write, which has outputs, too. */
@@ -53,7 +54,7 @@ static int gated_use(struct parts h, bool writes, struct bn_use *use) {
     int n = 0;
     use[n++] = (struct bn_use){BN_DY, BN_AS_DY};
     if (h.x) use[n++] = (struct bn_use){BN_X, BN_AS_X};
-    if (h.y) use[n++] = (struct bn_use){BN_GATE_Y, BN_AS_Y};
+    if (h.y) use[n++] = (struct bn_use){h.identity ? BN_DY : BN_GATE_Y, BN_AS_Y};
     if (h.z && !h.y) use[n++] = (struct bn_use){BN_Z, BN_AS_Z};
     if (h.dx && writes) use[n++] = (struct bn_use){BN_DX, BN_AS_OUT};
     if (h.dz && writes) use[n++] = (struct bn_use){BN_DZ, BN_AS_DZ};
@@ -101,7 +102,9 @@ batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_ba
                       .z = is_there(g, BN_Z),
                       .dx = is_there(g, BN_DX),
                       .dz = is_there(g, BN_DZ),
-                      .sums = job->dweight.data || job->dbias.data};
+                      .sums = job->dweight.data || job->dbias.data,
+                      .identity = job->activation.kind == BATCHNORM_IDENTITY};
+    h.y = h.y || (h.gated && h.identity);
     /* without dx the statistics play no part */
     if (!h.dx && !h.sums) h.frozen = true;
     backward_pass(&p, g, h, job->activation);
@@ -113,7 +116,7 @@ batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_ba
 static size_t backward_bytes(const struct bn_geometry *g) {
     size_t most = 0;
     for (int i = 0; i < 32; i++) {
-        struct parts h = {i & 1, i & 2, i & 4, i & 8, i & 16, true, true, true};
+        struct parts h = {i & 1, i & 2, i & 4, i & 8, i & 16, true, true, true, false};
         struct bn_pass p;
         if ((h.gated && g->arrays <= BN_DZ) || (!h.gated && (h.y || h.z))) continue;
         bn_pass_start(&p, g, NULL);
