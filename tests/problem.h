@@ -30,7 +30,9 @@ enum array {
     SAVE_RSTD,
     STATS,
     ARRAYS,
-    SHAPED = WEIGHT /* the arrays before this one have strides */
+    SHAPED = WEIGHT, /* the arrays before this one have strides */
+    Z = VX,          /* in the fused calls */
+    DZ = GDY
 };
 
 enum verb {

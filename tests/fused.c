@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "fused.h"
+
+const char *fused_verb_name(enum fused_verb verb) {
+    static const char *const names[FUSED_VERBS] = {"infer fused", "normalize fused", "forward fused", "backward fused",
+                                                   "backward fused frozen"};
+    return names[verb];
+}
+
+batchnorm_shape fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
+    batchnorm_shape shape = layout_shape(layout, dtype, n, c, s);
+    shape.z = shape.dx; /* those that problem_create() gives VX and GDY */
+    shape.dz = shape.dy;
+    return shape;
+}
+
+batchnorm_operation fused_operation(enum fused_verb verb) {
+    if (verb == FORWARD_FUSED) return BATCHNORM_OP_FORWARD;
+    return verb < FORWARD_FUSED ? BATCHNORM_OP_INFER : BATCHNORM_OP_BACKWARD;
+}
+
+batchnorm_status fused_run(struct problem *p, enum fused_verb verb, const struct fused *f, const batchnorm_exec *exec) {
+    void *a[ARRAYS];
+    for (enum array i = X; i < ARRAYS; i++) a[i] = p->array[i].data;
+    const void *z = f->residual ? a[Z] : NULL, *y = f->from_y ? a[Y] : NULL;
+    unsigned flags = p->flags | (verb == BACKWARD_FUSED_FROZEN ? (unsigned)BATCHNORM_FROZEN : 0u);
+    switch (verb) {
+    case INFER_FUSED:
+        return batchnorm_infer_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[RUNNING_MEAN], a[RUNNING_VAR], a[Y],
+                                     a[SAVE_MEAN], a[SAVE_RSTD], f->activation, &p->options, exec);
+    case NORMALIZE_FUSED:
+        return batchnorm_normalize_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y],
+                                         f->activation, exec);
+    case FORWARD_FUSED:
+        return batchnorm_forward_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR],
+                                       a[SAVE_MEAN], a[SAVE_RSTD], f->activation, &p->options, exec);
+    default:
+        return batchnorm_backward_fused(&p->shape, a[X], z, y, a[DY], a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[DX],
+                                        a[DZ], a[DWEIGHT], a[DBIAS], f->activation, flags, exec);
+    }
+}
+
+static double times(batchnorm_dtype dtype, double slope, double v) {
+    return dtype == BATCHNORM_F64 ? slope * v : (double)((float)slope * (float)v);
+}
+
+double activated(batchnorm_dtype dtype, batchnorm_activation a, double v) {
+    double ceiling = dtype == BATCHNORM_F64 ? a.parameter : (double)(float)a.parameter;
+    switch (a.kind) {
+    case BATCHNORM_RELU:
+        return v < 0 ? 0 : v;
+    case BATCHNORM_LEAKY_RELU:
+        return v > 0 ? v : times(dtype, a.parameter, v);
+    case BATCHNORM_CLIPPED_RELU:
+        return v < 0 ? 0 : v > ceiling ? ceiling : v;
+    default:
+        return v;
+    }
+}
+
+double gated(batchnorm_dtype dtype, batchnorm_activation a, double v, double dy) {
+    double ceiling = dtype == BATCHNORM_F64 ? a.parameter : (double)(float)a.parameter;
+    switch (a.kind) {
+    case BATCHNORM_RELU:
+        return v <= 0 ? 0 : dy;
+    case BATCHNORM_LEAKY_RELU:
+        return v > 0 ? dy : times(dtype, a.parameter, dy);
+    case BATCHNORM_CLIPPED_RELU:
+        return v <= 0 || v >= ceiling ? 0 : dy;
+    default:
+        return dy;
+    }
+}
+
+ptrdiff_t fused_index(const struct problem *p, enum array array, size_t i) {
+    const batchnorm_shape *g = &p->shape;
+    return problem_index(p, array, i / g->inner / g->channels, i / g->inner % g->channels, i % g->inner);
+}
+
+ptrdiff_t fused_difference(const struct problem *a, enum array in_a, const struct problem *b, enum array in_b) {
+    size_t bytes = batchnorm_dtype_bytes(a->array[in_a].dtype), count = a->shape.channels;
+    if (in_a < SHAPED) count *= a->shape.outer * a->shape.inner;
+    for (size_t i = 0; i < count; i++) {
+        ptrdiff_t ia = in_a < SHAPED ? fused_index(a, in_a, i) : (ptrdiff_t)i;
+        ptrdiff_t ib = in_b < SHAPED ? fused_index(b, in_b, i) : (ptrdiff_t)i;
+        const char *at_a = (const char *)a->array[in_a].home + ia * (ptrdiff_t)bytes,
+                   *at_b = (const char *)b->array[in_b].home + ib * (ptrdiff_t)bytes;
+        if (first_difference(a->array[in_a].dtype, at_a, at_b, 1) >= 0) return (ptrdiff_t)i;
+    }
+    return -1;
+}
