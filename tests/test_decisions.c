@@ -18,14 +18,16 @@ enum { PLAIN = sizeof plain / sizeof *plain, CALLS = PLAIN + FUSED_VERBS + 2 };
 
 static const struct fused fused = {{BATCHNORM_RELU, 0}, true, true}, again = {{BATCHNORM_RELU, 0}, true, false};
 
-static const char *call_name(int call) {
-    return call < PLAIN ? verb_name(plain[call]) : fused_verb_name((enum fused_verb)((call - PLAIN) % FUSED_VERBS));
+static enum fused_verb fused_verb_of(int call) {
+    if (call < PLAIN + FUSED_VERBS) return (enum fused_verb)(call - PLAIN);
+    return call == CALLS - 1 ? BACKWARD_FUSED_FROZEN : BACKWARD_FUSED;
 }
+
+static const char *call_name(int call) { return call < PLAIN ? verb_name(plain[call]) : fused_verb_name(fused_verb_of(call)); }
 
 static batchnorm_status run_call(struct problem *p, int call, const batchnorm_exec *exec) {
     if (call < PLAIN) return problem_run(p, plain[call], exec);
-    if (call < PLAIN + FUSED_VERBS) return fused_run(p, (enum fused_verb)(call - PLAIN), &fused, exec);
-    return fused_run(p, call == CALLS - 1 ? BACKWARD_FUSED_FROZEN : BACKWARD_FUSED, &again, exec);
+    return fused_run(p, fused_verb_of(call), call < PLAIN + FUSED_VERBS ? &fused : &again, exec);
 }
 
 /* Every way to decide, each in all that lets it matter: blocks of channels only where work goes by blocks, and so on. */
