@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is decided from the sizes of caches and the number of threads - blocks or sweeps, fused or not, past the caches or not, how
- * many items - changes no bit of a result. All arrays lie between guard pages. */
+/* What is decided from the sizes of caches and the number of threads - blocks or sweeps, fused or not, past the caches or not,
+ * how many items - changes no bit of a result. All arrays lie between guard pages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
