@@ -19,7 +19,6 @@ struct side {
 /* A stretch of equally spaced rows of a piece. */
 struct stretch {
     size_t row, rows, first, length;
-    bool starts; /* the piece */
 };
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
@@ -101,6 +100,8 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
     return row;
 }
 
+static bool is_output(enum bn_role role) { return role == BN_AS_OUT || role == BN_AS_DZ; }
+
 /* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are scattered
  * after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
@@ -110,16 +111,15 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     k.stream = false;
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = bn_call_array(&k, s->role[i]);
-        bool output = s->role[i] == BN_AS_OUT || s->role[i] == BN_AS_DZ;
         there[i] = *a;
         if (s->view.step[i] == 1) continue;
-        if (!output) s->kernels->gather(a->at, a->channel, s->view.step[i], k.channels, k.length, tile[i], pitch);
+        if (!is_output(s->role[i]))
+            s->kernels->gather(a->at, a->channel, s->view.step[i], k.channels, k.length, tile[i], pitch);
         *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
     for (int i = 0; i < s->view.arrays; i++) {
-        bool output = s->role[i] == BN_AS_OUT || s->role[i] == BN_AS_DZ;
-        if (s->view.step[i] == 1 || !output) continue;
+        if (s->view.step[i] == 1 || !is_output(s->role[i])) continue;
         s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.step[i]);
     }
 }

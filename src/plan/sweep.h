@@ -28,10 +28,10 @@ struct bn_sweep {
     bool fetch;  /* in rows: the inputs come from memory, not from a cache */
 };
 
-/* Some channels of a sweep: a block in the order of blocks that ends at channel `end`. */
-/* channels of a block of planes at most: their sums are kept on the stack */
+/* Channels of a block of planes at most: their sums are kept on the stack. */
 enum { BN_BLOCK_MAX = 32 };
 
+/* Some channels of a sweep: a block in the order of blocks that ends at channel `end`. */
 struct bn_block {
     const struct bn_sweep *sweep; /* NULL: nothing to do */
     size_t first, count, end;
