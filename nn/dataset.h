@@ -1,26 +1,69 @@
 /* SPDX-License-Identifier: MIT */
-/* Labelled grey images, as Fashion-MNIST has them. */
+/* Labelled images for training and testing, in memory, and batches of them as a network wants them.
+ *
+ * Three kinds of data are told apart by what is there:
+ *
+ * IDX (MNIST, Fashion-MNIST, EMNIST and their like), plain or .gz:
+ *     ...train-images-idx3-ubyte, ...train-labels-idx1-ubyte, and the same with t10k or test for train. idx4 has colours: (count,
+ *     height, width, 3). Labels are 0 to the largest of the training labels. Where a directory has several such sets, the path
+ *     is that of one file of training images. Names of classes: those of Fashion-MNIST if it is that, else numbers.
+ * CIFAR, the binary version, plain or .gz:
+ *     data_batch_1.bin to data_batch_5.bin and test_batch.bin, all with as many images, and names in batches.meta.txt if it is
+ *     there (CIFAR-10); or train.bin, five times as long as test.bin, and fine_label_names.txt (CIFAR-100, fine labels).
+ * Folders of PNG or JPEG files, one folder for each class:
+ *     PATH/CLASS/FILE, or PATH/train/CLASS/FILE and PATH/test/CLASS/FILE (or val for test). Without train, every 6th file of
+ *     a class in the order of names (the 6th, the 12th, ...) is a test image. Classes are numbered in the order of their
+ *     names (bytes compared). Images come in turns: the first of each class, the second of each, and so on. What begins with
+ *     a dot is skipped. image.h says how files become pixels; if all of them are grey there is one channel, else three.
+ *
+ * All images have one size, of at most NN_IMAGE_MAX_SIDE each way, and there are 2 to NN_MAX_CLASSES classes.
+ */
 #ifndef NN_DATASET_H
 #define NN_DATASET_H
 
-#include "idx.h"
+#include <stdint.h>
 
-enum { NN_IMAGE_SIDE = 28, NN_IMAGE_SIZE = NN_IMAGE_SIDE * NN_IMAGE_SIDE, NN_CLASSES = 10 };
+#include "image.h"
+#include "layer.h"
+#include "message.h"
+
+#define NN_DATASET_DEFAULT "/usr/share/datasets/fashion-mnist" /* where Debian has it */
+
+enum { NN_MAX_CLASSES = 256, NN_MAX_CHANNELS = 3 }; /* a label is a byte */
 
 typedef struct nn_dataset {
     uint32_t count;
-    uint8_t *pixels;  /* [count][NN_IMAGE_SIZE] */
-    uint8_t *labels;  /* [count], below NN_CLASSES */
-    float mean, rstd; /* of the pixels of the training images: what a network sees has mean 0 and variance 1 */
+    nn_shape image;                                     /* of one; 1 or 3 channels */
+    size_t classes;                                     /* labels are below it */
+    uint8_t *pixels;                                    /* [count][height][width][channels] */
+    uint8_t *labels;                                    /* [count] */
+    char **class_names;                                 /* [classes] */
+    float mean[NN_MAX_CHANNELS], rstd[NN_MAX_CHANNELS]; /* of each channel of the training images, in both sets: what a network
+                                                           trains on has mean 0 and variance 1 */
 } nn_dataset;
 
-/* The training and the test images of a directory: {train,t10k}-{images-idx3,labels-idx1}-ubyte, with or without .gz. Of the
- * training images the first `limit` are kept; 0 keeps all. (Their order in Fashion-MNIST is random, so the first are as good
- * a sample as any, and the same in every run.) False: `message`, NN_MESSAGE_BYTES long, says which file is wrong and how. */
-bool nn_dataset_load(const char *directory, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
+/* The training and the test images at `path`. Of the training images the first `limit` are kept; 0 keeps all. (The order in
+ * the files of Fashion-MNIST and CIFAR is random, and folders take turns, so the first are as good a sample as any, and the
+ * same in every run.) False: `message`, NN_MESSAGE_BYTES long, says which file is wrong, how, and what would be right. */
+bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
+/* Images in these PNG and JPEG files, for a network that was trained on images of this shape: colours become grey (luma) or grey
+ * becomes colour as it needs, and the size must fit. They have no labels, no names and mean 0, rstd 1: fill them in. */
+bool nn_dataset_read_images(char *const *paths, uint32_t count, nn_shape image, nn_dataset *dataset, char *message);
 void nn_dataset_free(nn_dataset *dataset);
 
-/* The images order[0..n) and their labels as a network wants them: x: [n][NN_IMAGE_SIZE], labels: [n]. */
-void nn_dataset_batch(const nn_dataset *dataset, const uint32_t *order, size_t n, float *x, uint8_t *labels);
+/* Random changes that keep the class. Shift: up to `shift` pixels in each direction, independently and uniformly, where what
+ * comes in from outside is black (bytes of 0, normalized as all others), and then, if `flip`, left and right are exchanged with
+ * probability 1/2: torchvision's RandomCrop(size, padding=shift) and RandomHorizontalFlip. What happens to an image depends on
+ * seed, epoch and the image's index only, not on batches or threads. */
+typedef struct nn_augmentation {
+    unsigned shift; /* 0: none; below the height and the width */
+    bool flip;
+    uint64_t seed, epoch;
+} nn_augmentation;
+
+/* The images order[0..n) as a network wants them, (pixel - mean) * rstd, and their labels. x: [n][height][width][channels],
+ * labels: [n], NULL if not wanted. augmentation NULL: as they are. */
+void nn_dataset_batch(const nn_dataset *dataset, const uint32_t *order, size_t n, const nn_augmentation *augmentation, float *x,
+                      uint8_t *labels);
 
 #endif

@@ -5,11 +5,12 @@
 #ifndef NN_IDX_H
 #define NN_IDX_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NN_IDX_MAX_RANK = 4, NN_MESSAGE_BYTES = 8192 };
+#include "message.h"
+
+enum { NN_IDX_MAX_RANK = 4 };
 
 typedef struct nn_idx {
     int rank;

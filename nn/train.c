@@ -11,9 +11,8 @@ static void normalized(nn_network *network, const nn_cnn_options *options) {
 }
 
 nn_error nn_cnn_create(nn_backend *backend, const nn_cnn_options *options, nn_network **network) {
-    const nn_shape image = {NN_IMAGE_SIDE, NN_IMAGE_SIDE, 1};
     const bool bias = !options->batch_norm;
-    nn_network *n = nn_network_create(backend, options->threads, image, options->batch, options->seed);
+    nn_network *n = nn_network_create(backend, options->threads, options->image, options->batch, options->seed);
     *network = n;
     if (!n) return NN_NO_MEMORY;
     nn_network_conv(n, 32, bias);
@@ -24,7 +23,7 @@ nn_error nn_cnn_create(nn_backend *backend, const nn_cnn_options *options, nn_ne
     nn_network_max_pool(n);
     nn_network_linear(n, 128, bias);
     normalized(n, options);
-    nn_network_linear(n, NN_CLASSES, true);
+    nn_network_linear(n, options->classes, true);
     const nn_error error = nn_network_finish(n);
     if (!error) return NULL;
     nn_network_destroy(n);
@@ -58,10 +57,10 @@ static void in_order(uint32_t *order, uint32_t count) {
 
 /* The batch that begins at `start`, through the network, and its score; dlogits may be NULL. */
 static nn_error run_batch(nn_trainer *t, const nn_dataset *data, size_t start, size_t n, float *dlogits, nn_score *sum) {
-    nn_dataset_batch(data, t->order + start, n, nn_network_input(t->network), t->labels);
+    nn_dataset_batch(data, t->order + start, n, NULL, nn_network_input(t->network), t->labels);
     const nn_error error = nn_network_forward(t->network, n);
     if (error) return error;
-    const nn_score score = nn_softmax_cross_entropy(n, NN_CLASSES, nn_network_output(t->network), t->labels, dlogits);
+    const nn_score score = nn_softmax_cross_entropy(n, data->classes, nn_network_output(t->network), t->labels, dlogits);
     sum->loss += score.loss;
     sum->correct += score.correct;
     return NULL;

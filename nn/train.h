@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The network for 28 x 28 images, and the two loops around it: one epoch of training, one evaluation. */
+/* A network for images, and the two loops around it: one epoch of training, one evaluation. */
 #ifndef NN_TRAIN_H
 #define NN_TRAIN_H
 
@@ -8,6 +8,8 @@
 #include "sgd.h"
 
 typedef struct nn_cnn_options {
+    nn_shape image;
+    size_t classes;
     bool batch_norm;
     nn_activation activation;
     size_t batch;
@@ -15,8 +17,8 @@ typedef struct nn_cnn_options {
     uint64_t seed;
 } nn_cnn_options;
 
-/* convolution 1->32 - batch norm - activation - pool - convolution 32->64 - batch norm - activation - pool -
- * linear 3136->128 - batch norm - activation - linear 128->10; without batch norm the rest is the same, and the layers before
+/* convolution to 32 - batch norm - activation - pool - convolution to 64 - batch norm - activation - pool -
+ * linear to 128 - batch norm - activation - linear to classes; without batch norm the rest is the same, and the layers before
  * it get a bias, which batch norm would subtract again. On error *network is NULL. */
 nn_error nn_cnn_create(nn_backend *backend, const nn_cnn_options *options, nn_network **network);
 

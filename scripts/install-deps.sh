@@ -3,7 +3,8 @@
 # install-deps.sh demo|test|bench...: install what is missing, on Debian and its descendants. Asks the network for nothing when
 # everything is there.
 set -euo pipefail
-demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libdnnl-dev scdoc dataset-fashion-mnist gnuplot-nox"
+demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev scdoc dataset-fashion-mnist
+gnuplot-nox"
 test="g++ clang libclang-rt-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata qemu-user
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross"
 bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "nn/idx.h"
 #include "nn/train.h"
 
 static char directory[] = "/tmp/test_nn_data.XXXXXX";
@@ -201,7 +202,7 @@ static void idx_malformed_is_refused(void **state) {
 
 /* Data sets. Image i is one bright row; its label says which. */
 
-enum { TRAIN = 41, TEST = 21, HEAD_IMAGES = 16, HEAD_LABELS = 8 };
+enum { IMAGE = 28 * 28, TRAIN = 41, TEST = 21, HEAD_IMAGES = 16, HEAD_LABELS = 8 };
 
 static void write_images(const char *name, uint8_t count, uint8_t side) {
     const size_t bytes = HEAD_IMAGES + (size_t)count * side * side;
@@ -230,17 +231,17 @@ static void write_dataset(void) {
 static void dataset_is_read_and_scaled(void **state) {
     (void)state;
     nn_dataset train, test;
-    float *x = nn_floats(10 * NN_IMAGE_SIZE);
+    float *x = nn_floats(10 * IMAGE);
     uint8_t labels[10];
     uint32_t order[10];
     double sum = 0, squares = 0;
     write_dataset();
     assert_true(nn_dataset_load(directory, 10, &train, &test, message));
-    assert_true(train.count == 10 && test.count == TEST && train.mean == test.mean && train.rstd == test.rstd);
+    assert_true(train.count == 10 && test.count == TEST && train.mean[0] == test.mean[0] && train.rstd[0] == test.rstd[0]);
     for (uint32_t i = 0; i < 10; i++) order[i] = 9 - i;
-    nn_dataset_batch(&train, order, 10, x, labels);
-    for (size_t i = 0; i < 10 * NN_IMAGE_SIZE; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
-    assert_true(fabs(sum / (10 * NN_IMAGE_SIZE)) < 1e-5 && fabs(squares / (10 * NN_IMAGE_SIZE) - 1) < 1e-5);
+    nn_dataset_batch(&train, order, 10, NULL, x, labels);
+    for (size_t i = 0; i < 10 * IMAGE; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
+    assert_true(fabs(sum / (10 * IMAGE)) < 1e-5 && fabs(squares / (10 * IMAGE) - 1) < 1e-5);
     for (size_t i = 0; i < 10; i++) assert_true(labels[i] == 9 - i && x[(i * 28 + (9 - i) * 2) * 28] > 1);
     free(x);
     nn_dataset_free(&train);
@@ -274,11 +275,11 @@ static void dataset_that_does_not_fit_is_refused(void **state) {
     (void)state;
     write_dataset();
     write_labels(names[3], TEST, 10);
-    assert_bad_dataset(names[3], "label 0 is 10; it must be 0 to 9");
+    assert_bad_dataset(names[3], "the label of image 0 is 10; the training labels are 0 to 9");
     write_labels(names[1], TRAIN - 1, 0);
     assert_bad_dataset(names[1], "40 labels for 41 images");
     write_images(names[2], TEST, 27);
-    assert_bad_dataset(names[2], "images are 27 x 27; they must be 28 x 28");
+    assert_bad_dataset(names[2], "test images are 27 x 27 x 1 (height, width, channels); the training images are 28 x 28 x 1");
     write_images(names[0], 0, 28);
     assert_bad_dataset(names[0], "no images");
     write_labels(names[0], 9, 0);
@@ -318,7 +319,8 @@ static void training_learns_and_repeats_itself(void **state) {
     write_dataset();
     assert_true(nn_dataset_load(directory, 0, &train, &test, message));
     for (int batch_norm = 0; batch_norm < 2; batch_norm++) {
-        const nn_cnn_options options = {.batch_norm = batch_norm, .batch = 10, .threads = 2, .seed = 5};
+        const nn_cnn_options options = {
+            .image = {28, 28, 1}, .classes = 10, .batch_norm = batch_norm, .batch = 10, .threads = 2, .seed = 5};
         const nn_epoch one = train_epochs(&train, &test, &options, 8), two = train_epochs(&train, &test, &options, 8);
         assert_true(one.accuracy > 0.9 && one.loss < 0.5);
         assert_true(one.accuracy == two.accuracy && one.loss == two.loss);
@@ -355,7 +357,8 @@ static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
     nn_network *network;
     nn_trainer trainer;
     nn_epoch epoch;
-    const nn_cnn_options options = {.batch_norm = true, .batch = 20, .threads = 1, .seed = 5};
+    const nn_cnn_options options = {
+        .image = {28, 28, 1}, .classes = 10, .batch_norm = true, .batch = 20, .threads = 1, .seed = 5};
     write_dataset();
     assert_true(nn_dataset_load(directory, 0, &train, &test, message));
     assert_null(nn_backend_create(1, &backend));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* batchnorm train: a small convolutional network on Fashion-MNIST, with or without batch norm. */
+/* batchnorm train: a small convolutional network on images, with or without batch norm. */
 #include <argp.h>
 #include <limits.h>
 #include <stdio.h>
@@ -29,8 +29,11 @@ static const struct argp_option options[] = {
     {"batch", OPTION_BATCH, "N", 0, "Images per step, 1 to 4096 (default 128); at least 2 with batch norm", 0},
     {"seed", OPTION_SEED, "N", 0, "Of initial weights and of the order of images (default 1)", 0},
     {"limit", OPTION_LIMIT, "N", 0, "Train on the first N images only, N at least 2", 0},
-    {"data", OPTION_DATA, "DIR", 0,
-     "Where {train,t10k}-{images-idx3,labels-idx1}-ubyte lie, .gz or not (default /usr/share/datasets/fashion-mnist)", 0},
+    {"data", OPTION_DATA, "PATH", 0,
+     "A directory with IDX files (MNIST and its like), with CIFAR-10's or CIFAR-100's binary files, or with a folder of PNG or "
+     "JPEG "
+     "files for each class; the manual says more (default " NN_DATASET_DEFAULT ")",
+     0},
     {"threads", OPTION_THREADS, "N", 0, "Threads (default: as many as OpenMP offers)", 0},
     {"json", OPTION_JSON, NULL, 0, "Print one JSON object per epoch instead of a table", 0},
     {"profile", OPTION_PROFILE, NULL, 0, "Print at the end how long each layer took", 0},
@@ -163,6 +166,8 @@ static nn_error train_on(const struct settings *s, nn_backend *backend, const nn
 static int train_with_data(struct settings *s, const nn_dataset *train, const nn_dataset *test) {
     nn_backend *backend;
     if (s->network.batch > train->count) s->network.batch = train->count;
+    s->network.image = train->image;
+    s->network.classes = train->classes;
     nn_error error = nn_backend_create(s->network.threads, &backend);
     if (error) return report(EXIT_FAILED, "%s", error);
     if (!s->json) {
@@ -178,7 +183,7 @@ int cmd_train(int argc, char **argv) {
     static const struct argp parser = {options, parse, NULL, description, NULL, NULL, NULL};
     static char message[NN_MESSAGE_BYTES];
     struct settings s = {.network = {.batch_norm = true, .activation = NN_RELU, .batch = 128, .seed = 1},
-                         .data = "/usr/share/datasets/fashion-mnist",
+                         .data = NN_DATASET_DEFAULT,
                          .rate = 0.05,
                          .epochs = 5};
     nn_dataset train, test;

@@ -69,18 +69,19 @@ again"
 
 case_broken_data() {
     needs_backend
-    local where="there is no train-images-idx3-ubyte or train-images-idx3-ubyte.gz here (Debian: install dataset-fashion-mnist; \
-elsewhere: --data DIR)"
-    refuses 1 "data: $where"
+    refuses 1 "data: No such file or directory; it must be a data set"
+    mkdir data
+    refuses 1 "data: no data set is recognized here; looked for IDX files (train-images-idx3-ubyte or the same with .gz), CIFAR's binary \
+files (data_batch_1.bin or train.bin) and folders of PNG or JPEG files, one for each class"
     make_data
     labels 23 >data/train-labels-idx1-ubyte
     refuses 1 "data/train-labels-idx1-ubyte: 23 labels for 24 images"
     make_data
     printf '\12' | dd of=data/t10k-labels-idx1-ubyte bs=1 seek=11 conv=notrunc 2>dd.log
-    refuses 1 "data/t10k-labels-idx1-ubyte: label 3 is 10; it must be 0 to 9"
+    refuses 1 "data/t10k-labels-idx1-ubyte: the label of image 3 is 10; the training labels are 0 to 9"
     make_data
     images 24 27 >data/train-images-idx3-ubyte
-    refuses 1 "data/train-images-idx3-ubyte: images are 27 x 27; they must be 28 x 28"
+    refuses 1 "data/t10k-images-idx3-ubyte.gz: test images are 28 x 28 x 1 (height, width, channels); the training images are 27 x 27 x 1"
     make_data
     truncate -s -1 data/train-images-idx3-ubyte
     refuses 1 "data/train-images-idx3-ubyte: the file ends before the data its header announces"

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "image.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reader.h"
+
+bool nn_image_allocate(nn_image *image, size_t height, size_t width, size_t channels, char *message) {
+    if (height < 1 || width < 1 || height > NN_IMAGE_MAX_SIDE || width > NN_IMAGE_MAX_SIDE) {
+        snprintf(message, NN_MESSAGE_BYTES, "the image is %zu wide and %zu high; each must be 1 to %d", width, height,
+                 NN_IMAGE_MAX_SIDE);
+        return false;
+    }
+    *image = (nn_image){height, width, channels, malloc(height * width * channels)};
+    if (!image->pixels) snprintf(message, NN_MESSAGE_BYTES, "memory could not be allocated");
+    return image->pixels;
+}
+
+/* In place. */
+static void drop_equal_colours(nn_image *image) {
+    const size_t count = image->height * image->width;
+    uint8_t *p = image->pixels;
+    if (image->channels != 3) return;
+    for (size_t i = 0; i < count; i++) {
+        if (p[3 * i] != p[3 * i + 1] || p[3 * i] != p[3 * i + 2]) return;
+    }
+    for (size_t i = 0; i < count; i++) p[i] = p[3 * i];
+    image->channels = 1;
+}
+
+bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
+    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[] = {0xff, 0xd8, 0xff};
+    bool done = false;
+    *image = (nn_image){0};
+    if (count >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
+        done = nn_decode_png(bytes, count, image, message);
+    else if (count >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
+        done = nn_decode_jpeg(bytes, count, image, message);
+    else
+        snprintf(message, NN_MESSAGE_BYTES, count > 0 ? "neither PNG nor JPEG" : "the file is empty; it must be PNG or JPEG");
+    if (done) {
+        drop_equal_colours(image);
+    } else {
+        free(image->pixels);
+        *image = (nn_image){0};
+    }
+    return done;
+}
+
+bool nn_image_read(const char *path, nn_image *image, char *message) {
+    enum { MOST = 1 << 30 };
+    char what[NN_MESSAGE_BYTES];
+    nn_reader reader;
+    uint8_t *bytes = NULL;
+    size_t count;
+    *image = (nn_image){0};
+    if (!nn_reader_open(&reader, path, message)) return false;
+    bool done = nn_reader_all(&reader, MOST, &bytes, &count);
+    nn_reader_close(&reader);
+    if (done && count == MOST) done = nn_wrong(message, path, "the file is too large; it must be below 1 GiB");
+    if (done && !nn_image_decode(bytes, count, image, what)) done = nn_wrong(message, path, "%s", what);
+    free(bytes);
+    return done;
+}
+
+bool nn_image_set_channels(nn_image *image, size_t channels) {
+    const size_t count = image->height * image->width;
+    if (channels == image->channels) return true;
+    uint8_t *to = malloc(count * channels);
+    const uint8_t *from = image->pixels;
+    if (!to) return false;
+    for (size_t i = 0; i < count; i++) {
+        if (channels == 3)
+            memset(to + 3 * i, from[i], 3);
+        else
+            to[i] = (uint8_t)((299 * from[3 * i] + 587 * from[3 * i + 1] + 114 * from[3 * i + 2] + 500) / 1000);
+    }
+    free(image->pixels);
+    image->pixels = to;
+    image->channels = channels;
+    return true;
+}

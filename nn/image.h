@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* An image file as bytes: PNG (libpng) or JPEG (libjpeg), told apart by how they begin, whatever their names are.
+ *
+ * Pixels are what is stored: 16 bits are rounded to 8, fewer are stretched to 8, a palette is looked up, alpha is dropped (as
+ * PIL's convert("RGB") does), gamma, colour profiles and the orientation in EXIF data are not applied. An image is grey if its red,
+ * green and blue are equal everywhere, however it is stored. A file that ends early or has a wrong checksum is refused.
+ */
+#ifndef NN_IMAGE_H
+#define NN_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { NN_IMAGE_MAX_SIDE = 4096 };
+
+typedef struct nn_image {
+    size_t height, width, channels; /* 1 or 3 channels */
+    uint8_t *pixels;                /* [height][width][channels]; free() it */
+} nn_image;
+
+/* False: `message`, NN_MESSAGE_BYTES long, names the file and what is wrong with it, and nothing is to be freed. */
+bool nn_image_read(const char *path, nn_image *image, char *message);
+/* The same from memory; the message names no file. */
+bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *message);
+/* From 1 channel to 3 equal ones, or from 3 to luma, (299 R + 587 G + 114 B) / 1000, rounded. False: no memory. */
+bool nn_image_set_channels(nn_image *image, size_t channels);
+
+/* For image.c: pixels of 1 or 3 channels; what was allocated is freed by the caller in any case. */
+bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *message);
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message);
+/* Sets the sizes and allocates the pixels. */
+bool nn_image_allocate(nn_image *image, size_t height, size_t width, size_t channels, char *message);
+
+#endif

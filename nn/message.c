@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool nn_wrong(char *message, const char *path, const char *format, ...) {
+    const int length = snprintf(message, NN_MESSAGE_BYTES, "%s: ", path);
+    if (length < 0 || length >= NN_MESSAGE_BYTES) return false;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message + length, (size_t)(NN_MESSAGE_BYTES - length), format, arguments);
+    va_end(arguments);
+    return false;
+}
