@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The one door to a convolution library: convolution 3x3 and matrix product. Everything else in nn/ is our own.
+/* The one door to a convolution library: convolution and matrix product. Everything else in nn/ is our own.
  *
  * One of backend_onednn.c, backend_cblas.c and backend_none.c is linked. All arrays are float and contiguous:
- *     x, dx  [batch][height][width][in]     y, dy  [batch][height][width][out]      (channels last, "NHWC")
- *     weight, dweight  [out][3][3][in]      bias, dbias  [out]
+ *     x, dx  [batch][height][width][in]     y, dy  [batch][out height][out width][out]      (channels last, "NHWC")
+ *     weight, dweight  [out][kernel][kernel][in]      bias, dbias  [out]
  * Channels last because it measured fastest for the whole training step, and because the values of one pixel lie together:
  * pooling and batch norm then run over contiguous channels.
  *
@@ -23,11 +23,14 @@ typedef struct nn_backend nn_backend;
 /* A convolution for one batch size: whatever the library wants to prepare once and use in every step. */
 typedef struct nn_conv nn_conv;
 
-/* Stride 1, padding 1: height and width are those of x and of y. */
+/* height and width are those of x. The kernel is 1 or 3 pixels square, the stride 1 or 2, the padding kernel / 2. */
 typedef struct nn_conv_shape {
-    size_t batch, height, width, in, out;
+    size_t batch, height, width, in, out, kernel, stride;
     bool bias;
 } nn_conv_shape;
+
+static inline size_t nn_conv_out_height(const nn_conv_shape *shape) { return (shape->height - 1) / shape->stride + 1; }
+static inline size_t nn_conv_out_width(const nn_conv_shape *shape) { return (shape->width - 1) / shape->stride + 1; }
 
 /* "oneDNN 2.6.3" or "CBLAS"; NULL when the trainer was built without a convolution library. */
 const char *nn_backend_name(void);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Convolution as a matrix product ("im2col"), for machines without oneDNN.
  *
- * The 3x3xC neighbourhood of every pixel becomes one row of a matrix; multiplied with the weights, [out][3*3*C], it gives all
- * outputs of the pixel at once. One image is one matrix, small enough for the second-level cache.
+ * The neighbourhood of every pixel, kernel x kernel x channels, becomes one row of a matrix; multiplied with the weights,
+ * [out][kernel * kernel * channels], it gives all outputs of the pixel at once. One image is one matrix, small enough for
+ * the second-level cache.
  *
- * The images of a batch are cut into CHUNKS, whatever the number of threads, and each chunk has memory of its own. So sums over
- * images are taken in one order, and any number of threads gives the same bits.
- */
+ * The images of a batch are cut into CHUNKS, whatever the number of threads, and each chunk has memory of its own. So sums
+ * over images are taken in one order, and any number of threads gives the same bits. */
 #include "backend.h"
 
 #include <cblas.h>
@@ -23,8 +23,8 @@ struct nn_backend {
 
 struct nn_conv {
     nn_conv_shape shape;
-    size_t row;       /* length of a neighbourhood: 9 * in */
-    size_t pixels;    /* of one image */
+    size_t row;       /* length of a neighbourhood: kernel * kernel * in */
+    size_t pixels;    /* of one image of y */
     float *columns;   /* [CHUNKS][pixels][row] */
     float *gradients; /* [CHUNKS][out][row]: dweight, each chunk's share */
 };
@@ -50,8 +50,8 @@ nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv
     *conv = calloc(1, sizeof **conv);
     if (!*conv) return "memory could not be allocated";
     (*conv)->shape = *shape;
-    (*conv)->row = 9 * shape->in;
-    (*conv)->pixels = shape->height * shape->width;
+    (*conv)->row = shape->kernel * shape->kernel * shape->in;
+    (*conv)->pixels = nn_conv_out_height(shape) * nn_conv_out_width(shape);
     (*conv)->columns = calloc(CHUNKS * (*conv)->pixels * (*conv)->row, sizeof(float));
     (*conv)->gradients = calloc(CHUNKS * shape->out * (*conv)->row, sizeof(float));
     if ((*conv)->columns && (*conv)->gradients) return NULL;
@@ -74,16 +74,19 @@ static void product(bool transpose_a, bool transpose_b, size_t m, size_t n, size
                 (int)k, 1.0f, a, (int)lda, b, (int)(transpose_b ? k : n), beta, c, (int)n);
 }
 
-/* Whether tap t (0..8) of the window around pixel p falls into the image; if so, the pixel it falls on. */
+/* Whether tap t of the window around pixel p of y falls into the image; if so, the pixel it falls on. */
 static bool neighbour(const nn_conv_shape *s, size_t p, size_t t, size_t *q) {
-    const size_t h = p / s->width + t / 3, w = p % s->width + t % 3; /* both one too large */
-    *q = (h - 1) * s->width + (w - 1);
-    return h >= 1 && h <= s->height && w >= 1 && w <= s->width;
+    const size_t width = nn_conv_out_width(s), before = s->kernel / 2;
+    const size_t h = p / width * s->stride + t / s->kernel,
+                 w = p % width * s->stride + t % s->kernel; /* too large by `before` */
+    *q = (h - before) * s->width + (w - before);
+    return h >= before && h - before < s->height && w >= before && w - before < s->width;
 }
 
-static void image_to_columns(const nn_conv_shape *s, const float *image, float *columns) {
-    for (size_t p = 0; p < s->height * s->width; p++) {
-        for (size_t t = 0; t < 9; t++, columns += s->in) {
+static void image_to_columns(const nn_conv *conv, const float *image, float *columns) {
+    const nn_conv_shape *s = &conv->shape;
+    for (size_t p = 0; p < conv->pixels; p++) {
+        for (size_t t = 0; t < s->kernel * s->kernel; t++, columns += s->in) {
             size_t q;
             if (neighbour(s, p, t, &q))
                 memcpy(columns, image + q * s->in, s->in * sizeof *columns);
@@ -93,16 +96,20 @@ static void image_to_columns(const nn_conv_shape *s, const float *image, float *
     }
 }
 
-static void columns_to_image(const nn_conv_shape *s, const float *columns, float *image) {
+static void columns_to_image(const nn_conv *conv, const float *columns, float *image) {
+    const nn_conv_shape *s = &conv->shape;
     memset(image, 0, s->height * s->width * s->in * sizeof *image);
-    for (size_t p = 0; p < s->height * s->width; p++) {
-        for (size_t t = 0; t < 9; t++, columns += s->in) {
+    for (size_t p = 0; p < conv->pixels; p++) {
+        for (size_t t = 0; t < s->kernel * s->kernel; t++, columns += s->in) {
             size_t q;
             if (!neighbour(s, p, t, &q)) continue;
             for (size_t c = 0; c < s->in; c++) image[q * s->in + c] += columns[c];
         }
     }
 }
+
+/* Floats of one image of x. */
+static size_t image_size(const nn_conv *conv) { return conv->shape.height * conv->shape.width * conv->shape.in; }
 
 /* The images [first, last) of a chunk. */
 static size_t chunk_begin(const nn_conv *conv, size_t chunk) { return conv->shape.batch * chunk / CHUNKS; }
@@ -115,7 +122,7 @@ static void forward_chunk(const nn_conv *conv, size_t chunk, const float *x, con
     for (size_t i = chunk_begin(conv, chunk); i < chunk_begin(conv, chunk + 1); i++) {
         float *image = y + i * conv->pixels * s->out;
         for (size_t p = 0; s->bias && p < conv->pixels; p++) memcpy(image + p * s->out, bias, s->out * sizeof *y);
-        image_to_columns(s, x + i * conv->pixels * s->in, columns);
+        image_to_columns(conv, x + i * image_size(conv), columns);
         product(false, true, conv->pixels, s->out, conv->row, columns, conv->row, weight, s->bias ? 1.0f : 0.0f, image);
     }
 }
@@ -131,7 +138,7 @@ static void backward_data_chunk(const nn_conv *conv, size_t chunk, const float *
     float *columns = chunk_columns(conv, chunk);
     for (size_t i = chunk_begin(conv, chunk); i < chunk_begin(conv, chunk + 1); i++) {
         product(false, false, conv->pixels, conv->row, s->out, dy + i * conv->pixels * s->out, s->out, weight, 0.0f, columns);
-        columns_to_image(s, columns, dx + i * conv->pixels * s->in);
+        columns_to_image(conv, columns, dx + i * image_size(conv));
     }
 }
 
@@ -146,7 +153,7 @@ static void backward_weights_chunk(const nn_conv *conv, size_t chunk, const floa
     float *columns = chunk_columns(conv, chunk), *gradient = conv->gradients + chunk * s->out * conv->row;
     memset(gradient, 0, s->out * conv->row * sizeof *gradient);
     for (size_t i = chunk_begin(conv, chunk); i < chunk_begin(conv, chunk + 1); i++) {
-        image_to_columns(s, x + i * conv->pixels * s->in, columns);
+        image_to_columns(conv, x + i * image_size(conv), columns);
         product(true, false, s->out, conv->row, conv->pixels, dy + i * conv->pixels * s->out, s->out, columns, 1.0f, gradient);
     }
 }

@@ -28,7 +28,7 @@ struct pass {
 
 struct nn_conv {
     nn_backend *backend;
-    bool has_bias;
+    nn_conv_shape shape;
     onednn_desc x, y, weight, bias, any; /* any: the weights, layout left to oneDNN */
     dnnl_primitive_desc_t hint;          /* the forward's; the backward passes ask for it */
     struct pass passes[3];
@@ -81,7 +81,9 @@ void nn_backend_destroy(nn_backend *backend) {
 static dnnl_status_t describe(nn_conv *conv, const nn_conv_shape *s) {
     const dnnl_dim_t n = (dnnl_dim_t)s->batch, h = (dnnl_dim_t)s->height, w = (dnnl_dim_t)s->width;
     const dnnl_dim_t in = (dnnl_dim_t)s->in, out = (dnnl_dim_t)s->out;
-    const dnnl_dims_t x = {n, in, h, w}, y = {n, out, h, w}, weight = {out, in, 3, 3}, bias = {out};
+    const dnnl_dim_t out_h = (dnnl_dim_t)nn_conv_out_height(s), out_w = (dnnl_dim_t)nn_conv_out_width(s);
+    const dnnl_dim_t kernel = (dnnl_dim_t)s->kernel;
+    const dnnl_dims_t x = {n, in, h, w}, y = {n, out, out_h, out_w}, weight = {out, in, kernel, kernel}, bias = {out};
     dnnl_status_t status = onednn_desc_create(&conv->x, 4, x, dnnl_nhwc);
     if (status == dnnl_success) status = onednn_desc_create(&conv->y, 4, y, dnnl_nhwc);
     if (status == dnnl_success) status = onednn_desc_create(&conv->weight, 4, weight, dnnl_ohwi);
@@ -91,21 +93,23 @@ static dnnl_status_t describe(nn_conv *conv, const nn_conv_shape *s) {
 }
 
 static dnnl_status_t make_desc(const nn_conv *conv, enum onednn_pass which, dnnl_primitive_desc_t *desc) {
-    static const dnnl_dims_t one = {1, 1}; /* stride and padding */
+    const nn_conv_shape *s = &conv->shape;
+    const dnnl_dim_t step = (dnnl_dim_t)s->stride, around = (dnnl_dim_t)s->kernel / 2;
+    const dnnl_dims_t stride = {step, step}, padding = {around, around};
     const onednn_conv_views views = {
         .x = onednn_desc_view(&conv->x),
         .weight = onednn_desc_view(&conv->any),
-        .bias = conv->has_bias ? onednn_desc_view(&conv->bias) : NULL,
+        .bias = conv->shape.bias ? onednn_desc_view(&conv->bias) : NULL,
         .y = onednn_desc_view(&conv->y),
     };
-    return onednn_conv_desc(which, &views, one, one, conv->backend->engine, conv->hint, desc);
+    return onednn_conv_desc(which, &views, stride, padding, conv->backend->engine, conv->hint, desc);
 }
 
 nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv **conv) {
     *conv = calloc(1, sizeof **conv);
     if (!*conv) return "memory could not be allocated";
     (*conv)->backend = backend;
-    (*conv)->has_bias = shape->bias;
+    (*conv)->shape = *shape;
     dnnl_status_t status = describe(*conv, shape);
     if (status == dnnl_success) status = make_desc(*conv, ONEDNN_FORWARD, &(*conv)->hint);
     if (status != dnnl_success) {
@@ -170,7 +174,7 @@ static dnnl_status_t fill_pass(const nn_conv *conv, enum onednn_pass which, cons
     if (status == dnnl_success) status = make_lent(conv, &conv->x, &pass->x);
     if (status == dnnl_success) status = make_lent(conv, &conv->y, &pass->y);
     if (status == dnnl_success) status = make_lent(conv, &conv->weight, &pass->weight);
-    if (status == dnnl_success && conv->has_bias) status = make_lent(conv, &conv->bias, &pass->bias);
+    if (status == dnnl_success && conv->shape.bias) status = make_lent(conv, &conv->bias, &pass->bias);
     if (status == dnnl_success) status = make_packed(conv, dnnl_primitive_desc_query_md(desc, query, 0), out, pass);
     return status;
 }
@@ -228,7 +232,7 @@ nn_error nn_conv_forward(nn_conv *conv, const float *x, const float *weight, con
     struct pass *pass;
     nn_error error = get_pass(conv, ONEDNN_FORWARD, &pass);
     if (!error) error = check(lend_all(pass, x, weight, bias, y));
-    return error ? error : run(conv, pass, args, false, conv->has_bias);
+    return error ? error : run(conv, pass, args, false, conv->shape.bias);
 }
 
 nn_error nn_conv_backward_data(nn_conv *conv, const float *dy, const float *weight, float *dx) {
@@ -244,7 +248,7 @@ nn_error nn_conv_backward_weights(nn_conv *conv, const float *x, const float *dy
     struct pass *pass;
     nn_error error = get_pass(conv, ONEDNN_BACKWARD_WEIGHTS, &pass);
     if (!error) error = check(lend_all(pass, x, dweight, dbias, dy));
-    return error ? error : run(conv, pass, args, true, conv->has_bias);
+    return error ? error : run(conv, pass, args, true, conv->shape.bias);
 }
 
 nn_error nn_gemm(nn_backend *backend, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const float *a,

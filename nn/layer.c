@@ -15,9 +15,13 @@ float *nn_floats(size_t count) {
     return floats;
 }
 
-nn_error nn_add_parameter(nn_layer *layer, const char *name, size_t count, size_t fan_in, nn_rng *rng) {
+nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng) {
     nn_parameter *parameter = &layer->parameters[layer->parameter_count++];
-    *parameter = (nn_parameter){.name = name, .value = nn_floats(count), .grad = nn_floats(count), .count = count};
+    const size_t count = shape->out * shape->height * shape->width * shape->in;
+    *parameter = *shape;
+    parameter->count = count;
+    parameter->value = nn_floats(count);
+    parameter->grad = nn_floats(count);
     if (!parameter->value || !parameter->grad) return NN_NO_MEMORY;
     const float bound = 1.0f / sqrtf((float)fan_in);
     for (size_t i = 0; i < count; i++) parameter->value[i] = nn_rng_uniform(rng, -bound, bound);
@@ -30,4 +34,11 @@ void nn_free_parameters(nn_layer *layer) {
         free(layer->parameters[i].grad);
     }
     layer->parameter_count = 0;
+}
+
+void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
+    memset(sums, 0, columns * sizeof *sums);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];
+    }
 }

@@ -1,68 +1,108 @@
 /* SPDX-License-Identifier: MIT */
-/* One step of a network, y = f(x; parameters), and its gradients.
+/* One step of a network, y = f(x, z; parameters), and its gradients.
  *
- * Arrays hold n samples of in or out, channels last: [n][height][width][channels]. Each layer_*.c is one operator: its struct
- * begins with a nn_layer, and its loops stand next to it.
- */
+ * Arrays hold n samples of in or out, channels last: [n][height][width][channels]. Each layer_*.c is one operator: its
+ * struct begins with a nn_layer, and its loops stand next to it. What a layer lets happen to its arrays is said in its uses:
+ * the network places them in memory accordingly. */
 #ifndef NN_LAYER_H
 #define NN_LAYER_H
 
 #include "backend.h"
 #include "rng.h"
+#include "shape.h"
 
-/* The size of one sample; a vector is 1 x 1 x channels. */
-typedef struct nn_shape {
-    size_t height, width, channels;
-} nn_shape;
+#define NN_NO_MEMORY "memory could not be allocated"
 
-/* A learnable array and the gradient of the loss with respect to it. */
+enum { NN_NAME_BYTES = 64 };
+
+typedef enum nn_activation { NN_IDENTITY, NN_RELU, NN_SIGMOID, NN_TANH } nn_activation;
+
+/* A learnable array and the gradient of the loss with respect to it. In memory it is [out][height][width][in]. PyTorch's
+ * shape is [out] where rank is 1, [out, in * height * width] where it is 2 (there the index of `in` varies slowest), and
+ * [out, in, height, width] where it is 4. */
 typedef struct nn_parameter {
-    const char *name;
+    char name[NN_NAME_BYTES]; /* PyTorch's: "layer1.0.conv1.weight" */
     float *value, *grad;
     size_t count;
+    size_t out, height, width, in;
+    int rank;
+    bool norm;   /* the weight or the bias of a norm layer */
+    bool frozen; /* grad stays 0, and an optimizer must leave it alone */
 } nn_parameter;
+
+/* What goes in and out. z is NULL unless the layer has two inputs; dx and dz are NULL where nobody needs them. */
+typedef struct nn_arrays {
+    const float *x, *z;
+    float *y;
+    const float *dy;
+    float *dx, *dz;
+} nn_arrays;
+
+/* Which arrays backward reads, and which may share their memory. Where two share it, they are the same array, not only a
+ * part. */
+typedef struct nn_uses {
+    bool reads_x, reads_z, reads_y; /* in backward; what it does not read may be overwritten before */
+    bool y_may_be_x, y_may_be_z;    /* in forward */
+    bool dx_may_be_dy, dx_may_be_x; /* in backward */
+    bool dz_may_be_dy;              /* then dx is not dy */
+} nn_uses;
 
 typedef struct nn_layer nn_layer;
 
 /* What an operator can do. Gradients of parameters are overwritten, not accumulated. */
 typedef struct nn_layer_kind {
     const char *name;
-    nn_error (*forward)(nn_layer *layer, size_t n, const float *x, float *y);
-    /* x and y are those of the forward before; dx is NULL where nobody needs it. */
-    nn_error (*backward)(nn_layer *layer, size_t n, const float *x, const float *y, const float *dy, float *dx);
+    nn_error (*forward)(nn_layer *layer, size_t n, const nn_arrays *a);
+    /* The arrays are those of the forward before, as far as `uses` keeps them. */
+    nn_error (*backward)(nn_layer *layer, size_t n, const nn_arrays *a);
     void (*set_training)(nn_layer *layer, bool training); /* NULL: the operator does the same in both modes */
     void (*destroy)(nn_layer *layer);
 } nn_layer_kind;
 
 struct nn_layer {
     const nn_layer_kind *kind;
-    nn_shape in, out;
-    bool y_may_be_x;   /* forward may overwrite its input: nothing reads it later */
-    bool dx_may_be_dy; /* backward may overwrite the gradient it gets */
+    char name[NN_NAME_BYTES]; /* PyTorch's module path, or that of the kind where it would have none */
+    nn_shape in, out;         /* z has the shape of out */
+    nn_uses uses;
     nn_parameter parameters[2];
     size_t parameter_count;
-    double seconds; /* spent in forward and backward so far */
+    double forward_seconds, backward_seconds; /* spent so far */
 };
 
-typedef enum nn_activation { NN_RELU, NN_SIGMOID } nn_activation;
+/* kernel: 1 or 3 pixels square; stride 1 or 2; the padding is kernel / 2, so that stride 1 keeps the size. */
+typedef struct nn_conv_options {
+    size_t channels, kernel, stride;
+    bool bias;
+} nn_conv_options;
 
-/* Each makes one layer for at most `capacity` samples. rng draws the initial weights. */
-nn_error nn_layer_conv(nn_backend *backend, nn_rng *rng, nn_shape in, size_t out, bool bias, nn_layer **layer);
+typedef struct nn_batch_norm_options {
+    nn_activation activation; /* NN_IDENTITY or NN_RELU */
+    bool residual;            /* z is added before the activation */
+    bool frozen;              /* running statistics in training too, and no gradients of the parameters */
+    int threads;
+} nn_batch_norm_options;
+
+/* Each makes one layer for at most `capacity` samples. rng draws the initial weights. The caller names it. */
+nn_error nn_layer_conv(nn_backend *backend, nn_rng *rng, nn_shape in, const nn_conv_options *options, nn_layer **layer);
 nn_error nn_layer_linear(nn_backend *backend, nn_rng *rng, nn_shape in, size_t out, bool bias, nn_layer **layer);
-nn_error nn_layer_batch_norm(nn_shape in, int threads, nn_layer **layer);
+nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *options, nn_layer **layer);
 nn_error nn_layer_activation(nn_shape in, nn_activation activation, nn_layer **layer);
+nn_error nn_layer_add(nn_shape in, nn_layer **layer); /* y = x + z */
 nn_error nn_layer_max_pool(nn_shape in, size_t capacity, nn_layer **layer);
+nn_error nn_layer_global_average_pool(nn_shape in, nn_layer **layer);
+
+/* The layer.h object behind a batch norm; NULL for any other layer. */
+struct batchnorm_layer *nn_layer_norm(const nn_layer *layer);
 
 /* For the layers themselves. */
 
-static inline size_t nn_shape_size(nn_shape shape) { return shape.height * shape.width * shape.channels; }
-
 /* Floats on a 64-byte boundary, zeroed; free() them. NULL when there is no memory. */
 float *nn_floats(size_t count);
-/* A parameter of `count` floats drawn as PyTorch does for convolution and linear layers: uniform in +-1/sqrt(fan_in). */
-nn_error nn_add_parameter(nn_layer *layer, const char *name, size_t count, size_t fan_in, nn_rng *rng);
+/* A parameter drawn as PyTorch does for convolution and linear layers: uniform in +-1/sqrt(fan_in). `shape` has its name
+ * ("weight"), sizes and rank; the rest is filled in. */
+nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng);
 void nn_free_parameters(nn_layer *layer);
-
-#define NN_NO_MEMORY "memory could not be allocated"
+/* sums[j] = the sum over i of x[i][j], in an order that no number of threads changes. */
+void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums);
 
 #endif

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Batch normalization by libbatchnorm: BatchNorm2d over images, BatchNorm1d over vectors. */
+/* Batch normalization by libbatchnorm, with the residual and the activation in the same pass: BatchNorm2d over images,
+ * BatchNorm1d over vectors. */
 #include "layer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "batchnorm/layer.h"
 
 struct batch_norm_layer {
     nn_layer base;
     batchnorm_layer *norm;
+    batchnorm_activation activation;
+    bool frozen;
     batchnorm_exec exec;
 };
 
@@ -22,24 +26,26 @@ static batchnorm_tensor view(const nn_layer *base, size_t n, const float *data) 
     return batchnorm_tensor_channels_last((void *)data, BATCHNORM_F32, rank, shape);
 }
 
-static nn_error forward(nn_layer *base, size_t n, const float *x, float *y) {
+static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    return check(batchnorm_layer_forward(layer->norm, view(base, n, x), view(base, n, y), NULL, 0, &layer->exec));
+    return check(batchnorm_layer_forward_fused(layer->norm, view(base, n, a->x), view(base, n, a->z), view(base, n, a->y), NULL,
+                                               layer->activation, 0, &layer->exec));
 }
 
-static nn_error backward(nn_layer *base, size_t n, const float *x, const float *y, const float *dy, float *dx) {
-    (void)y;
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    const batchnorm_tensor gradient = view(base, n, dx);
-    return check(batchnorm_layer_backward(layer->norm, NULL, view(base, n, x), view(base, n, dy), gradient, 0, &layer->exec));
+    const float *x = base->uses.reads_x ? a->x : NULL, *y = base->uses.reads_y ? a->y : NULL;
+    return check(batchnorm_layer_backward_fused(layer->norm, NULL, view(base, n, x), view(base, n, NULL), view(base, n, y),
+                                                view(base, n, a->dy), view(base, n, a->dx), view(base, n, a->dz), 0,
+                                                &layer->exec));
 }
 
 static void set_training(nn_layer *base, bool training) {
-    batchnorm_layer *norm = ((struct batch_norm_layer *)base)->norm;
-    if (training)
-        batchnorm_layer_train(norm);
+    struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
+    if (training && !layer->frozen)
+        batchnorm_layer_train(layer->norm);
     else
-        batchnorm_layer_eval(norm);
+        batchnorm_layer_eval(layer->norm);
 }
 
 static void destroy(nn_layer *base) {
@@ -49,24 +55,50 @@ static void destroy(nn_layer *base) {
 }
 
 /* The parameters stay the layer's own memory; the optimizer writes them there. */
-static nn_parameter borrow(const char *name, const batchnorm_parameter *parameter) {
-    return (nn_parameter){name, parameter->value.data, parameter->grad.data, (size_t)parameter->value.shape[0]};
+static void borrow(nn_layer *base, const char *name, batchnorm_parameter *parameter, bool frozen) {
+    nn_parameter *p = &base->parameters[base->parameter_count++];
+    *p =
+        (nn_parameter){.value = parameter->value.data, .grad = parameter->grad.data, .rank = 1, .norm = true, .frozen = frozen};
+    strcpy(p->name, name);
+    p->count = p->out = base->in.channels;
+    p->height = p->width = p->in = 1;
+    parameter->requires_grad = !frozen;
 }
 
-nn_error nn_layer_batch_norm(nn_shape in, int threads, nn_layer **layer) {
-    static const nn_layer_kind kind = {"batch norm", forward, backward, set_training, destroy};
+/* Where relu was 0 can be computed again from x, which is read anyway; with a residual that would take z, and y is as good. */
+static nn_uses uses(const nn_batch_norm_options *o) {
+    return (nn_uses){.reads_x = !o->frozen,
+                     .reads_y = o->activation == NN_RELU && (o->residual || o->frozen),
+                     .y_may_be_z = true,
+                     .y_may_be_x = o->frozen,
+                     .dx_may_be_dy = !o->residual,
+                     .dx_may_be_x = !o->frozen,
+                     .dz_may_be_dy = o->residual};
+}
+
+nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *o, nn_layer **layer) {
+    static const nn_layer_kind plain = {"batch norm", forward, backward, set_training, destroy};
+    static const nn_layer_kind active = {"batch norm, relu", forward, backward, set_training, destroy};
+    *layer = NULL;
+    if (o->activation != NN_IDENTITY && o->activation != NN_RELU) return "batch norm can be fused with relu only";
     struct batch_norm_layer *norm = calloc(1, sizeof *norm);
     if (!norm) return NN_NO_MEMORY;
-    norm->base.kind = &kind;
+    norm->base.kind = o->activation == NN_RELU ? &active : &plain;
     norm->base.in = norm->base.out = in;
-    norm->base.dx_may_be_dy = true;
-    norm->exec.threads = threads;
+    norm->base.uses = uses(o);
+    norm->activation.kind = o->activation == NN_RELU ? BATCHNORM_RELU : BATCHNORM_IDENTITY;
+    norm->frozen = o->frozen;
+    norm->exec.threads = o->threads;
     *layer = &norm->base;
     const batchnorm_layer_options options = batchnorm_layer_defaults(in.height * in.width > 1 ? 2 : 1, (int64_t)in.channels);
     nn_error error = check(batchnorm_layer_create(&options, &norm->norm));
     if (error) return error;
-    norm->base.parameters[0] = borrow("weight", batchnorm_layer_weight(norm->norm));
-    norm->base.parameters[1] = borrow("bias", batchnorm_layer_bias(norm->norm));
-    norm->base.parameter_count = 2;
+    borrow(*layer, "weight", batchnorm_layer_weight(norm->norm), o->frozen);
+    borrow(*layer, "bias", batchnorm_layer_bias(norm->norm), o->frozen);
+    set_training(*layer, true);
     return NULL;
+}
+
+batchnorm_layer *nn_layer_norm(const nn_layer *layer) {
+    return layer->kind->destroy == destroy ? ((const struct batch_norm_layer *)layer)->norm : NULL;
 }

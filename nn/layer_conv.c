@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolution 3x3, stride 1, padding 1. The backend computes; this keeps a prepared convolution for each batch size. */
+/* Convolution. The backend computes; this keeps a prepared convolution for each batch size. */
 #include "layer.h"
 
 #include <stdlib.h>
@@ -15,6 +15,7 @@ struct plan {
 struct conv_layer {
     nn_layer base;
     nn_backend *backend;
+    size_t kernel, stride;
     struct plan plans[PLANS];
     size_t next; /* the plan that a fifth size would replace */
 };
@@ -30,6 +31,8 @@ static nn_error find_plan(struct conv_layer *layer, size_t n, nn_conv **conv) {
                                  .width = base->in.width,
                                  .in = base->in.channels,
                                  .out = base->out.channels,
+                                 .kernel = layer->kernel,
+                                 .stride = layer->stride,
                                  .bias = base->parameter_count > 1};
     struct plan *plan = &layer->plans[layer->next];
     nn_conv_destroy(plan->conv);
@@ -40,20 +43,19 @@ static nn_error find_plan(struct conv_layer *layer, size_t n, nn_conv **conv) {
     return error;
 }
 
-static nn_error forward(nn_layer *base, size_t n, const float *x, float *y) {
+static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     const nn_parameter *parameters = base->parameters;
     nn_conv *conv;
     nn_error error = find_plan((struct conv_layer *)base, n, &conv);
-    return error ? error : nn_conv_forward(conv, x, parameters[0].value, parameters[1].value, y);
+    return error ? error : nn_conv_forward(conv, a->x, parameters[0].value, parameters[1].value, a->y);
 }
 
-static nn_error backward(nn_layer *base, size_t n, const float *x, const float *y, const float *dy, float *dx) {
-    (void)y;
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     const nn_parameter *parameters = base->parameters;
     nn_conv *conv;
     nn_error error = find_plan((struct conv_layer *)base, n, &conv);
-    if (!error) error = nn_conv_backward_weights(conv, x, dy, parameters[0].grad, parameters[1].grad);
-    if (!error && dx) error = nn_conv_backward_data(conv, dy, parameters[0].value, dx);
+    if (!error) error = nn_conv_backward_weights(conv, a->x, a->dy, parameters[0].grad, parameters[1].grad);
+    if (!error && a->dx) error = nn_conv_backward_data(conv, a->dy, parameters[0].value, a->dx);
     return error;
 }
 
@@ -64,17 +66,27 @@ static void destroy(nn_layer *base) {
     free(layer);
 }
 
-nn_error nn_layer_conv(nn_backend *backend, nn_rng *rng, nn_shape in, size_t out, bool bias, nn_layer **layer) {
-    static const nn_layer_kind kind = {"conv3x3", forward, backward, NULL, destroy};
-    const size_t fan_in = 9 * in.channels;
+nn_error nn_layer_conv(nn_backend *backend, nn_rng *rng, nn_shape in, const nn_conv_options *o, nn_layer **layer) {
+    static const nn_layer_kind kind = {"conv", forward, backward, NULL, destroy};
+    const size_t fan_in = o->kernel * o->kernel * in.channels;
+    const nn_parameter weight = {
+        .name = "weight", .rank = 4, .out = o->channels, .height = o->kernel, .width = o->kernel, .in = in.channels};
+    const nn_parameter bias = {.name = "bias", .rank = 1, .out = o->channels, .height = 1, .width = 1, .in = 1};
+    *layer = NULL;
+    if ((o->kernel != 1 && o->kernel != 3) || (o->stride != 1 && o->stride != 2)) {
+        return "a convolution has a kernel of 1 or 3 and a stride of 1 or 2";
+    }
     struct conv_layer *conv = calloc(1, sizeof *conv);
     if (!conv) return NN_NO_MEMORY;
     conv->base.kind = &kind;
     conv->base.in = in;
-    conv->base.out = (nn_shape){in.height, in.width, out};
+    conv->base.out = (nn_shape){(in.height - 1) / o->stride + 1, (in.width - 1) / o->stride + 1, o->channels};
+    conv->base.uses.reads_x = true;
     conv->backend = backend;
+    conv->kernel = o->kernel;
+    conv->stride = o->stride;
     *layer = &conv->base;
-    nn_error error = nn_add_parameter(*layer, "weight", out * fan_in, fan_in, rng);
-    if (!error && bias) error = nn_add_parameter(*layer, "bias", out, fan_in, rng);
+    nn_error error = nn_add_parameter(*layer, &weight, fan_in, rng);
+    if (!error && o->bias) error = nn_add_parameter(*layer, &bias, fan_in, rng);
     return error;
 }

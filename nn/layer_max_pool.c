@@ -31,16 +31,16 @@ static void pool_pixel(size_t channels, size_t row, const float *restrict x, flo
     }
 }
 
-static nn_error forward(nn_layer *base, size_t n, const float *x, float *y) {
+static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     uint8_t *choice = ((struct max_pool_layer *)base)->choice;
     const nn_shape in = base->in, out = base->out;
     const size_t row = in.width * in.channels, rows = n * out.height;
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < rows; r++) {
-        const float *from = x + (r / out.height * in.height + r % out.height * 2) * row;
+        const float *from = a->x + (r / out.height * in.height + r % out.height * 2) * row;
         for (size_t w = 0; w < out.width; w++) {
             const size_t to = (r * out.width + w) * out.channels;
-            pool_pixel(out.channels, row, from + 2 * w * in.channels, y + to, choice + to);
+            pool_pixel(out.channels, row, from + 2 * w * in.channels, a->y + to, choice + to);
         }
     }
     return NULL;
@@ -58,9 +58,8 @@ static void spread_pixel(size_t channels, size_t row, const float *restrict dy, 
     }
 }
 
-static nn_error backward(nn_layer *base, size_t n, const float *x, const float *y, const float *dy, float *dx) {
-    (void)x;
-    (void)y;
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
+    float *dx = a->dx;
     if (!dx) return NULL;
     const uint8_t *choice = ((struct max_pool_layer *)base)->choice;
     const nn_shape in = base->in, out = base->out;
@@ -71,7 +70,7 @@ static nn_error backward(nn_layer *base, size_t n, const float *x, const float *
         float *to = dx + (r / out.height * in.height + r % out.height * 2) * row;
         for (size_t w = 0; w < out.width; w++) {
             const size_t from = (r * out.width + w) * out.channels;
-            spread_pixel(out.channels, row, dy + from, choice + from, to + 2 * w * in.channels);
+            spread_pixel(out.channels, row, a->dy + from, choice + from, to + 2 * w * in.channels);
         }
     }
     return NULL;

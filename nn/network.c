@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/* Building a network, and what can be asked about it. */
 #include "network.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "clock.h"
+#include "network_memory.h"
 
 nn_network *nn_network_create(nn_backend *backend, int threads, nn_shape input, size_t capacity, uint64_t seed) {
     nn_network *network = calloc(1, sizeof *network);
@@ -12,140 +15,185 @@ nn_network *nn_network_create(nn_backend *backend, int threads, nn_shape input, 
     network->threads = threads;
     network->seed = seed;
     network->capacity = capacity;
-    network->values[0] = nn_floats(capacity * nn_shape_size(input));
-    if (!network->values[0]) network->error = NN_NO_MEMORY;
     network->input = input;
     return network;
 }
 
 void nn_network_destroy(nn_network *network) {
     if (!network) return;
-    for (size_t i = 0; i < network->count; i++) {
-        nn_layer *layer = network->layers[i];
-        if (!layer->y_may_be_x) free(network->values[i + 1]);
-        layer->kind->destroy(layer);
-    }
-    free(network->values[0]);
-    free(network->gradients[0]);
-    free(network->gradients[1]);
+    for (size_t i = 0; i < network->count; i++) network->nodes[i].layer->kind->destroy(network->nodes[i].layer);
+    free(network->nodes);
+    free(network->parameters);
+    free(network->memory);
     free(network);
 }
 
-/* The shape that the next layer will read. */
-static nn_shape tail(const nn_network *network) {
-    return network->count > 0 ? network->layers[network->count - 1]->out : network->input;
+nn_shape nn_network_shape(const nn_network *network, nn_value value) {
+    return value == NN_INPUT ? network->input : network->nodes[value - 1].layer->out;
 }
 
-static bool has_room(nn_network *network) {
-    if (!network->error && network->count == NN_MAX_LAYERS) network->error = "a network has too many layers";
+static bool same(nn_shape a, nn_shape b) { return a.height == b.height && a.width == b.width && a.channels == b.channels; }
+
+/* Whether a layer that reads x can be added, and there is memory for its node. */
+static bool can_add(nn_network *network, nn_value x) {
+    if (network->error) return false;
+    if (x > network->count) {
+        network->error = "a layer reads a value that no layer before it gives";
+        return false;
+    }
+    if (network->count < network->room) return true;
+    const size_t room = 2 * network->room + 16;
+    nn_node *nodes = realloc(network->nodes, room * sizeof *nodes);
+    if (!nodes) {
+        network->error = NN_NO_MEMORY;
+        return false;
+    }
+    network->nodes = nodes;
+    network->room = room;
+    return true;
+}
+
+static bool can_add_two(nn_network *network, nn_value x, nn_value z) {
+    if (!can_add(network, x) || !can_add(network, z)) return false;
+    if (!same(nn_network_shape(network, x), nn_network_shape(network, z))) {
+        network->error = "values of different shapes cannot be added";
+    }
     return !network->error;
 }
 
+/* "conv1" and "weight" become "conv1.weight". */
+static nn_error name_all(nn_layer *layer, const char *name) {
+    if (snprintf(layer->name, sizeof layer->name, "%s", name) >= (int)sizeof layer->name)
+        return "the name of a layer is too long";
+    for (size_t i = 0; i < layer->parameter_count; i++) {
+        char *parameter = layer->parameters[i].name, own[NN_NAME_BYTES];
+        memcpy(own, parameter, sizeof own);
+        if (snprintf(parameter, NN_NAME_BYTES, "%s.%s", name, own) >= NN_NAME_BYTES) return "the name of a layer is too long";
+    }
+    return NULL;
+}
+
 /* A layer that is only half made is kept too: destroy() takes it. */
-static void append(nn_network *network, nn_layer *layer, nn_error error) {
-    if (layer) network->layers[network->count++] = layer;
+static nn_value append(nn_network *network, nn_layer *layer, nn_error error, nn_value x, nn_value z, const char *name) {
+    if (layer) network->nodes[network->count++] = (nn_node){.layer = layer, .x = x, .z = z};
+    if (layer && !error) error = name_all(layer, name ? name : layer->kind->name);
     network->error = error;
+    return error ? NN_NO_VALUE : network->count;
 }
 
 /* Every layer with weights draws them from a stream of its own. */
 static nn_rng next_stream(nn_network *network) { return nn_rng_create(network->seed, ++network->weighted); }
 
-void nn_network_conv(nn_network *network, size_t channels, bool bias) {
-    if (!has_room(network)) return;
+nn_value nn_network_conv(nn_network *network, nn_value x, const nn_conv_options *options, const char *name) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
     nn_rng rng = next_stream(network);
     nn_layer *layer = NULL;
-    const nn_error error = nn_layer_conv(network->backend, &rng, tail(network), channels, bias, &layer);
-    append(network, layer, error);
+    const nn_error error = nn_layer_conv(network->backend, &rng, nn_network_shape(network, x), options, &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, name);
 }
 
-void nn_network_linear(nn_network *network, size_t channels, bool bias) {
-    if (!has_room(network)) return;
+nn_value nn_network_linear(nn_network *network, nn_value x, size_t channels, bool bias, const char *name) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
     nn_rng rng = next_stream(network);
     nn_layer *layer = NULL;
-    const nn_error error = nn_layer_linear(network->backend, &rng, tail(network), channels, bias, &layer);
-    append(network, layer, error);
+    const nn_error error = nn_layer_linear(network->backend, &rng, nn_network_shape(network, x), channels, bias, &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, name);
 }
 
-void nn_network_batch_norm(nn_network *network) {
-    if (!has_room(network)) return;
+nn_value nn_network_batch_norm(nn_network *network, nn_value x, nn_value z, nn_activation activation, const char *name) {
+    const bool residual = z != NN_NO_VALUE;
+    if (residual ? !can_add_two(network, x, z) : !can_add(network, x)) return NN_NO_VALUE;
     nn_layer *layer = NULL;
-    const nn_error error = nn_layer_batch_norm(tail(network), network->threads, &layer);
-    append(network, layer, error);
+    const nn_batch_norm_options options = {activation, residual, network->frozen, network->threads};
+    const nn_error error = nn_layer_batch_norm(nn_network_shape(network, x), &options, &layer);
+    return append(network, layer, error, x, z, name);
 }
 
-void nn_network_activation(nn_network *network, nn_activation activation) {
-    if (!has_room(network)) return;
+nn_value nn_network_activation(nn_network *network, nn_value x, nn_activation activation) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
     nn_layer *layer = NULL;
-    const nn_error error = nn_layer_activation(tail(network), activation, &layer);
-    append(network, layer, error);
+    const nn_error error = nn_layer_activation(nn_network_shape(network, x), activation, &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, NULL);
 }
 
-void nn_network_max_pool(nn_network *network) {
-    if (!has_room(network)) return;
+nn_value nn_network_add(nn_network *network, nn_value a, nn_value b) {
+    if (!can_add_two(network, a, b)) return NN_NO_VALUE;
     nn_layer *layer = NULL;
-    const nn_error error = nn_layer_max_pool(tail(network), network->capacity, &layer);
-    append(network, layer, error);
+    const nn_error error = nn_layer_add(nn_network_shape(network, a), &layer);
+    return append(network, layer, error, a, b, NULL);
+}
+
+nn_value nn_network_max_pool(nn_network *network, nn_value x) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
+    nn_layer *layer = NULL;
+    const nn_error error = nn_layer_max_pool(nn_network_shape(network, x), network->capacity, &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, NULL);
+}
+
+nn_value nn_network_global_average_pool(nn_network *network, nn_value x) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
+    nn_layer *layer = NULL;
+    const nn_error error = nn_layer_global_average_pool(nn_network_shape(network, x), &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, NULL);
+}
+
+void nn_network_freeze_batch_norm(nn_network *network) { network->frozen = true; }
+
+static nn_error list_parameters(nn_network *network) {
+    network->parameters = calloc(2 * network->count, sizeof *network->parameters); /* a layer has two at most */
+    if (!network->parameters) return NN_NO_MEMORY;
+    for (size_t i = 0; i < network->count; i++) {
+        nn_layer *layer = network->nodes[i].layer;
+        for (size_t j = 0; j < layer->parameter_count; j++) {
+            network->parameters[network->parameter_count++] = &layer->parameters[j];
+        }
+    }
+    return NULL;
 }
 
 nn_error nn_network_finish(nn_network *network) {
-    if (network->error) return network->error;
-    size_t widest = 0;
-    for (size_t i = 0; i < network->count; i++) {
-        const nn_layer *layer = network->layers[i];
-        const size_t size = nn_shape_size(layer->out);
-        network->values[i + 1] = layer->y_may_be_x ? network->values[i] : nn_floats(network->capacity * size);
-        if (!network->values[i + 1]) return NN_NO_MEMORY;
-        if (size > widest) widest = size;
-    }
-    for (int i = 0; i < 2; i++) {
-        network->gradients[i] = nn_floats(network->capacity * widest);
-        if (!network->gradients[i]) return NN_NO_MEMORY;
-    }
-    return NULL;
+    if (!network->error && network->count == 0) network->error = "a network needs a layer";
+    if (!network->error) network->error = list_parameters(network);
+    if (!network->error) network->error = nn_network_allocate(network);
+    return network->error;
 }
 
 void nn_network_set_training(nn_network *network, bool training) {
     for (size_t i = 0; i < network->count; i++) {
-        nn_layer *layer = network->layers[i];
+        nn_layer *layer = network->nodes[i].layer;
         if (layer->kind->set_training) layer->kind->set_training(layer, training);
     }
 }
 
-float *nn_network_input(const nn_network *network) { return network->values[0]; }
-const float *nn_network_output(const nn_network *network) { return network->values[network->count]; }
-float *nn_network_output_gradient(const nn_network *network) { return network->gradients[0]; }
-
-nn_error nn_network_forward(nn_network *network, size_t n) {
-    for (size_t i = 0; i < network->count; i++) {
-        nn_layer *layer = network->layers[i];
-        const double start = nn_seconds();
-        const nn_error error = layer->kind->forward(layer, n, network->values[i], network->values[i + 1]);
-        if (error) return error;
-        layer->seconds += nn_seconds() - start;
-    }
-    return NULL;
+void nn_network_observe(nn_network *network, const nn_observer *observer) {
+    network->observer = observer ? *observer : (nn_observer){0};
 }
 
-nn_error nn_network_backward(nn_network *network, size_t n) {
-    int at = 0; /* which of the two gradients belongs to the layer's output */
-    for (size_t i = network->count; i-- > 0;) {
-        nn_layer *layer = network->layers[i];
-        const int next = layer->dx_may_be_dy ? at : !at;
-        float *dx = i > 0 ? network->gradients[next] : NULL; /* nobody learns the images */
-        const double start = nn_seconds();
-        const nn_error error =
-            layer->kind->backward(layer, n, network->values[i], network->values[i + 1], network->gradients[at], dx);
-        if (error) return error;
-        layer->seconds += nn_seconds() - start;
-        at = next;
-    }
-    return NULL;
-}
+float *nn_network_input(const nn_network *network) { return network->x; }
+const float *nn_network_output(const nn_network *network) { return network->nodes[network->count - 1].y; }
+float *nn_network_output_gradient(const nn_network *network) { return network->nodes[network->count - 1].dy; }
+
+size_t nn_network_parameter_count(const nn_network *network) { return network->parameter_count; }
+const nn_parameter *nn_network_parameter(const nn_network *network, size_t index) { return network->parameters[index]; }
 
 size_t nn_network_parameters(const nn_network *network) {
     size_t sum = 0;
-    for (size_t i = 0; i < network->count; i++) {
-        for (size_t j = 0; j < network->layers[i]->parameter_count; j++) sum += network->layers[i]->parameters[j].count;
-    }
+    for (size_t i = 0; i < network->parameter_count; i++) sum += network->parameters[i]->count;
     return sum;
+}
+
+size_t nn_network_batch_norms(const nn_network *network) {
+    size_t count = 0;
+    for (size_t i = 0; i < network->count; i++) count += nn_layer_norm(network->nodes[i].layer) != NULL;
+    return count;
+}
+
+struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size_t index, const char **name) {
+    for (size_t i = 0; i < network->count; i++) {
+        struct batchnorm_layer *norm = nn_layer_norm(network->nodes[i].layer);
+        if (!norm || index-- > 0) continue;
+        *name = network->nodes[i].layer->name;
+        return norm;
+    }
+    return NULL;
 }

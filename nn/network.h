@@ -1,20 +1,46 @@
 /* SPDX-License-Identifier: MIT */
-/* A chain of layers: each reads what the one before it wrote.
+/* A network: layers that read what earlier layers gave, in a graph without cycles.
  *
  *     nn_network *network = nn_network_create(backend, threads, image, batch, seed);
- *     nn_network_conv(network, 32, true);
- *     nn_network_activation(network, NN_RELU);
+ *     nn_value x = nn_network_conv(network, NN_INPUT, &(nn_conv_options){.channels = 16, .kernel = 3, .stride = 1}, "conv1");
+ *     x = nn_network_batch_norm(network, x, NN_NO_VALUE, NN_RELU, "bn1");
  *     ...
  *     nn_error error = nn_network_finish(network);
  *
- * A step that fails makes the ones after it do nothing; finish reports it.
- */
+ * It is built from front to back; the value that was made last is the output. A value may be read by several layers, and its
+ * gradient is then the sum of theirs; every value is read by some layer, except the last. A step of building that fails
+ * makes the ones after it do nothing, and finish reports it. */
 #ifndef NN_NETWORK_H
 #define NN_NETWORK_H
 
+#include <stdint.h>
+
 #include "layer.h"
 
-enum { NN_MAX_LAYERS = 16 };
+/* What a layer gives: number i + 1 is that of layer i. */
+typedef size_t nn_value;
+#define NN_INPUT ((nn_value)0)
+#define NN_NO_VALUE SIZE_MAX
+
+/* A layer in its network: what it reads, and where its gradients go. */
+typedef struct nn_node {
+    nn_layer *layer;
+    nn_value x, z;       /* z: NN_NO_VALUE if there is none */
+    float *y;            /* the value */
+    float *dy;           /* its gradient */
+    float *dx, *dz;      /* where this layer's share of the gradients of x and z goes; NULL: nobody needs it */
+    bool adds_x, adds_z; /* dx (dz) is not the gradient of x (z) itself and must be added to it */
+} nn_node;
+
+/* Someone who looks at a step; either function may be NULL. Both get arrays of n samples. */
+typedef struct nn_observer {
+    void *user;
+    /* After layer `layer` has given y of x. (x and y are one array where the layer works in place.) */
+    void (*forward)(void *user, size_t layer, size_t n, const float *x, const float *y);
+    /* Before layer `layer` goes backward: dy is the whole gradient of the loss with respect to y. The gradient with respect
+     * to x is what the layer that gave x is called with later. */
+    void (*backward)(void *user, size_t layer, size_t n, const float *dy);
+} nn_observer;
 
 typedef struct nn_network {
     nn_backend *backend;
@@ -22,12 +48,17 @@ typedef struct nn_network {
     uint64_t seed;
     nn_shape input;
     size_t capacity; /* the largest batch */
-    size_t count;    /* layers */
-    nn_layer *layers[NN_MAX_LAYERS];
-    float *values[NN_MAX_LAYERS + 1]; /* values[i] enters layer i; neighbours are one buffer where y may be x */
-    float *gradients[2];              /* backward goes to and fro between the two */
-    uint64_t weighted;                /* layers so far that drew random weights */
-    nn_error error;                   /* the first that building met */
+    size_t count, room;
+    nn_node *nodes;            /* [count], of `room` */
+    float *x;                  /* the input */
+    float *memory;             /* of all values and gradients */
+    size_t memory_count;       /* floats in it */
+    nn_parameter **parameters; /* of all layers, in their order */
+    size_t parameter_count;
+    uint64_t weighted; /* layers so far that drew random weights */
+    bool frozen;       /* batch norm that is added from now on is frozen */
+    nn_observer observer;
+    nn_error error; /* the first that building met */
 } nn_network;
 
 /* For at most `capacity` samples at a time; NULL when there is no memory. Equal seeds give equal initial weights to the
@@ -35,27 +66,48 @@ typedef struct nn_network {
 nn_network *nn_network_create(nn_backend *backend, int threads, nn_shape input, size_t capacity, uint64_t seed);
 void nn_network_destroy(nn_network *network);
 
-void nn_network_conv(nn_network *network, size_t channels, bool bias);
-void nn_network_linear(nn_network *network, size_t channels, bool bias);
-void nn_network_batch_norm(nn_network *network);
-void nn_network_activation(nn_network *network, nn_activation activation);
-void nn_network_max_pool(nn_network *network);
+/* Each adds one layer and returns its value. Names are PyTorch's module paths ("layer1.0.conv1"). */
+nn_value nn_network_conv(nn_network *network, nn_value x, const nn_conv_options *options, const char *name);
+/* An image is flattened. */
+nn_value nn_network_linear(nn_network *network, nn_value x, size_t channels, bool bias, const char *name);
+/* y = activation(batch norm(x) + z); z: NN_NO_VALUE if there is none; activation: NN_IDENTITY or NN_RELU. */
+nn_value nn_network_batch_norm(nn_network *network, nn_value x, nn_value z, nn_activation activation, const char *name);
+nn_value nn_network_activation(nn_network *network, nn_value x, nn_activation activation);
+/* Both have the same shape. */
+nn_value nn_network_add(nn_network *network, nn_value a, nn_value b);
+/* 2 x 2 pixels become one; an odd last row or column is left out. */
+nn_value nn_network_max_pool(nn_network *network, nn_value x);
+nn_value nn_network_global_average_pool(nn_network *network, nn_value x);
+/* Batch norm that is added after this uses its running statistics in training too, and nothing of it is learnt. */
+void nn_network_freeze_batch_norm(nn_network *network);
 /* Allocates what the steps below need. */
 nn_error nn_network_finish(nn_network *network);
 
+nn_shape nn_network_shape(const nn_network *network, nn_value value);
+/* A new network is in training mode. */
 void nn_network_set_training(nn_network *network, bool training);
-/* Where the next batch goes. */
+/* NULL: nobody looks any more. */
+void nn_network_observe(nn_network *network, const nn_observer *observer);
+
+/* Where the next batch goes; it stays there until the caller writes the next one. */
 float *nn_network_input(const nn_network *network);
-/* The result of the last forward: [n][channels of the last layer]. */
+/* The result of the last forward: [n][channels of the last layer]; the next forward overwrites it. */
 const float *nn_network_output(const nn_network *network);
-/* Where the gradient with respect to the output goes, before backward. */
+/* Where the gradient with respect to the output goes, between forward and backward. */
 float *nn_network_output_gradient(const nn_network *network);
 
 nn_error nn_network_forward(nn_network *network, size_t n);
-/* Fills grad of every parameter. Batch statistics belong to the forward in training mode just before. */
+/* Fills grad of every parameter. Belongs to the forward just before, and consumes what that left. */
 nn_error nn_network_backward(nn_network *network, size_t n);
 
-/* Learnable numbers in all layers. */
+/* The learnable arrays of all layers, in their order. */
+size_t nn_network_parameter_count(const nn_network *network);
+const nn_parameter *nn_network_parameter(const nn_network *network, size_t index);
+/* Numbers in them all. */
 size_t nn_network_parameters(const nn_network *network);
+
+/* The batch norms, in their order: the name of each ("bn1"), and the layer, which has the buffers of its state. */
+size_t nn_network_batch_norms(const nn_network *network);
+struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size_t index, const char **name);
 
 #endif

@@ -26,11 +26,9 @@ static void step(const nn_sgd *sgd, const nn_parameter *parameter, float *restri
 
 void nn_sgd_step(nn_sgd *sgd) {
     float *velocity = sgd->velocity;
-    for (size_t i = 0; i < sgd->network->count; i++) {
-        const nn_layer *layer = sgd->network->layers[i];
-        for (size_t j = 0; j < layer->parameter_count; j++) {
-            step(sgd, &layer->parameters[j], velocity);
-            velocity += layer->parameters[j].count;
-        }
+    for (size_t i = 0; i < nn_network_parameter_count(sgd->network); i++) {
+        const nn_parameter *parameter = nn_network_parameter(sgd->network, i);
+        if (!parameter->frozen) step(sgd, parameter, velocity);
+        velocity += parameter->count;
     }
 }

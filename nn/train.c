@@ -5,34 +5,8 @@
 
 #include "clock.h"
 
-static void normalized(nn_network *network, const nn_cnn_options *options) {
-    if (options->batch_norm) nn_network_batch_norm(network);
-    nn_network_activation(network, options->activation);
-}
-
-nn_error nn_cnn_create(nn_backend *backend, const nn_cnn_options *options, nn_network **network) {
-    const bool bias = !options->batch_norm;
-    nn_network *n = nn_network_create(backend, options->threads, options->image, options->batch, options->seed);
-    *network = n;
-    if (!n) return NN_NO_MEMORY;
-    nn_network_conv(n, 32, bias);
-    normalized(n, options);
-    nn_network_max_pool(n);
-    nn_network_conv(n, 64, bias);
-    normalized(n, options);
-    nn_network_max_pool(n);
-    nn_network_linear(n, 128, bias);
-    normalized(n, options);
-    nn_network_linear(n, options->classes, true);
-    const nn_error error = nn_network_finish(n);
-    if (!error) return NULL;
-    nn_network_destroy(n);
-    *network = NULL;
-    return error;
-}
-
 nn_error nn_trainer_init(nn_trainer *trainer, nn_network *network, const nn_dataset *train, const nn_dataset *test,
-                         const nn_cnn_options *options, float rate, float momentum) {
+                         const nn_model_options *options, float rate, float momentum) {
     const size_t most = train->count > test->count ? train->count : test->count;
     *trainer = (nn_trainer){.network = network, .train = train, .test = test, .batch = options->batch};
     trainer->rng = nn_rng_create(options->seed, 0); /* the layers have streams 1, 2, ... */

@@ -6,16 +6,20 @@
 
 #include "nn/network.h"
 
-/* y = layer(x) in training mode, with the layer's own parameters, except that number `index` of parameter `which` is larger by
- * `step`; which < 0: none is. */
+/* y = layer(x, z) in training mode, with the layer's own parameters, except that number `index` of parameter `which` is
+ * larger by `step`; which < 0: none is. */
 struct nudge {
     int which;
     size_t index;
     double step;
 };
-void reference_forward(const nn_layer *layer, size_t n, const double *x, double *y, struct nudge nudge);
+void reference_forward(const nn_layer *layer, size_t n, const double *x, const double *z, double *y, struct nudge nudge);
 
-/* The mean cross entropy of a whole network, with parameter `nudge` of layer `at` changed. */
+/* Every value of a network: [count + 1] arrays, the input first, with parameter `nudge` of layer `at` changed. */
+double **reference_values(const nn_network *network, size_t n, const float *x, size_t at, struct nudge nudge);
+void reference_free(const nn_network *network, double **values);
+
+/* The mean cross entropy of a whole network. */
 double reference_loss(const nn_network *network, size_t n, const float *x, const uint8_t *labels, size_t at,
                       struct nudge nudge);
 

@@ -297,13 +297,24 @@ static void dataset_that_does_not_fit_is_refused(void **state) {
 
 /* Training. */
 
-static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, const nn_cnn_options *options, int epochs) {
+static nn_model_options small_cnn(bool batch_norm, size_t batch, int threads) {
+    return (nn_model_options){.kind = NN_CNN,
+                              .image = {28, 28, 1},
+                              .classes = 10,
+                              .norm = batch_norm ? NN_NORM_BEFORE : NN_NORM_NONE,
+                              .activation = NN_RELU,
+                              .batch = batch,
+                              .threads = threads,
+                              .seed = 5};
+}
+
+static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, const nn_model_options *options, int epochs) {
     nn_backend *backend;
     nn_network *network;
     nn_trainer trainer;
     nn_epoch epoch;
     assert_null(nn_backend_create(options->threads, &backend));
-    assert_null(nn_cnn_create(backend, options, &network));
+    assert_null(nn_model_create(backend, options, &network));
     assert_null(nn_trainer_init(&trainer, network, train, test, options, 0.02f, 0.9f));
     for (int i = 0; i < epochs; i++) assert_null(nn_trainer_epoch(&trainer, NULL, NULL, &epoch));
     nn_trainer_free(&trainer);
@@ -319,8 +330,7 @@ static void training_learns_and_repeats_itself(void **state) {
     write_dataset();
     assert_true(nn_dataset_load(directory, 0, &train, &test, message));
     for (int batch_norm = 0; batch_norm < 2; batch_norm++) {
-        const nn_cnn_options options = {
-            .image = {28, 28, 1}, .classes = 10, .batch_norm = batch_norm, .batch = 10, .threads = 2, .seed = 5};
+        const nn_model_options options = small_cnn(batch_norm, 10, 2);
         const nn_epoch one = train_epochs(&train, &test, &options, 8), two = train_epochs(&train, &test, &options, 8);
         assert_true(one.accuracy > 0.9 && one.loss < 0.5);
         assert_true(one.accuracy == two.accuracy && one.loss == two.loss);
@@ -357,12 +367,11 @@ static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
     nn_network *network;
     nn_trainer trainer;
     nn_epoch epoch;
-    const nn_cnn_options options = {
-        .image = {28, 28, 1}, .classes = 10, .batch_norm = true, .batch = 20, .threads = 1, .seed = 5};
+    const nn_model_options options = small_cnn(true, 20, 1);
     write_dataset();
     assert_true(nn_dataset_load(directory, 0, &train, &test, message));
     assert_null(nn_backend_create(1, &backend));
-    assert_null(nn_cnn_create(backend, &options, &network));
+    assert_null(nn_model_create(backend, &options, &network));
     assert_null(nn_trainer_init(&trainer, network, &train, &test, &options, 0.02f, 0.9f));
     struct watch one = {.trainer = &trainer}, two = one;
     assert_null(nn_trainer_epoch(&trainer, watch_progress, &one, &epoch));

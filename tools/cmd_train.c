@@ -11,7 +11,7 @@
 #include "verbs.h"
 
 struct settings {
-    nn_cnn_options network;
+    nn_model_options network;
     const char *data;
     double rate;
     long epochs, limit; /* limit 0: all images */
@@ -100,7 +100,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     struct settings *s = state->input;
     switch (key) {
     case OPTION_NO_BN:
-        s->network.batch_norm = false;
+        s->network.norm = NN_NORM_NONE;
         return 0;
     case OPTION_ACTIVATION:
         return parse_activation(state, text, &s->network.activation);
@@ -119,7 +119,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         argp_error(state, "'%s' is not an option; train takes no files", text);
         return 0;
     case ARGP_KEY_END:
-        if (s->network.batch_norm && s->network.batch < 2) argp_error(state, "batch norm needs a --batch of at least 2");
+        if (s->network.norm != NN_NORM_NONE && s->network.batch < 2)
+            argp_error(state, "batch norm needs a --batch of at least 2");
         return 0;
     default:
         return parse_number(state, key, text, s);
@@ -128,7 +129,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
 
 static void describe(const struct settings *s, const nn_dataset *train, const nn_dataset *test) {
     printf("%s batch norm, %s, learning rate %g, batch %zu, seed %llu; %u training and %u test images; %s, %d thread%s\n",
-           s->network.batch_norm ? "with" : "without", s->network.activation == NN_RELU ? "relu" : "sigmoid", s->rate,
+           s->network.norm == NN_NORM_NONE ? "without" : "with", s->network.activation == NN_RELU ? "relu" : "sigmoid", s->rate,
            s->network.batch, (unsigned long long)s->network.seed, (unsigned)train->count, (unsigned)test->count,
            nn_backend_name(), s->network.threads, s->network.threads == 1 ? "" : "s");
 }
@@ -152,7 +153,7 @@ static nn_error run_epochs(nn_trainer *trainer, const struct settings *s) {
 static nn_error train_on(const struct settings *s, nn_backend *backend, const nn_dataset *train, const nn_dataset *test) {
     nn_network *network;
     nn_trainer trainer;
-    nn_error error = nn_cnn_create(backend, &s->network, &network);
+    nn_error error = nn_model_create(backend, &s->network, &network);
     if (error) return error;
     error = nn_trainer_init(&trainer, network, train, test, &s->network, (float)s->rate, 0.9f);
     if (!error) {
@@ -182,7 +183,7 @@ static int train_with_data(struct settings *s, const nn_dataset *train, const nn
 int cmd_train(int argc, char **argv) {
     static const struct argp parser = {options, parse, NULL, description, NULL, NULL, NULL};
     static char message[NN_MESSAGE_BYTES];
-    struct settings s = {.network = {.batch_norm = true, .activation = NN_RELU, .batch = 128, .seed = 1},
+    struct settings s = {.network = {.kind = NN_CNN, .norm = NN_NORM_BEFORE, .activation = NN_RELU, .batch = 128, .seed = 1},
                          .data = NN_DATASET_DEFAULT,
                          .rate = 0.05,
                          .epochs = 5};

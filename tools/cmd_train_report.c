@@ -61,20 +61,23 @@ void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
     fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
 }
 
-static void print_part(const char *name, double seconds, double total, bool json) {
-    if (json)
-        printf("{\"layer\": \"%s\", \"seconds\": %.3f, \"share\": %.4f}\n", name, seconds, seconds / total);
-    else
-        printf("%-12s  %8.2f  %6.1f %%\n", name, seconds, 100 * seconds / total);
+static void print_part(const char *name, double forward, double backward, double total, bool json) {
+    const double seconds = forward + backward;
+    if (json) {
+        printf("{\"layer\": \"%s\", \"seconds\": %.3f, \"forward\": %.3f, \"backward\": %.3f, \"share\": %.4f}\n", name,
+               seconds, forward, backward, seconds / total);
+    } else {
+        printf("%-24s  %8.2f  %8.2f  %6.1f %%\n", name, forward, backward, 100 * seconds / total);
+    }
 }
 
 void train_print_profile(const nn_network *network, double total, bool json) {
     double rest = total;
-    if (!json) printf("\nlayer          seconds     share\n");
+    if (!json) printf("\nlayer                      forward  backward     share\n");
     for (size_t i = 0; i < network->count; i++) {
-        const nn_layer *layer = network->layers[i];
-        print_part(layer->kind->name, layer->seconds, total, json);
-        rest -= layer->seconds;
+        const nn_layer *layer = network->nodes[i].layer;
+        print_part(layer->name, layer->forward_seconds, layer->backward_seconds, total, json);
+        rest -= layer->forward_seconds + layer->backward_seconds;
     }
-    print_part("the rest", rest, total, json);
+    print_part("the rest", rest, 0, total, json);
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "model.h"
+
+#include <stdio.h>
+
+/* What the parts of a model need to know. */
+struct builder {
+    nn_network *network;
+    const nn_model_options *options;
+};
+
+/* Layers that a norm follows at once have no bias. */
+static bool has_bias(const struct builder *b) { return b->options->norm != NN_NORM_BEFORE; }
+
+/* Norm and activation in their order; z, if there is one, is added before the activation. */
+static nn_value activated(const struct builder *b, nn_value x, nn_value z, const char *norm) {
+    const nn_activation activation = b->options->activation;
+    if (b->options->norm == NN_NORM_BEFORE) {
+        const bool fused = activation == NN_RELU;
+        x = nn_network_batch_norm(b->network, x, z, fused ? NN_RELU : NN_IDENTITY, norm);
+        return fused ? x : nn_network_activation(b->network, x, activation);
+    }
+    if (z != NN_NO_VALUE) x = nn_network_add(b->network, x, z);
+    x = nn_network_activation(b->network, x, activation);
+    if (b->options->norm == NN_NORM_AFTER) x = nn_network_batch_norm(b->network, x, NN_NO_VALUE, NN_IDENTITY, norm);
+    return x;
+}
+
+static nn_value linear(const struct builder *b, nn_value x, size_t channels, const char *name, const char *norm) {
+    x = nn_network_linear(b->network, x, channels, has_bias(b), name);
+    return activated(b, x, NN_NO_VALUE, norm);
+}
+
+static nn_value conv(const struct builder *b, nn_value x, size_t channels, size_t stride, const char *name) {
+    const nn_conv_options options = {.channels = channels, .kernel = 3, .stride = stride, .bias = has_bias(b)};
+    return nn_network_conv(b->network, x, &options, name);
+}
+
+static void build_mlp(const struct builder *b) {
+    nn_value x = linear(b, NN_INPUT, 256, "fc1", "bn1");
+    x = linear(b, x, 128, "fc2", "bn2");
+    nn_network_linear(b->network, x, b->options->classes, true, "fc3");
+}
+
+static void build_cnn(const struct builder *b) {
+    nn_value x = activated(b, conv(b, NN_INPUT, 32, 1, "conv1"), NN_NO_VALUE, "bn1");
+    x = nn_network_max_pool(b->network, x);
+    x = activated(b, conv(b, x, 64, 1, "conv2"), NN_NO_VALUE, "bn2");
+    x = nn_network_max_pool(b->network, x);
+    x = linear(b, x, 128, "fc1", "bn3");
+    nn_network_linear(b->network, x, b->options->classes, true, "fc2");
+}
+
+/* The name of a part of a block: path(name, 2, 0, "conv1") is "layer2.0.conv1". */
+static const char *path(char *name, int stage, size_t block, const char *part) {
+    snprintf(name, NN_NAME_BYTES, "layer%d.%zu.%s", stage, block, part);
+    return name;
+}
+
+/* x as a block with these channels and this stride adds it. */
+static nn_value shortcut(const struct builder *b, nn_value x, size_t channels, size_t stride, int stage, size_t block) {
+    const bool norm = b->options->norm != NN_NORM_NONE;
+    const nn_conv_options options = {.channels = channels, .kernel = 1, .stride = stride, .bias = !norm};
+    char name[NN_NAME_BYTES];
+    if (stride == 1) return x;
+    x = nn_network_conv(b->network, x, &options, path(name, stage, block, "downsample.0"));
+    if (norm) x = nn_network_batch_norm(b->network, x, NN_NO_VALUE, NN_IDENTITY, path(name, stage, block, "downsample.1"));
+    return x;
+}
+
+static nn_value build_block(const struct builder *b, nn_value x, size_t channels, size_t stride, int stage, size_t block) {
+    char name[NN_NAME_BYTES];
+    nn_value inner = conv(b, x, channels, stride, path(name, stage, block, "conv1"));
+    inner = activated(b, inner, NN_NO_VALUE, path(name, stage, block, "bn1"));
+    inner = conv(b, inner, channels, 1, path(name, stage, block, "conv2"));
+    const nn_value z = shortcut(b, x, channels, stride, stage, block);
+    return activated(b, inner, z, path(name, stage, block, "bn2"));
+}
+
+static void build_resnet(const struct builder *b) {
+    nn_value x = activated(b, conv(b, NN_INPUT, 16, 1, "conv1"), NN_NO_VALUE, "bn1");
+    size_t channels = 16;
+    for (int stage = 1; stage <= 3; stage++, channels *= 2) {
+        for (size_t block = 0; block < (b->options->depth - 2) / 6; block++) {
+            x = build_block(b, x, channels, stage > 1 && block == 0 ? 2 : 1, stage, block);
+        }
+    }
+    x = nn_network_global_average_pool(b->network, x);
+    nn_network_linear(b->network, x, b->options->classes, true, "fc");
+}
+
+static nn_error check(const nn_model_options *o) {
+    if (o->kind == NN_RESNET && o->depth != 8 && o->depth != 14 && o->depth != 20) return "a resnet has a depth of 8, 14 or 20";
+    if (o->kind == NN_CNN && (o->image.height < 4 || o->image.width < 4))
+        return "the cnn needs images of at least 4 x 4 pixels";
+    return NULL;
+}
+
+nn_error nn_model_create(nn_backend *backend, const nn_model_options *o, nn_network **network) {
+    *network = NULL;
+    nn_error error = check(o);
+    if (error) return error;
+    nn_network *n = nn_network_create(backend, o->threads, o->image, o->batch, o->seed);
+    if (!n) return NN_NO_MEMORY;
+    const struct builder b = {n, o};
+    if (o->frozen) nn_network_freeze_batch_norm(n);
+    if (o->kind == NN_MLP)
+        build_mlp(&b);
+    else if (o->kind == NN_CNN)
+        build_cnn(&b);
+    else
+        build_resnet(&b);
+    error = nn_network_finish(n);
+    if (error)
+        nn_network_destroy(n);
+    else
+        *network = n;
+    return error;
+}

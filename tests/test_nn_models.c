@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* The models of nn/: gradients of every whole network against finite differences in double, names, initial weights. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nn_support.h"
+
+static void check_model(nn_model_kind kind) {
+    for (int norm = NN_NORM_NONE; norm <= NN_NORM_AFTER; norm++) {
+        for (int activation = NN_RELU; activation <= NN_TANH; activation++) {
+            nn_model_options options = small_model(kind, (nn_norm)norm, (nn_activation)activation);
+            check_network(make_model(&options), NN_TEST_BATCH);
+            options.frozen = true;
+            if (norm != NN_NORM_NONE) check_network(make_model(&options), NN_TEST_BATCH - 1);
+        }
+    }
+}
+
+static void mlp_gradients_equal_finite_differences(void **state) {
+    (void)state;
+    check_model(NN_MLP);
+}
+
+static void cnn_gradients_equal_finite_differences(void **state) {
+    (void)state;
+    check_model(NN_CNN);
+}
+
+static void resnet_gradients_equal_finite_differences(void **state) {
+    (void)state;
+    check_model(NN_RESNET);
+}
+
+static void parameters_have_pytorchs_names(void **state) {
+    (void)state;
+    static const char *const expected[] = {
+        "conv1.weight",
+        "bn1.weight",
+        "bn1.bias",
+        "layer1.0.conv1.weight",
+        "layer1.0.bn1.weight",
+        "layer1.0.bn1.bias",
+        "layer1.0.conv2.weight",
+        "layer1.0.bn2.weight",
+        "layer1.0.bn2.bias",
+        "layer2.0.conv1.weight",
+        "layer2.0.bn1.weight",
+        "layer2.0.bn1.bias",
+        "layer2.0.conv2.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.weight",
+        "layer2.0.downsample.1.bias",
+        "layer2.0.bn2.weight",
+        "layer2.0.bn2.bias",
+        "layer3.0.conv1.weight",
+        "layer3.0.bn1.weight",
+        "layer3.0.bn1.bias",
+        "layer3.0.conv2.weight",
+        "layer3.0.downsample.0.weight",
+        "layer3.0.downsample.1.weight",
+        "layer3.0.downsample.1.bias",
+        "layer3.0.bn2.weight",
+        "layer3.0.bn2.bias",
+        "fc.weight",
+        "fc.bias",
+    };
+    const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
+    nn_network *network = make_model(&options);
+    assert_int_equal(nn_network_parameter_count(network), sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < nn_network_parameter_count(network); i++) {
+        const nn_parameter *p = nn_network_parameter(network, i);
+        assert_string_equal(p->name, expected[i]);
+        assert_int_equal(p->count, p->out * p->height * p->width * p->in);
+        assert_int_equal(p->norm, strstr(p->name, "bn") || strstr(p->name, "downsample.1"));
+        assert_false(p->frozen);
+    }
+    const nn_parameter *down = nn_network_parameter(network, 13);
+    assert_true(down->rank == 4 && down->out == 32 && down->height == 1 && down->width == 1 && down->in == 16);
+    const char *name = NULL;
+    assert_int_equal(nn_network_batch_norms(network), 9);
+    assert_non_null(nn_network_batch_norm_at(network, 4, &name));
+    assert_string_equal(name, "layer2.0.downsample.1");
+    assert_null(nn_network_batch_norm_at(network, 9, &name));
+    nn_network_destroy(network);
+}
+
+static void depths_and_sizes_are_checked(void **state) {
+    (void)state;
+    nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
+    nn_network *network = (nn_network *)&options;
+    options.depth = 9;
+    assert_string_equal(nn_model_create(backend, &options, &network), "a resnet has a depth of 8, 14 or 20");
+    assert_null(network);
+    options = small_model(NN_CNN, NN_NORM_BEFORE, NN_RELU);
+    options.image.width = 3;
+    assert_string_equal(nn_model_create(backend, &options, &network), "the cnn needs images of at least 4 x 4 pixels");
+    options = small_model(NN_RESNET, NN_NORM_NONE, NN_RELU);
+    options.depth = 20;
+    network = make_model(&options);
+    assert_int_equal(nn_network_parameter_count(network), 2 * (20 + 2));
+    nn_network_destroy(network);
+}
+
+/* Initial weights do not depend on batch norm, so that runs with and without it begin alike. */
+static void initial_weights_depend_on_the_seed_alone(void **state) {
+    (void)state;
+    for (int kind = NN_MLP; kind <= NN_RESNET; kind++) {
+        nn_model_options options = small_model((nn_model_kind)kind, NN_NORM_BEFORE, NN_RELU);
+        nn_network *with = make_model(&options);
+        options.norm = NN_NORM_NONE;
+        nn_network *without = make_model(&options);
+        for (size_t i = 0, j = 0; i < with->parameter_count; i++) {
+            const nn_parameter *a = nn_network_parameter(with, i);
+            if (a->norm) continue;
+            while (strcmp(nn_network_parameter(without, j)->name, a->name) != 0) j++; /* biases that only this one has */
+            assert_memory_equal(a->value, nn_network_parameter(without, j)->value, a->count * sizeof(float));
+        }
+        nn_network_destroy(with);
+        nn_network_destroy(without);
+    }
+}
+
+static void initial_weights_fill_their_interval(void **state) {
+    (void)state;
+    const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
+    nn_network *network = make_model(&options);
+    const nn_parameter *a = nn_network_parameter(network, 3);
+    const float bound = 1.0f / sqrtf(9 * 16);
+    float most = 0;
+    for (size_t i = 0; i < a->count; i++) most = fmaxf(most, fabsf(a->value[i]));
+    assert_true(most <= bound && most > 0.99f * bound);
+    nn_network_destroy(network);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mlp_gradients_equal_finite_differences),
+        cmocka_unit_test(cnn_gradients_equal_finite_differences),
+        cmocka_unit_test(resnet_gradients_equal_finite_differences),
+        cmocka_unit_test(parameters_have_pytorchs_names),
+        cmocka_unit_test(depths_and_sizes_are_checked),
+        cmocka_unit_test(initial_weights_depend_on_the_seed_alone),
+        cmocka_unit_test(initial_weights_fill_their_interval),
+    };
+    return cmocka_run_group_tests_name("nn.models", tests, open_backend, close_backend);
+}
