@@ -3,6 +3,7 @@
 #include "files.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,30 +26,28 @@ int files_setup(void **state) {
     return mkdtemp(directory) ? 0 : -1;
 }
 
-static size_t each_file(void (*act)(const char *path)) {
-    DIR *d = opendir(directory);
-    assert_non_null(d);
-    size_t count = 0;
-    for (struct dirent *e; (e = readdir(d));) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        count++;
-        char path[600];
-        snprintf(path, sizeof path, "%s/%s", directory, e->d_name);
-        if (act) act(path);
-    }
-    closedir(d);
-    return count;
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place) {
+    (void)about, (void)kind, (void)place;
+    return remove(path);
 }
-
-static void remove_file(const char *path) { remove(path); }
 
 int files_teardown(void **state) {
     (void)state;
-    each_file(remove_file);
-    return rmdir(directory);
+    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-size_t files_count(void) { return each_file(NULL); }
+void files_remove(const char *path) {
+    if (access(path, F_OK) == 0) assert_int_equal(nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+size_t files_count(void) {
+    DIR *d = opendir(directory);
+    assert_non_null(d);
+    size_t count = 0;
+    for (struct dirent *e; (e = readdir(d));) count += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    return count;
+}
 
 const char *file_path(const char *name) {
     static char paths[4][600];
@@ -73,6 +72,14 @@ size_t file_get(const char *path, void *bytes, size_t most) {
     while (fgetc(f) != EOF) count++;
     fclose(f);
     return count;
+}
+
+void file_make_directories(const char *path) {
+    char part[600];
+    for (const char *end = path + 1; (end = strchr(end, '/')); end++) {
+        snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
+        mkdir(part, 0700); /* if it fails, so does what is done in it */
+    }
 }
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }

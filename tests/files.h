@@ -6,9 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* cmocka's setup and teardown for a group: make a new directory, and remove it with its files. */
+/* cmocka's setup and teardown for a group: make a new directory, and remove it with all that is in it. */
 int files_setup(void **state);
 int files_teardown(void **state);
+/* A file, or a directory with all that is in it, which need not be there. */
+void files_remove(const char *path);
 
 /* The path of a file in the directory; valid until four calls later. */
 const char *file_path(const char *name);
@@ -16,6 +18,8 @@ const char *file_path(const char *name);
 void file_put(const char *path, const void *bytes, size_t count);
 /* At most `most` bytes into `bytes`; returns the size of the file. */
 size_t file_get(const char *path, void *bytes, size_t most);
+/* The directories that the path of a file goes through. */
+void file_make_directories(const char *path);
 bool file_exists(const char *path);
 /* How many files there are in the directory, those with a leading dot included. */
 size_t files_count(void);

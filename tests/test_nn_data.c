@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Random numbers, loss, IDX files and data sets as they are and as they should not be, and training on a small one. Over 300
- * lines, because all of it works on files of one temporary directory. */
-#define _POSIX_C_SOURCE 200809L
+/* Random numbers, loss, and training on a small data set. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,59 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 
-#include "nn/idx.h"
+#include "dataset_files.h"
+#include "files.h"
 #include "nn/train.h"
 
-static char directory[] = "/tmp/test_nn_data.XXXXXX";
 static char message[NN_MESSAGE_BYTES];
-
-static int make_directory(void **state) {
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                                    "t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"};
-
-static const char *path_of(const char *name) {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return path;
-}
-
-static int remove_directory(void **state) {
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) unlink(path_of(names[i]));
-    unlink(path_of("file"));
-    return rmdir(directory);
-}
-
-static void write_file(const char *name, const void *bytes, size_t count) {
-    FILE *file = fopen(path_of(name), "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, count, file), count);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void write_gz(const char *name, const void *bytes, size_t count) {
-    gzFile file = gzopen(path_of(name), "wb");
-    assert_non_null(file);
-    assert_int_equal(gzwrite(file, bytes, (unsigned)count), count);
-    assert_int_equal(gzclose(file), Z_OK);
-}
-
-static size_t read_file(const char *name, uint8_t *bytes, size_t most) {
-    FILE *file = fopen(path_of(name), "rb");
-    assert_non_null(file);
-    const size_t count = fread(bytes, 1, most, file);
-    fclose(file);
-    return count;
-}
 
 /* Random numbers. */
 
@@ -128,174 +81,9 @@ static void loss_of_large_logits_is_finite(void **state) {
     assert_true(isnan(nn_softmax_cross_entropy(1, 2, broken, labels, NULL).loss));
 }
 
-/* IDX files. */
-
-static const uint8_t good[] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 10, 20, 30, 40, 50, 60};
-
-static void assert_good(const char *name) {
-    nn_idx idx;
-    assert_true(nn_idx_read(path_of(name), &idx, message));
-    assert_int_equal(idx.rank, 2);
-    assert_true(idx.shape[0] == 2 && idx.shape[1] == 3);
-    assert_memory_equal(idx.bytes, good + 12, 6);
-    free(idx.bytes);
-}
-
-/* The message names the file and says what is wrong. */
-static void assert_bad(const char *name, const char *what) {
-    nn_idx idx;
-    message[0] = '\0';
-    assert_false(nn_idx_read(path_of(name), &idx, message));
-    assert_null(idx.bytes);
-    if (!strstr(message, path_of(name)) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\"", message, what);
-}
-
-static void idx_reads_plain_and_compressed(void **state) {
-    (void)state;
-    write_file("file", good, sizeof good);
-    assert_good("file");
-    write_gz("file", good, sizeof good);
-    assert_good("file");
-}
-
-static void idx_truncated_anywhere_is_refused(void **state) {
-    (void)state;
-    uint8_t compressed[256];
-    for (size_t count = 0; count < sizeof good; count++) {
-        write_file("file", good, count);
-        assert_bad("file", "the file ends before the data its header announces");
-    }
-    write_gz("file", good, sizeof good);
-    const size_t whole = read_file("file", compressed, sizeof compressed);
-    for (size_t count = 0; count < whole; count++) {
-        write_file("file", compressed, count);
-        assert_bad("file", "");
-    }
-    compressed[whole - 6] ^= 1; /* the checksum */
-    write_file("file", compressed, whole);
-    assert_bad("file", "the compressed data is damaged");
-}
-
-static void assert_bad_change(size_t offset, uint8_t value, const char *what) {
-    uint8_t bytes[sizeof good];
-    memcpy(bytes, good, sizeof good);
-    bytes[offset] = value;
-    write_file("file", bytes, sizeof bytes);
-    assert_bad("file", what);
-}
-
-static void idx_malformed_is_refused(void **state) {
-    (void)state;
-    assert_bad_change(0, 1, "not an IDX file");
-    assert_bad_change(2, 13, "must be unsigned bytes");
-    assert_bad_change(3, 0, "1 to 4 dimensions");
-    assert_bad_change(3, 200, "1 to 4 dimensions");
-    assert_bad_change(11, 2, "more data than the header announces");
-    assert_bad_change(11, 4, "ends before");
-    assert_bad_change(4, 255, "ends before"); /* promises 12 gigabytes */
-    static const uint8_t huge[] = {0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1};
-    write_file("file", huge, sizeof huge);
-    assert_bad("file", "the sizes are too large");
-    assert_bad("missing", "No such file");
-    assert_false(nn_idx_read(directory, &(nn_idx){0}, message));
-}
-
-/* Data sets. Image i is one bright row; its label says which. */
-
-enum { IMAGE = 28 * 28, TRAIN = 41, TEST = 21, HEAD_IMAGES = 16, HEAD_LABELS = 8 };
-
-static void write_images(const char *name, uint8_t count, uint8_t side) {
-    const size_t bytes = HEAD_IMAGES + (size_t)count * side * side;
-    uint8_t *file = calloc(bytes, 1);
-    const uint8_t head[HEAD_IMAGES] = {0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, side, 0, 0, 0, side};
-    memcpy(file, head, HEAD_IMAGES);
-    for (size_t i = 0; i < count; i++) memset(file + HEAD_IMAGES + i * side * side + i % 10 * 2 * side, 200, 2 * (size_t)side);
-    write_file(name, file, bytes);
-    free(file);
-}
-
-static void write_labels(const char *name, uint8_t count, uint8_t first) {
-    uint8_t file[HEAD_LABELS + 255] = {0, 0, 8, 1, 0, 0, 0, count};
-    for (size_t i = 0; i < count; i++) file[HEAD_LABELS + i] = (uint8_t)(i % 10);
-    file[HEAD_LABELS] = first;
-    write_file(name, file, HEAD_LABELS + (size_t)count);
-}
-
-static void write_dataset(void) {
-    write_images(names[0], TRAIN, 28);
-    write_labels(names[1], TRAIN, 0);
-    write_images(names[2], TEST, 28);
-    write_labels(names[3], TEST, 0);
-}
-
-static void dataset_is_read_and_scaled(void **state) {
-    (void)state;
-    nn_dataset train, test;
-    float *x = nn_floats(10 * IMAGE);
-    uint8_t labels[10];
-    uint32_t order[10];
-    double sum = 0, squares = 0;
-    write_dataset();
-    assert_true(nn_dataset_load(directory, 10, &train, &test, message));
-    assert_true(train.count == 10 && test.count == TEST && train.mean[0] == test.mean[0] && train.rstd[0] == test.rstd[0]);
-    for (uint32_t i = 0; i < 10; i++) order[i] = 9 - i;
-    nn_dataset_batch(&train, order, 10, NULL, x, labels);
-    for (size_t i = 0; i < 10 * IMAGE; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
-    assert_true(fabs(sum / (10 * IMAGE)) < 1e-5 && fabs(squares / (10 * IMAGE) - 1) < 1e-5);
-    for (size_t i = 0; i < 10; i++) assert_true(labels[i] == 9 - i && x[(i * 28 + (9 - i) * 2) * 28] > 1);
-    free(x);
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
-}
-
-static void dataset_may_be_compressed(void **state) {
-    (void)state;
-    nn_dataset train, test;
-    uint8_t labels[HEAD_LABELS + TEST];
-    write_dataset();
-    write_gz(names[4], labels, read_file(names[3], labels, sizeof labels));
-    unlink(path_of(names[3]));
-    assert_true(nn_dataset_load(directory, 0, &train, &test, message));
-    assert_true(train.count == TRAIN && test.count == TEST && test.labels[TEST - 1] == (TEST - 1) % 10);
-    unlink(path_of(names[4]));
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
-}
-
-static void assert_bad_dataset(const char *name, const char *what) {
-    nn_dataset train, test;
-    message[0] = '\0';
-    assert_false(nn_dataset_load(directory, 0, &train, &test, message));
-    assert_true(!train.pixels && !train.labels && !test.pixels && !test.labels);
-    if (!strstr(message, name) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\" or \"%s\"", message, name, what);
-    write_dataset();
-}
-
-static void dataset_that_does_not_fit_is_refused(void **state) {
-    (void)state;
-    write_dataset();
-    write_labels(names[3], TEST, 10);
-    assert_bad_dataset(names[3], "the label of image 0 is 10; the training labels are 0 to 9");
-    write_labels(names[1], TRAIN - 1, 0);
-    assert_bad_dataset(names[1], "40 labels for 41 images");
-    write_images(names[2], TEST, 27);
-    assert_bad_dataset(names[2], "test images are 27 x 27 x 1 (height, width, channels); the training images are 28 x 28 x 1");
-    write_images(names[0], 0, 28);
-    assert_bad_dataset(names[0], "no images");
-    write_labels(names[0], 9, 0);
-    assert_bad_dataset(names[0], "images must have 3 dimensions");
-    write_images(names[3], 1, 28);
-    assert_bad_dataset(names[3], "labels must have 1 dimension");
-    unlink(path_of(names[3]));
-    assert_bad_dataset(names[3], "there is no");
-    uint8_t compressed[] = {31, 139, 8, 0};
-    unlink(path_of(names[3]));
-    write_file(names[4], compressed, sizeof compressed);
-    assert_bad_dataset(names[4], "");
-    unlink(path_of(names[4]));
-}
-
 /* Training. */
+
+enum { TRAIN = 41, TEST = 21 };
 
 static nn_model_options small_cnn(bool batch_norm, size_t batch, int threads) {
     return (nn_model_options){.kind = NN_CNN,
@@ -327,8 +115,8 @@ static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, co
 static void training_learns_and_repeats_itself(void **state) {
     (void)state;
     nn_dataset train, test;
-    write_dataset();
-    assert_true(nn_dataset_load(directory, 0, &train, &test, message));
+    put_stripes(TRAIN, TEST);
+    assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
     for (int batch_norm = 0; batch_norm < 2; batch_norm++) {
         const nn_model_options options = small_cnn(batch_norm, 10, 2);
         const nn_epoch one = train_epochs(&train, &test, &options, 8), two = train_epochs(&train, &test, &options, 8);
@@ -368,8 +156,8 @@ static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
     nn_trainer trainer;
     nn_epoch epoch;
     const nn_model_options options = small_cnn(true, 20, 1);
-    write_dataset();
-    assert_true(nn_dataset_load(directory, 0, &train, &test, message));
+    put_stripes(TRAIN, TEST);
+    assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
     assert_null(nn_backend_create(1, &backend));
     assert_null(nn_model_create(backend, &options, &network));
     assert_null(nn_trainer_init(&trainer, network, &train, &test, &options, 0.02f, 0.9f));
@@ -391,14 +179,8 @@ int main(void) {
         cmocka_unit_test(shuffle_is_a_fair_permutation),
         cmocka_unit_test(loss_gradient_equals_finite_differences),
         cmocka_unit_test(loss_of_large_logits_is_finite),
-        cmocka_unit_test(idx_reads_plain_and_compressed),
-        cmocka_unit_test(idx_truncated_anywhere_is_refused),
-        cmocka_unit_test(idx_malformed_is_refused),
-        cmocka_unit_test(dataset_is_read_and_scaled),
-        cmocka_unit_test(dataset_may_be_compressed),
-        cmocka_unit_test(dataset_that_does_not_fit_is_refused),
         cmocka_unit_test(training_learns_and_repeats_itself),
         cmocka_unit_test(epochs_are_shuffled_and_skip_a_single_leftover),
     };
-    return cmocka_run_group_tests_name("nn.data", tests, make_directory, remove_directory);
+    return cmocka_run_group_tests_name("nn.data", tests, files_setup, files_teardown);
 }
