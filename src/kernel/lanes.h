@@ -154,8 +154,10 @@ BNK_INLINE bnk_vd to_double(bnk_f_part v) {
 /* Masked moves are a few instructions; without them a partial step is worth a call. */
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define BNK_PART BNK_INLINE
+#define BNK_MASKS 1
 #else
 #define BNK_PART static __attribute__((noinline))
+#define BNK_MASKS 0
 #endif
 
 /* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back. Nothing
@@ -213,10 +215,34 @@ BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
         }
 }
 
+/* The first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
+BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
+#if BNK_MASKS
+    const __mmask8 mask = (__mmask8)(n < 8 ? (1u << n) - 1 : 0xff);
+    if (size == 4) {
+        __m256i v = _mm256_maskz_loadu_epi32(mask, from);
+        memcpy(to, &v, sizeof v);
+    } else if (size == 8) {
+        __m512i v = _mm512_maskz_loadu_epi64(mask, from);
+        memcpy(to, &v, sizeof v);
+    } else {
+        __m128i v = _mm_maskz_loadu_epi16(mask, from);
+        memcpy(to, &v, sizeof v);
+    }
+#else
+    (void)to, (void)from, (void)n, (void)size;
+#endif
+}
+
 /* per element type: a vector of double for sums, a vector of the computing type for outputs, and the store of the latter */
 BNK_INLINE bnk_vd f32_load_double(const float *p) {
     bnk_f_part v;
     memcpy(&v, p, sizeof v);
+    return to_double(v);
+}
+BNK_INLINE bnk_vd f32_some_double(const float *p, size_t n) {
+    bnk_f_part v = {0};
+    load_some(&v, p, n, sizeof *p);
     return to_double(v);
 }
 BNK_INLINE bnk_vf f32_load(const float *p) { return load_vf(p); }
@@ -224,11 +250,21 @@ BNK_INLINE void f32_store(float *p, bnk_vf v) { store_vf(p, v); }
 BNK_INLINE void f32_stream(float *p, bnk_vf v) { stream_bytes(p, &v, sizeof v); }
 
 BNK_INLINE bnk_vd f64_load_double(const double *p) { return load_vd(p); }
+BNK_INLINE bnk_vd f64_some_double(const double *p, size_t n) {
+    bnk_vd v = {0};
+    load_some(&v, p, n, sizeof *p);
+    return v;
+}
 BNK_INLINE bnk_vd f64_load(const double *p) { return load_vd(p); }
 BNK_INLINE void f64_store(double *p, bnk_vd v) { store_vd(p, v); }
 BNK_INLINE void f64_stream(double *p, bnk_vd v) { stream_bytes(p, &v, sizeof v); }
 
 BNK_INLINE bnk_vd bf16_load_double(const uint16_t *p) { return to_double(bf16_widen_part(p)); }
+BNK_INLINE bnk_vd bf16_some_double(const uint16_t *p, size_t n) {
+    uint16_t some[BNK_WD] = {0};
+    load_some(some, p, n, sizeof *p);
+    return to_double(bf16_widen_part(some));
+}
 BNK_INLINE bnk_vf bf16_load(const uint16_t *p) { return bf16_widen_full(p); }
 BNK_INLINE void bf16_store(uint16_t *p, bnk_vf v) {
     bnk_h_full h = bf16_narrow_full(v);
@@ -240,6 +276,11 @@ BNK_INLINE void bf16_stream(uint16_t *p, bnk_vf v) {
 }
 
 BNK_INLINE bnk_vd f16_load_double(const uint16_t *p) { return to_double(f16_widen_part(p)); }
+BNK_INLINE bnk_vd f16_some_double(const uint16_t *p, size_t n) {
+    uint16_t some[BNK_WD] = {0};
+    load_some(some, p, n, sizeof *p);
+    return to_double(f16_widen_part(some));
+}
 BNK_INLINE bnk_vf f16_load(const uint16_t *p) { return f16_widen_full(p); }
 BNK_INLINE void f16_store(uint16_t *p, bnk_vf v) {
     bnk_h_full h = f16_narrow_full(v);

@@ -172,27 +172,6 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
             }
 }
 
-/* Small rows: the outputs of some channels are made in tiles, and streamed from there as one run of whole lines. */
-static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *write, const struct bn_sweep *of_reduce,
-                        const struct bnk_call *reduce) {
-    _Alignas(BN_LINE_BYTES) char tile[2][BN_STAGE_BYTES];
-    size_t row_bytes = write->length * s->kernels->bytes, together = BN_STAGE_BYTES / row_bytes;
-    for (size_t i = 0; i < write->rows; i++)
-        for (size_t c = 0; c < write->channels; c += together) {
-            size_t count = write->channels - c < together ? write->channels - c : together;
-            struct bnk_call w = some_channels(s, write, i, c, count), r;
-            struct bnk_array *outputs[] = {&w.out, &w.dz};
-            char *there[] = {w.out.at, w.dz.at};
-            w.stream = false;
-            for (int o = 0; o < 2; o++)
-                if (there[o]) outputs[o]->at = tile[o];
-            if (reduce) r = some_channels(of_reduce, reduce, i, c, count);
-            fuse(s, &w, reduce ? &r : NULL);
-            for (int o = 0; o < 2; o++)
-                if (there[o]) bnk_table()->stream(tile[o], count * row_bytes, there[o]);
-        }
-}
-
 static void run_stretch(struct side *write, struct side *reduce) {
     const struct bn_sweep *w = write ? write->b.sweep : NULL, *r = reduce ? reduce->b.sweep : NULL;
     if (r && (!w || write->b.count != reduce->b.count || r->view.staged || w->view.staged)) {
@@ -205,8 +184,6 @@ static void run_stretch(struct side *write, struct side *reduce) {
     if (!w) return;
     if (w->view.staged)
         run_staged(w, &write->call);
-    else if (bn_streams_by_tile(w, &write->call))
-        run_by_tile(w, &write->call, r, r ? &reduce->call : NULL);
     else
         fuse(w, &write->call, r ? &reduce->call : NULL);
 }

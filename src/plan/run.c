@@ -200,7 +200,7 @@ static void run_sweeps(struct bn_pass *p) {
 static void decide_by_size(struct bn_pass *p) {
     size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
-    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / arrays;
+    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / 4 * 3 / arrays;
     for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = large;
     for (int i = 0; i < p->writes; i++) {
         p->write[i].fetch = large;
