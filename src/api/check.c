@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "api/shape.h"
+
 /* Where an array lies: the lowest address, and the first one after the highest element. An absent one is nowhere. */
 struct range {
     uintptr_t low, high;
@@ -35,11 +37,7 @@ static uintptr_t magnitude(ptrdiff_t stride) { return stride < 0 ? 0 - (uintptr_
 /* Bytes that one dimension spans, from its first to its last element: false when that does not fit. */
 static bool span_of(size_t extent, ptrdiff_t stride, size_t bytes, uintptr_t *span) {
     uintptr_t step = extent == 1 ? 0 : magnitude(stride);
-    if (step > PTRDIFF_MAX / bytes) return false;
-    step *= bytes;
-    if (step != 0 && extent - 1 > PTRDIFF_MAX / step) return false;
-    *span = (extent - 1) * step;
-    return true;
+    return bn_multiply(step, bytes, &step) && bn_multiply(extent - 1, step, span);
 }
 
 /* Whether an array lies inside the address space. */
@@ -63,8 +61,7 @@ batchnorm_status bn_check_sizes(const struct bn_geometry *g) {
     for (int d = 0; d <= g->dims; d++)
         if (extent_of(g, d) == 0) return BATCHNORM_OK;
     for (int d = 0; d <= g->dims; d++) {
-        if (extent_of(g, d) > PTRDIFF_MAX / total) return BATCHNORM_TOO_LARGE;
-        total *= extent_of(g, d);
+        if (!bn_multiply(total, extent_of(g, d), &total)) return BATCHNORM_TOO_LARGE;
     }
     for (int i = 0; i < g->arrays; i++)
         if (g->array[i].data != NULL && !fits(g, &g->array[i])) return BATCHNORM_TOO_LARGE;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From tensors to the sizes and strides of a job. */
-#include <string.h>
-
 #include "api/check.h"
+#include "api/shape.h"
 
 static bool is_element_dtype(batchnorm_dtype dtype) { return dtype != BATCHNORM_I64 && batchnorm_dtype_bytes(dtype) != 0; }
 
@@ -35,10 +34,10 @@ static bool count_values(const struct bn_geometry *g, size_t *count) {
     for (int d = 0; d < g->dims; d++)
         if (g->extent[d] == 0) *count = 0;
     for (int d = 0; d < g->dims && *count != 0; d++) {
-        if (g->extent[d] > PTRDIFF_MAX / *count) return false;
-        *count *= g->extent[d];
+        if (!bn_multiply(*count, g->extent[d], count)) return false;
     }
-    return *count == 0 || g->channels <= PTRDIFF_MAX / *count;
+    size_t all;
+    return bn_multiply(*count, g->channels, &all);
 }
 
 batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g) {
@@ -47,10 +46,7 @@ batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_ge
         if (x->shape[d] < 0) return BATCHNORM_BAD_SHAPE;
     if (!is_element_dtype(x->dtype)) return BATCHNORM_BAD_DTYPE;
     if (!sizes_fit(x) || !strides_fit(x)) return BATCHNORM_TOO_LARGE;
-    memset(g, 0, sizeof *g);
-    g->dtype = x->dtype;
-    g->channels = (size_t)x->shape[1];
-    g->dims = x->rank - 1;
+    bn_geometry_clear(g, x->dtype, (size_t)x->shape[1], x->rank - 1);
     for (int d = 0; d < g->dims; d++) g->extent[d] = (size_t)x->shape[tensor_dim(d)];
     if (!count_values(g, &g->count)) return BATCHNORM_TOO_LARGE;
     put(g, BN_X, x);

@@ -27,23 +27,39 @@ size_t batchnorm_dtype_bytes(batchnorm_dtype dtype) {
 
 bool bn_geometry_is_empty(const struct bn_geometry *g) { return g->count == 0 || g->channels == 0; }
 
-static bool fits(size_t a, size_t b, size_t limit) { return a == 0 || b <= limit / a; }
+void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims) {
+    g->dtype = dtype;
+    g->channels = channels;
+    g->count = 0;
+    g->dims = dims;
+    g->arrays = 0;
+    for (int i = 0; i < BN_MAX_ARRAYS; i++) {
+        struct bn_array *a = &g->array[i];
+        a->data = NULL;
+        a->channel = 0;
+        for (int d = 0; d < dims; d++) a->stride[d] = 0;
+    }
+}
 
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g) {
-    *g = (struct bn_geometry){.dtype = shape->dtype, .channels = shape->channels, .dims = 2};
-    if ((unsigned)shape->dtype > BATCHNORM_F16) return BATCHNORM_BAD_DTYPE;
-    size_t limit = PTRDIFF_MAX / batchnorm_dtype_bytes(shape->dtype);
-    bool empty = shape->outer == 0 || shape->channels == 0 || shape->inner == 0;
-    if (!empty && (!fits(shape->outer, shape->inner, limit) || !fits(shape->outer * shape->inner, shape->channels, limit)))
-        return BATCHNORM_TOO_LARGE;
+    bn_geometry_clear(g, shape->dtype, shape->channels, 2);
     g->extent[0] = shape->outer;
     g->extent[1] = shape->inner;
-    g->count = empty ? 0 : shape->outer * shape->inner;
+    if ((unsigned)shape->dtype > BATCHNORM_F16) return BATCHNORM_BAD_DTYPE;
+    bool empty = shape->outer == 0 || shape->channels == 0 || shape->inner == 0;
+    size_t all, bytes = batchnorm_dtype_bytes(shape->dtype);
+    if (!empty && !(bn_multiply(shape->outer, shape->inner, &g->count) && bn_multiply(g->count, shape->channels, &all) &&
+                    bn_multiply(all, bytes, &all)))
+        return BATCHNORM_TOO_LARGE;
     return BATCHNORM_OK;
 }
 
 void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides) {
     /* inputs are never written: only kernels' output arguments are */
-    g->array[index] = (struct bn_array){(char *)(uintptr_t)data, strides.channel, {strides.outer, strides.inner}};
+    struct bn_array *a = &g->array[index];
+    a->data = (char *)(uintptr_t)data;
+    a->channel = strides.channel;
+    a->stride[0] = strides.outer;
+    a->stride[1] = strides.inner;
     if (g->arrays <= index) g->arrays = index + 1;
 }

@@ -5,6 +5,14 @@
 
 #include "plan/job.h"
 
+/* a * b, unless that is beyond PTRDIFF_MAX. */
+static inline bool bn_multiply(size_t a, size_t b, size_t *product) {
+    return !__builtin_mul_overflow(a, b, product) && *product <= PTRDIFF_MAX;
+}
+
+/* A geometry of no arrays and no sizes yet. */
+void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims);
+
 /* Sizes and type of a shape: BAD_DTYPE, TOO_LARGE. No array yet. */
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g);
 

@@ -20,7 +20,13 @@ void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchno
 
 static struct bn_sweep *add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays,
                                   const struct bn_use *use) {
-    *s = (struct bn_sweep){.verb = verb, .kernels = &bnk_table()->verbs[g->dtype]};
+    s->verb = verb;
+    s->kernels = &bnk_table()->verbs[g->dtype];
+    s->shift = s->sum = s->dot = NULL;
+    s->mean = NULL;
+    s->mean_of_x = s->active = s->without_x = s->stream = s->fetch = false;
+    s->numbers = (struct bnk_numbers){0};
+    s->act = (struct bnk_act){0};
     bn_view_make(&s->view, g, arrays, use);
     for (int i = 0; i < arrays; i++) s->role[i] = use[i].role;
     bn_sweep_prepare(s);

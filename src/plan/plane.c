@@ -11,7 +11,7 @@ enum { TILE = 1024, TILE_CHANNELS = 16 };
 
 /* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
 struct side {
-    struct bn_block b;
+    const struct bn_block *b;
     struct bnk_call call;
     double shift[BN_BLOCK_MAX], sums[BN_BLOCK_MAX * BNK_SUMS];
 };
@@ -39,10 +39,10 @@ static size_t rows_ahead(const struct bn_block *b) {
 
 /* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last row
  * comes the next block. 0 at the end of everything. */
-static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t) {
+static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptrdiff_t here) {
     const struct bn_sweep *s = b->sweep;
     const struct bn_view *v = &s->view;
-    ptrdiff_t here[BN_VIEW_ARRAYS], there[BN_VIEW_ARRAYS];
+    ptrdiff_t there[BN_VIEW_ARRAYS];
     size_t row = t.row + (v->parts > 1 ? 0 : rows_ahead(b)), first = v->parts > 1 ? t.first + v->part : t.first;
     size_t channel = b->first;
     if (first >= v->length) {
@@ -54,9 +54,8 @@ static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t) {
         channel += b->count;
     }
     if (channel >= b->end) return 0;
-    bn_view_walk(v, t.row, 1, here);
     bn_view_walk(v, row, 1, there);
-    return bn_sweep_at(s, i, there[i], first, channel) - bn_sweep_at(s, i, here[i], t.first, b->first);
+    return bn_sweep_at(s, i, there[i], first, channel) - bn_sweep_at(s, i, here, t.first, b->first);
 }
 
 /* Where the way that is fetched ahead turns to the next block, a stretch ends. */
@@ -65,23 +64,21 @@ static size_t rows_until_turn(const struct bn_block *b, size_t row) {
     return row < turn ? turn - row : SIZE_MAX;
 }
 
-static void place(struct side *side, struct stretch t) {
-    const struct bn_sweep *s = side->b.sweep;
+static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) {
+    const struct bn_sweep *s = side->b->sweep;
     const struct bn_view *v = &s->view;
     struct bnk_call *k = &side->call;
-    ptrdiff_t offset[BN_VIEW_ARRAYS];
-    bn_view_walk(v, t.row, 1, offset);
     k->rows = t.rows;
-    k->channels = side->b.count;
+    k->channels = side->b->count;
     k->length = t.length;
     for (int i = 0; i < v->arrays; i++) {
         struct bnk_array *a = bn_call_array(k, s->role[i]);
-        a->at = bn_sweep_at(s, i, offset[i], t.first, side->b.first);
+        a->at = bn_sweep_at(s, i, offset[i], t.first, side->b->first);
         a->row = bn_view_pitch(v, i);
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
         bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
-        a->ahead = first_time && !v->staged ? ahead_of(&side->b, i, t) : 0;
+        a->ahead = first_time && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
 
@@ -173,8 +170,8 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
 }
 
 static void run_stretch(struct side *write, struct side *reduce) {
-    const struct bn_sweep *w = write ? write->b.sweep : NULL, *r = reduce ? reduce->b.sweep : NULL;
-    if (r && (!w || write->b.count != reduce->b.count || r->view.staged || w->view.staged)) {
+    const struct bn_sweep *w = write ? write->b->sweep : NULL, *r = reduce ? reduce->b->sweep : NULL;
+    if (r && (!w || write->b->count != reduce->b->count || r->view.staged || w->view.staged)) {
         if (r->view.staged)
             run_staged(r, &reduce->call);
         else
@@ -189,58 +186,65 @@ static void run_stretch(struct side *write, struct side *reduce) {
 }
 
 /* The order is fixed: halves are added lane by lane until one lane is left. */
+static inline void fold_once(double *lanes, int width) {
+    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+}
+
 static double fold_lanes(double *lanes) {
-    for (int width = BNK_LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-    return lanes[0];
+    fold_once(lanes, 8);
+    fold_once(lanes, 4);
+    fold_once(lanes, 2);
+    return lanes[0] + lanes[1];
 }
 
 static void start_sums(struct side *side) {
-    const struct bn_sweep *s = side->b.sweep;
+    const struct bn_sweep *s = side->b->sweep;
     const struct bnk_array *x = &side->call.x;
-    memset(side->sums, 0, side->b.count * sizeof *side->sums * BNK_SUMS);
+    memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
     if (s->verb == BN_MOMENTS)
-        s->kernels->pivot(x->at, x->channel, side->b.count, side->shift);
+        s->kernels->pivot(x->at, x->channel, side->b->count, side->shift);
     else if (s->mean_of_x)
-        memcpy(side->shift, s->mean + side->b.first, side->b.count * sizeof *side->shift);
+        memcpy(side->shift, s->mean + side->b->first, side->b->count * sizeof *side->shift);
     else
-        memset(side->shift, 0, side->b.count * sizeof *side->shift);
+        memset(side->shift, 0, side->b->count * sizeof *side->shift);
 }
 
 static void finish_sums(struct side *side, size_t piece) {
-    const struct bn_sweep *s = side->b.sweep;
-    for (size_t i = 0; i < side->b.count; i++) {
-        size_t slot = (side->b.first + i) * s->slot_channel + piece * s->slot_piece;
+    const struct bn_sweep *s = side->b->sweep;
+    for (size_t i = 0; i < side->b->count; i++) {
+        size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
         if (s->verb == BN_MOMENTS) s->shift[slot] = side->shift[i];
         s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
         s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
     }
 }
 
-void bn_plane_piece(struct bn_block write, struct bn_block reduce, size_t piece) {
+void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece) {
     struct side w, r; /* their sums are large, and set where they are needed */
-    struct bn_piece p = bn_view_piece(write.sweep ? &write.sweep->view : &reduce.sweep->view, piece);
-    w.b = write;
-    r.b = reduce;
-    if (write.sweep) w.call = bn_sweep_call(write.sweep, write.first);
-    if (reduce.sweep) {
-        r.call = bn_sweep_call(reduce.sweep, reduce.first);
+    struct bn_piece p = bn_view_piece(write ? &write->sweep->view : &reduce->sweep->view, piece);
+    if (write) {
+        w.b = write;
+        bn_sweep_call(write->sweep, write->first, &w.call);
+    }
+    if (reduce) {
+        r.b = reduce;
+        bn_sweep_call(reduce->sweep, reduce->first, &r.call);
         r.call.shift = r.shift;
         r.call.sums = r.sums;
     }
     for (size_t done = 0; done < p.rows;) {
         struct stretch t = {.row = p.first_row + done, .rows = p.rows - done, .first = p.first, .length = p.length};
-        ptrdiff_t ignored[BN_VIEW_ARRAYS];
-        if (write.sweep) t.rows = bn_view_walk(&write.sweep->view, t.row, t.rows, ignored);
-        if (reduce.sweep) {
-            t.rows = bn_view_walk(&reduce.sweep->view, t.row, t.rows, ignored);
-            if (t.rows > rows_until_turn(&reduce, t.row)) t.rows = rows_until_turn(&reduce, t.row);
-            place(&r, t);
+        ptrdiff_t written[BN_VIEW_ARRAYS], reduced[BN_VIEW_ARRAYS];
+        if (write) t.rows = bn_view_walk(&write->sweep->view, t.row, t.rows, written);
+        if (reduce) {
+            t.rows = bn_view_walk(&reduce->sweep->view, t.row, t.rows, reduced);
+            if (t.rows > rows_until_turn(reduce, t.row)) t.rows = rows_until_turn(reduce, t.row);
+            place(&r, t, reduced);
             if (done == 0) start_sums(&r);
         }
-        if (write.sweep) place(&w, t);
-        run_stretch(write.sweep ? &w : NULL, reduce.sweep ? &r : NULL);
+        if (write) place(&w, t, written);
+        run_stretch(write ? &w : NULL, reduce ? &r : NULL);
         done += t.rows;
     }
-    if (reduce.sweep) finish_sums(&r, piece);
+    if (reduce) finish_sums(&r, piece);
 }

@@ -53,7 +53,8 @@ static size_t rows_ahead(const struct bn_sweep *s, size_t channels) {
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
-    struct bnk_call k = bn_sweep_call(s, channel);
+    struct bnk_call k;
+    bn_sweep_call(s, channel, &k);
     k.rows = bn_view_walk(v, row, limit, offset);
     k.channels = 1;
     k.length = channels;

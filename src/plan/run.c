@@ -17,27 +17,24 @@ static size_t wanted_items(const struct bn_pass *p) {
     return threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
 }
 
-/* The things of an item. */
-static size_t things_per_item(const struct bn_pass *p, size_t things, size_t elements_each) {
-    size_t by_items = things / wanted_items(p), by_size = elements_each < ITEM ? ITEM / (elements_each + 1) : 1;
-    size_t each = by_items > by_size ? by_items : by_size;
-    return each ? each : 1;
-}
-
+/* Things in items that differ by one thing at most. */
 struct share {
     struct bn_pass *pass;
     const struct bn_sweep *sweep;
-    size_t things, per_item, items;
+    bool fused;
+    size_t items, each, larger; /* the first `larger` items have one thing more than `each` */
 };
 
-static size_t end_of(const struct share *s, size_t item) {
-    return s->things - item * s->per_item < s->per_item ? s->things : (item + 1) * s->per_item;
-}
+static size_t begin_of(const struct share *s, size_t item) { return item * s->each + (item < s->larger ? item : s->larger); }
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static void hand_out(struct share *s, size_t things, size_t elements_each, batchnorm_task *task) {
-    s->things = things;
-    s->per_item = things_per_item(s->pass, things, elements_each);
-    s->items = things / s->per_item + (things % s->per_item != 0);
+    size_t items = wanted_items(s->pass);
+    if (items > 1) items = least(items, least(things, things * elements_each / ITEM));
+    s->items = items ? items : 1;
+    s->each = s->items > 1 ? things / s->items : things;
+    s->larger = things - s->each * s->items;
     bn_parallel(s->pass->exec, s->items, things * elements_each, task, s);
 }
 
@@ -70,22 +67,24 @@ static bool can_fuse(const struct bn_pass *p) {
 /* Write one block and reduce the next; either may be outside [begin, end). */
 static void step(const struct share *s, size_t begin, size_t block, size_t end) {
     const struct bn_pass *p = s->pass;
-    const struct bn_block nothing = {0};
     bool writes = block > begin, reduces = block < end;
     if (writes) numbers_of(s, block - 1);
     if (reduces) gates_of(s, block);
-    if (can_fuse(p)) {
-        struct bn_block w = writes ? block_of(&p->write[0], s, block - 1, end) : nothing;
-        struct bn_block r = reduces ? block_of(&p->reduce[0], s, block, end) : nothing;
-        for (size_t k = 0; k < p->reduce[0].view.pieces; k++) bn_plane_piece(w, r, k);
+    if (s->fused) {
+        struct bn_block w, r;
+        if (writes) w = block_of(&p->write[0], s, block - 1, end);
+        if (reduces) r = block_of(&p->reduce[0], s, block, end);
+        for (size_t k = 0; k < p->reduce[0].view.pieces; k++) bn_plane_piece(writes ? &w : NULL, reduces ? &r : NULL, k);
         return;
     }
-    for (int i = 0; i < p->writes && writes; i++)
-        for (size_t k = 0; k < p->write[i].view.pieces; k++)
-            bn_plane_piece(block_of(&p->write[i], s, block - 1, end), nothing, k);
-    for (int i = 0; i < p->reduces && reduces; i++)
-        for (size_t k = 0; k < p->reduce[i].view.pieces; k++)
-            bn_plane_piece(nothing, block_of(&p->reduce[i], s, block, end), k);
+    for (int i = 0; i < p->writes && writes; i++) {
+        struct bn_block w = block_of(&p->write[i], s, block - 1, end);
+        for (size_t k = 0; k < p->write[i].view.pieces; k++) bn_plane_piece(&w, NULL, k);
+    }
+    for (int i = 0; i < p->reduces && reduces; i++) {
+        struct bn_block r = block_of(&p->reduce[i], s, block, end);
+        for (size_t k = 0; k < p->reduce[i].view.pieces; k++) bn_plane_piece(NULL, &r, k);
+    }
 }
 
 static void flush_streams(const struct bn_pass *p) {
@@ -98,7 +97,7 @@ static void flush_streams(const struct bn_pass *p) {
 
 static void blocks_item(void *arg, size_t item) {
     const struct share *s = arg;
-    size_t begin = item * s->per_item, end = end_of(s, item);
+    size_t begin = begin_of(s, item), end = begin_of(s, item + 1);
     for (size_t block = begin; block <= end; block++) step(s, begin, block, end);
     flush_streams(s->pass);
 }
@@ -129,7 +128,7 @@ static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
 }
 
 static void run_blocks(struct bn_pass *p, size_t channels) {
-    struct share s = {.pass = p};
+    struct share s = {.pass = p, .fused = can_fuse(p)};
     for (int i = 0; i < p->reduces; i++) bn_view_set_block(&p->reduce[i].view, channels);
     hand_out(&s, p->reduce[0].view.blocks, channels * p->count, blocks_item);
 }
@@ -138,12 +137,12 @@ static void run_blocks(struct bn_pass *p, size_t channels) {
 
 static void numbers_item(void *arg, size_t item) {
     const struct share *s = arg;
-    for (size_t c = item * s->per_item; c < end_of(s, item); c++) s->pass->numbers(s->pass, c);
+    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->pass->numbers(s->pass, c);
 }
 
 static void gates_item(void *arg, size_t item) {
     const struct share *s = arg;
-    for (size_t c = item * s->per_item; c < end_of(s, item); c++) s->pass->gate(s->pass, c);
+    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->pass->gate(s->pass, c);
 }
 
 /* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
@@ -157,14 +156,14 @@ static void unit(const struct bn_sweep *s, size_t u) {
 
 static void reduce_item(void *arg, size_t item) {
     const struct share *s = arg;
-    for (size_t u = item * s->per_item; u < end_of(s, item); u++) unit(s->sweep, u);
+    for (size_t u = begin_of(s, item); u < begin_of(s, item + 1); u++) unit(s->sweep, u);
 }
 
 /* The last items come first: what the reduction has read last is still in cache. */
 static void write_item(void *arg, size_t item) {
     const struct share *s = arg;
     item = s->items - 1 - item;
-    for (size_t u = item * s->per_item; u < end_of(s, item); u++) unit(s->sweep, u);
+    for (size_t u = begin_of(s, item); u < begin_of(s, item + 1); u++) unit(s->sweep, u);
     flush_streams(s->pass);
 }
 
@@ -178,7 +177,10 @@ static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
     enum { ROWS_WRITE = 1 << 16, PLANE_WRITE = 1 << 17 };
     struct share s = {.pass = p, .sweep = sweep};
     bool reduces = bn_sweep_reduces(sweep), plane = sweep->view.layout == BN_PLANE;
-    if (!reduces) bn_view_recut(&sweep->view, plane ? PLANE_WRITE : ROWS_WRITE);
+    if (!reduces) {
+        size_t fair = p->channels * p->count / wanted_items(p), most = plane ? PLANE_WRITE : ROWS_WRITE;
+        bn_view_recut(&sweep->view, fair < ITEM ? ITEM : least(fair, most));
+    }
     if (reduces && plane) set_blocks(p, &sweep->view);
     size_t units = sweep->view.blocks * sweep->view.pieces;
     hand_out(&s, units, p->channels * p->count / units, reduces ? reduce_item : write_item);

@@ -40,12 +40,15 @@ struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role) {
     return &k->dz;
 }
 
-struct bnk_call bn_sweep_call(const struct bn_sweep *s, size_t c) {
-    return (struct bnk_call){.k = {(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch},
-                             .active = s->active,
-                             .act = s->act,
-                             .without_x = s->without_x,
-                             .stream = s->stream};
+void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
+    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) bn_call_array(k, role)->at = NULL;
+    k->shift = NULL;
+    k->sums = k->sum = k->dot = NULL;
+    k->k = (struct bnk_numbers){(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch};
+    k->active = s->active;
+    k->act = s->act;
+    k->without_x = s->without_x;
+    k->stream = s->stream;
 }
 
 char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c) {
@@ -84,7 +87,7 @@ void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece) {
     size_t first = block * s->view.block, left = s->view.channels - first;
     struct bn_block b = {s, first, left < s->view.block ? left : s->view.block, s->view.channels};
     if (bn_sweep_reduces(s))
-        bn_plane_piece((struct bn_block){0}, b, piece);
+        bn_plane_piece(NULL, &b, piece);
     else
-        bn_plane_piece(b, (struct bn_block){0}, piece);
+        bn_plane_piece(&b, NULL, piece);
 }

@@ -33,7 +33,7 @@ enum { BN_BLOCK_MAX = 32 };
 
 /* Some channels of a sweep: a block in the order of blocks that ends at channel `end`. */
 struct bn_block {
-    const struct bn_sweep *sweep; /* NULL: nothing to do */
+    const struct bn_sweep *sweep;
     size_t first, count, end;
 };
 
@@ -51,8 +51,9 @@ int bn_number_count(enum bn_verb verb, bool active);
 /* Do piece `piece` of block `block`. */
 void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece);
 
-/* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels. */
-void bn_plane_piece(struct bn_block write, struct bn_block reduce, size_t piece);
+/* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
+ * nothing to do. */
+void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece);
 
 /* In rows. */
 void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
@@ -63,7 +64,7 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
 
 /* For both: a call with the sweep's numbers for the channels from c on, without arrays. */
-struct bnk_call bn_sweep_call(const struct bn_sweep *s, size_t c);
+void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k);
 
 /* The member of a call for a role. */
 struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role);

@@ -65,13 +65,18 @@ static void choose_layout(struct bn_view *v) {
 
 static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
 
+/* Most planes are one part, and most small ones one piece: then nothing is divided, which takes long. */
 static void cut_plane(struct bn_view *v) {
-    v->parts = divide_up(v->length, PLANE_PIECE);
-    v->part = bn_padded(divide_up(v->length, v->parts));
-    v->parts = divide_up(v->length, v->part);
-    v->group = v->parts > 1 ? 1 : PLANE_PIECE / v->length;
+    v->parts = 1;
+    v->part = bn_padded(v->length);
+    if (v->length > PLANE_PIECE) {
+        v->part = bn_padded(divide_up(v->length, divide_up(v->length, PLANE_PIECE)));
+        v->parts = divide_up(v->length, v->part);
+    }
+    bool whole = v->count <= PLANE_PIECE;
+    v->group = v->parts > 1 ? 1 : whole ? v->rows : PLANE_PIECE / v->length;
     if (v->group > v->rows) v->group = v->rows;
-    v->pieces = divide_up(v->rows, v->group) * v->parts;
+    v->pieces = whole ? 1 : divide_up(v->rows, v->group) * v->parts;
     v->block = 1;
     v->blocks = v->channels;
 }
@@ -88,7 +93,12 @@ static void cut_rows(struct bn_view *v) {
 }
 
 void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use) {
-    *v = (struct bn_view){.channels = g->channels, .count = g->count, .arrays = arrays};
+    /* member by member: clearing all of it would take longer than the rest of this function */
+    v->channels = g->channels;
+    v->count = g->count;
+    v->arrays = arrays;
+    v->dims = 0;
+    v->staged = false;
     for (int i = 0; i < arrays; i++) {
         v->array[i].data = g->array[use[i].array].data;
         v->array[i].channel = g->array[use[i].array].channel;
@@ -127,7 +137,8 @@ bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {
 }
 
 struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {
-    struct bn_piece p = {.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
+    struct bn_piece p = {0};
+    if (v->pieces > 1) p = (struct bn_piece){.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
     p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
     p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
     p.count = v->layout == BN_PLANE ? p.rows * p.length : p.rows;
