@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of work that a training forward in F32 hands out, for several shapes and numbers of threads: the table of
- * docs/performance.md. What is handed out as a single item does not show.
+/* The items of work that a training forward in F32 hands out, for several shapes and numbers of threads, the bytes of x that each
+ * covers, and the predicted balance: the table of docs/performance.md. What is handed out as a single item does not show.
  *
  *     cc -O2 bench/items.c -Iinclude -Lbuild -lbatchnorm -Wl,-rpath,build -o items && ./items */
 #include <stdio.h>
@@ -35,8 +35,10 @@ static void report(batchnorm_shape shape, const char *layout, size_t n, size_t c
         batchnorm_exec exec = {.parallel_for = count_items, .user = &seen, .threads = threads[t]};
         if (batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, &exec) != BATCHNORM_OK)
             exit(EXIT_FAILURE);
-        for (int i = 0; i < seen.count; i++)
-            printf("%s %zu (%.2f)", i ? "," : "", seen.items[i], balance(seen.items[i], (size_t)threads[t]));
+        for (int i = 0; i < seen.count; i++) {
+            double kilobytes = (double)(n * c * s * sizeof *x) / (double)seen.items[i] / 1024;
+            printf("%s %zu x %.0f KB: %.2f", i ? ";" : "", seen.items[i], kilobytes, balance(seen.items[i], (size_t)threads[t]));
+        }
         printf("%s |", seen.count ? "" : " 1");
     }
     printf("\n");

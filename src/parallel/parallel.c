@@ -18,7 +18,7 @@ size_t bn_parallel_threads(const batchnorm_exec *exec, size_t work) {
     int threads = exec ? exec->threads : 0;
     if (exec && exec->parallel_for) return threads > 0 ? (size_t)threads : 0;
 #ifdef _OPENMP
-    if (work >= WORTH_THREADS) return (size_t)(threads > 0 ? threads : omp_get_max_threads());
+    if (work > WORTH_THREADS) return (size_t)(threads > 0 ? threads : omp_get_max_threads());
 #else
     (void)work;
 #endif

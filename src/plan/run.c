@@ -30,8 +30,9 @@ static size_t begin_of(const struct share *s, size_t item) { return item * s->ea
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static void hand_out(struct share *s, size_t things, size_t elements_each, batchnorm_task *task) {
-    size_t items = wanted_items(s->pass);
+    size_t items = wanted_items(s->pass), threads = items / ITEMS_PER_THREAD;
     if (items > 1) items = least(items, least(things, things * elements_each / ITEM));
+    if (threads > 0 && items > threads && things / items >= 4) items -= items % threads; /* so that all threads end together */
     s->items = items ? items : 1;
     s->each = s->items > 1 ? things / s->items : things;
     s->larger = things - s->each * s->items;
@@ -118,12 +119,22 @@ static bool all_planes(const struct bn_pass *p) {
     return true;
 }
 
+/* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is on
+ * other pages of memory; the more so where that reading finds everything in the last-level cache. */
+static bool has_long_runs(const struct bn_pass *p, size_t channels) {
+    enum { LONG = 3072, LONG_IN_CACHE = 7168 };
+    const struct bn_view *v = &p->reduce[0].view;
+    size_t element = batchnorm_dtype_bytes(p->dtype), all = p->channels * p->count * element * (size_t)v->arrays;
+    return channels * v->length * element >= (all > bn_llc_bytes() / 2 ? LONG : LONG_IN_CACHE);
+}
+
 /* Blocks need something to find in the cache again, and enough channels for every thread. */
 static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     if (p->reduces == 0 || !all_planes(p) || bn_tuning.by_blocks == BN_NEVER) return false;
     size_t blocks = p->channels / channels, bytes = p->count * batchnorm_dtype_bytes(p->dtype);
     if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= ITEM) return true;
     size_t items = wanted_items(p);
+    if (p->writes > 0 && !has_long_runs(p, channels)) return false;
     return (items == 1 || blocks >= items / 2) && (p->writes == 0 || bytes <= bn_llc_bytes() / 2);
 }
 
@@ -169,7 +180,7 @@ static void write_item(void *arg, size_t item) {
 
 /* Blocks of channels, as far as there is enough left to hand out. */
 static void set_blocks(const struct bn_pass *p, struct bn_view *v) {
-    size_t most = block_channels(p), channels = p->channels * v->pieces / wanted_items(p);
+    size_t most = bn_tuning.block ? bn_tuning.block : BN_BLOCK_MAX, channels = p->channels * v->pieces / wanted_items(p);
     bn_view_set_block(v, channels == 0 ? 1 : channels < most ? channels : most);
 }
 
