@@ -37,7 +37,8 @@ static void report(batchnorm_shape shape, const char *layout, size_t n, size_t c
             exit(EXIT_FAILURE);
         for (int i = 0; i < seen.count; i++) {
             double kilobytes = (double)(n * c * s * sizeof *x) / (double)seen.items[i] / 1024;
-            printf("%s %zu x %.0f KB: %.2f", i ? ";" : "", seen.items[i], kilobytes, balance(seen.items[i], (size_t)threads[t]));
+            printf("%s %zu x %.0f KB: %.2f", i ? ";" : "", seen.items[i], kilobytes,
+                   balance(seen.items[i], (size_t)threads[t]));
         }
         printf("%s |", seen.count ? "" : " 1");
     }
