@@ -24,8 +24,8 @@
 #include <stdint.h>
 
 #include "image.h"
-#include "layer.h"
 #include "message.h"
+#include "shape.h"
 
 #define NN_DATASET_DEFAULT "/usr/share/datasets/fashion-mnist" /* where Debian has it */
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "dataset.h"
+#include "rng.h"
 
 enum { STEP = 48, ROW_BYTES = NN_IMAGE_MAX_SIDE * NN_MAX_CHANNELS };
 

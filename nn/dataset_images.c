@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataset.h"
+#include "dataset_kinds.h"
 
 static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message) {
     nn_image image;
