@@ -129,6 +129,20 @@ case_profile() {
         fail "$(cat out.log)"
 }
 
+# Another kind of data is found by what is there. A record has a label and 32 x 32 x 3 bytes.
+case_cifar() {
+    needs_backend
+    local name i
+    mkdir data
+    for name in data_batch_{1..5} test_batch; do
+        for i in 1 2 3; do printf "\\x0$i"; yes "0 9 aZ~" | head -c 3072; done >data/$name.bin
+    done
+    shows --epochs 1 >/dev/null
+    grep -q '; 15 training and 3 test images;' out.log || fail "$(cat out.log)"
+    truncate -s -1 data/data_batch_3.bin
+    refuses 1 "data/data_batch_3.bin: 9218 bytes; it must be images of 3073 bytes each, so the last one is cut off"
+}
+
 # The same seed gives the same numbers, another one others.
 case_repeats() {
     needs_backend
