@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "nn/memory_plan.h"
-#include "nn/sgd.h"
 #include "nn_support.h"
 
 static nn_network *new_network(nn_shape input) {
@@ -76,25 +75,6 @@ static void observers_see_every_value_and_gradient(void **state) {
     step_of(network, NN_TEST_BATCH);
     assert_int_equal(seen.forwards, network->count);
     reference_free(network, seen.values);
-    nn_network_destroy(network);
-}
-
-static void sgd_step_is_pytorchs(void **state) {
-    (void)state;
-    nn_network *network = new_network((nn_shape){1, 1, 1});
-    nn_network_linear(network, NN_INPUT, 1, false, "fc");
-    assert_null(nn_network_finish(network));
-    const nn_parameter *weight = nn_network_parameter(network, 0);
-    nn_sgd sgd;
-    assert_null(nn_sgd_init(&sgd, network, 0.5f, 0.25f));
-    weight->value[0] = 8;
-    weight->grad[0] = 4;
-    nn_sgd_step(&sgd); /* velocity 4 */
-    assert_true(weight->value[0] == 6);
-    weight->grad[0] = 2;
-    nn_sgd_step(&sgd); /* velocity 0.25 * 4 + 2 = 3 */
-    assert_true(weight->value[0] == 4.5f);
-    nn_sgd_free(&sgd);
     nn_network_destroy(network);
 }
 
@@ -180,7 +160,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_may_be_read_by_many),
         cmocka_unit_test(observers_see_every_value_and_gradient),
-        cmocka_unit_test(sgd_step_is_pytorchs),
         cmocka_unit_test(wrong_graphs_are_refused),
         cmocka_unit_test(many_layers_fit),
         cmocka_unit_test(memory_is_shared_without_overlap),

@@ -36,7 +36,7 @@ void train_progress_hide(const struct train_progress *progress) {
     if (progress->shown) fputs("\r\033[K", stderr);
 }
 
-void train_print_head(void) { printf("epoch  training loss  test accuracy  seconds\n"); }
+void train_print_head(void) { printf("epoch  training loss  test loss  test accuracy  seconds\n"); }
 
 /* JSON has no word for a number that is none. */
 static void print_json_number(const char *name, const char *format, double value) {
@@ -51,12 +51,14 @@ void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
     if (json) {
         printf("{\"epoch\": %ld", number);
         print_json_number("loss", "%.6f", epoch->loss);
+        print_json_number("test_loss", "%.6f", epoch->test_loss);
         print_json_number("accuracy", "%.4f", epoch->accuracy);
         print_json_number("seconds", "%.3f", epoch->seconds);
         print_json_number("test_seconds", "%.3f", epoch->test_seconds);
         printf("}\n");
     } else {
-        printf("%5ld  %13.4f  %11.2f %%  %7.1f\n", number, epoch->loss, 100 * epoch->accuracy, epoch->seconds);
+        printf("%5ld  %13.4f  %9.4f  %11.2f %%  %7.1f\n", number, epoch->loss, epoch->test_loss, 100 * epoch->accuracy,
+               epoch->seconds);
     }
     fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
 }

@@ -53,7 +53,19 @@ case_wrong_usage() {
     refuses 2 "--batch must be a whole number from 1 to 4096, not '4097'" --batch 4097
     refuses 2 "--lr must be a number above 0, not '0'" --lr 0
     refuses 2 "--lr must be a number above 0, not 'nan'" --lr nan
-    refuses 2 "--activation must be relu or sigmoid, not 'tanh'" --activation tanh
+    refuses 2 "--activation must be relu, sigmoid or tanh, not 'gelu'" --activation gelu
+    refuses 2 "--model must be mlp, cnn or resnet, not 'vgg'" --model vgg
+    refuses 2 "--depth must be 8, 14 or 20, not '9'" --model resnet --depth 9
+    refuses 2 "--norm must be none, before or after, not 'x'" --norm x
+    refuses 2 "--frozen is about batch norm; there is none" --frozen --no-bn
+    refuses 2 "--optimizer must be sgd, nesterov, adam or adamw, not 'x'" --optimizer x
+    refuses 2 "--momentum must be a number from 0 to below 1, not '1'" --momentum 1
+    refuses 2 "nesterov needs a --momentum above 0" --optimizer nesterov --momentum 0
+    refuses 2 "--weight-decay must be a number of at least 0, not '-1'" --weight-decay -1
+    refuses 2 "--schedule must be constant, step or cosine, not 'x'" --schedule x
+    refuses 2 "--step-factor must be a number above 0, at most 1, not '2'" --step-factor 2
+    refuses 2 "--step-every must be a whole number from 1 to 1000000, not '0'" --step-every 0
+    refuses 2 "--warmup must be less than --epochs, 3" --warmup 3 --epochs 3
     refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
     refuses 2 "--threads must be a whole number from 1 to 1024, not '0'" --threads 0
     refuses 2 "--epochs must be a whole number from 1 to 1000000, not '0x3'" --epochs 0x3
@@ -93,24 +105,64 @@ files (data_batch_1.bin or train.bin) and folders of PNG or JPEG files, one for 
 case_table() {
     needs_backend
     make_data
-    [ "$(shows --epochs 2 --batch 8)" = "with batch norm, relu, learning rate N, batch N, seed N; N training and N test images;\
- BACKEND, N threads
-epoch  training loss  test accuracy  seconds
- N N N % N
- N N N % N" ] || fail "$(cat out.log)"
-    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "without batch norm, sigmoid, learning rate N, batch N,\
+    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, sgd, learning rate N, batch N, seed N; N training and N test\
+ images; BACKEND, N threads
+epoch  training loss  test loss  test accuracy  seconds
+ N N N N % N
+ N N N N % N" ] || fail "$(cat out.log)"
+    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "cnn, no batch norm, sigmoid, sgd, learning rate N, batch N,\
  seed N; N training and N test images; BACKEND, N threads
-epoch  training loss  test accuracy  seconds
- N N N % N" ] || fail "$(cat out.log)"
+epoch  training loss  test loss  test accuracy  seconds
+ N N N N % N" ] || fail "$(cat out.log)"
     grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
 }
 
 case_json() {
     needs_backend
     make_data
-    local line='{"epoch": N, "loss": N, "accuracy": N, "seconds": N, "test_seconds": N}'
+    local line='{"epoch": N, "loss": N, "test_loss": N, "accuracy": N, "seconds": N, "test_seconds": N}'
     [ "$(shows --epochs 2 --json | sed 's/: N/:N/g; s/:N/: N/g')" = "$line
 $line" ] || fail "$(cat out.log)"
+}
+
+# describes TEXT ARGUMENT...: one epoch of it runs, and the first line begins with this.
+describes() {
+    local text=$1
+    shift
+    train --threads 2 --epochs 2 --batch 8 "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
+    case $(head -1 out.log) in
+    "$text;"*) ;;
+    *) fail "$(cat out.log)" ;;
+    esac
+    [ "$(grep -c %$ <(sed 's/ *[0-9.]*$//' out.log))" = 2 ] || fail "$(cat out.log)"
+}
+
+case_choices() {
+    needs_backend
+    make_data
+    describes "mlp, batch norm after tanh, adam, learning rate 0.001, batch 8, seed 1" --model mlp --norm after --activation tanh \
+        --optimizer adam --weight-decay 0.01
+    describes "cnn, frozen batch norm before relu, nesterov, learning rate 0.5 (cosine), batch 8, seed 7" --frozen --optimizer \
+        nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
+    describes "resnet of depth 14, batch norm before sigmoid, sgd, learning rate 0.05 (step), batch 8, seed 1" --model resnet \
+        --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
+    describes "resnet of depth 8, batch norm before relu, adamw, learning rate 0.001, batch 1, seed 1" --model resnet --batch 1 \
+        --limit 3 --optimizer adamw
+    refuses 1 "--shift is 28; it must be below the height and the width of the images, 28 x 28" --shift 28
+}
+
+# The options reach the training: each of them changes the numbers.
+case_choices_matter() {
+    needs_backend
+    make_data
+    local option seen=" "
+    for option in "" --frozen "--norm after" "--optimizer nesterov" "--optimizer adam" "--momentum 0.5" "--weight-decay 0.5" \
+        "--weight-decay 0.5 --decay-norm" "--schedule cosine" "--schedule step --step-every 1" "--warmup 1" "--shift 3" --flip; do
+        shows --json --epochs 2 --batch 8 $option >/dev/null
+        option=$(sed -n '2s/.*"test_loss": \([^,]*\).*/\1/p' out.log)
+        case $seen in *" $option "*) fail "$option comes twice: $seen" ;; esac
+        seen+="$option "
+    done
 }
 
 # JSON has no NaN.
@@ -118,7 +170,7 @@ case_diverged_loss_is_null() {
     needs_backend
     make_data
     shows --epochs 3 --batch 8 --json --no-bn --lr 1e30 >/dev/null
-    grep -q '^{"epoch": 3, "loss": null, "accuracy": [0-9.]*, ' out.log || fail "$(cat out.log)"
+    grep -q '^{"epoch": 3, "loss": null, "test_loss": null, "accuracy": [0-9.]*, ' out.log || fail "$(cat out.log)"
 }
 
 case_profile() {

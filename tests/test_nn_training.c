@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* Optimizers and schedules against PyTorch's numbers (golden/training.txt), and the course of training. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nn/parallel.h"
+#include "nn/train.h"
+#include "nn_support.h"
+
+static const char *golden = "golden/training.txt";
+
+/* Three weights that a test can set. */
+static nn_network *three_numbers(void) {
+    nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, 3}, 1, 1);
+    nn_network_linear(network, NN_INPUT, 1, false, "fc");
+    assert_null(nn_network_finish(network));
+    return network;
+}
+
+static const double start[] = {1.0, -2.0, 0.5};
+
+static void begin_optimizer(const char *line, nn_network *network, nn_optimizer *optimizer) {
+    char kind[16];
+    double momentum, decay, beta1, beta2, eps;
+    int nesterov;
+    assert_int_equal(
+        sscanf(line, "optimizer %15s %lf %d %lf %lf %lf %lf", kind, &momentum, &nesterov, &decay, &beta1, &beta2, &eps), 7);
+    const nn_optimizer_options options = {
+        .kind = strcmp(kind, "sgd") == 0    ? NN_SGD
+                : strcmp(kind, "adam") == 0 ? NN_ADAM
+                                            : NN_ADAMW,
+        .momentum = (float)momentum,
+        .nesterov = nesterov != 0,
+        .weight_decay = (float)decay,
+        .beta1 = (float)beta1,
+        .beta2 = (float)beta2,
+        .eps = (float)eps,
+    };
+    nn_optimizer_free(optimizer);
+    assert_null(nn_optimizer_init(optimizer, network, &options));
+    for (int i = 0; i < 3; i++) nn_network_parameter(network, 0)->value[i] = (float)start[i];
+}
+
+static void make_step(const char *line, nn_network *network, nn_optimizer *optimizer) {
+    const nn_parameter *p = nn_network_parameter(network, 0);
+    double rate, g[3], expected[3];
+    assert_int_equal(
+        sscanf(line, "step %lf %lf %lf %lf %lf %lf %lf", &rate, g, g + 1, g + 2, expected, expected + 1, expected + 2), 7);
+    for (int i = 0; i < 3; i++) p->grad[i] = (float)g[i];
+    nn_optimizer_step(optimizer, (float)rate);
+    for (int i = 0; i < 3; i++) {
+        if (fabs((double)p->value[i] - expected[i]) > 2e-6 * (1 + fabs(expected[i])))
+            fail_msg("%.9g instead of %.9g after: %s", (double)p->value[i], expected[i], line);
+    }
+}
+
+static nn_schedule read_schedule(const char *line) {
+    char kind[16];
+    double rate, factor;
+    long warmup, steps, every;
+    assert_int_equal(sscanf(line, "schedule %15s %lf %ld %ld %ld %lf", kind, &rate, &warmup, &steps, &every, &factor), 6);
+    return (nn_schedule){.kind = strcmp(kind, "constant") == 0 ? NN_CONSTANT
+                                 : strcmp(kind, "step") == 0   ? NN_STEP
+                                                               : NN_COSINE,
+                         .rate = (float)rate,
+                         .warmup = (uint64_t)warmup,
+                         .steps = (uint64_t)steps,
+                         .every = (uint64_t)every,
+                         .factor = (float)factor};
+}
+
+static void check_rates(char *line, const nn_schedule *schedule) {
+    uint64_t step = 0;
+    for (char *word = strtok(line + strlen("rates"), " \n"); word; word = strtok(NULL, " \n"), step++) {
+        const double expected = strtod(word, NULL), got = (double)nn_schedule_rate(schedule, step);
+        if (fabs(got - expected) > 1e-7 * (double)schedule->rate) fail_msg("rate %.9g instead of %.9g", got, expected);
+    }
+    assert_int_equal(step, schedule->steps);
+}
+
+static void optimizers_and_schedules_are_pytorchs(void **state) {
+    (void)state;
+    static char line[4096];
+    nn_network *network = three_numbers();
+    nn_optimizer optimizer = {0};
+    nn_schedule schedule = {0};
+    int steps = 0, schedules = 0;
+    FILE *file = fopen(golden, "r");
+    if (!file) fail_msg("%s cannot be read; run the test in the directory tests/, or give its path", golden);
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, "optimizer", 9) == 0) begin_optimizer(line, network, &optimizer);
+        if (strncmp(line, "step", 4) == 0) make_step(line, network, &optimizer), steps++;
+        if (strncmp(line, "schedule", 8) == 0) schedule = read_schedule(line);
+        if (strncmp(line, "rates", 5) == 0) check_rates(line, &schedule), schedules++;
+    }
+    fclose(file);
+    assert_int_equal(steps, 8 * 6);
+    assert_int_equal(schedules, 4);
+    nn_optimizer_free(&optimizer);
+    nn_network_destroy(network);
+}
+
+/* Of equal gradients, only decay makes a difference. */
+static void norm_layers_are_spared_from_decay(void **state) {
+    (void)state;
+    for (int spared = 0; spared < 2; spared++) {
+        nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, 2}, 2, 1);
+        nn_value x = nn_network_linear(network, NN_INPUT, 2, false, "fc");
+        nn_network_batch_norm(network, x, NN_NO_VALUE, NN_IDENTITY, "bn");
+        assert_null(nn_network_finish(network));
+        nn_optimizer_options options = nn_optimizer_defaults(NN_SGD);
+        options.weight_decay = 0.5f;
+        options.decay_norm = !spared;
+        nn_optimizer optimizer;
+        assert_null(nn_optimizer_init(&optimizer, network, &options));
+        const nn_parameter *fc = nn_network_parameter(network, 0), *bn = nn_network_parameter(network, 1);
+        assert_true(bn->norm && !fc->norm);
+        fc->value[0] = bn->value[0] = 4;
+        fc->grad[0] = bn->grad[0] = 0;
+        nn_optimizer_step(&optimizer, 0.25f);
+        assert_true(fc->value[0] == 3.5f);
+        assert_true(bn->value[0] == (spared ? 4.0f : 3.5f));
+        nn_optimizer_free(&optimizer);
+        nn_network_destroy(network);
+    }
+}
+
+/* Large enough to be divided among threads, and of a count that no vector divides. */
+static void threads_do_not_change_a_step(void **state) {
+    (void)state;
+    enum { IN = 211, OUT = 173 };
+    static float first[IN * OUT];
+    for (int kind = NN_SGD; kind <= NN_ADAMW; kind++)
+        for (int threads = 1; threads <= 3; threads++) {
+            nn_set_threads(threads);
+            nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, IN}, 1, 1);
+            nn_network_linear(network, NN_INPUT, OUT, false, "fc");
+            assert_null(nn_network_finish(network));
+            const nn_parameter *p = nn_network_parameter(network, 0);
+            nn_rng rng = nn_rng_create(2, 1);
+            for (size_t i = 0; i < p->count; i++) p->grad[i] = nn_rng_uniform(&rng, -1, 1);
+            nn_optimizer_options options = nn_optimizer_defaults((nn_optimizer_kind)kind);
+            options.weight_decay = 0.01f;
+            options.nesterov = true;
+            nn_optimizer optimizer;
+            assert_null(nn_optimizer_init(&optimizer, network, &options));
+            for (int i = 0; i < 3; i++) nn_optimizer_step(&optimizer, 0.1f);
+            if (threads == 1) memcpy(first, p->value, sizeof first);
+            assert_memory_equal(first, p->value, sizeof first);
+            nn_optimizer_free(&optimizer);
+            nn_network_destroy(network);
+        }
+    nn_set_threads(NN_TEST_THREADS);
+}
+
+/* 11 images of 6 x 5 x 3 with labels. */
+enum { IMAGES = 11 };
+static uint8_t pixels[IMAGES * 90], labels[IMAGES];
+
+static nn_dataset images(void) {
+    nn_rng rng = nn_rng_create(3, 1);
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)nn_rng_below(&rng, 256);
+    for (size_t i = 0; i < IMAGES; i++) labels[i] = (uint8_t)(i % NN_TEST_CLASSES);
+    return (nn_dataset){.count = IMAGES,
+                        .image = {6, 5, 3},
+                        .classes = NN_TEST_CLASSES,
+                        .pixels = pixels,
+                        .labels = labels,
+                        .mean = {128, 128, 128},
+                        .rstd = {0.01f, 0.01f, 0.01f}};
+}
+
+static nn_training_options options_of(void) {
+    nn_training_options options = {.optimizer = nn_optimizer_defaults(NN_SGD),
+                                   .schedule = {.kind = NN_COSINE, .rate = 0.05f, .warmup = 2, .steps = 9},
+                                   .augmentation = {.shift = 1, .flip = true},
+                                   .batch = NN_TEST_BATCH,
+                                   .seed = 4};
+    options.optimizer.nesterov = true;
+    return options;
+}
+
+static void an_epoch_goes_once_over_the_images(void **state) {
+    (void)state;
+    const nn_dataset data = images();
+    const nn_model_options model = small_model(NN_CNN, NN_NORM_BEFORE, NN_RELU);
+    nn_network *network = make_model(&model);
+    const nn_training_options options = options_of();
+    nn_trainer t;
+    assert_null(nn_trainer_init(&t, network, &data, &data, &options));
+    assert_int_equal(nn_trainer_samples(&t), 10); /* 11 = 5 + 5 + 1: a batch of one is left out */
+    assert_int_equal(nn_trainer_steps(&t), 2);
+    uint32_t orders[2][IMAGES];
+    for (int epoch = 0; epoch < 2; epoch++) {
+        bool seen[IMAGES] = {false};
+        memcpy(orders[epoch], t.order, sizeof orders[epoch]);
+        for (int i = 0; i < IMAGES; i++) seen[t.order[i]] = true;
+        for (int i = 0; i < IMAGES; i++) assert_true(seen[i]);
+        nn_epoch result;
+        assert_null(nn_trainer_epoch(&t, NULL, NULL, &result));
+        assert_true(isfinite(result.loss) && result.loss > 0 && isfinite(result.test_loss));
+        assert_true(t.at.epoch == (uint64_t)epoch + 1 && t.at.step == 2 * t.at.epoch && t.at.done == 0);
+    }
+    assert_memory_not_equal(orders[0], orders[1], sizeof orders[0]);
+    nn_trainer_free(&t);
+    nn_network_destroy(network);
+}
+
+/* Copies of what a checkpoint must hold, put into another network, go on to the same bits. */
+static void training_goes_on_from_any_step(void **state) {
+    (void)state;
+    const nn_dataset data = images();
+    const nn_model_options model = small_model(NN_MLP, NN_NORM_NONE, NN_TANH);
+    const nn_training_options options = options_of();
+    nn_network *one = make_model(&model), *two = make_model(&model);
+    nn_trainer a, b;
+    assert_null(nn_trainer_init(&a, one, &data, &data, &options));
+    assert_null(nn_trainer_init(&b, two, &data, &data, &options));
+    nn_epoch result;
+    assert_null(nn_trainer_epoch(&a, NULL, NULL, &result));
+    assert_null(nn_trainer_step(&a, NULL));
+    for (size_t i = 0; i < nn_network_parameter_count(one); i++) {
+        const nn_parameter *from = nn_network_parameter(one, i), *to = nn_network_parameter(two, i);
+        memcpy(to->value, from->value, from->count * sizeof *from->value);
+    }
+    memcpy(b.optimizer.state[0], a.optimizer.state[0], nn_network_parameters(one) * sizeof(float));
+    b.optimizer.steps = a.optimizer.steps;
+    nn_trainer_seek(&b, &a.at);
+    nn_epoch of_a, of_b;
+    assert_null(nn_trainer_epoch(&a, NULL, NULL, &of_a));
+    assert_null(nn_trainer_epoch(&b, NULL, NULL, &of_b));
+    assert_true(of_a.loss == of_b.loss && of_a.test_loss == of_b.test_loss);
+    for (size_t i = 0; i < nn_network_parameter_count(one); i++) {
+        const nn_parameter *p = nn_network_parameter(one, i), *q = nn_network_parameter(two, i);
+        assert_memory_equal(p->value, q->value, p->count * sizeof *p->value);
+    }
+    nn_trainer_free(&a);
+    nn_trainer_free(&b);
+    nn_network_destroy(one);
+    nn_network_destroy(two);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(optimizers_and_schedules_are_pytorchs), cmocka_unit_test(norm_layers_are_spared_from_decay),
+        cmocka_unit_test(threads_do_not_change_a_step),          cmocka_unit_test(an_epoch_goes_once_over_the_images),
+        cmocka_unit_test(training_goes_on_from_any_step),
+    };
+    if (argc > 1) golden = argv[1];
+    return cmocka_run_group_tests_name("nn.training", tests, open_backend, close_backend);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* What `batchnorm train` is asked for. */
+#ifndef TOOLS_TRAIN_REQUEST_H
+#define TOOLS_TRAIN_REQUEST_H
+
+#include "nn/train.h"
+
+struct train_request {
+    nn_model_options model;       /* image and classes come from the data */
+    nn_training_options training; /* batch and seed are the model's; schedule.warmup, steps and every come with the data */
+    long warmup, step_every;      /* epochs; step_every 0: a third of all */
+    const char *data;
+    long epochs, limit; /* limit 0: all images */
+    bool json, profile;
+};
+
+/* Exits the way argp does, with EXIT_WRONG_USAGE, when an option is wrong. */
+void train_parse(int argc, char **argv, struct train_request *request);
+/* Fill in what depends on the data. False: `message`, NN_MESSAGE_BYTES long, says what does not fit. */
+bool train_fit(struct train_request *request, const nn_dataset *train, char *message);
+/* "cnn, batch norm before relu, sgd, learning rate 0.05, batch 128, seed 1" */
+void train_describe(const struct train_request *request);
+
+#endif
