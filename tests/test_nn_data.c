@@ -96,6 +96,11 @@ static nn_model_options small_cnn(bool batch_norm, size_t batch, int threads) {
                               .seed = 5};
 }
 
+static nn_training_options small_training(size_t batch) {
+    return (nn_training_options){
+        .optimizer = nn_optimizer_defaults(NN_SGD), .schedule = {.rate = 0.02f}, .batch = batch, .seed = 5};
+}
+
 static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, const nn_model_options *options, int epochs) {
     nn_backend *backend;
     nn_network *network;
@@ -103,7 +108,8 @@ static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, co
     nn_epoch epoch;
     assert_null(nn_backend_create(options->threads, &backend));
     assert_null(nn_model_create(backend, options, &network));
-    assert_null(nn_trainer_init(&trainer, network, train, test, options, 0.02f, 0.9f));
+    const nn_training_options training = small_training(options->batch);
+    assert_null(nn_trainer_init(&trainer, network, train, test, &training));
     for (int i = 0; i < epochs; i++) assert_null(nn_trainer_epoch(&trainer, NULL, NULL, &epoch));
     nn_trainer_free(&trainer);
     nn_network_destroy(network);
@@ -160,11 +166,14 @@ static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
     assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
     assert_null(nn_backend_create(1, &backend));
     assert_null(nn_model_create(backend, &options, &network));
-    assert_null(nn_trainer_init(&trainer, network, &train, &test, &options, 0.02f, 0.9f));
+    const nn_training_options training = small_training(options.batch);
+    assert_null(nn_trainer_init(&trainer, network, &train, &test, &training));
+    assert_true(nn_trainer_samples(&trainer) == TRAIN - 1 && nn_trainer_steps(&trainer) == 2);
     struct watch one = {.trainer = &trainer}, two = one;
     assert_null(nn_trainer_epoch(&trainer, watch_progress, &one, &epoch));
     assert_null(nn_trainer_epoch(&trainer, watch_progress, &two, &epoch));
     assert_true(one.done == TRAIN - 1 && two.done == TRAIN - 1 && one.first != two.first);
+    assert_true(trainer.at.epoch == 2 && trainer.at.step == 4 && trainer.at.done == 0 && trainer.at.sum.loss == 0);
     nn_trainer_free(&trainer);
     nn_network_destroy(network);
     nn_backend_destroy(backend);

@@ -158,10 +158,8 @@ static void memory_is_shared_without_overlap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_may_be_read_by_many),
-        cmocka_unit_test(observers_see_every_value_and_gradient),
-        cmocka_unit_test(wrong_graphs_are_refused),
-        cmocka_unit_test(many_layers_fit),
+        cmocka_unit_test(values_may_be_read_by_many),       cmocka_unit_test(observers_see_every_value_and_gradient),
+        cmocka_unit_test(wrong_graphs_are_refused),         cmocka_unit_test(many_layers_fit),
         cmocka_unit_test(memory_is_shared_without_overlap),
     };
     return cmocka_run_group_tests_name("nn.network", tests, open_backend, close_backend);

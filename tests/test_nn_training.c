@@ -188,32 +188,6 @@ static nn_training_options options_of(void) {
     return options;
 }
 
-static void an_epoch_goes_once_over_the_images(void **state) {
-    (void)state;
-    const nn_dataset data = images();
-    const nn_model_options model = small_model(NN_CNN, NN_NORM_BEFORE, NN_RELU);
-    nn_network *network = make_model(&model);
-    const nn_training_options options = options_of();
-    nn_trainer t;
-    assert_null(nn_trainer_init(&t, network, &data, &data, &options));
-    assert_int_equal(nn_trainer_samples(&t), 10); /* 11 = 5 + 5 + 1: a batch of one is left out */
-    assert_int_equal(nn_trainer_steps(&t), 2);
-    uint32_t orders[2][IMAGES];
-    for (int epoch = 0; epoch < 2; epoch++) {
-        bool seen[IMAGES] = {false};
-        memcpy(orders[epoch], t.order, sizeof orders[epoch]);
-        for (int i = 0; i < IMAGES; i++) seen[t.order[i]] = true;
-        for (int i = 0; i < IMAGES; i++) assert_true(seen[i]);
-        nn_epoch result;
-        assert_null(nn_trainer_epoch(&t, NULL, NULL, &result));
-        assert_true(isfinite(result.loss) && result.loss > 0 && isfinite(result.test_loss));
-        assert_true(t.at.epoch == (uint64_t)epoch + 1 && t.at.step == 2 * t.at.epoch && t.at.done == 0);
-    }
-    assert_memory_not_equal(orders[0], orders[1], sizeof orders[0]);
-    nn_trainer_free(&t);
-    nn_network_destroy(network);
-}
-
 /* Copies of what a checkpoint must hold, put into another network, go on to the same bits. */
 static void training_goes_on_from_any_step(void **state) {
     (void)state;
@@ -250,8 +224,9 @@ static void training_goes_on_from_any_step(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(optimizers_and_schedules_are_pytorchs), cmocka_unit_test(norm_layers_are_spared_from_decay),
-        cmocka_unit_test(threads_do_not_change_a_step),          cmocka_unit_test(an_epoch_goes_once_over_the_images),
+        cmocka_unit_test(optimizers_and_schedules_are_pytorchs),
+        cmocka_unit_test(norm_layers_are_spared_from_decay),
+        cmocka_unit_test(threads_do_not_change_a_step),
         cmocka_unit_test(training_goes_on_from_any_step),
     };
     if (argc > 1) golden = argv[1];
