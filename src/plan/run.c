@@ -17,10 +17,14 @@ static size_t wanted_items(const struct bn_pass *p) {
     return threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
 }
 
+/* What the job does once for each channel. */
+typedef void per_channel(const struct bn_pass *pass, size_t channel);
+
 /* Things in items that differ by one thing at most. */
 struct share {
     struct bn_pass *pass;
     const struct bn_sweep *sweep;
+    per_channel *call;
     bool fused;
     size_t items, each, larger; /* the first `larger` items have one thing more than `each` */
 };
@@ -47,14 +51,9 @@ static struct bn_block block_of(const struct bn_sweep *s, const struct share *sh
     return (struct bn_block){s, first, left < v->block ? left : v->block, last < v->channels ? last : v->channels};
 }
 
-static void numbers_of(const struct share *s, size_t block) {
+static void call_each(const struct share *s, per_channel *call, size_t block) {
     struct bn_block b = block_of(NULL, s, block, block + 1);
-    for (size_t c = b.first; c < b.first + b.count; c++) s->pass->numbers(s->pass, c);
-}
-
-static void gates_of(const struct share *s, size_t block) {
-    struct bn_block b = block_of(NULL, s, block, block + 1);
-    for (size_t c = b.first; c < b.first + b.count && s->pass->gate; c++) s->pass->gate(s->pass, c);
+    for (size_t c = b.first; c < b.first + b.count; c++) call(s->pass, c);
 }
 
 static bool can_fuse(const struct bn_pass *p) {
@@ -69,8 +68,8 @@ static bool can_fuse(const struct bn_pass *p) {
 static void step(const struct share *s, size_t begin, size_t block, size_t end) {
     const struct bn_pass *p = s->pass;
     bool writes = block > begin, reduces = block < end;
-    if (writes) numbers_of(s, block - 1);
-    if (reduces) gates_of(s, block);
+    if (writes) call_each(s, p->numbers, block - 1);
+    if (reduces && p->gate) call_each(s, p->gate, block);
     if (s->fused) {
         struct bn_block w, r;
         if (writes) w = block_of(&p->write[0], s, block - 1, end);
@@ -146,14 +145,9 @@ static void run_blocks(struct bn_pass *p, size_t channels) {
 
 /* By sweeps */
 
-static void numbers_item(void *arg, size_t item) {
+static void channels_item(void *arg, size_t item) {
     const struct share *s = arg;
-    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->pass->numbers(s->pass, c);
-}
-
-static void gates_item(void *arg, size_t item) {
-    const struct share *s = arg;
-    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->pass->gate(s->pass, c);
+    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->call(s->pass, c);
 }
 
 /* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
@@ -198,22 +192,24 @@ static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
 }
 
 static void run_sweeps(struct bn_pass *p) {
-    struct share s = {.pass = p};
+    struct share gates = {.pass = p, .call = p->gate}, numbers = {.pass = p, .call = p->numbers};
     size_t slots = 1;
-    if (p->gate) hand_out(&s, p->channels, 16, gates_item);
+    if (p->gate) hand_out(&gates, p->channels, 16, channels_item);
     for (int i = 0; i < p->reduces; i++) {
         run_sweep(p, &p->reduce[i]);
         slots += p->reduce[i].view.pieces;
     }
-    hand_out(&s, p->channels, 8 * slots, numbers_item);
+    hand_out(&numbers, p->channels, 8 * slots, channels_item);
     for (int i = 0; i < p->writes; i++) run_sweep(p, &p->write[i]);
 }
 
-/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. */
+/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A part of
+ * that cache is always taken by something else, which makes streams of planes worth while earlier; those of rows gain less. */
 static void decide_by_size(struct bn_pass *p) {
-    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
+    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays, llc = bn_llc_bytes();
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
-    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > bn_llc_bytes() / 4 * 3 / arrays;
+    size_t room = all_planes(p) ? llc / 4 * 3 : llc;
+    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > room / arrays;
     for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = large;
     for (int i = 0; i < p->writes; i++) {
         p->write[i].fetch = large;
