@@ -28,7 +28,7 @@ static bool fail(const char *what, int error) {
 }
 
 static bool not_found(void) {
-    report(EXIT_FAILED, "gnuplot was not found, and --svg needs it (Debian: gnuplot-nox)");
+    report(EXIT_FAILED, "gnuplot was not found (Debian: gnuplot-nox)");
     return false;
 }
 

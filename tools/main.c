@@ -17,6 +17,7 @@ static const struct verb {
 } verbs[] = {
     {"apply", "batchnorm apply", cmd_apply, "run one layer over arrays in files"},
     {"bench", "batchnorm bench", cmd_bench, "time the library on this machine, against copying memory"},
+    {"compare", "batchnorm compare", cmd_compare, "measure what batch norm buys: training with and without it, with a report"},
     {"train", "batchnorm train", cmd_train, "train a small network on Fashion-MNIST, with or without batch norm"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

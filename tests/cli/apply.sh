@@ -409,7 +409,7 @@ case_help_and_version() {
     ok --version
     grep -qx 'batchnorm [0-9]*\.[0-9]*\.[0-9]*' out.log || fail "$(cat out.log)"
     ok --help
-    for verb in apply bench train; do
+    for verb in apply bench compare train; do
         grep -q "^  $verb " out.log || fail "--help does not name $verb"
         batchnorm $verb --help >verb.log || fail "$verb --help"
         grep -q "^Usage: batchnorm $verb " verb.log || fail "$verb --help"
@@ -419,7 +419,7 @@ case_help_and_version() {
 # The manual page has every option of every verb, and no other.
 case_the_manual_has_every_option() {
     page=${script%/tests/cli/apply.sh}/docs/batchnorm.1.scd
-    for verb in apply bench train; do
+    for verb in apply bench compare train; do
         batchnorm $verb --help | grep -o -- '^ *\(-[a-zA-Z?],\)\? *--[a-z-]*' | grep -o -- '--[a-z-]*' | grep -v -e --help -e --usage |
             sort -u >help.log
         sed -n "/^# .*${verb^^}/,/^# /p" "$page" | grep -o -- '^\*\(-[a-z]\*, \*\)\?--[a-z-]*' | grep -o -- '--[a-z-]*' | sort -u >page.log

@@ -216,7 +216,7 @@ case_svg_of_many_bars() {
 case_without_gnuplot_it_says_so() {
     command -v "${command[0]}" >/dev/null
     command[0]=$(command -v "${command[0]}")
-    PATH=/nowhere refuses_without_path 1 "gnuplot was not found, and --svg needs it (Debian: gnuplot-nox)"
+    PATH=/nowhere refuses_without_path 1 "gnuplot was not found (Debian: gnuplot-nox)"
 }
 refuses_without_path() {
     local got=0

@@ -25,5 +25,5 @@ room src/api "batchnorm kernel parallel plan api"
 room src/file "batchnorm file ."
 room examples "batchnorm ."
 room nn "batchnorm nn ."
-room tools "batchnorm nn tools ."
+room tools "batchnorm nn tools compare . .."
 exit $failed

@@ -1,0 +1,189 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm compare`: compare.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
+# small made-up one: 48 training images and 48 test images in which a class is a stripe's place.
+set -eu
+export LC_ALL=C OMP_WAIT_POLICY=passive
+name=$1
+shift
+command=("$@")
+here=$(cd "$(dirname "$0")" && pwd)
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# The smallest network, one thread, one seed: a second or two.
+compare() { "${command[@]}" compare --data data --model mlp --batch 16 --threads 1 --seeds 1 "$@"; }
+
+number() { printf '\0\0\0'; printf "\\x$(printf %x "$1")"; }
+labels() { printf '\0\0\10\1'; number "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 10))"; done; }
+images() {
+    printf '\0\0\10\3'; number "$1"; number 28; number 28
+    for ((i = 0; i < $1; i++)); do
+        head -c $((56 * (i % 10))) /dev/zero
+        yes "~k~U$i" | head -c 84
+        head -c $((784 - 84 - 56 * (i % 10))) /dev/zero
+    done
+}
+
+make_data() {
+    mkdir -p data
+    images 48 >data/train-images-idx3-ubyte
+    labels 48 >data/train-labels-idx1-ubyte
+    cp data/train-images-idx3-ubyte data/t10k-images-idx3-ubyte
+    cp data/train-labels-idx1-ubyte data/t10k-labels-idx1-ubyte
+}
+
+# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, and stdout is empty.
+refuses() {
+    local status=$1 message=$2 got=0
+    shift 2
+    compare "$@" >out.log 2>err.log || got=$?
+    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat err.log))"
+    [ "$(head -1 err.log)" = "batchnorm compare: $message" ] || fail "it says: $(head -1 err.log)"
+    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
+}
+
+needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
+needs_json() { [ -z "${BATCHNORM_TEST_NO_JSON:-}" ] || exit 77; }
+# Without it a report has no pictures.
+needs() { command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }; }
+
+case_wrong_usage() {
+    local names="convergence, gradients, sweep, best, sigmoid or layer"
+    refuses 2 "--only: 'layers' is not $names" --only sweep,layers
+    refuses 2 "--only: '' is not $names" --only ''
+    refuses 2 "--seeds must be a whole number from 1 to 100, not '0'" --seeds 0
+    refuses 2 "--batch must be a whole number from 2 to 4096, not '1'" --batch 1
+    refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
+    refuses 2 "--threads must be a whole number from 1 to 1024, not 'x'" --threads x
+    refuses 2 "--lr must be a number above 0, not '-1'" --lr -1
+    refuses 2 "--model must be mlp, cnn or resnet, not 'vgg'" --model vgg
+    refuses 2 "--depth must be 8, 14 or 20, not '9'" --model resnet --depth 9
+    refuses 2 "--depth: only a resnet has one; give --model resnet too" --depth 8
+    refuses 2 "--quick and --full exclude each other" --quick --full
+    refuses 2 "--out needs the name of a directory" --out ''
+    refuses 2 "'report.html' is not an option; compare takes no files" report.html
+}
+
+case_places_that_cannot_be_written() {
+    needs_backend
+    make_data
+    echo old >file
+    refuses 1 "file: is not a directory; give another one with --out" --out file
+    refuses 1 "nowhere/out: cannot be created: No such file or directory" --out nowhere/out
+    mkdir -p out/metrics.csv
+    refuses 1 "out/metrics.csv: is not a regular file and cannot be replaced" --out out
+    [ "$(ls out)" = metrics.csv ] || fail "out has: $(ls out)"
+}
+
+# Every experiment leaves the rows that it should, and everything is judged. The same seed gives the same numbers, but for seconds.
+case_everything() {
+    needs_backend
+    needs gnuplot
+    make_data
+    compare --out a --seeds 2 >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    tail -1 out.log | grep -q '^[0-9]* s\. Report: a/report.html, numbers: a/metrics.csv' || fail "$(cat out.log)"
+    [ "$(grep -c 'holds$\|does not hold$\|mixed ([0-9] of 2)$' out.log)" = 16 ] || fail "$(cat out.log)"
+    [ "$(head -1 a/metrics.csv)" = experiment,norm,at,seed,step,layer,name,value ] || fail "$(head -1 a/metrics.csv)"
+    # 8 rates, 2 sides and 2 seeds; 10 targets
+    [ "$(grep -c '^sweep,.*,final_accuracy,' a/metrics.csv)" = 32 ] || fail "sweep"
+    [ "$(grep -c '^convergence,.*,steps_to,' a/metrics.csv)" = 40 ] || fail "convergence"
+    # 3 steps; 3 weights
+    [ "$(grep -c '^gradients,.*\.weight,gradient_norm,' a/metrics.csv)" = 36 ] || fail "gradients"
+    [ "$(grep -c '^best,.*,best_loss,' a/metrics.csv)" = 4 ] || fail "best"
+    [ "$(grep -c '^sigmoid,with,,1,5,fc[12],saturated,' a/metrics.csv)" = 2 ] || fail "sigmoid"
+    # 256 + 128 channels; batches of 1 to 32 of 48 images
+    [ "$(grep -c '^layer,.*,after_std,' a/metrics.csv)" = 768 ] || fail "channels"
+    [ "$(grep -c '^layer,.*,eval_loss,' a/metrics.csv)" = 12 ] || fail "batches"
+    [ "$(grep -c '^layer,with,1,.*,frozen_layers,2' a/metrics.csv)" = 2 ] || fail "batch size 1"
+    compare --out b --seeds 2 >out.log 2>err.log || fail "status $?"
+    diff <(grep -v ,seconds a/metrics.csv) <(grep -v ,seconds b/metrics.csv) || fail "another run has other numbers"
+}
+
+# What --json prints and what the file says are the same claims.
+case_json() {
+    needs_backend
+    needs_json
+    needs python3
+    make_data
+    compare --only convergence,sweep --json >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    python3 - <<'END' || fail "$(cat out.log)"
+import csv, json
+printed = [json.loads(line) for line in open("out.log")]
+whole = json.load(open("batchnorm-compare/metrics.json"))
+rows = list(csv.DictReader(open("batchnorm-compare/metrics.csv")))
+assert printed == whole["claims"] and len(printed) == 4, printed
+assert whole["complete"] and whole["settings"]["model"] == "mlp" and whole["settings"]["train_images"] == 48, whole["settings"]
+assert whole["seeds_done"] == {"convergence": 1, "sweep": 1}
+assert len(rows) == len(whole["rows"]) > 100
+for a, b in zip(rows, whole["rows"]):
+    value = float(a["value"])
+    finite = value == value and abs(value) != float("inf")
+    assert b["value"] == value if finite else b["value"] is None, (a, b)
+    assert (a["experiment"], a["norm"], a["layer"], a["name"]) == (b["experiment"], b["norm"], b["layer"], b["name"])
+END
+}
+
+# A rate at which training diverges at once: nothing is a number, and the report says so.
+case_a_diverging_run_is_reported() {
+    needs_backend
+    make_data
+    compare --only convergence --lr 1e30 >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    grep -q '^convergence,without,.*,test_loss,\(nan\|inf\)$' batchnorm-compare/metrics.csv || fail "it did not diverge"
+    grep -q 'diverged' batchnorm-compare/report.html || fail "the report does not say so"
+}
+
+# Ctrl-C, as soon as the first experiment is saved: a success, with what was done. A second one is not needed.
+case_interrupted() {
+    needs_backend
+    make_data
+    # the shell lets background jobs ignore it otherwise
+    set -m
+    "${command[@]}" compare --data data --model mlp --batch 16 --threads 1 --full --limit 48 --seeds 20 >out.log 2>err.log &
+    local job=$! got=0 waited=0
+    until [ -s batchnorm-compare/metrics.csv ]; do
+        sleep 0.1
+        waited=$((waited + 1))
+        [ $waited -lt 1000 ] || fail "nothing was saved"
+        kill -0 $job 2>kill.log || fail "it ended: $(cat err.log)"
+    done
+    kill -INT $job
+    wait $job || got=$?
+    [ $got = 0 ] || fail "status $got ($(cat err.log))"
+    grep -q '^Stopped before the end: the report says what is missing\.$' out.log || fail "$(cat out.log)"
+    grep -q '^convergence,with,,20,' batchnorm-compare/metrics.csv || fail "convergence is not complete"
+    grep -q '^layer,' batchnorm-compare/metrics.csv && fail "it was not stopped"
+    grep -q 'This run was stopped before its end' batchnorm-compare/report.html || fail "the report does not say so"
+    grep -q 'Not measured: the run was stopped before' batchnorm-compare/report.html || fail "the report does not say what is missing"
+    grep -q 'data-figure="convergence-curves"' batchnorm-compare/report.html || fail "what was done is not shown"
+}
+
+# Without gnuplot a report has numbers instead of pictures.
+case_no_gnuplot() {
+    needs_backend
+    make_data
+    PATH=/nowhere compare --only sweep >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    [ "$(cat err.log)" = "batchnorm compare: gnuplot was not found (Debian: gnuplot-nox)
+batchnorm compare: the report will have the numbers of its figures only" ] || fail "it says: $(cat err.log)"
+    grep -q '<details open>' batchnorm-compare/report.html || fail "the numbers are not shown"
+}
+
+# The report in a browser, on a phone and on a desk: no error, nothing loaded, every figure with its picture and its numbers.
+case_report_in_a_browser() {
+    needs_backend
+    needs gnuplot
+    needs chromium
+    needs python3
+    make_data
+    compare --out out --seeds 2 >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    python3 "$here/report_check.py" out/report.html out/metrics.csv || fail "see above"
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+"case_$name"

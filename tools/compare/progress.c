@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
+#include "progress.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "nn/clock.h"
+
+struct progress progress_begin(double total) {
+    return (struct progress){.shown = isatty(STDERR_FILENO), .total = total, .start = nn_seconds()};
+}
+
+void progress_about(struct progress *progress, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(progress->what, sizeof progress->what, format, arguments);
+    va_end(arguments);
+}
+
+void progress_add(struct progress *progress, double work) {
+    progress->done += work;
+    const double now = nn_seconds(), gone = now - progress->start;
+    if (!progress->shown || now - progress->last < 0.2 || gone <= 0) return;
+    progress->last = now;
+    const double rest = progress->total - progress->done;
+    const long left = rest > 0 ? (long)(gone / progress->done * rest) : 0;
+    fprintf(stderr, "\r%3.0f %%  %s  %.0f images/s  %ld:%02ld left\033[K", 100 * progress->done / progress->total,
+            progress->what, progress->done / gone, left / 60, left % 60);
+    fflush(stderr);
+}
+
+void progress_hide(const struct progress *progress) {
+    if (progress->shown) fputs("\r\033[K", stderr);
+}
