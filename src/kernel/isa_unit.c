@@ -19,8 +19,7 @@
 #define VM bnk_vmf
 #define WN BNK_WF
 #define TYPE(name) f32_##name
-#define LOAD_NUM load_vf
-#define SPLAT_NUM splat_vf
+#define OF_NUM(name) name##_vf
 #define FN(name) bnk_f32_##name
 #include "kernel/verbs.inc"
 
@@ -30,8 +29,7 @@
 #define VM bnk_vm
 #define WN BNK_WD
 #define TYPE(name) f64_##name
-#define LOAD_NUM load_vd
-#define SPLAT_NUM splat_vd
+#define OF_NUM(name) name##_vd
 #define FN(name) bnk_f64_##name
 #include "kernel/verbs.inc"
 
@@ -41,8 +39,7 @@
 #define VM bnk_vmf
 #define WN BNK_WF
 #define TYPE(name) bf16_##name
-#define LOAD_NUM load_vf
-#define SPLAT_NUM splat_vf
+#define OF_NUM(name) name##_vf
 #define FN(name) bnk_bf16_##name
 #include "kernel/verbs.inc"
 
@@ -52,8 +49,7 @@
 #define VM bnk_vmf
 #define WN BNK_WF
 #define TYPE(name) f16_##name
-#define LOAD_NUM load_vf
-#define SPLAT_NUM splat_vf
+#define OF_NUM(name) name##_vf
 #define FN(name) bnk_f16_##name
 #include "kernel/verbs.inc"
 /* clang-format on */

@@ -203,6 +203,16 @@ static void run_sweeps(struct bn_pass *p) {
     for (int i = 0; i < p->writes; i++) run_sweep(p, &p->write[i]);
 }
 
+/* Whether some output is an input. What is read is in cache then, and a stream of parts of a line would throw it out again. */
+static bool is_in_place(const struct bn_sweep *s) {
+    for (int i = 0; i < s->view.arrays; i++)
+        for (int j = 0; j < s->view.arrays; j++) {
+            bool writes = s->role[i] >= BN_AS_OUT, reads = s->role[j] < BN_AS_OUT;
+            if (writes && reads && s->view.array[i].data == s->view.array[j].data) return true;
+        }
+    return false;
+}
+
 /* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A part of
  * that cache is always taken by something else, which makes streams of planes worth while earlier; those of rows gain less. */
 static void decide_by_size(struct bn_pass *p) {
@@ -213,7 +223,8 @@ static void decide_by_size(struct bn_pass *p) {
     for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = large;
     for (int i = 0; i < p->writes; i++) {
         p->write[i].fetch = large;
-        p->write[i].stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && large && p->writes == 1);
+        bool worth_it = large && p->writes == 1 && !is_in_place(&p->write[i]);
+        p->write[i].stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
     }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # kernels.sh NM OBJDUMP OBJECT...: the object of an instruction set has one external symbol, its table (the linker could keep
-# another one for every processor), and no fused multiply-add (it would round differently) but those of lanes.h that multiply vectors
+# another one for every processor), and no fused multiply-add (it would round differently) but those of vectors.h that multiply vectors
 # of doubles by one, and so add; kernel.golden shows that they do.
 set -euo pipefail
 nm=$1 objdump=$2

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Partial steps: the last elements of a row. */
+#ifndef BNK_PARTIAL_H
+#define BNK_PARTIAL_H
+
+#include "kernel/vectors.h"
+
+/* Zero the lanes of step `part` from element `keep` on. */
+BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
+    static const int64_t ones_then_zeros[2 * BNK_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    bnk_vm mask;
+    memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)part * BNK_WD, sizeof mask);
+    return (bnk_vd)((bnk_vm)v & mask);
+}
+
+/* Masked moves are a few instructions; without them a partial step is worth a call. */
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define BNK_PART BNK_INLINE
+#define BNK_MASKS 1
+#else
+#define BNK_PART static __attribute__((noinline))
+#define BNK_MASKS 0
+#endif
+
+/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back. Nothing
+ * else is read or written. */
+BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    const __mmask16 mask = (__mmask16)((1u << n) - 1);
+    if (size == 4) {
+        _mm512_storeu_si512(to, _mm512_maskz_loadu_epi32(mask, from));
+        return;
+    }
+    if (size == 8) {
+        _mm512_storeu_si512(to, _mm512_maskz_loadu_epi64((__mmask8)mask, from));
+        _mm512_storeu_si512((char *)to + 64, _mm512_maskz_loadu_epi64((__mmask8)(mask >> 8), (const char *)from + 64));
+        return;
+    }
+    if (size == 2) {
+        _mm256_storeu_si256((__m256i *)to, _mm256_maskz_loadu_epi16(mask, from));
+        return;
+    }
+#endif
+    memset(to, 0, BNK_LANES * size);
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
+BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    const __mmask16 mask = (__mmask16)((1u << n) - 1);
+    if (size == 4) {
+        _mm512_mask_storeu_epi32(to, mask, _mm512_loadu_si512(from));
+        return;
+    }
+    if (size == 8) {
+        _mm512_mask_storeu_epi64(to, (__mmask8)mask, _mm512_loadu_si512(from));
+        _mm512_mask_storeu_epi64((char *)to + 64, (__mmask8)(mask >> 8), _mm512_loadu_si512((const char *)from + 64));
+        return;
+    }
+    if (size == 2) {
+        _mm256_mask_storeu_epi16(to, mask, _mm256_loadu_si256((const __m256i *)from));
+        return;
+    }
+#endif
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
+/* The first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
+BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
+#if BNK_MASKS
+    const __mmask8 mask = (__mmask8)(n < 8 ? (1u << n) - 1 : 0xff);
+    if (size == 4) {
+        __m256i v = _mm256_maskz_loadu_epi32(mask, from);
+        memcpy(to, &v, sizeof v);
+    } else if (size == 8) {
+        __m512i v = _mm512_maskz_loadu_epi64(mask, from);
+        memcpy(to, &v, sizeof v);
+    } else {
+        __m128i v = _mm_maskz_loadu_epi16(mask, from);
+        memcpy(to, &v, sizeof v);
+    }
+#else
+    (void)to, (void)from, (void)n, (void)size;
+#endif
+}
+
+#endif
