@@ -42,3 +42,17 @@ void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
         for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];
     }
 }
+
+/* Where PyTorch has element i of a parameter. */
+static size_t pytorch_index(const nn_parameter *p, size_t i) {
+    const size_t in = i % p->in, pixel = i / p->in % (p->height * p->width), out = i / p->in / (p->height * p->width);
+    return (out * p->in + in) * p->height * p->width + pixel;
+}
+
+void nn_parameter_to_pytorch(const nn_parameter *p, const float *from, float *to) {
+    for (size_t i = 0; i < p->count; i++) to[pytorch_index(p, i)] = from[i];
+}
+
+void nn_parameter_from_pytorch(const nn_parameter *p, const float *from, float *to) {
+    for (size_t i = 0; i < p->count; i++) to[i] = from[pytorch_index(p, i)];
+}

@@ -91,6 +91,10 @@ nn_error nn_layer_add(nn_shape in, nn_layer **layer); /* y = x + z */
 nn_error nn_layer_max_pool(nn_shape in, size_t capacity, nn_layer **layer);
 nn_error nn_layer_global_average_pool(nn_shape in, nn_layer **layer);
 
+/* Arrays that lie as a parameter does, from and to PyTorch's order. */
+void nn_parameter_to_pytorch(const nn_parameter *parameter, const float *from, float *to);
+void nn_parameter_from_pytorch(const nn_parameter *parameter, const float *from, float *to);
+
 /* The layer.h object behind a batch norm; NULL for any other layer. */
 struct batchnorm_layer *nn_layer_norm(const nn_layer *layer);
 

@@ -18,7 +18,8 @@ static const struct verb {
     {"apply", "batchnorm apply", cmd_apply, "run one layer over arrays in files"},
     {"bench", "batchnorm bench", cmd_bench, "time the library on this machine, against copying memory"},
     {"compare", "batchnorm compare", cmd_compare, "measure what batch norm buys: training with and without it, with a report"},
-    {"train", "batchnorm train", cmd_train, "train a small network on Fashion-MNIST, with or without batch norm"},
+    {"predict", "batchnorm predict", cmd_predict, "name the classes of images by a trained network"},
+    {"train", "batchnorm train", cmd_train, "train a network on images, with or without batch norm"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 

@@ -32,6 +32,11 @@ const batchnorm_safetensors_entry *batchnorm_safetensors_find(const batchnorm_sa
     return NULL;
 }
 
+const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, const char *key) {
+    (void)file, (void)key;
+    return NULL;
+}
+
 const batchnorm_safetensors_pair *batchnorm_safetensors_metadata_at(const batchnorm_safetensors *file, size_t index) {
     (void)file, (void)index;
     return NULL;

@@ -9,6 +9,7 @@
 
 #include "nn/parallel.h"
 #include "numbers.h"
+#include "train_words.h"
 #include "verbs.h"
 
 enum option_key {
@@ -35,6 +36,9 @@ enum option_key {
     OPTION_STEP_FACTOR,
     OPTION_WARMUP,
     OPTION_THREADS,
+    OPTION_SAVE,
+    OPTION_SAVE_EVERY,
+    OPTION_RESUME,
     OPTION_JSON,
     OPTION_PROFILE
 };
@@ -73,6 +77,9 @@ static const struct argp_option options[] = {
     {"warmup", OPTION_WARMUP, "N", 0, "Epochs in which the learning rate grows linearly (default 0)", 0},
     {NULL, 0, NULL, 0, "The rest:", GROUP_OUTPUT},
     {"threads", OPTION_THREADS, "N", 0, "Threads (default: as many as OpenMP offers)", 0},
+    {"save", OPTION_SAVE, "FILE", 0, "Write a checkpoint after every epoch, and when SIGINT or SIGTERM stops the training", 0},
+    {"save-every", OPTION_SAVE_EVERY, "N", 0, "Write it every N steps, too", 0},
+    {"resume", OPTION_RESUME, "FILE", 0, "Go on from a checkpoint, with its options; --epochs may be another number", 0},
     {"json", OPTION_JSON, NULL, 0, "Print one JSON object per epoch instead of a table", 0},
     {"profile", OPTION_PROFILE, NULL, 0, "Print at the end how long each layer took", 0},
     {0},
@@ -87,11 +94,7 @@ static const char description[] =
     "several "
     "times as fast.";
 
-static const char *const models[] = {[NN_MLP] = "mlp", [NN_CNN] = "cnn", [NN_RESNET] = "resnet", NULL};
-static const char *const norms[] = {[NN_NORM_NONE] = "none", [NN_NORM_BEFORE] = "before", [NN_NORM_AFTER] = "after", NULL};
-static const char *const activations[] = {"relu", "sigmoid", "tanh", NULL}; /* from NN_RELU on */
 static const char *const optimizers[] = {"sgd", "nesterov", "adam", "adamw", NULL};
-static const char *const schedules[] = {[NN_CONSTANT] = "constant", [NN_STEP] = "step", [NN_COSINE] = "cosine", NULL};
 
 /* The index of the word; an error names the words that there are. */
 static int word_of(const struct argp_state *state, const char *option, const char *text, const char *const *words) {
@@ -129,14 +132,14 @@ static bool is_a_factor(double value) { return value > 0 && value <= 1; }
 static error_t parse_network(const struct argp_state *state, int key, const char *text, nn_model_options *model) {
     switch (key) {
     case OPTION_MODEL:
-        model->kind = (nn_model_kind)word_of(state, "model", text, models);
+        model->kind = (nn_model_kind)word_of(state, "model", text, model_words);
         return 0;
     case OPTION_DEPTH:
         model->depth = (size_t)integer(state, "depth", text, 8, 20);
         if ((model->depth - 2) % 6 != 0) argp_error(state, "--depth must be 8, 14 or 20, not '%s'", text);
         return 0;
     case OPTION_NORM:
-        model->norm = (nn_norm)word_of(state, "norm", text, norms);
+        model->norm = (nn_norm)word_of(state, "norm", text, norm_words);
         return 0;
     case OPTION_NO_BN:
         model->norm = NN_NORM_NONE;
@@ -145,7 +148,7 @@ static error_t parse_network(const struct argp_state *state, int key, const char
         model->frozen = true;
         return 0;
     case OPTION_ACTIVATION:
-        model->activation = (nn_activation)(NN_RELU + word_of(state, "activation", text, activations));
+        model->activation = (nn_activation)(NN_RELU + word_of(state, "activation", text, activation_words + NN_RELU));
         return 0;
     case OPTION_THREADS:
         model->threads = (int)integer(state, "threads", text, 1, 1024);
@@ -187,7 +190,7 @@ static error_t parse_training(const struct argp_state *state, int key, const cha
         optimizer->decay_norm = true;
         return 0;
     case OPTION_SCHEDULE:
-        schedule->kind = (nn_schedule_kind)word_of(state, "schedule", text, schedules);
+        schedule->kind = (nn_schedule_kind)word_of(state, "schedule", text, schedule_words);
         return 0;
     case OPTION_STEP_EVERY:
         r->step_every = integer(state, "step-every", text, 1, 1000000);
@@ -212,6 +215,7 @@ static void check_together(const struct argp_state *state, const struct train_re
     if (r->model.frozen && r->model.norm == NN_NORM_NONE) argp_error(state, "--frozen is about batch norm; there is none");
     if (r->training.optimizer.nesterov && r->training.optimizer.momentum == 0)
         argp_error(state, "nesterov needs a --momentum above 0");
+    if (r->save_every && !r->save) argp_error(state, "--save-every needs --save");
     if (r->warmup >= r->epochs && r->warmup > 0) argp_error(state, "--warmup must be less than --epochs, %ld", r->epochs);
 }
 
@@ -230,6 +234,15 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case OPTION_FLIP:
         r->training.augmentation.flip = true;
         return 0;
+    case OPTION_SAVE:
+        r->save = text;
+        return 0;
+    case OPTION_SAVE_EVERY:
+        r->save_every = integer(state, "save-every", text, 1, LONG_MAX);
+        return 0;
+    case OPTION_RESUME:
+        r->resume = text;
+        return 0;
     case OPTION_JSON:
         r->json = true;
         return 0;
@@ -247,14 +260,22 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     }
 }
 
-void train_parse(int argc, char **argv, struct train_request *r) {
-    static const struct argp parser = {options, parse, NULL, description, NULL, NULL, NULL};
-    *r = (struct train_request){
-        .model = {.kind = NN_CNN, .depth = 8, .norm = NN_NORM_BEFORE, .activation = NN_RELU, .batch = 128, .seed = 1},
+struct train_request train_defaults(void) {
+    return (struct train_request){
+        .model = {.kind = NN_CNN,
+                  .depth = 8,
+                  .norm = NN_NORM_BEFORE,
+                  .activation = NN_RELU,
+                  .batch = 128,
+                  .threads = nn_default_threads(),
+                  .seed = 1},
         .training = {.optimizer = nn_optimizer_defaults(NN_SGD), .schedule = {.kind = NN_CONSTANT, .factor = 0.1f}},
         .data = NN_DATASET_DEFAULT,
         .epochs = 5};
-    r->model.threads = nn_default_threads();
+}
+
+void train_parse(int argc, char **argv, struct train_request *r) {
+    static const struct argp parser = {options, parse, NULL, description, NULL, NULL, NULL};
     argp_parse(&parser, argc, argv, 0, NULL, r);
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
 }
@@ -272,25 +293,25 @@ bool train_fit(struct train_request *r, const nn_dataset *train, char *message) 
     r->training.batch = r->model.batch;
     r->training.seed = r->model.seed;
     const uint64_t steps = nn_trainer_steps(&(nn_trainer){.train = train, .options = r->training});
-    const long every = r->step_every ? r->step_every : (r->epochs + 2) / 3;
+    if (r->step_every == 0) r->step_every = (r->epochs + 2) / 3;
     r->training.schedule.warmup = (uint64_t)r->warmup * steps;
     r->training.schedule.steps = (uint64_t)r->epochs * steps;
-    r->training.schedule.every = (uint64_t)every * steps;
+    r->training.schedule.every = (uint64_t)r->step_every * steps;
     return true;
 }
 
 void train_describe(const struct train_request *r) {
     const nn_model_options *m = &r->model;
     const nn_training_options *t = &r->training;
-    const char *activation = activations[m->activation - NN_RELU];
+    const char *activation = activation_words[m->activation];
     const int optimizer = t->optimizer.kind == NN_SGD ? t->optimizer.nesterov : t->optimizer.kind == NN_ADAM ? 2 : 3;
-    printf("%s", models[m->kind]);
+    printf("%s", model_words[m->kind]);
     if (m->kind == NN_RESNET) printf(" of depth %zu", m->depth);
     if (m->norm == NN_NORM_NONE)
         printf(", no batch norm, %s", activation);
     else
-        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", norms[m->norm], activation);
+        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", norm_words[m->norm], activation);
     printf(", %s, learning rate %g", optimizers[optimizer], (double)t->schedule.rate);
-    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", schedules[t->schedule.kind]);
+    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", schedule_words[t->schedule.kind]);
     printf(", batch %zu, seed %llu", m->batch, (unsigned long long)m->seed);
 }

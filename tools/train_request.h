@@ -10,11 +10,14 @@ struct train_request {
     nn_training_options training; /* batch and seed are the model's; schedule.warmup, steps and every come with the data */
     long warmup, step_every;      /* epochs; step_every 0: a third of all */
     const char *data;
-    long epochs, limit; /* limit 0: all images */
+    long epochs, limit;        /* limit 0: all images */
+    const char *save, *resume; /* checkpoints; NULL: none */
+    long save_every;           /* steps; 0: at the end of each epoch only */
     bool json, profile;
 };
 
-/* Exits the way argp does, with EXIT_WRONG_USAGE, when an option is wrong. */
+struct train_request train_defaults(void);
+/* The options on top of what is there. Exits the way argp does, with EXIT_WRONG_USAGE, when one is wrong. */
 void train_parse(int argc, char **argv, struct train_request *request);
 /* Fill in what depends on the data. False: `message`, NN_MESSAGE_BYTES long, says what does not fit. */
 bool train_fit(struct train_request *request, const nn_dataset *train, char *message);

@@ -12,6 +12,7 @@ typedef int verb_function(int argc, char **argv);
 verb_function cmd_apply;
 verb_function cmd_bench;
 verb_function cmd_compare;
+verb_function cmd_predict;
 verb_function cmd_train;
 
 /* Print "batchnorm VERB: MESSAGE" to stderr, and return code. */
