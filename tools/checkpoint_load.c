@@ -56,10 +56,7 @@ static bool has_sound_model(const struct checkpoint *c, const char *path, char *
 bool checkpoint_open(const char *path, struct checkpoint *c, char *message) {
     char why[BATCHNORM_MESSAGE_BYTES];
     *c = (struct checkpoint){0};
-    if (batchnorm_safetensors_open(path, &c->file, why) != BATCHNORM_OK) {
-        snprintf(message, NN_MESSAGE_BYTES, "%s", why);
-        return false;
-    }
+    if (batchnorm_safetensors_open(path, &c->file, why) != BATCHNORM_OK) return nn_wrong(message, path, "%s", why);
     if (read_fields(c, path, message) && read_classes(c, path, message) && has_sound_model(c, path, message)) return true;
     checkpoint_close(c);
     return false;

@@ -293,7 +293,7 @@ bool train_fit(struct train_request *r, const nn_dataset *train, char *message) 
     r->training.batch = r->model.batch;
     r->training.seed = r->model.seed;
     const uint64_t steps = nn_trainer_steps(&(nn_trainer){.train = train, .options = r->training});
-    if (r->step_every == 0) r->step_every = (r->epochs + 2) / 3;
+    if (r->step_every == 0 && r->training.schedule.kind == NN_STEP) r->step_every = (r->epochs + 2) / 3;
     r->training.schedule.warmup = (uint64_t)r->warmup * steps;
     r->training.schedule.steps = (uint64_t)r->epochs * steps;
     r->training.schedule.every = (uint64_t)r->step_every * steps;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm train`: train.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
-# small made-up one: 24 training images and 12 test images of stripes.
+# small made-up one: 24 training images and 12 test images of stripes. Long because it is a list of cases.
 set -eu
 export LC_ALL=C OMP_WAIT_POLICY=passive
 name=$1
@@ -163,6 +163,109 @@ case_choices_matter() {
         case $seen in *" $option "*) fail "$option comes twice: $seen" ;; esac
         seen+="$option "
     done
+}
+
+needs_checkpoints() {
+    needs_backend
+    [ -z "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
+    make_data
+}
+
+# Everything that can differ in what a checkpoint must hold.
+small=(--model resnet --batch 5 --optimizer nesterov --schedule cosine --weight-decay 0.01 --flip --shift 2 --threads 1)
+
+# go ARGUMENT...: it runs, and what it prints is of no interest.
+go() { train "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"; }
+
+case_resume_gives_the_same_bits() {
+    needs_checkpoints
+    go "${small[@]}" --epochs 3 --save whole
+    go "${small[@]}" --epochs 3 --save part --save-every 1
+    cmp whole part || fail "saving more often changes it"
+    go "${small[@]}" --epochs 2 --schedule constant --save two
+    go --resume two --save two --epochs 3 --threads 1
+    [ "$(cut -c-5 out.log | tail -1)" = "    3" ] || fail "$(cat out.log)"
+    go "${small[@]}" --epochs 3 --schedule constant --save three
+    cmp two three || fail "a finished training that goes on is another one"
+    cp three again
+    go --resume again --save again --threads 1
+    cmp again three || fail "nothing was left to do"
+    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+}
+
+case_adam_goes_on_too() {
+    needs_checkpoints
+    go --model mlp --norm after --activation tanh --optimizer adamw --weight-decay 0.1 --batch 6 --epochs 3 --threads 1 --save whole
+    go --model mlp --norm after --activation tanh --optimizer adamw --weight-decay 0.1 --batch 6 --epochs 1 --threads 1 --save part
+    go --resume part --save part --epochs 3 --threads 1
+    cmp whole part || fail "other bits"
+}
+
+# A signal ends the step, the checkpoint is written, and the rest comes to the same.
+case_a_signal_saves() {
+    needs_checkpoints
+    go "${small[@]}" --epochs 150 --save whole
+    local signal pid status
+    rm -f part
+    for signal in INT TERM; do
+        "${command[@]}" train --data data "${small[@]}" --epochs 150 --save part >out.log 2>err.log &
+        pid=$!
+        until [ "$(wc -l <out.log)" -ge 4 ]; do sleep 0.01; done
+        kill -$signal $pid
+        status=0
+        wait $pid || status=$?
+        [ $status = 1 ] || fail "status $status after SIG$signal"
+        grep -q '^batchnorm train: stopped after [0-9]* steps; go on with --resume part$' err.log || fail "$(cat err.log)"
+        go --resume part --save part --threads 1
+        cmp whole part || fail "other bits after SIG$signal"
+    done
+}
+
+# Killed fifty times, also while a checkpoint is being written, and never anything but a whole checkpoint there.
+case_killed_fifty_times() {
+    needs_checkpoints
+    local kills=0 starts=0 pid from
+    while [ $kills -lt 50 ]; do
+        from=(--epochs 100000 "${small[@]}" --schedule constant)
+        [ ! -e part ] || from=(--resume part)
+        "${command[@]}" train --data data "${from[@]}" --save part --save-every 1 --threads 1 >out.log 2>err.log &
+        pid=$!
+        sleep 0.$((RANDOM % 15 + 5))$((RANDOM % 10))
+        kill -9 $pid 2>/dev/null || fail "it ended by itself: $(cat err.log)"
+        wait $pid 2>/dev/null || true
+        [ ! -e part ] || kills=$((kills + 1))
+        starts=$((starts + 1))
+        [ $starts -lt 400 ] || fail "$kills checkpoints in $starts starts"
+    done
+    # To the end of the epoch that it is in, and the same without a kill.
+    local epochs=$(($(tr ',' '\n' <part | sed -n 's/.*"at.epoch":"\([0-9]*\)".*/\1/p') + 1))
+    go --resume part --save part --epochs $epochs --threads 1
+    go "${small[@]}" --schedule constant --epochs $epochs --save whole
+    cmp part whole || fail "other bits after 50 kills and $epochs epochs"
+}
+
+case_what_a_checkpoint_refuses() {
+    needs_checkpoints
+    go "${small[@]}" --epochs 1 --save part
+    refuses 2 "--lr is 0.1, but part was made with 0.05; leave it out to go on" --resume part --lr 0.1
+    refuses 2 "--optimizer is sgd, but part was made with nesterov; leave it out to go on" --resume part --optimizer sgd
+    refuses 2 "--model is cnn, but part was made with resnet; leave it out to go on" --resume part --model cnn
+    refuses 2 "--save-every needs --save" --save-every 3
+    refuses 1 "nothing: cannot be opened: No such file or directory" --resume nothing
+    refuses 1 "data/train-labels-idx1-ubyte: the header's size is 1729382256927571968; at most 100000000 is allowed" --resume data/train-labels-idx1-ubyte
+    head -c 3000 part >short
+    train --resume short >out.log 2>err.log && fail "half a file is taken"
+    grep -q '^batchnorm train: short: ' err.log || fail "$(cat err.log)"
+    images 23 28 >data/train-images-idx3-ubyte
+    labels 23 >data/train-labels-idx1-ubyte
+    refuses 1 "part: trained on 24 images; the data has 23" --resume part
+    images 24 20 >data/train-images-idx3-ubyte
+    labels 24 >data/train-labels-idx1-ubyte
+    images 12 20 | gzip >data/t10k-images-idx3-ubyte.gz
+    refuses 1 "part: trained on images of 28 x 28 x 1; the data has 20 x 20 x 1" --resume part
+    make_data
+    images 24 28 | tr 9 8 >data/train-images-idx3-ubyte
+    refuses 1 "part: trained on other images than the data has: their means differ" --resume part
 }
 
 # JSON has no NaN.

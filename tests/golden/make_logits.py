@@ -15,7 +15,7 @@ import tempfile
 import torch
 from torch import nn
 
-IMAGES, CLASSES, BATCH, STEPS = 48, 5, 4, 20
+IMAGES, CLASSES, BATCH, STEPS = 48, 5, 12, 20
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 

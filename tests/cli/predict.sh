@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm predict`: predict.sh CASE COMMAND... runs the function case_CASE in a directory of its own, which has a
+# network that can tell two classes of small images: dark.png and light.png.
+set -eu
+export LC_ALL=C OMP_WAIT_POLICY=passive
+name=$1
+shift
+command=("$@")
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+[ -z "${BATCHNORM_TEST_NO_BACKEND:-}${BATCHNORM_TEST_NO_SAFETENSORS:-}${BATCHNORM_TEST_NO_PNG:-}" ] || exit 77
+
+number() { printf "\\x$(printf %x $(($1 >> 24 & 255)))\\x$(printf %x $(($1 >> 16 & 255)))\\x$(printf %x $(($1 >> 8 & 255)))\\x$(printf %x $(($1 & 255)))"; }
+
+# chunk TYPE <data: a chunk of a PNG; gzip knows the checksum.
+chunk() {
+    { printf %s "$1"; cat; } >chunk
+    number $(($(wc -c <chunk) - 4))
+    cat chunk
+    gzip -c chunk | tail -c 8 | head -c 4 | od -An -tu1 | { read -r a b c d; number $((d << 24 | c << 16 | b << 8 | a)); }
+}
+
+# png SIDE GREY: a square of one grey.
+png() {
+    local side=$1 grey=$2 a=1 b=0 row i
+    row="\\0$(for ((i = 0; i < side; i++)); do printf '\\x%x' "$grey"; done)"
+    for ((i = 0; i < side; i++)); do printf "$row"; done >raw
+    for i in $(od -An -v -tu1 raw); do a=$(((a + i) % 65521)) b=$(((b + a) % 65521)); done
+    printf '\x89PNG\r\n\x1a\n'
+    { number "$side"; number "$side"; printf '\10\0\0\0\0'; } | chunk IHDR
+    i=$(wc -c <raw)
+    { printf "\\x78\\x01\\x01\\x$(printf %x $((i & 255)))\\x$(printf %x $((i >> 8)))\\x$(printf %x $((~i & 255)))\\x$(printf %x $((~i >> 8 & 255)))"
+      cat raw; number $((b << 16 | a)); } | chunk IDAT
+    printf '' | chunk IEND
+}
+
+make_network() {
+    local i
+    mkdir -p data/dark data/light
+    for ((i = 0; i < 12; i++)); do
+        png 8 $((20 + 5 * i)) >data/dark/$i.png
+        png 8 $((170 + 5 * i)) >data/light/$i.png
+    done
+    "${command[@]}" train --data data --model mlp --batch 10 --epochs 12 --threads 1 --save network >train.log 2>&1 ||
+        fail "$(cat train.log)"
+    png 8 30 >dark.png
+    png 8 220 >light.png
+}
+
+predict() { "${command[@]}" predict --checkpoint network --threads 1 "$@" >out.log 2>err.log; }
+
+refuses() {
+    local status=$1 message=$2 got=0
+    shift 2
+    predict "$@" || got=$?
+    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat out.log err.log))"
+    [ "$(head -1 err.log)" = "batchnorm predict: $message" ] || fail "it says: $(head -1 err.log)"
+    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
+}
+
+case_classes_with_probabilities() {
+    make_network
+    predict dark.png light.png || fail "$(cat err.log)"
+    [ "$(sed -E 's/[0-9.]+ %/N %/g' out.log)" = "dark.png: dark N %, light N %
+light.png: light N %, dark N %" ] || fail "$(cat out.log)"
+    predict --top 1 light.png || fail "$(cat err.log)"
+    [ "$(sed -E 's/[0-9.]+ %/N %/g' out.log)" = "light.png: light N %" ] || fail "$(cat out.log)"
+    # probabilities add up to one
+    predict dark.png || fail "$(cat err.log)"
+    sed 's/.*dark \([0-9.]*\) %, light \([0-9.]*\) %/\1 \2/' out.log |
+        awk '{ exit !($1 > 90 && $1 + $2 > 99.8 && $1 + $2 < 100.2) }' || fail "$(cat out.log)"
+}
+
+case_json() {
+    make_network
+    cp dark.png 'a "b"\.png'
+    predict --json --top 1 'a "b"\.png' || fail "$(cat err.log)"
+    [ "$(sed -E 's/0\.[0-9]{6}/N/' out.log)" = '{"image": "a \"b\"\\.png", "classes": [{"class": "dark", "probability": N}]}' ] ||
+        fail "$(cat out.log)"
+}
+
+# The accuracy on the test images is what training printed last.
+case_data() {
+    make_network
+    predict --data data || fail "$(cat err.log)"
+    [ "$(cut -d: -f1 out.log)" = "4 images" ] || fail "$(cat out.log)"
+    local accuracy
+    accuracy=$(tail -1 train.log | awk '{ print $4 }')
+    [ "$(sed 's/.*accuracy \(.*\) %.*/\1/' out.log)" = "$accuracy" ] || fail "$(cat out.log train.log)"
+    predict --data data --json || fail "$(cat err.log)"
+    grep -q '^{"images": 4, "accuracy": [0-9.]*, "loss": [0-9.]*}$' out.log || fail "$(cat out.log)"
+}
+
+case_what_is_refused() {
+    make_network
+    refuses 2 "images are missing, or --data PATH"
+    refuses 2 "--data goes without images" --data data dark.png
+    refuses 2 "--top must be a whole number from 1 to 256, not '0'" --top 0 dark.png
+    png 9 30 >large.png
+    refuses 1 "large.png: the image is 9 wide and 9 high; it must be 8 wide and 8 high, as those of the training" large.png
+    refuses 1 "nothing.png: No such file or directory" nothing.png
+    head -c 60 dark.png >short.png
+    predict short.png && fail "half an image is taken"
+    grep -q '^batchnorm predict: short.png: ' err.log || fail "$(cat err.log)"
+    cp network whole
+    head -c 5000 whole >network
+    predict dark.png && fail "half a checkpoint is taken"
+    grep -q '^batchnorm predict: network: ' err.log || fail "$(cat err.log)"
+    local state=$PWD/state
+    printf '\x02\0\0\0\0\0\0\0{}' >network
+    refuses 1 "network: not a checkpoint: its metadata has no \"model\"" dark.png
+    [ ! -e "$state" ]
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+"case_$name"
