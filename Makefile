@@ -26,6 +26,12 @@ bench:
 	+$(MAKE) all
 	scripts/bench.sh $(BENCH_FLAGS)
 
+# The same for one training step of the command's networks, beside PyTorch's.
+bench-train:
+	scripts/install-deps.sh bench
+	+$(MAKE) all
+	scripts/bench.sh --training $(BENCH_FLAGS)
+
 tools-are-there:
 	@command -v cmake >/dev/null || { echo "batchnorm needs cmake, which is not installed; on Debian:" \
 	    "scripts/install-deps.sh demo  (or: apt-get install cmake)" >&2; exit 1; }
@@ -35,4 +41,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all demo test bench tools-are-there clean
+.PHONY: all demo test bench bench-train tools-are-there clean

@@ -16,8 +16,7 @@
  *     names (bytes compared). Images come in turns: the first of each class, the second of each, and so on. What begins with
  *     a dot is skipped. image.h says how files become pixels; if all of them are grey there is one channel, else three.
  *
- * All images have one size, of at most NN_IMAGE_MAX_SIDE each way, and there are 2 to NN_MAX_CLASSES classes.
- */
+ * All images have one size, of at most NN_IMAGE_MAX_SIDE each way, and there are 2 to NN_MAX_CLASSES classes. */
 #ifndef NN_DATASET_H
 #define NN_DATASET_H
 
@@ -46,8 +45,8 @@ typedef struct nn_dataset {
  * the files of Fashion-MNIST and CIFAR is random, and folders take turns, so the first are as good a sample as any, and the
  * same in every run.) False: `message`, NN_MESSAGE_BYTES long, says which file is wrong, how, and what would be right. */
 bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
-/* Images in these PNG and JPEG files, for a network that was trained on images of this shape: colours become grey (luma) or grey
- * becomes colour as it needs, and the size must fit. They have no labels, no names and mean 0, rstd 1: fill them in. */
+/* Images in these PNG and JPEG files, for a network that was trained on images of this shape: colours become grey (luma) or
+ * grey becomes colour as it needs, and the size must fit. They have no labels, no names and mean 0, rstd 1: fill them in. */
 bool nn_dataset_read_images(char *const *paths, uint32_t count, nn_shape image, nn_dataset *dataset, char *message);
 void nn_dataset_free(nn_dataset *dataset);
 

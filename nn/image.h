@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* An image file as bytes: PNG (libpng) or JPEG (libjpeg), told apart by how they begin, whatever their names are.
  *
- * Pixels are what is stored: 16 bits are rounded to 8, fewer are stretched to 8, a palette is looked up, alpha is dropped (as
- * PIL's convert("RGB") does), gamma, colour profiles and the orientation in EXIF data are not applied. An image is grey if its red,
- * green and blue are equal everywhere, however it is stored. A file that ends early or has a wrong checksum is refused.
- */
+ * Pixels are what is stored: 16 bits are rounded to 8, fewer are stretched to 8, a palette is looked up, alpha is dropped
+ * (as PIL's convert("RGB") does), gamma, colour profiles and the orientation in EXIF data are not applied. An image is grey
+ * if its red, green and blue are equal everywhere, however it is stored. A file that ends early or has a wrong checksum is
+ * refused. */
 #ifndef NN_IMAGE_H
 #define NN_IMAGE_H
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batchnorm/layer.h"
+#include "vectorize.h"
+
 float *nn_floats(size_t count) {
     const size_t line = 64;
     if (count > (SIZE_MAX - line) / sizeof(float)) return NULL;
@@ -28,6 +31,26 @@ nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan
     return NULL;
 }
 
+/* The parameters stay the norm's own memory; the optimizer writes them there. */
+static void borrow(nn_layer *layer, const char *name, batchnorm_parameter *parameter, bool frozen) {
+    nn_parameter *p = &layer->parameters[layer->parameter_count++];
+    *p =
+        (nn_parameter){.value = parameter->value.data, .grad = parameter->grad.data, .rank = 1, .norm = true, .frozen = frozen};
+    strcpy(p->name, name);
+    p->count = p->out = layer->in.channels;
+    p->height = p->width = p->in = 1;
+    parameter->requires_grad = !frozen;
+}
+
+nn_error nn_add_norm(nn_layer *layer, int dims, bool frozen) {
+    const batchnorm_layer_options options = batchnorm_layer_defaults(dims, (int64_t)layer->in.channels);
+    const batchnorm_status status = batchnorm_layer_create(&options, &layer->norm);
+    if (status != BATCHNORM_OK) return batchnorm_status_string(status);
+    borrow(layer, "weight", batchnorm_layer_weight(layer->norm), frozen);
+    borrow(layer, "bias", batchnorm_layer_bias(layer->norm), frozen);
+    return NULL;
+}
+
 void nn_free_parameters(nn_layer *layer) {
     for (size_t i = 0; i < layer->parameter_count; i++) {
         free(layer->parameters[i].value);
@@ -36,7 +59,7 @@ void nn_free_parameters(nn_layer *layer) {
     layer->parameter_count = 0;
 }
 
-void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
+NN_VECTORIZED void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
     memset(sums, 0, columns * sizeof *sums);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];

@@ -66,6 +66,7 @@ struct nn_layer {
     nn_uses uses;
     nn_parameter parameters[2];
     size_t parameter_count;
+    struct batchnorm_layer *norm;             /* of a batch norm: parameters and running statistics; NULL for any other layer */
     double forward_seconds, backward_seconds; /* spent so far */
 };
 
@@ -86,6 +87,8 @@ typedef struct nn_batch_norm_options {
 nn_error nn_layer_conv(nn_backend *backend, nn_rng *rng, nn_shape in, const nn_conv_options *options, nn_layer **layer);
 nn_error nn_layer_linear(nn_backend *backend, nn_rng *rng, nn_shape in, size_t out, bool bias, nn_layer **layer);
 nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *options, nn_layer **layer);
+/* max pool(relu(batch norm(x))): the same as these three layers. */
+nn_error nn_layer_batch_norm_pool(nn_shape in, size_t capacity, int threads, nn_layer **layer);
 nn_error nn_layer_activation(nn_shape in, nn_activation activation, nn_layer **layer);
 nn_error nn_layer_add(nn_shape in, nn_layer **layer); /* y = x + z */
 nn_error nn_layer_max_pool(nn_shape in, size_t capacity, nn_layer **layer);
@@ -95,9 +98,6 @@ nn_error nn_layer_global_average_pool(nn_shape in, nn_layer **layer);
 void nn_parameter_to_pytorch(const nn_parameter *parameter, const float *from, float *to);
 void nn_parameter_from_pytorch(const nn_parameter *parameter, const float *from, float *to);
 
-/* The layer.h object behind a batch norm; NULL for any other layer. */
-struct batchnorm_layer *nn_layer_norm(const nn_layer *layer);
-
 /* For the layers themselves. */
 
 /* Floats on a 64-byte boundary, zeroed; free() them. NULL when there is no memory. */
@@ -105,6 +105,8 @@ float *nn_floats(size_t count);
 /* A parameter drawn as PyTorch does for convolution and linear layers: uniform in +-1/sqrt(fan_in). `shape` has its name
  * ("weight"), sizes and rank; the rest is filled in. */
 nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng);
+/* A batchnorm_layer for `dims`, 1 or 2, as layer->norm, and its weight and bias as parameters. The layer destroys it. */
+nn_error nn_add_norm(nn_layer *layer, int dims, bool frozen);
 void nn_free_parameters(nn_layer *layer);
 /* sums[j] = the sum over i of x[i][j], in an order that no number of threads changes. */
 void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums);

@@ -5,12 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vectorize.h"
+
+NN_VECTORIZED static void add(size_t count, const float *x, const float *z, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = x[i] + z[i];
+}
+
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     const size_t count = n * nn_shape_size(base->in);
-    const float *x = a->x, *z = a->z;
-    float *y = a->y;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i++) y[i] = x[i] + z[i];
+    for (size_t b = 0; b < nn_blocks(count); b++) {
+        const size_t at = b * NN_BLOCK;
+        add(nn_block_size(count, b), a->x + at, a->z + at, a->y + at);
+    }
     return NULL;
 }
 

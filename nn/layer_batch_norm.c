@@ -10,7 +10,6 @@
 
 struct batch_norm_layer {
     nn_layer base;
-    batchnorm_layer *norm;
     batchnorm_activation activation;
     bool frozen;
     batchnorm_exec exec;
@@ -28,14 +27,14 @@ static batchnorm_tensor view(const nn_layer *base, size_t n, const float *data) 
 
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    return check(batchnorm_layer_forward_fused(layer->norm, view(base, n, a->x), view(base, n, a->z), view(base, n, a->y), NULL,
+    return check(batchnorm_layer_forward_fused(base->norm, view(base, n, a->x), view(base, n, a->z), view(base, n, a->y), NULL,
                                                layer->activation, 0, &layer->exec));
 }
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     const float *x = base->uses.reads_x ? a->x : NULL, *y = base->uses.reads_y ? a->y : NULL;
-    return check(batchnorm_layer_backward_fused(layer->norm, NULL, view(base, n, x), view(base, n, NULL), view(base, n, y),
+    return check(batchnorm_layer_backward_fused(base->norm, NULL, view(base, n, x), view(base, n, NULL), view(base, n, y),
                                                 view(base, n, a->dy), view(base, n, a->dx), view(base, n, a->dz), 0,
                                                 &layer->exec));
 }
@@ -43,26 +42,14 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
 static void set_training(nn_layer *base, bool training) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     if (training && !layer->frozen)
-        batchnorm_layer_train(layer->norm);
+        batchnorm_layer_train(base->norm);
     else
-        batchnorm_layer_eval(layer->norm);
+        batchnorm_layer_eval(base->norm);
 }
 
 static void destroy(nn_layer *base) {
-    struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    batchnorm_layer_destroy(layer->norm);
-    free(layer);
-}
-
-/* The parameters stay the layer's own memory; the optimizer writes them there. */
-static void borrow(nn_layer *base, const char *name, batchnorm_parameter *parameter, bool frozen) {
-    nn_parameter *p = &base->parameters[base->parameter_count++];
-    *p =
-        (nn_parameter){.value = parameter->value.data, .grad = parameter->grad.data, .rank = 1, .norm = true, .frozen = frozen};
-    strcpy(p->name, name);
-    p->count = p->out = base->in.channels;
-    p->height = p->width = p->in = 1;
-    parameter->requires_grad = !frozen;
+    batchnorm_layer_destroy(base->norm);
+    free(base);
 }
 
 /* Where relu was 0 can be computed again from x, which is read anyway; with a residual that would take z, and y is as good. */
@@ -90,15 +77,7 @@ nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *o, nn_lay
     norm->frozen = o->frozen;
     norm->exec.threads = o->threads;
     *layer = &norm->base;
-    const batchnorm_layer_options options = batchnorm_layer_defaults(in.height * in.width > 1 ? 2 : 1, (int64_t)in.channels);
-    nn_error error = check(batchnorm_layer_create(&options, &norm->norm));
-    if (error) return error;
-    borrow(*layer, "weight", batchnorm_layer_weight(norm->norm), o->frozen);
-    borrow(*layer, "bias", batchnorm_layer_bias(norm->norm), o->frozen);
-    set_training(*layer, true);
-    return NULL;
-}
-
-batchnorm_layer *nn_layer_norm(const nn_layer *layer) {
-    return layer->kind->destroy == destroy ? ((const struct batch_norm_layer *)layer)->norm : NULL;
+    const nn_error error = nn_add_norm(*layer, in.height * in.width > 1 ? 2 : 1, o->frozen);
+    if (!error) set_training(*layer, true);
+    return error;
 }

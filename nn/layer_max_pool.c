@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vectorize.h"
+
 struct max_pool_layer {
     nn_layer base;
     uint8_t *choice; /* for every element of y: which of the four won, in reading order */
@@ -15,7 +17,8 @@ struct max_pool_layer {
 static inline uint8_t larger(float v, float best) { return (uint8_t)((v > best) | (v != v)); }
 
 /* One pixel of y from the four of x below it, for all channels. */
-static void pool_pixel(size_t channels, size_t row, const float *restrict x, float *restrict y, uint8_t *restrict choice) {
+NN_VECTORIZED static void pool_pixel(size_t channels, size_t row, const float *restrict x, float *restrict y,
+                                     uint8_t *restrict choice) {
     const float *restrict v1 = x + channels, *restrict v2 = x + row, *restrict v3 = x + row + channels;
     for (size_t c = 0; c < channels; c++) {
         float best = x[c];
@@ -46,8 +49,8 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     return NULL;
 }
 
-static void spread_pixel(size_t channels, size_t row, const float *restrict dy, const uint8_t *restrict choice,
-                         float *restrict dx) {
+NN_VECTORIZED static void spread_pixel(size_t channels, size_t row, const float *restrict dy, const uint8_t *restrict choice,
+                                       float *restrict dx) {
     float *restrict d1 = dx + channels, *restrict d2 = dx + row, *restrict d3 = dx + row + channels;
     for (size_t c = 0; c < channels; c++) {
         const float gradient = dy[c];

@@ -16,7 +16,7 @@ static bool has_bias(const struct builder *b) { return b->options->norm != NN_NO
 static nn_value activated(const struct builder *b, nn_value x, nn_value z, const char *norm) {
     const nn_activation activation = b->options->activation;
     if (b->options->norm == NN_NORM_BEFORE) {
-        const bool fused = activation == NN_RELU;
+        const bool fused = activation == NN_RELU && !b->options->separate;
         x = nn_network_batch_norm(b->network, x, z, fused ? NN_RELU : NN_IDENTITY, norm);
         return fused ? x : nn_network_activation(b->network, x, activation);
     }
@@ -36,6 +36,14 @@ static nn_value conv(const struct builder *b, nn_value x, size_t channels, size_
     return nn_network_conv(b->network, x, &options, name);
 }
 
+/* Norm, activation and pool. */
+static nn_value pooled(const struct builder *b, nn_value x, const char *norm) {
+    const nn_model_options *o = b->options;
+    const bool fused = o->norm == NN_NORM_BEFORE && o->activation == NN_RELU && !o->frozen && !o->separate;
+    if (fused) return nn_network_batch_norm_pool(b->network, x, norm);
+    return nn_network_max_pool(b->network, activated(b, x, NN_NO_VALUE, norm));
+}
+
 static void build_mlp(const struct builder *b) {
     nn_value x = linear(b, NN_INPUT, 256, "fc1", "bn1");
     x = linear(b, x, 128, "fc2", "bn2");
@@ -43,10 +51,8 @@ static void build_mlp(const struct builder *b) {
 }
 
 static void build_cnn(const struct builder *b) {
-    nn_value x = activated(b, conv(b, NN_INPUT, 32, 1, "conv1"), NN_NO_VALUE, "bn1");
-    x = nn_network_max_pool(b->network, x);
-    x = activated(b, conv(b, x, 64, 1, "conv2"), NN_NO_VALUE, "bn2");
-    x = nn_network_max_pool(b->network, x);
+    nn_value x = pooled(b, conv(b, NN_INPUT, 32, 1, "conv1"), "bn1");
+    x = pooled(b, conv(b, x, 64, 1, "conv2"), "bn2");
     x = linear(b, x, 128, "fc1", "bn3");
     nn_network_linear(b->network, x, b->options->classes, true, "fc2");
 }

@@ -109,6 +109,13 @@ nn_value nn_network_batch_norm(nn_network *network, nn_value x, nn_value z, nn_a
     return append(network, layer, error, x, z, name);
 }
 
+nn_value nn_network_batch_norm_pool(nn_network *network, nn_value x, const char *name) {
+    if (!can_add(network, x)) return NN_NO_VALUE;
+    nn_layer *layer = NULL;
+    const nn_error error = nn_layer_batch_norm_pool(nn_network_shape(network, x), network->capacity, network->threads, &layer);
+    return append(network, layer, error, x, NN_NO_VALUE, name);
+}
+
 nn_value nn_network_activation(nn_network *network, nn_value x, nn_activation activation) {
     if (!can_add(network, x)) return NN_NO_VALUE;
     nn_layer *layer = NULL;
@@ -184,13 +191,13 @@ size_t nn_network_parameters(const nn_network *network) {
 
 size_t nn_network_batch_norms(const nn_network *network) {
     size_t count = 0;
-    for (size_t i = 0; i < network->count; i++) count += nn_layer_norm(network->nodes[i].layer) != NULL;
+    for (size_t i = 0; i < network->count; i++) count += network->nodes[i].layer->norm != NULL;
     return count;
 }
 
 struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size_t index, const char **name) {
     for (size_t i = 0; i < network->count; i++) {
-        struct batchnorm_layer *norm = nn_layer_norm(network->nodes[i].layer);
+        struct batchnorm_layer *norm = network->nodes[i].layer->norm;
         if (!norm || index-- > 0) continue;
         *name = network->nodes[i].layer->name;
         return norm;

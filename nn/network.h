@@ -72,6 +72,8 @@ nn_value nn_network_conv(nn_network *network, nn_value x, const nn_conv_options 
 nn_value nn_network_linear(nn_network *network, nn_value x, size_t channels, bool bias, const char *name);
 /* y = activation(batch norm(x) + z); z: NN_NO_VALUE if there is none; activation: NN_IDENTITY or NN_RELU. */
 nn_value nn_network_batch_norm(nn_network *network, nn_value x, nn_value z, nn_activation activation, const char *name);
+/* y = max pool(relu(batch norm(x))), with less traffic than the layers one by one. Never frozen. */
+nn_value nn_network_batch_norm_pool(nn_network *network, nn_value x, const char *name);
 nn_value nn_network_activation(nn_network *network, nn_value x, nn_activation activation);
 /* Both have the same shape. */
 nn_value nn_network_add(nn_network *network, nn_value a, nn_value b);

@@ -2,6 +2,7 @@
 /* A network's steps. */
 #include "clock.h"
 #include "network.h"
+#include "vectorize.h"
 
 static nn_arrays arrays(const nn_network *network, const nn_node *node) {
     nn_arrays a = {.y = node->y, .dy = node->dy, .dx = node->dx, .dz = node->dz};
@@ -24,12 +25,16 @@ nn_error nn_network_forward(nn_network *network, size_t n) {
     return NULL;
 }
 
+NN_VECTORIZED static void add_to(size_t count, float *restrict sum, const float *restrict share) {
+    for (size_t i = 0; i < count; i++) sum[i] += share[i];
+}
+
 /* What this layer found out about the gradient of a value that an earlier one has begun. */
 static void add_share(const nn_network *network, nn_value value, size_t n, const float *share) {
     const size_t count = n * nn_shape_size(nn_network_shape(network, value));
     float *sum = network->nodes[value - 1].dy;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i++) sum[i] += share[i];
+    for (size_t b = 0; b < nn_blocks(count); b++) add_to(nn_block_size(count, b), sum + b * NN_BLOCK, share + b * NN_BLOCK);
 }
 
 nn_error nn_network_backward(nn_network *network, size_t n) {

@@ -1,9 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# bench.sh [ARGUMENTS...]: bench/peers.py with these arguments, in a Python that has torch: $BATCHNORM_PYTHON, or else a virtual
-# environment in the user's cache, which is made where it is missing. Asks the network for nothing when everything is there.
+# bench.sh [--training] [ARGUMENTS...]: bench/peers.py, or bench/train_step.py, with these arguments, in a Python that has torch:
+# $BATCHNORM_PYTHON, or else a virtual environment in the user's cache, which is made where it is missing. Asks the network for
+# nothing when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+script=bench/peers.py
+[ "${1:-}" != --training ] || { script=bench/train_step.py; shift; }
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/batchnorm/venv
 python=${BATCHNORM_PYTHON:-$venv/bin/python}
 
@@ -16,5 +19,5 @@ if [ -z "${BATCHNORM_PYTHON:-}" ] && ! has torch; then
         echo "bench.sh: torch could not be installed; going on without it" >&2
     has numpy || python=python3
 fi
-has numpy || { echo "bench.sh: $python has no numpy, which peers.py needs" >&2; exit 1; }
-exec "$python" bench/peers.py "$@"
+has numpy || { echo "bench.sh: $python has no numpy, which $script needs" >&2; exit 1; }
+exec "$python" "$script" "$@"

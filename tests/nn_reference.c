@@ -89,6 +89,15 @@ static void each(size_t count, double (*function)(double), const double *x, doub
     for (size_t i = 0; i < count; i++) y[i] = function(x[i]);
 }
 
+static void norm_pool(const nn_layer *layer, size_t n, const double *x, double *y, struct nudge nudge) {
+    const size_t count = n * nn_shape_size(layer->in);
+    double *v = calloc(count, sizeof *v);
+    batch_norm(layer, n, x, v, nudge);
+    each(count, relu, v, v);
+    max_pool(layer, n, v, y);
+    free(v);
+}
+
 static void add(size_t count, const double *z, double *y) {
     for (size_t i = 0; z && i < count; i++) y[i] += z[i];
 }
@@ -100,6 +109,8 @@ void reference_forward(const nn_layer *layer, size_t n, const double *x, const d
         conv(layer, n, x, y, nudge);
     else if (strcmp(name, "linear") == 0)
         linear(layer, n, x, y, nudge);
+    else if (strcmp(name, "batch norm, relu, max pool") == 0)
+        norm_pool(layer, n, x, y, nudge);
     else if (strncmp(name, "batch norm", 10) == 0)
         batch_norm(layer, n, x, y, nudge);
     else if (strcmp(name, "max pool") == 0)

@@ -55,6 +55,12 @@ nn_model_options small_model(nn_model_kind kind, nn_norm norm, nn_activation act
 nn_network *make_model(const nn_model_options *options) {
     nn_network *network;
     assert_null(nn_model_create(backend, options, &network));
+    /* weights of both signs: what is fused must not take them for positive */
+    nn_rng rng = nn_rng_create(77, 1);
+    for (size_t p = 0; p < nn_network_parameter_count(network); p++) {
+        const nn_parameter *parameter = nn_network_parameter(network, p);
+        if (parameter->norm) fill(parameter->value, parameter->count, &rng);
+    }
     return network;
 }
 

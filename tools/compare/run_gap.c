@@ -8,7 +8,7 @@ static size_t count_one_value(const nn_network *network) {
     size_t count = 0;
     for (size_t i = 0; i < network->count; i++) {
         const nn_layer *layer = network->nodes[i].layer;
-        count += nn_layer_norm(layer) && layer->in.height * layer->in.width == 1;
+        count += layer->norm && layer->in.height * layer->in.width == 1;
     }
     return count;
 }

@@ -18,7 +18,7 @@ struct norm_watch {
     nn_error error;
 };
 
-static batchnorm_layer *norm_of(const struct trainee *t, size_t layer) { return nn_layer_norm(t->network->nodes[layer].layer); }
+static batchnorm_layer *norm_of(const struct trainee *t, size_t layer) { return t->network->nodes[layer].layer->norm; }
 
 /* (N, C, H, W) or (N, C) over memory that is channels last. */
 static batchnorm_tensor view(const nn_layer *layer, size_t n, const float *data) {
@@ -108,7 +108,7 @@ static nn_error record_distributions(struct trainee *t, const nn_layer *layer, s
     static const char *const normalized[] = {"normalized_mean", "normalized_std", "normalized_q05",
                                              "normalized_q50",  "normalized_q95", "normalized_distance"};
     static const char *const after[] = {"after_mean", "after_std", NULL, NULL, NULL, NULL};
-    batchnorm_layer *norm = nn_layer_norm(layer), *bare;
+    batchnorm_layer *norm = layer->norm, *bare;
     const size_t channels = layer->in.channels, count = n * layer->in.height * layer->in.width;
     batchnorm_layer_options options = batchnorm_layer_get_options(norm);
     options.affine = options.track_running_stats = false;
@@ -137,7 +137,7 @@ static void look(void *user, size_t index, size_t n, const float *x, const float
     (void)y;
     struct norm_watch *watch = user;
     const nn_layer *layer = watch->trainee->network->nodes[index].layer;
-    if (!nn_layer_norm(layer) || watch->error) return;
+    if (!layer->norm || watch->error) return;
     const size_t count = n * nn_shape_size(layer->in);
     float *result = nn_floats(count);
     watch->error = result ? record_distributions(watch->trainee, layer, n, x, result) : NN_NO_MEMORY;

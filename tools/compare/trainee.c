@@ -18,6 +18,7 @@ struct trainee_options trainee_defaults(const struct lab *lab, enum side side, i
 static nn_error make_network(struct trainee *t) {
     const struct compare_request *r = t->lab->request;
     const nn_model_options options = {.kind = r->model,
+                                      .separate = true, /* so that everything can be looked at */
                                       .depth = (size_t)r->depth,
                                       .image = t->lab->train.image,
                                       .classes = t->lab->train.classes,
@@ -72,7 +73,7 @@ void trainee_set_training(struct trainee *trainee, bool training) {
     nn_network_set_training(network, training);
     for (size_t i = 0; training && trainee->one_value && i < network->count; i++) {
         const nn_layer *layer = network->nodes[i].layer;
-        if (nn_layer_norm(layer) && layer->in.height * layer->in.width == 1) batchnorm_layer_eval(nn_layer_norm(layer));
+        if (layer->norm && layer->in.height * layer->in.width == 1) batchnorm_layer_eval(layer->norm);
     }
 }
 
