@@ -30,7 +30,7 @@ const figures = [...document.querySelectorAll("figure[data-figure]")].map(f => (
     const texts = svg ? [...svg.querySelectorAll("text")].filter(t => t.textContent.trim()) : [];
     return {width: box.width, height: box.height, title: p.querySelector("h4").textContent,
       marks: svg ? svg.querySelectorAll("[stroke*='var(--'],[fill*='var(--'],[color*='var(--']").length : 0,
-      ink: svg ? [...svg.querySelectorAll("[stroke^='rgb']")].length : 0,
+      ink: svg ? [...svg.querySelectorAll("[stroke^='rgb'],[fill^='rgb'],g > use:not([color^='var('])")].length : 0,
       texts: texts.length, smallest: Math.min(...texts.map(t => parseFloat(getComputedStyle(t).fontSize) * box.width /
                                                                svg.viewBox.baseVal.width)),
       outside: texts.filter(t => {const b = t.getBoundingClientRect(), s = box; return b.left < s.left - 2 || b.right > s.right + 2 ||

@@ -144,7 +144,7 @@ static void write_settings(FILE *script, const struct panel *panel, const char *
             "set border 3 lc rgb '" INK "'\nset tics nomirror out scale 0.6, 0.3 textcolor rgb '" INK "'\n"
             "set grid ytics lt 1 lw 1 lc rgb '" GRID "'\nset format y '%%g'\n"
             "set lmargin 7.5\nset rmargin 1.8\nset tmargin 2\nset bmargin %g\n"
-            "set bars 0.5\nset xlabel ",
+            "set xlabel ",
             WIDTH, HEIGHT, bottom);
     quote(script, panel->x_label, sizeof panel->x_label);
     fputs(" offset 0, 0.3 textcolor rgb '" INK "'\nset label 1 ", script);
@@ -186,9 +186,11 @@ static void write_plot(FILE *script, const struct series *s, size_t index, size_
                 index, colour, index, s->count <= MANY_POINTS ? "linespoints" : "lines", colour, dashes[s->colour]);
         if (s->count <= MANY_POINTS) fprintf(script, " pt %d ps 0.6", symbols[s->colour]);
         break;
-    case MARK_POINTS:
-        fprintf(script, "$d%zu using 1:2:3:4 with yerrorbars lc rgb '%s' lw 2 pt %d ps %g", index, colour, symbols[s->colour],
-                points > 60 ? 0.35 : 0.9);
+    case MARK_POINTS: /* error bars of gnuplot would have a white halo */
+        fprintf(script,
+                "$d%zu using 1:3:(0):($4-$3) with vectors nohead lc rgb '%s' lw 2, $d%zu using 1:2 with points lc rgb '%s' "
+                "pt %d ps %g",
+                index, colour, index, colour, symbols[s->colour], points > 60 ? 0.35 : 0.9);
         break;
     case MARK_BARS:
         fprintf(script,

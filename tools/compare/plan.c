@@ -15,7 +15,7 @@ const size_t plan_batch_sizes[BATCH_SIZES] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 const double plan_step_lengths[STEP_LENGTHS] = {0.5, 1, 2, 4};
 const double plan_targets[TARGETS] = {0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.88, 0.9, 0.92};
 
-static const struct plan quick = {.train_images = 5000,
+static const struct plan quick = {.train_images = 4000,
                                   .test_images = 1000,
                                   .convergence_passes = 3,
                                   .convergence_tests = 24,
