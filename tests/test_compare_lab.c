@@ -236,7 +236,12 @@ static void running_statistics_begin_at_0_and_1(void **state) {
 
 static void a_signal_stops_a_step(void **state) {
     (void)state;
+    struct trainee t = trainee_of(SIDE_WITH);
     lab_stop = 1;
+    assert_ptr_equal(trainee_gradient(&t, NULL), LAB_STOPPED);
+    assert_ptr_equal(trainee_forward(&t), LAB_STOPPED);
+    assert_ptr_equal(trainee_test(&t, NULL, NULL), LAB_STOPPED);
+    trainee_free(&t);
     assert_ptr_equal(run_sweep(&lab, 1), LAB_STOPPED);
     assert_int_equal(lab.metrics.count, 0);
 }

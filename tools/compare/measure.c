@@ -24,14 +24,13 @@ static int ascending(const void *a, const void *b) {
 
 static double normal(double x) { return 0.5 * erfc(-x / sqrt(2)); }
 
-/* The empirical distribution jumps at each value, from i / count to (i + 1) / count, or further where values are equal. */
+/* At value i the empirical distribution jumps from i / count to (i + 1) / count. (Where values are equal it jumps further; the ends
+ * of that jump are among those looked at, and what lies between them is no farther.) */
 static double distance_from_normal(const float *sorted, size_t count) {
     double largest = 0;
     for (size_t i = 0; i < count; i++) {
-        const double expected = normal(sorted[i]);
-        if (i == 0 || sorted[i] != sorted[i - 1]) largest = fmax(largest, fabs(expected - (double)i / (double)count));
-        if (i + 1 == count || sorted[i] != sorted[i + 1])
-            largest = fmax(largest, fabs((double)(i + 1) / (double)count - expected));
+        const double expected = normal(sorted[i]), below = (double)i / (double)count, above = (double)(i + 1) / (double)count;
+        largest = fmax(largest, fmax(fabs(expected - below), fabs(above - expected)));
     }
     return largest;
 }

@@ -90,9 +90,8 @@ struct spread spread_of(double *values, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (isnan(values[i])) values[i] = INFINITY;
     qsort(values, count, sizeof *values, ascending);
-    const double lower = values[(count - 1) / 2], upper = values[count / 2];
-    /* not their mean where both are infinite, or one is: half of a run that diverged is no number */
-    return (struct spread){count, lower == upper || isinf(upper) ? upper : (lower + upper) / 2, values[0], values[count - 1]};
+    const double median = (values[(count - 1) / 2] + values[count / 2]) / 2; /* infinite if one of the two is */
+    return (struct spread){count, median, values[0], values[count - 1]};
 }
 
 /* A number from each row of the key; to be freed. */
