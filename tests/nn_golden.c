@@ -101,8 +101,11 @@ static int write_all(const char *directory) {
 
 static int failures;
 
-static void compare(const char *network, const char *what, size_t i, double got, double expected) {
-    if (fabs(got - expected) <= 1e-4 * (1 + fabs(expected))) return;
+/* Float against PyTorch's double. */
+static const double tolerance = 1e-5;
+
+static void compare(const char *network, const char *what, size_t i, double got, double expected, double most) {
+    if (fabs(got - expected) <= most * (1 + fabs(expected))) return;
     failures++;
     printf("%s: %s %zu is %.9g, and %.9g in PyTorch\n", network, what, i, got, expected);
 }
@@ -125,11 +128,16 @@ static void check_logits(struct bench *b, const char *name, const char *what, FI
     nn_dataset_batch(&b->data, order, BATCH, NULL, nn_network_input(b->network), NULL);
     const nn_error error = nn_network_forward(b->network, BATCH);
     if (error) die(name, error);
-    for (size_t i = 0; i < BATCH * CLASSES; i++) compare(name, what, i, (double)nn_network_output(b->network)[i], expected[i]);
+    for (size_t i = 0; i < BATCH * CLASSES; i++)
+        compare(name, what, i, (double)nn_network_output(b->network)[i], expected[i], tolerance);
 }
 
+/* A relu whose input is within a rounding of 0 may open on one side only. In the small maps of these resnets that changes a
+ * gradient enough to see, and the difference grows by less than a half in each step. */
 static void check_losses(struct bench *b, const char *name, FILE *file) {
-    double expected[STEPS];
+    const nn_model_options *model = &b->request.model;
+    const double growth = model->kind == NN_RESNET && model->activation == NN_RELU ? 1.5 : 1;
+    double expected[STEPS], most = tolerance;
     if (read_line(file, "losses", expected, STEPS) != STEPS) die(name, "losses are missing");
     for (uint32_t i = 0; i < IMAGES; i++) b->trainer.order[i] = i; /* not shuffled */
     for (size_t i = 0; i < STEPS; i++) {
@@ -137,7 +145,8 @@ static void check_losses(struct bench *b, const char *name, FILE *file) {
         if (b->trainer.at.done == IMAGES) b->trainer.at.done = 0;
         const nn_error error = nn_trainer_step(&b->trainer, &score);
         if (error) die(name, error);
-        compare(name, "loss", i, score.loss / BATCH, expected[i]);
+        compare(name, "loss", i, score.loss / BATCH, expected[i], most);
+        most *= growth;
     }
 }
 

@@ -6,4 +6,4 @@ if ! "$python" -c 'import torch' >/dev/null 2>&1; then
     echo "skipped: there is no torch in $python (set BATCHNORM_PYTHON to a Python that has it)"
     exit 77
 fi
-exec "$python" -W ignore "$(dirname "$0")/make_logits.py" "$1" "$(dirname "$0")/logits.txt"
+exec "$python" -B -W ignore "$(dirname "$0")/make_logits.py" "$1" "$(dirname "$0")/logits.txt"
