@@ -12,6 +12,7 @@
 #include "train_request.h"
 
 #define CHECKPOINT_TRAINER "trainer."
+#define CHECKPOINT_FORMAT "1" /* another number where this program could not read it */
 
 struct checkpoint {
     struct train_request request; /* the options; data and output are not in the file */
@@ -32,7 +33,9 @@ bool checkpoint_save(const char *path, const struct train_request *request, cons
 bool checkpoint_open(const char *path, struct checkpoint *checkpoint, char *message);
 void checkpoint_close(struct checkpoint *checkpoint);
 
-/* Whether the data is what the checkpoint was trained on: shape, classes, number and normalization. */
+/* Whether images are like those that the checkpoint was trained on: their shape and the names of the classes. */
+bool checkpoint_fits_images(const struct checkpoint *checkpoint, const char *path, const nn_dataset *images, char *message);
+/* Whether they are those, every byte. */
 bool checkpoint_fits_data(const struct checkpoint *checkpoint, const char *path, const nn_dataset *train, char *message);
 /* Whether the options on the command line, which were parsed on top of the checkpoint's, left everything as it was that must
  * not change. */

@@ -2,6 +2,7 @@
 /* The numbers and choices of a checkpoint as text. Floats have as few digits as bring them back exactly, doubles are hexadecimal. */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ const struct checkpoint_field checkpoint_fields[] = {
     NUMBER("image.channels", FIELD_SIZE, request.model.image.channels),
     NUMBER("classes", FIELD_SIZE, request.model.classes),
     NUMBER("images", FIELD_U64, images),
+    NUMBER("data-hash", FIELD_U64, request.data_hash),
     NUMBER("mean.0", FIELD_FLOAT, mean[0]),
     NUMBER("mean.1", FIELD_FLOAT, mean[1]),
     NUMBER("mean.2", FIELD_FLOAT, mean[2]),
@@ -144,7 +146,7 @@ bool checkpoint_field_read(const struct checkpoint_field *field, const char *tex
         *(uint64_t *)at = whole;
         return true;
     case FIELD_FLOAT:
-        if (!read_real(text, &real)) return false;
+        if (!read_real(text, &real) || !isfinite(real) || real < 0) return false; /* none is negative */
         *(float *)at = (float)real;
         return true;
     case FIELD_DOUBLE:

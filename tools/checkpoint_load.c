@@ -10,10 +10,14 @@ enum { KEY_BYTES = 160 };
 /* Metadata */
 
 static bool read_fields(struct checkpoint *c, const char *path, char *message) {
+    const char *format = batchnorm_safetensors_metadata(c->file, "checkpoint");
+    if (!format) return nn_wrong(message, path, "not a checkpoint of `batchnorm train`: its metadata has no \"checkpoint\"");
+    if (strcmp(format, CHECKPOINT_FORMAT) != 0)
+        return nn_wrong(message, path, "a checkpoint in format \"%s\"; this program reads format " CHECKPOINT_FORMAT, format);
     for (size_t i = 0; i < checkpoint_field_count; i++) {
         const struct checkpoint_field *field = &checkpoint_fields[i];
         const char *text = batchnorm_safetensors_metadata(c->file, field->key);
-        if (!text) return nn_wrong(message, path, "not a checkpoint: its metadata has no \"%s\"", field->key);
+        if (!text) return nn_wrong(message, path, "broken: its metadata has no \"%s\"", field->key);
         if (!checkpoint_field_read(field, text, c))
             return nn_wrong(message, path, "\"%s\" is \"%s\", which is no value of it", field->key, text);
     }
@@ -30,7 +34,7 @@ static bool read_classes(struct checkpoint *c, const char *path, char *message) 
         char key[32];
         snprintf(key, sizeof key, "class.%zu", i);
         const char *text = batchnorm_safetensors_metadata(c->file, key);
-        if (!text) return nn_wrong(message, path, "not a checkpoint: its metadata has no \"%s\"", key);
+        if (!text) return nn_wrong(message, path, "broken: its metadata has no \"%s\"", key);
         c->class_names[i] = (char *)text; /* the file's */
     }
     return true;
@@ -70,18 +74,27 @@ void checkpoint_close(struct checkpoint *c) {
 
 /* What may not change */
 
-bool checkpoint_fits_data(const struct checkpoint *c, const char *path, const nn_dataset *train, char *message) {
-    const nn_shape is = train->image, was = c->request.model.image;
+bool checkpoint_fits_images(const struct checkpoint *c, const char *path, const nn_dataset *images, char *message) {
+    const nn_shape is = images->image, was = c->request.model.image;
     if (is.height != was.height || is.width != was.width || is.channels != was.channels)
         return nn_wrong(message, path, "trained on images of %zu x %zu x %zu; the data has %zu x %zu x %zu", was.height,
                         was.width, was.channels, is.height, is.width, is.channels);
-    if (train->classes != c->request.model.classes)
-        return nn_wrong(message, path, "trained on %zu classes; the data has %zu", c->request.model.classes, train->classes);
+    if (images->classes != c->request.model.classes)
+        return nn_wrong(message, path, "trained on %zu classes; the data has %zu", c->request.model.classes, images->classes);
+    for (size_t i = 0; i < images->classes; i++)
+        if (strcmp(images->class_names[i], c->class_names[i]) != 0)
+            return nn_wrong(message, path, "trained with \"%s\" as class %zu; the data has \"%s\"", c->class_names[i], i,
+                            images->class_names[i]);
+    return true;
+}
+
+bool checkpoint_fits_data(const struct checkpoint *c, const char *path, const nn_dataset *train, char *message) {
+    if (!checkpoint_fits_images(c, path, train, message)) return false;
     if (train->count != c->images)
         return nn_wrong(message, path, "trained on %llu images; the data has %lu", (unsigned long long)c->images,
                         (unsigned long)train->count);
-    if (memcmp(train->mean, c->mean, sizeof c->mean) != 0 || memcmp(train->rstd, c->rstd, sizeof c->rstd) != 0)
-        return nn_wrong(message, path, "trained on other images than the data has: their means differ");
+    if (train_hash(train) != c->request.data_hash)
+        return nn_wrong(message, path, "trained on other images than the data has, or in another order");
     return true;
 }
 

@@ -104,7 +104,7 @@ static void add_optimizer(struct contents *c, const nn_optimizer *optimizer) {
 
 static void add_metadata(struct contents *c, const struct checkpoint *checkpoint) {
     add_pair(c, "format", "pt");
-    add_pair(c, "checkpoint", "1");
+    add_pair(c, "checkpoint", CHECKPOINT_FORMAT);
     for (size_t i = 0; i < checkpoint_field_count; i++) {
         char text[CHECKPOINT_FIELD_BYTES];
         checkpoint_field_write(&checkpoint_fields[i], checkpoint, text);

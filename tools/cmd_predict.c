@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "checkpoint.h"
+#include "cmd_train_report.h"
 #include "nn/parallel.h"
 #include "numbers.h"
 #include "verbs.h"
@@ -132,6 +133,12 @@ static void print_classes(const struct settings *s, const struct checkpoint *c, 
     printf(s->json ? "]}\n" : "\n");
 }
 
+static nn_error diverged(struct settings *s) {
+    nn_wrong(s->message, s->checkpoint,
+             "the network's output is not finite: it diverged in training; train it at a lower --lr");
+    return s->message;
+}
+
 static nn_error predict_images(struct settings *s, const struct checkpoint *c, nn_network *network, nn_dataset *images) {
     const size_t classes = c->request.model.classes;
     nn_network_set_training(network, false);
@@ -142,6 +149,8 @@ static nn_error predict_images(struct settings *s, const struct checkpoint *c, n
         nn_dataset_batch(images, order, n, NULL, nn_network_input(network), NULL);
         const nn_error error = nn_network_forward(network, n);
         if (error) return error;
+        for (size_t i = 0; i < n * classes; i++)
+            if (!isfinite(nn_network_output(network)[i])) return diverged(s);
         for (uint32_t i = 0; i < n; i++)
             print_classes(s, c, s->images[start + i], nn_network_output(network) + (size_t)i * classes);
     }
@@ -158,21 +167,10 @@ static nn_error predict_files(struct settings *s, const struct checkpoint *c, nn
     return error;
 }
 
-/* Whether test images are like those it was trained on; how many training images there were does not matter. */
-static bool fits(const struct settings *s, const struct checkpoint *c, const nn_dataset *test, char *message) {
-    const nn_shape is = test->image, was = c->request.model.image;
-    if (is.height == was.height && is.width == was.width && is.channels == was.channels &&
-        test->classes == c->request.model.classes)
-        return true;
-    return nn_wrong(message, s->data, "%zu classes of %zu x %zu x %zu; %s was trained on %zu of %zu x %zu x %zu", test->classes,
-                    is.height, is.width, is.channels, s->checkpoint, c->request.model.classes, was.height, was.width,
-                    was.channels);
-}
-
 static nn_error evaluate(struct settings *s, const struct checkpoint *c, nn_network *network) {
     nn_dataset train, test;
     if (!nn_dataset_load(s->data, 0, &train, &test, s->message)) return s->message;
-    nn_error error = fits(s, c, &test, s->message) ? NULL : s->message;
+    nn_error error = checkpoint_fits_images(c, s->checkpoint, &test, s->message) ? NULL : s->message;
     memcpy(test.mean, c->mean, sizeof test.mean);
     memcpy(test.rstd, c->rstd, sizeof test.rstd);
     nn_trainer trainer = {0};
@@ -181,12 +179,14 @@ static nn_error evaluate(struct settings *s, const struct checkpoint *c, nn_netw
     if (!error) error = nn_trainer_init(&trainer, network, &train, &test, &training);
     if (!error) error = nn_trainer_evaluate(&trainer, &test, &score);
     const double count = (double)test.count;
-    if (!error && s->json)
-        printf("{\"images\": %u, \"accuracy\": %.4f, \"loss\": %.6f}\n", (unsigned)test.count, (double)score.correct / count,
-               score.loss / count);
-    else if (!error)
+    if (!error && s->json) {
+        printf("{\"images\": %u, \"accuracy\": %.4f", (unsigned)test.count, (double)score.correct / count);
+        print_json_number("loss", "%.6f", score.loss / count);
+        printf("}\n");
+    } else if (!error) {
         printf("%u images: accuracy %.2f %%, loss %.4f\n", (unsigned)test.count, 100 * (double)score.correct / count,
                score.loss / count);
+    }
     nn_trainer_free(&trainer);
     nn_dataset_free(&train);
     nn_dataset_free(&test);

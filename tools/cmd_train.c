@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "checkpoint.h"
 #include "cmd_train_report.h"
@@ -27,7 +28,8 @@ static void stop(int signal) {
 }
 
 static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}; /* the second one ends it at once */
+    /* the second one ends it at once; SA_RESTART: no write is cut short */
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -72,11 +74,18 @@ static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_e
     return error;
 }
 
+/* Where there is no file yet, one is written at once: what hinders that is known before hours of training. */
+static nn_error begin_saving(struct run *run) {
+    return run->request.save && access(run->request.save, F_OK) != 0 ? save(run) : NULL;
+}
+
 static nn_error run_epochs(struct run *run) {
     const struct train_request *r = &run->request;
     struct train_progress progress = train_progress_begin(r->epochs - (long)run->trainer.at.epoch);
     const uint64_t first = run->trainer.at.epoch;
     double total = 0;
+    if (first >= (uint64_t)r->epochs)
+        report(EXIT_DONE, "%s has gone through all %ld epochs; more --epochs go on from there", r->resume, r->epochs);
     while (run->trainer.at.epoch < (uint64_t)r->epochs) {
         nn_epoch epoch;
         const long number = (long)run->trainer.at.epoch + 1;
@@ -98,6 +107,7 @@ static nn_error train_network(struct run *run, nn_network *network, const nn_dat
     if (error) return error;
     if (run->from.file && !checkpoint_restore(&run->from, run->request.resume, network, &run->trainer, run->message))
         error = run->message;
+    if (!error) error = begin_saving(run);
     if (!error) error = run_epochs(run);
     nn_trainer_free(&run->trainer);
     return error;
@@ -137,6 +147,10 @@ static int resume(struct run *run, int argc, char **argv) {
     run->request.model.threads = defaults.model.threads;
     train_parse(argc, argv, &run->request);
     if (!checkpoint_fits_request(&run->from, path, &run->request, run->message)) return report_usage("%s", run->message);
+    const unsigned long long done = run->from.at.epoch;
+    if ((unsigned long long)run->request.epochs < done)
+        return report_usage("--epochs is %ld, but %s has gone through %llu already", run->request.epochs, path, done);
+    if (!train_check(&run->request, run->message)) return report_usage("%s", run->message);
     return EXIT_DONE;
 }
 
@@ -145,6 +159,7 @@ int cmd_train(int argc, char **argv) {
     nn_dataset train, test;
     run.request = train_defaults();
     train_parse(argc, argv, &run.request);
+    if (!run.request.resume && !train_check(&run.request, run.message)) return report_usage("%s", run.message);
     if (!nn_backend_name()) {
         return report(EXIT_FAILED, "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS "
                                    "(libopenblas-dev) and build again");

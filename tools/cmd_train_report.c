@@ -38,8 +38,7 @@ void train_progress_hide(const struct train_progress *progress) {
 
 void train_print_head(void) { printf("epoch  training loss  test loss  test accuracy  seconds\n"); }
 
-/* JSON has no word for a number that is none. */
-static void print_json_number(const char *name, const char *format, double value) {
+void print_json_number(const char *name, const char *format, double value) {
     printf(", \"%s\": ", name);
     if (isfinite(value))
         printf(format, value);

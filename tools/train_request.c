@@ -4,6 +4,7 @@
 
 #include <argp.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -209,16 +210,6 @@ static error_t parse_training(const struct argp_state *state, int key, const cha
     }
 }
 
-static void check_together(const struct argp_state *state, const struct train_request *r) {
-    const bool needs_batch = r->model.norm != NN_NORM_NONE && !r->model.frozen && r->model.kind != NN_RESNET;
-    if (needs_batch && r->model.batch < 2) argp_error(state, "batch norm needs a --batch of at least 2");
-    if (r->model.frozen && r->model.norm == NN_NORM_NONE) argp_error(state, "--frozen is about batch norm; there is none");
-    if (r->training.optimizer.nesterov && r->training.optimizer.momentum == 0)
-        argp_error(state, "nesterov needs a --momentum above 0");
-    if (r->save_every && !r->save) argp_error(state, "--save-every needs --save");
-    if (r->warmup >= r->epochs && r->warmup > 0) argp_error(state, "--warmup must be less than --epochs, %ld", r->epochs);
-}
-
 static error_t parse(int key, char *text, struct argp_state *state) {
     struct train_request *r = state->input;
     switch (key) {
@@ -253,7 +244,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         argp_error(state, "'%s' is not an option; train takes no files", text);
         return 0;
     case ARGP_KEY_END:
-        check_together(state, r);
+        if (r->save_every && !r->save) argp_error(state, "--save-every needs --save");
         return 0;
     default:
         return parse_training(state, key, text, r);
@@ -280,16 +271,44 @@ void train_parse(int argc, char **argv, struct train_request *r) {
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
 }
 
+__attribute__((format(printf, 2, 3))) static bool say(char *message, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, NN_MESSAGE_BYTES, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool train_check(const struct train_request *r, char *message) {
+    const bool needs_batch = r->model.norm != NN_NORM_NONE && !r->model.frozen && r->model.kind != NN_RESNET;
+    if (needs_batch && r->model.batch < 2) return say(message, "batch norm needs a --batch of at least 2");
+    if (r->model.frozen && r->model.norm == NN_NORM_NONE) return say(message, "--frozen is about batch norm; there is none");
+    if (r->training.optimizer.nesterov && r->training.optimizer.momentum == 0)
+        return say(message, "nesterov needs a --momentum above 0");
+    if (r->warmup >= r->epochs && r->warmup > 0) return say(message, "--warmup must be less than --epochs, %ld", r->epochs);
+    return true;
+}
+
+/* FNV-1a. */
+static uint64_t hash(uint64_t value, const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) value = (value ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return value;
+}
+
+uint64_t train_hash(const nn_dataset *data) {
+    const uint64_t of_pixels = hash(UINT64_C(0xcbf29ce484222325), data->pixels, data->count * nn_shape_size(data->image));
+    return hash(of_pixels, data->labels, data->count);
+}
+
 bool train_fit(struct train_request *r, const nn_dataset *train, char *message) {
     const unsigned shift = r->training.augmentation.shift;
-    if (shift >= train->image.height || shift >= train->image.width) {
-        snprintf(message, NN_MESSAGE_BYTES, "--shift is %u; it must be below the height and the width of the images, %zu x %zu",
-                 shift, train->image.height, train->image.width);
-        return false;
-    }
+    if (shift >= train->image.height || shift >= train->image.width)
+        return say(message, "--shift is %u; it must be below the height and the width of the images, %zu x %zu", shift,
+                   train->image.height, train->image.width);
     if (r->model.batch > train->count) r->model.batch = train->count;
     r->model.image = train->image;
     r->model.classes = train->classes;
+    r->data_hash = r->save ? train_hash(train) : 0;
     r->training.batch = r->model.batch;
     r->training.seed = r->model.seed;
     const uint64_t steps = nn_trainer_steps(&(nn_trainer){.train = train, .options = r->training});

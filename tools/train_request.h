@@ -13,12 +13,17 @@ struct train_request {
     long epochs, limit;        /* limit 0: all images */
     const char *save, *resume; /* checkpoints; NULL: none */
     long save_every;           /* steps; 0: at the end of each epoch only */
+    uint64_t data_hash;        /* of the training images, if checkpoints are saved */
     bool json, profile;
 };
 
 struct train_request train_defaults(void);
 /* The options on top of what is there. Exits the way argp does, with EXIT_WRONG_USAGE, when one is wrong. */
 void train_parse(int argc, char **argv, struct train_request *request);
+/* Whether the options go together. False: `message`, NN_MESSAGE_BYTES long, says which do not. */
+bool train_check(const struct train_request *request, char *message);
+/* A number that tells data sets apart, by all pixels and labels in their order. */
+uint64_t train_hash(const nn_dataset *data);
 /* Fill in what depends on the data. False: `message`, NN_MESSAGE_BYTES long, says what does not fit. */
 bool train_fit(struct train_request *request, const nn_dataset *train, char *message);
 /* "cnn, batch norm before relu, sgd, learning rate 0.05, batch 128, seed 1" */

@@ -111,10 +111,40 @@ case_what_is_refused() {
     head -c 5000 whole >network
     predict dark.png && fail "half a checkpoint is taken"
     grep -q '^batchnorm predict: network: ' err.log || fail "$(cat err.log)"
-    local state=$PWD/state
     printf '\x02\0\0\0\0\0\0\0{}' >network
-    refuses 1 "network: not a checkpoint: its metadata has no \"model\"" dark.png
-    [ ! -e "$state" ]
+    refuses 1 "network: not a checkpoint of \`batchnorm train\`: its metadata has no \"checkpoint\"" dark.png
+    sed 's/"checkpoint":"1"/"checkpoint":"2"/' whole >network
+    refuses 1 "network: a checkpoint in format \"2\"; this program reads format 1" dark.png
+    cp whole network
+    mv data/light data/pale
+    refuses 1 "network: trained with \"light\" as class 1; the data has \"pale\"" --data data
+    mv data/pale data/light
+    for i in data/*/*.png; do png 9 30 >$i; done
+    refuses 1 "network: trained on images of 8 x 8 x 1; the data has 9 x 9 x 1" --data data
+}
+
+# Of a folder whose name is not UTF-8, which the format of checkpoints wants.
+case_class_names() {
+    make_network
+    mv data/light data/$'\xff'
+    rm network
+    ! "${command[@]}" train --data data --model mlp --batch 10 --save network >train.log 2>err.log || fail "it is saved"
+    grep -q 'batchnorm train: network: .*UTF-8' err.log || fail "$(cat err.log)"
+    [ "$(wc -l <train.log)" = 2 ] || fail "it trains before: $(cat train.log)"
+    mv data/$'\xff' data/$'"\n\xc3\xa9'
+    "${command[@]}" train --data data --model mlp --batch 10 --epochs 12 --threads 1 --save network >train.log 2>&1 || fail "$(cat train.log)"
+    predict --top 1 --json light.png || fail "$(cat err.log)"
+    grep -q $'"class": "\\\\"\\\\u000a\xc3\xa9"' out.log || fail "$(cat out.log)"
+}
+
+# A network that diverged gives no probabilities, and its loss is null.
+case_no_numbers() {
+    make_network
+    "${command[@]}" train --data data --model mlp --no-bn --batch 10 --epochs 3 --lr 1e30 --save network >train.log 2>&1 ||
+        fail "$(cat train.log)"
+    refuses 1 "network: the network's output is not finite: it diverged in training; train it at a lower --lr" dark.png
+    predict --data data --json || fail "$(cat err.log)"
+    grep -q '"loss": null}$' out.log || fail "$(cat out.log)"
 }
 
 scratch=$(mktemp -d)
