@@ -38,9 +38,8 @@ NN_VECTORIZED static void relu_backward(size_t count, const float *y, const floa
     }
 }
 
-/* omp simd: the C library has functions for whole vectors, which are only used where a loop asks for it. */
 NN_VECTORIZED static void sigmoid_forward(size_t count, const float *x, float *y) {
-#pragma omp simd
+    NN_SIMD
     for (size_t i = 0; i < count; i++) y[i] = 1.0f / (1.0f + expf(-x[i]));
 }
 
@@ -49,7 +48,7 @@ NN_VECTORIZED static void sigmoid_backward(size_t count, const float *y, const f
 }
 
 NN_VECTORIZED static void tanh_forward(size_t count, const float *x, float *y) {
-#pragma omp simd
+    NN_SIMD
     for (size_t i = 0; i < count; i++) y[i] = tanhf(x[i]);
 }
 

@@ -69,7 +69,10 @@ static void running_statistics(struct norm_pool_layer *l) {
     }
 }
 
-/* One pixel of y: sign makes of every channel one in which the largest wins. A NaN always does; the first of equals does. */
+/* The first of equals wins; a NaN always does. */
+static inline int larger(float v, float best) { return (v > best) | (v != v); }
+
+/* One pixel of y: sign makes of every channel one in which the largest wins. */
 NN_VECTORIZED static void pool_pixel(size_t channels, size_t row, const float *restrict sign, const float *restrict x,
                                      float *restrict won, uint8_t *restrict choice) {
     const float *restrict x1 = x + channels, *restrict x2 = x + row, *restrict x3 = x + row + channels;
@@ -77,12 +80,12 @@ NN_VECTORIZED static void pool_pixel(size_t channels, size_t row, const float *r
         const float v1 = x1[c] * sign[c], v2 = x2[c] * sign[c], v3 = x3[c] * sign[c];
         float best = x[c] * sign[c];
         int which = 0;
-        which = (v1 > best) | (v1 != v1) ? 1 : which;
-        best = (v1 > best) | (v1 != v1) ? v1 : best;
-        which = (v2 > best) | (v2 != v2) ? 2 : which;
-        best = (v2 > best) | (v2 != v2) ? v2 : best;
-        which = (v3 > best) | (v3 != v3) ? 3 : which;
-        best = (v3 > best) | (v3 != v3) ? v3 : best;
+        which = larger(v1, best) ? 1 : which;
+        best = larger(v1, best) ? v1 : best;
+        which = larger(v2, best) ? 2 : which;
+        best = larger(v2, best) ? v2 : best;
+        which = larger(v3, best) ? 3 : which;
+        best = larger(v3, best) ? v3 : best;
         won[c] = best * sign[c];
         choice[c] = (uint8_t)which;
     }
@@ -144,7 +147,7 @@ NN_VECTORIZED static void spread_pixel(size_t channels, size_t row, const float 
     const float *restrict mean = numbers, *restrict slope = mean + channels, *restrict shift = slope + channels;
     for (int k = 0; k < 4; k++) {
         const size_t at = (k & 2 ? row : 0) + (k & 1 ? channels : 0);
-#pragma omp simd
+        NN_SIMD
         for (size_t c = 0; c < channels; c++) {
             const float g = gradient[c];
             dx[at + c] = (x[at + c] - mean[c]) * slope[c] + shift[c] + (choice[c] == k ? g : 0.0f);

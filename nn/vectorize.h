@@ -14,6 +14,14 @@
 #define NN_VECTORIZED
 #endif
 
+/* Before a loop that may be made of vectors although the compiler cannot see it, or that calls a function which the C library has for
+ * whole vectors: those are only used where a loop asks for it. (clang has no such functions, and warns.) */
+#if defined(_OPENMP) && !defined(__clang__)
+#define NN_SIMD _Pragma("omp simd")
+#else
+#define NN_SIMD
+#endif
+
 /* Elementwise work goes to threads in blocks of this many elements, whatever the number of threads: then a vector and the rest
  * after the last whole one are at the same places, and any number of threads gives the same bits. */
 enum { NN_BLOCK = 4096 };
