@@ -258,7 +258,7 @@ case_killed_fifty_times() {
                 sleep 0.005
             done
         fi
-        sleep 0.$((RANDOM % 10))$((RANDOM % 10))
+        sleep 0.$((RANDOM % 5))$((RANDOM % 10))
         kill -9 $pid 2>/dev/null || fail "it ended by itself: $(cat err.log)"
         wait $pid 2>/dev/null || true
     done
@@ -277,6 +277,9 @@ case_what_a_checkpoint_refuses() {
     needs_checkpoints
     go "${small[@]}" --epochs 1 --save part
     go "${small[@]}" --epochs 2 --warmup 1 --save two
+    go "${small[@]}" --epochs 3 --warmup 2 --save three
+    sed 's/"at.epoch":"3"/"at.epoch":"1"/' three >one
+    refuses 2 "--warmup must be less than --epochs, 2" --resume one --epochs 2
     refuses 2 "--lr is 0.1, but part was made with 0.05; leave it out to go on" --resume part --lr 0.1
     refuses 2 "--optimizer is sgd, but part was made with nesterov; leave it out to go on" --resume part --optimizer sgd
     refuses 2 "--model is cnn, but part was made with resnet; leave it out to go on" --resume part --model cnn
