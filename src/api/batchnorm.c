@@ -36,11 +36,11 @@ static const batchnorm_options *options_or_default(const batchnorm_options *opti
 
 /* Arrays of [channels] as the check of overlap takes them. */
 static struct bn_numbers read_only(const struct bn_geometry *g, const void *parameter) {
-    return (struct bn_numbers){parameter, batchnorm_dtype_bytes(bn_parameter_dtype(g->dtype)), false};
+    return (struct bn_numbers){parameter, bn_element_bytes(bn_parameter_dtype(g->dtype)), false};
 }
 
 static struct bn_numbers written(const struct bn_geometry *g, const void *parameter) {
-    return (struct bn_numbers){parameter, batchnorm_dtype_bytes(bn_parameter_dtype(g->dtype)), true};
+    return (struct bn_numbers){parameter, bn_element_bytes(bn_parameter_dtype(g->dtype)), true};
 }
 
 static struct bn_numbers read_only_double(const double *statistic) {
@@ -185,7 +185,7 @@ batchnorm_status batchnorm_forward(const batchnorm_shape *shape, const void *x, 
 }
 
 /* Common to the backward family: sizes, flags, strides, overlap. */
-static batchnorm_status check_backward(const struct bn_geometry *g, batchnorm_status status, unsigned flags, unsigned allowed,
+static batchnorm_status check_backward(struct bn_geometry *g, batchnorm_status status, unsigned flags, unsigned allowed,
                                        unsigned outputs, unsigned alias) {
     if (!status && !bn_geometry_is_empty(g)) status = bn_check_sizes(g);
     if (!status && (flags & ~allowed)) status = BATCHNORM_BAD_OPTION;
@@ -212,9 +212,9 @@ batchnorm_status batchnorm_backward_fused(const batchnorm_shape *shape, const vo
     bn_geometry_add_array(&g, BN_X, needs_x ? x : NULL, shape->x);
     bn_geometry_add_array(&g, BN_DY, dy, shape->dy);
     bn_geometry_add_array(&g, BN_DX, dx, shape->dx);
-    bn_geometry_add_array(&g, BN_Z, again ? z : NULL, shape->z);
-    bn_geometry_add_array(&g, BN_GATE_Y, acts ? y : NULL, shape->y);
-    bn_geometry_add_array(&g, BN_DZ, dz, shape->dz);
+    if (again && z) bn_geometry_add_array(&g, BN_Z, z, shape->z);
+    if (acts && y) bn_geometry_add_array(&g, BN_GATE_Y, y, shape->y);
+    if (dz) bn_geometry_add_array(&g, BN_DZ, dz, shape->dz);
     if (!status) status = bn_check_activation(activation);
     status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX | 1u << BN_DZ,
                             1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_GATE_Y);

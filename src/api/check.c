@@ -40,9 +40,9 @@ static bool span_of(size_t extent, ptrdiff_t stride, size_t bytes, uintptr_t *sp
     return bn_multiply(step, bytes, &step) && bn_multiply(extent - 1, step, span);
 }
 
-/* Whether an array lies inside the address space. */
-static bool fits(const struct bn_geometry *g, const struct bn_array *a) {
-    const size_t bytes = batchnorm_dtype_bytes(g->dtype);
+/* Whether an array lies inside the address space, and where. */
+static bool fits(const struct bn_geometry *g, struct bn_array *a) {
+    const size_t bytes = bn_element_bytes(g->dtype);
     uintptr_t below = 0, above = bytes;
     for (int d = 0; d <= g->dims; d++) {
         const ptrdiff_t stride = stride_of(g, a, d);
@@ -53,11 +53,14 @@ static bool fits(const struct bn_geometry *g, const struct bn_array *a) {
         if (*side > PTRDIFF_MAX) return false;
     }
     const uintptr_t at = (uintptr_t)a->data;
-    return at >= below && UINTPTR_MAX - at >= above;
+    if (at < below || UINTPTR_MAX - at < above) return false;
+    a->low = at - below;
+    a->high = at + above;
+    return true;
 }
 
-batchnorm_status bn_check_sizes(const struct bn_geometry *g) {
-    size_t total = batchnorm_dtype_bytes(g->dtype);
+batchnorm_status bn_check_sizes(struct bn_geometry *g) {
+    size_t total = bn_element_bytes(g->dtype);
     for (int d = 0; d <= g->dims; d++)
         if (extent_of(g, d) == 0) return BATCHNORM_OK;
     for (int d = 0; d <= g->dims; d++) {
@@ -69,19 +72,8 @@ batchnorm_status bn_check_sizes(const struct bn_geometry *g) {
 }
 
 /* The range of an array that has passed bn_check_sizes(). */
-static struct range range_of(const struct bn_geometry *g, const struct bn_array *a) {
-    const size_t bytes = batchnorm_dtype_bytes(g->dtype);
-    struct range r = {(uintptr_t)a->data, (uintptr_t)a->data + bytes};
-    if (a->data == NULL) return (struct range){0, 0};
-    for (int d = 0; d <= g->dims; d++) {
-        const ptrdiff_t stride = stride_of(g, a, d);
-        const uintptr_t span = (extent_of(g, d) - 1) * magnitude(stride) * bytes;
-        if (stride < 0)
-            r.low -= span;
-        else
-            r.high += span;
-    }
-    return r;
+static struct range range_of(const struct bn_array *a) {
+    return a->data == NULL ? (struct range){0, 0} : (struct range){a->low, a->high};
 }
 
 /* Bytes side by side. What would not fit the address space ends where that does. */
@@ -90,13 +82,13 @@ static struct range range_of_bytes(const void *data, size_t bytes) {
     return data == NULL ? (struct range){0, 0} : (struct range){low, low + (bytes < room ? bytes : room)};
 }
 
-static bool do_ranges_meet(struct range a, struct range b) { return a.low < b.high && b.low < a.high; }
+static bool do_ranges_meet(struct range a, struct range b) { return (a.low < b.high) & (b.low < a.high); }
 
 /* The dimensions of an array that has passed bn_check_sizes(), without those of one element. */
 static void dims_of(const struct bn_geometry *g, const struct bn_array *a, struct dims *r) {
     r->count = 0;
-    r->bytes = batchnorm_dtype_bytes(g->dtype);
-    r->range = range_of(g, a);
+    r->bytes = bn_element_bytes(g->dtype);
+    r->range = range_of(a);
     for (int d = 0; d <= g->dims; d++)
         if (extent_of(g, d) != 1) r->dim[r->count++] = (struct dim){extent_of(g, d), magnitude(stride_of(g, a, d)) * r->bytes};
 }
@@ -186,7 +178,7 @@ batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs,
     if (is_empty(g)) return BATCHNORM_OK;
     for (int i = 0; i < g->arrays; i++)
         if (is_there(g, outputs, i) && !has_distinct_elements(g, &g->array[i])) return BATCHNORM_BAD_STRIDE;
-    for (int i = 0; i < g->arrays; i++) range[i] = range_of(g, &g->array[i]);
+    for (int i = 0; i < g->arrays; i++) range[i] = range_of(&g->array[i]);
     for (int i = 0; i < g->arrays; i++)
         for (int j = 0; j < g->arrays && is_there(g, outputs, i); j++) {
             if (j == i || !do_ranges_meet(range[i], range[j])) continue;
@@ -200,15 +192,27 @@ batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, co
     const struct range at = range_of_bytes(data, bytes);
     if (is_empty(g)) return BATCHNORM_OK;
     for (int i = 0; i < g->arrays; i++)
-        if (is_there(g, arrays, i) && do_ranges_meet(range_of(g, &g->array[i]), at) && does_array_overlap(g, &g->array[i], at))
+        if (is_there(g, arrays, i) && do_ranges_meet(range_of(&g->array[i]), at) && does_array_overlap(g, &g->array[i], at))
             return BATCHNORM_OVERLAP;
     return BATCHNORM_OK;
+}
+
+/* Whether any of the numbers meets another or an array, whatever is written: mostly none does. */
+static bool does_any_meet(const struct bn_geometry *g, const struct range *range, int count) {
+    unsigned meet = 0;
+    for (int i = 1; i < count; i++)
+        for (int j = 0; j < i; j++) meet |= (unsigned)do_ranges_meet(range[i], range[j]);
+    for (int i = 0; i < g->arrays; i++) {
+        const struct range array = range_of(&g->array[i]);
+        for (int j = 0; j < count && array.high > 0; j++) meet |= (unsigned)do_ranges_meet(array, range[j]);
+    }
+    return meet != 0;
 }
 
 static batchnorm_status check_numbers_and_arrays(const struct bn_geometry *g, unsigned outputs,
                                                  const struct bn_numbers *numbers, const struct range *range, int count) {
     for (int i = 0; i < g->arrays; i++) {
-        const struct range array = range_of(g, &g->array[i]);
+        const struct range array = range_of(&g->array[i]);
         for (int j = 0; j < count; j++)
             if (do_ranges_meet(array, range[j]) && (numbers[j].written || (outputs >> i & 1)) &&
                 does_array_overlap(g, &g->array[i], range[j]))
@@ -223,6 +227,7 @@ batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs,
     const bool fits = g->channels <= SIZE_MAX / BN_MAX_NUMBER_BYTES;
     for (int i = 0; i < count; i++)
         range[i] = range_of_bytes(numbers[i].data, fits ? g->channels * numbers[i].bytes : SIZE_MAX);
+    if (!does_any_meet(g, range, count)) return BATCHNORM_OK;
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count && numbers[i].written; j++)
             if (j != i && do_ranges_meet(range[i], range[j])) return BATCHNORM_OVERLAP;

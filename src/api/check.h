@@ -6,8 +6,9 @@
 #include "batchnorm/tensor.h"
 #include "plan/job.h"
 
-/* Whether the byte extents of every array of g fit the address space, relative to their data. */
-batchnorm_status bn_check_sizes(const struct bn_geometry *g);
+/* Whether the byte extents of every array of g fit the address space, relative to their data. Where they do, sets where the arrays
+ * lie, which the checks below go by. */
+batchnorm_status bn_check_sizes(struct bn_geometry *g);
 
 /* Outputs (the arrays whose bit is set in `outputs`) must not have two elements at one address, and must not share memory with
  * another array of g, except that an output may be the very same array as one whose bit is set in `alias`. Arrays with data

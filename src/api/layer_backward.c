@@ -60,7 +60,7 @@ static batchnorm_status add_arguments(struct pass *p, const struct argument *arg
     return status;
 }
 
-static batchnorm_status check_memory(const struct pass *p, unsigned outputs, unsigned alias) {
+static batchnorm_status check_memory(struct pass *p, unsigned outputs, unsigned alias) {
     batchnorm_status status = bn_check_sizes(&p->g);
     if (status == BATCHNORM_OK) status = bn_check_outputs(&p->g, outputs, alias);
     return status == BATCHNORM_OK ? bn_layer_check_apart(p->layer, &p->g, outputs) : status;

@@ -125,7 +125,7 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
                          bn_sizes_text(&f->x, x));
 }
 
-static batchnorm_status check_memory(const struct forward *f) {
+static batchnorm_status check_memory(struct forward *f) {
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
     if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z);

@@ -13,6 +13,9 @@
 /* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
 #define BNK_SUMS (2 * BNK_LANES)
 
+/* Rows that the kernels do together. */
+enum { BNK_ROWS_REDUCED = 8, BNK_ROWS_WRITTEN = 4 };
+
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
 

@@ -23,6 +23,11 @@ typedef BNK_VECTOR(double, BNK_BYTES) bnk_vd;
 typedef BNK_VECTOR(float, BNK_BYTES) bnk_vf;
 typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_vm;  /* a mask over bnk_vd */
 typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_vmf; /* a mask over bnk_vf */
+#if defined(__AVX512F__) || defined(__aarch64__)
+enum { BNK_REGISTERS = 32 };
+#else
+enum { BNK_REGISTERS = 16 };
+#endif
 enum { BNK_WD = BNK_BYTES / 8, BNK_WF = BNK_BYTES / 4, BNK_LINE = 64 };
 
 /* Fetch into the second-level cache: it takes many more fetches at once than the first, and so hides the way to memory. */

@@ -18,8 +18,7 @@ static void put(struct bn_output v, size_t c, double value, unsigned flags) {
         bn_output_set(v, c, value);
 }
 
-static void backward_numbers(const struct bn_pass *p, size_t c) {
-    const struct bn_backward *j = p->job;
+static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
     double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
     struct bn_sums s = {0, 0};
     if (p->reduces) {
@@ -36,11 +35,18 @@ static void backward_numbers(const struct bn_pass *p, size_t c) {
         bn_set_affine(p->table[0], c, 0, scale, 0, false);
 }
 
+static void backward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_backward j = *(const struct bn_backward *)p->job; /* no store can change a copy */
+    for (size_t c = channel; c < channel + channels; c++) backward_channel(p, &j, c);
+}
+
 /* v is computed again with the numbers of the forward. */
-static void backward_gate(const struct bn_pass *p, size_t c) {
+static void backward_gate(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_backward *j = p->job;
-    double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
-    bn_set_gate(p->table[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+    for (size_t c = channel; c < channel + channels; c++) {
+        double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
+        bn_set_gate(p->table[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+    }
 }
 
 /* What is there or wanted. */
@@ -129,7 +135,7 @@ static size_t backward_bytes(const struct bn_geometry *g) {
 
 /* forward mode */
 
-static void jvp_numbers(const struct bn_pass *p, size_t c) {
+static void jvp_channel(const struct bn_pass *p, size_t c) {
     const struct bn_jvp *j = p->job;
     double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
     double q = bn_vector_get(j->tweight, c, 0) * rstd, shift = bn_vector_get(j->tbias, c, 0);
@@ -141,6 +147,10 @@ static void jvp_numbers(const struct bn_pass *p, size_t c) {
     bn_set_blend(p->table[0], c, j->mean[c], scale, q, shift);
 }
 
+static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    for (size_t c = channel; c < channel + channels; c++) jvp_channel(p, c);
+}
+
 static void jvp_pass(struct bn_pass *p, const struct bn_geometry *g, bool frozen) {
     if (!frozen) bn_pass_reduce(p, g, BN_DOTS, 2, dy_x)->mean_of_x = true;
     bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
@@ -148,9 +158,10 @@ static void jvp_pass(struct bn_pass *p, const struct bn_geometry *g, bool frozen
 }
 
 /* Without tweight a frozen tangent does not depend on x: y = tx * scale + tbias. */
-static void jvp_affine_numbers(const struct bn_pass *p, size_t c) {
+static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
-    bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
+    for (size_t c = channel; c < channel + channels; c++)
+        bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
 }
 
 batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const batchnorm_exec *exec) {

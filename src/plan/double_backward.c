@@ -97,7 +97,7 @@ static void set_gdy(const struct bn_pass *p, const struct double_job *d, size_t 
     bn_set_blend(p->table[d->at.gdy], c, k->mean, k->scale, q, s);
 }
 
-static void double_numbers(const struct bn_pass *p, size_t c) {
+static void double_channel(const struct bn_pass *p, size_t c) {
     const struct double_job *d = p->job;
     const struct bn_double_backward *j = d->j;
     struct channel k = {.m = (double)p->count, .mean = j->mean[c], .rstd = j->rstd[c]};
@@ -112,6 +112,10 @@ static void double_numbers(const struct bn_pass *p, size_t c) {
     bn_output_set(j->gweight, c, k.rstd * centred);
     set_gx(p, d, c, &k);
     set_gdy(p, d, c, &k);
+}
+
+static void double_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    for (size_t c = channel; c < channel + channels; c++) double_channel(p, c);
 }
 
 batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,

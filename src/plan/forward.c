@@ -15,9 +15,9 @@ static void write_y(struct bn_pass *p, const struct bn_geometry *g, batchnorm_ac
     s->act = bn_act_of(activation);
 }
 
-static void stats_numbers(const struct bn_pass *p, size_t c) {
+static void stats_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
     batchnorm_stat *const *stats = p->job;
-    bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
+    for (size_t c = channel; c < channel + channels; c++) bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
 }
 
 static void stats_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
@@ -39,10 +39,12 @@ static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, batch
     write_y(p, g, activation);
 }
 
-static void normalize_numbers(const struct bn_pass *p, size_t c) {
+static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_normalize *j = p->job;
-    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
-    bn_set_affine(p->table[0], c, j->mean[c], weight * j->rstd[c], bias, false);
+    for (size_t c = channel; c < channel + channels; c++) {
+        double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
+        bn_set_affine(p->table[0], c, j->mean[c], weight * j->rstd[c], bias, false);
+    }
 }
 
 batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec) {
@@ -53,13 +55,16 @@ batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_n
     return bn_pass_all(&p);
 }
 
-static void infer_numbers(const struct bn_pass *p, size_t c) {
-    const struct bn_infer *j = p->job;
-    double mean = bn_vector_get(j->mean, c, 0), var = bn_vector_get(j->var, c, 1), rstd = 1 / sqrt(var + j->eps);
-    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
-    bn_set_affine(p->table[0], c, mean, weight * rstd, bias, var == 0);
-    if (j->save_mean) j->save_mean[c] = mean;
-    if (j->save_rstd) j->save_rstd[c] = rstd;
+static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_infer j = *(const struct bn_infer *)p->job;
+    const struct bn_table table = p->table[0];
+    for (size_t c = channel; c < channel + channels; c++) {
+        double mean = bn_vector_get(j.mean, c, 0), var = bn_vector_get(j.var, c, 1), rstd = 1 / sqrt(var + j.eps);
+        double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0);
+        bn_set_affine(table, c, mean, weight * rstd, bias, var == 0);
+        if (j.save_mean) j.save_mean[c] = mean;
+        if (j.save_rstd) j.save_rstd[c] = rstd;
+    }
 }
 
 batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec) {
@@ -79,15 +84,20 @@ static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, batchno
     p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
 }
 
-static void forward_numbers(const struct bn_pass *p, size_t c) {
-    const struct bn_forward *j = p->job;
-    batchnorm_stat s = bn_pass_moments(p, 0, c);
-    double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0), rstd = bn_rstd(s, j->eps);
-    bn_set_affine(p->table[0], c, s.mean, weight * rstd, bias, s.m2 == 0);
-    ((batchnorm_stat *)p->own)[c] = s;
-    if (j->stats) j->stats[c] = s;
-    if (j->save_mean) j->save_mean[c] = s.mean;
-    if (j->save_rstd) j->save_rstd[c] = rstd;
+/* On copies, which no store can change. */
+static void forward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_forward j = *(const struct bn_forward *)p->job;
+    const struct bn_table table = p->table[0];
+    batchnorm_stat *own = (batchnorm_stat *)p->own;
+    for (size_t c = channel; c < channel + channels; c++) {
+        batchnorm_stat s = bn_pass_moments(p, 0, c);
+        double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0), rstd = bn_rstd(s, j.eps);
+        bn_set_affine(table, c, s.mean, weight * rstd, bias, s.m2 == 0);
+        own[c] = s;
+        if (j.stats) j.stats[c] = s;
+        if (j.save_mean) j.save_mean[c] = s.mean;
+        if (j.save_rstd) j.save_rstd[c] = rstd;
+    }
 }
 
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec) {

@@ -14,7 +14,13 @@ struct bn_array {
     char *data;
     ptrdiff_t channel;
     ptrdiff_t stride[BN_MAX_DIMS];
+    uintptr_t low, high; /* where it lies: the lowest address, and the first one after the highest element; set by room 1 */
 };
+
+/* Bytes of an element. */
+static inline size_t bn_element_bytes(batchnorm_dtype dtype) {
+    return dtype == BATCHNORM_F32 ? 4 : dtype == BATCHNORM_F64 ? 8 : 2;
+}
 
 /* Sizes and arrays of one job. The dims are all dimensions but the channels, outermost first. bn_geometry_simplify() brings
  * them into the order of memory and merges those that can be merged. */
@@ -78,8 +84,11 @@ static inline void bn_output_add(struct bn_output v, size_t c, double value) {
     bn_output_set(v, c, bn_vector_get((struct bn_vector){v.data, v.dtype}, c, 0) + value);
 }
 
-/* The type of weight, bias and running statistics for elements of a type. */
-batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements);
+/* The type that elements of a type are computed in, and that weight, bias and running statistics have beside them. */
+static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
+    return elements == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
+}
+static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
 
 /* Scratch bytes for a job on a geometry (array data plays no part); SIZE_MAX when that does not fit. */
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);

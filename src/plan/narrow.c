@@ -3,12 +3,25 @@
 
 #include <string.h>
 
+static bool is_packed(const struct bn_view *v) {
+    if (v->layout != BN_ROWS || v->dims == 0) return false;
+    for (int i = 0; i < v->arrays; i++)
+        if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
+    return true;
+}
+
 size_t bn_narrow_repeat(const struct bn_view *v) {
     size_t repeat = 1;
+    if (v->layout != BN_ROWS) return 1;
     while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
-    if (v->layout != BN_ROWS || v->dims == 0 || v->channels * repeat > BN_NARROW_LANES) return 1;
-    for (int i = 0; i < v->arrays; i++)
-        if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return 1;
+    return is_packed(v) && v->channels * repeat <= BN_NARROW_LANES ? repeat : 1;
+}
+
+size_t bn_narrow_most(const struct bn_view *v, size_t number_bytes) {
+    enum { PAYS = 32 };
+    size_t repeat = bn_narrow_repeat(v), most = BN_NARROW_LANES * sizeof(double) / number_bytes / v->channels;
+    if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
+    while (repeat * 2 <= most && v->group / repeat >= PAYS) repeat *= 2;
     return repeat;
 }
 
@@ -29,10 +42,11 @@ void bn_narrow_finish(const struct bn_narrow *n, double *sum, double *dot) {
 }
 
 struct bnk_numbers bn_narrow_numbers(struct bnk_numbers k, int count, size_t channels, size_t repeat, size_t bytes, void *out) {
+    size_t pitch = channels * repeat + BNK_LANES;
     for (int i = 0; i < count; i++) {
         const char *from = (const char *)k.numbers + (size_t)i * k.pitch * bytes;
-        char *to = (char *)out + (size_t)i * BN_NARROW_LANES * bytes;
+        char *to = (char *)out + (size_t)i * pitch * bytes;
         for (size_t r = 0; r < repeat; r++) memcpy(to + r * channels * bytes, from, channels * bytes);
     }
-    return (struct bnk_numbers){out, BN_NARROW_LANES};
+    return (struct bnk_numbers){out, pitch};
 }

@@ -3,9 +3,6 @@
 
 #include <math.h>
 
-/* Parameters have the type that their elements are computed in. */
-batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
-
 struct bnk_act bn_act_of(batchnorm_activation activation) {
     switch (activation.kind) {
     case BATCHNORM_IDENTITY:
@@ -21,7 +18,7 @@ struct bnk_act bn_act_of(batchnorm_activation activation) {
 }
 
 void bn_set_gate(struct bn_table t, size_t channel, double mean, double scale, double bias) {
-    size_t bytes = batchnorm_dtype_bytes(t.computing);
+    size_t bytes = bn_element_bytes(t.computing);
     t.numbers = (char *)t.numbers + BNK_GATE * t.pitch * bytes;
     bn_set_affine(t, channel, mean, scale, bias, false);
 }

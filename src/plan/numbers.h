@@ -14,11 +14,6 @@ struct bn_table {
     size_t pitch;
 };
 
-/* The type that elements of a type are computed in. */
-static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
-    return elements == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
-}
-
 /* The settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
@@ -60,18 +55,32 @@ struct bn_sums {
     double sum, dot;
 };
 
-/* Merge (count, mean, m2) of b into a. Infinities must come out as a plain sum would give them, where a difference of means gives
- * NaN. */
+/* Merging statistics of `a` values with those of `b`, which are not none. Infinities must come out as a plain sum would give them,
+ * where a difference of means gives NaN. */
+struct bn_merging {
+    double weight_a, weight_b, product;
+};
+
+static inline struct bn_merging bn_merging_of(double a, double b) {
+    double n = a + b;
+    return (struct bn_merging){a / n, b / n, a * (b / n)};
+}
+
+static inline void bn_merge_by(struct bn_merging by, double *mean, double *m2, double mean_b, double m2_b) {
+    double d = mean_b - *mean;
+    *mean = isfinite(d) ? *mean + d * by.weight_b : *mean * by.weight_a + mean_b * by.weight_b;
+    *m2 = *m2 + m2_b + d * d * by.product;
+}
+
+/* Merge (count, mean, m2) of b into a. */
 static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     if (b.count == 0) return;
     if (a->count == 0) {
         *a = b;
         return;
     }
-    double n = a->count + b.count, wa = a->count / n, wb = b.count / n, d = b.mean - a->mean;
-    a->mean = isfinite(d) ? a->mean + d * wb : a->mean * wa + b.mean * wb;
-    a->m2 = a->m2 + b.m2 + d * d * (a->count * wb);
-    a->count = n;
+    bn_merge_by(bn_merging_of(a->count, b.count), &a->mean, &a->m2, b.mean, b.m2);
+    a->count += b.count;
 }
 
 /* 1 / sqrt(var + eps) of the population variance */

@@ -48,7 +48,7 @@ struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, e
 enum { LINE = 64, SKEW = 21 * LINE };
 
 struct scratch {
-    char *base;
+    uintptr_t base; /* 0: none yet */
     size_t used;
     bool overflow;
 };
@@ -58,7 +58,7 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
         s->overflow = true;
         return NULL;
     }
-    void *at = s->base ? s->base + s->used : NULL;
+    void *at = s->base ? (void *)(s->base + s->used) : NULL;
     s->used += (count * bytes + LINE - 1) / LINE * LINE + SKEW;
     return at;
 }
@@ -74,7 +74,7 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
     }
     for (int i = 0; i < p->writes || (i == 0 && p->table_for_gate); i++) {
         size_t count = p->table_for_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
-        void *numbers = take(s, padded * count, batchnorm_dtype_bytes(computing));
+        void *numbers = take(s, padded * count, bn_element_bytes(computing));
         p->table[i] = (struct bn_table){numbers, computing, padded};
         if (i < p->writes) p->write[i].numbers = (struct bnk_numbers){numbers, padded};
     }
@@ -86,22 +86,26 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
     p->padded_mean = mean;
 }
 
-size_t bn_pass_bytes(struct bn_pass *p) {
-    struct scratch s = {0};
+/* Lay out from an aligned address in memory on; what that takes in all, or SIZE_MAX when it does not fit. */
+static size_t lay_out_in(struct bn_pass *p, void *memory) {
+    struct scratch s = {.base = ((uintptr_t)memory + LINE - 1) / LINE * LINE};
     lay_out(p, &s);
-    return s.overflow ? SIZE_MAX : s.used + LINE - 1; /* to align the start */
+    return s.overflow ? SIZE_MAX : s.used + LINE - 1;
 }
 
+size_t bn_pass_bytes(struct bn_pass *p) { return lay_out_in(p, NULL); }
+
+/* Addresses in a workspace that turns out to be too small are not used. */
 batchnorm_status bn_pass_prepare(struct bn_pass *p) {
-    size_t bytes = bn_pass_bytes(p);
     void *memory = p->exec ? p->exec->workspace : NULL;
-    if (memory && p->exec->workspace_bytes < bytes) return BATCHNORM_WORKSPACE_TOO_SMALL;
-    if (!memory) {
+    if (memory) {
+        if (p->exec->workspace_bytes < lay_out_in(p, memory)) return BATCHNORM_WORKSPACE_TOO_SMALL;
+    } else {
+        size_t bytes = bn_pass_bytes(p);
         p->memory = memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
         if (!memory) return BATCHNORM_NO_MEMORY;
+        lay_out_in(p, memory);
     }
-    struct scratch s = {.base = (char *)(((uintptr_t)memory + LINE - 1) / LINE * LINE)};
-    lay_out(p, &s);
     if (p->mean) memcpy(p->padded_mean, p->mean, p->channels * sizeof(double));
     if (p->mean) memset(p->padded_mean + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));
     return BATCHNORM_OK;
@@ -117,37 +121,64 @@ batchnorm_status bn_pass_all(struct bn_pass *p) {
     return BATCHNORM_OK;
 }
 
-/* A piece as (count, mean, m2), the mean as an offset from `origin`. */
-static batchnorm_stat piece_stat(const struct bn_sweep *s, size_t slot, double n, double origin) {
-    double offset = s->sum[slot] / n, m2 = s->dot[slot] - s->sum[slot] * offset;
-    return (batchnorm_stat){n, s->shift[slot] - origin + offset, m2 < 0 ? 0 : m2};
+/* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`. The mean
+ * of a piece is taken as an offset from the shift of the first, which is of the size of the deviations: nothing is lost to a large
+ * common mean. */
+struct piece_moments {
+    double mean, m2;
+};
+
+static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
+    double offset = sum / n, m2 = dot - sum * offset;
+    return (struct piece_moments){shift - origin + offset, m2 < 0 ? 0 : m2};
 }
 
-/* Merged as offsets from the first shift, which are of the size of the deviations: nothing is lost to a large common mean. */
-batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
-    const struct bn_sweep *s = &p->reduce[i];
-    size_t slot = channel * s->slot_channel;
-    double origin = s->shift[slot];
-    batchnorm_stat all = {0, 0, 0};
-    if (s->view.pieces == 1) {
-        all = piece_stat(s, slot, (double)s->view.count, origin);
-    } else {
-        for (size_t k = 0; k < s->view.pieces; k++, slot += s->slot_piece)
-            bn_merge(&all, piece_stat(s, slot, (double)bn_view_piece(&s->view, k).count, origin));
+static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
+    double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, 0).count);
+    double *restrict mean = s->sum + first, *restrict m2 = s->dot + first;
+    const double *restrict origin = s->shift + first;
+    for (size_t c = 0; c < channels; c++) {
+        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
+        mean[c] = m.mean;
+        m2[c] = m.m2;
     }
-    all.mean += origin;
-    return all;
+    for (size_t k = 1; k < s->view.pieces; k++) {
+        double n = (double)bn_view_piece(&s->view, k).count;
+        size_t from = first + k * s->slot_piece;
+        const double *restrict shift = s->shift + from, *restrict sum = s->sum + from, *restrict dot = s->dot + from;
+        struct bn_merging by = bn_merging_of(count, n);
+        for (size_t c = 0; c < channels; c++) {
+            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
+            bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
+        }
+        count += n;
+    }
+    for (size_t c = 0; c < channels; c++) mean[c] += origin[c];
 }
 
-struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel) {
-    const struct bn_sweep *s = &p->reduce[i];
-    size_t slot = channel * s->slot_channel;
-    struct bn_sums all = {0, 0};
-    for (size_t k = 0; k < s->view.pieces; k++, slot += s->slot_piece) {
-        all.sum += s->sum[slot];
-        all.dot += s->dot[slot];
+static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
+    double *restrict sum = s->sum + first, *restrict dot = s->dot + first;
+    for (size_t k = 1; k < s->view.pieces; k++) {
+        const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
+        for (size_t c = 0; c < channels; c++) {
+            sum[c] += more[c];
+            dot[c] += more_dot[c];
+        }
     }
-    return all;
+}
+
+/* In the order of memory: of planes, channel by channel; of rows, piece by piece. */
+void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels) {
+    for (int i = 0; i < p->reduces; i++) {
+        const struct bn_sweep *s = &p->reduce[i];
+        size_t each = s->view.layout == BN_PLANE ? 1 : channels;
+        for (size_t c = channel; c < channel + channels; c += each) {
+            if (s->verb == BN_MOMENTS)
+                fold_moments(s, c * s->slot_channel, each);
+            else
+                fold_dots(s, c * s->slot_channel, each);
+        }
+    }
 }
 
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation) {

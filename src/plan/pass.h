@@ -19,10 +19,11 @@ struct bn_pass {
     bool table_for_gate;                   /* gated reductions read table 0, which there is even without a write */
     size_t own_doubles;                    /* scratch of its own that the job asked for */
     double *own;
-    const double *mean;                                          /* for reductions with mean_of_x */
-    double *padded_mean;                                         /* its copy, which kernels may read in whole steps */
-    void (*gate)(const struct bn_pass *pass, size_t channel);    /* the job's: called once per channel, before the reductions */
-    void (*numbers)(const struct bn_pass *pass, size_t channel); /* the job's: called once per channel, between the two */
+    const double *mean;  /* for reductions with mean_of_x */
+    double *padded_mean; /* its copy, which kernels may read in whole steps */
+    /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
+    void (*gate)(const struct bn_pass *pass, size_t channel, size_t channels);
+    void (*numbers)(const struct bn_pass *pass, size_t channel, size_t channels);
     const void *job;
     void *memory; /* what must be freed */
 };
@@ -54,8 +55,20 @@ void bn_pass_end(struct bn_pass *p);
 /* Prepare, run and end. */
 batchnorm_status bn_pass_all(struct bn_pass *p);
 
+/* Fold the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
+void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels);
+
 /* For the job's `numbers`: the folded result of reduction i in a channel. */
-batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel);
-struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel);
+static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
+    const struct bn_sweep *s = &p->reduce[i];
+    size_t slot = channel * s->slot_channel;
+    return (batchnorm_stat){(double)s->view.count, s->sum[slot], s->dot[slot]};
+}
+
+static inline struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel) {
+    const struct bn_sweep *s = &p->reduce[i];
+    size_t slot = channel * s->slot_channel;
+    return (struct bn_sums){s->sum[slot], s->dot[slot]};
+}
 
 #endif

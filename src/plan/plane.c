@@ -60,6 +60,7 @@ static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptr
 
 /* Where the way that is fetched ahead turns to the next block, a stretch ends. */
 static size_t rows_until_turn(const struct bn_block *b, size_t row) {
+    if (!b->sweep->fetch) return SIZE_MAX;
     size_t turn = b->sweep->view.rows - rows_ahead(b);
     return row < turn ? turn - row : SIZE_MAX;
 }
@@ -78,7 +79,7 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
         bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
-        a->ahead = first_time && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
+        a->ahead = first_time && s->fetch && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
 
@@ -238,7 +239,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         if (write) t.rows = bn_view_walk(&write->sweep->view, t.row, t.rows, written);
         if (reduce) {
             t.rows = bn_view_walk(&reduce->sweep->view, t.row, t.rows, reduced);
-            if (t.rows > rows_until_turn(reduce, t.row)) t.rows = rows_until_turn(reduce, t.row);
+            size_t straight = rows_until_turn(reduce, t.row);
+            if (t.rows > straight) t.rows = straight;
             place(&r, t, reduced);
             if (done == 0) start_sums(&r);
         }

@@ -44,8 +44,8 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
 
 /* Rows that are read between a fetch and its use: whole groups of those that a kernel does together. */
 static size_t rows_ahead(const struct bn_sweep *s, size_t channels) {
-    enum { TOGETHER = 4 };
-    return (bn_fetch_bytes(0) / (channels * s->kernels->bytes) / TOGETHER + 1) * TOGETHER;
+    size_t bytes = channels * s->kernels->bytes, together = bn_sweep_reduces(s) ? BNK_ROWS_REDUCED : BNK_ROWS_WRITTEN;
+    return (bn_fetch_bytes(0) / bytes / together + 1) * together;
 }
 
 /* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it is they
@@ -102,7 +102,7 @@ static void plain_unit(const struct bn_sweep *s, size_t block, size_t piece) {
 struct wide {
     size_t repeat;
     struct bn_narrow narrow;
-    double numbers[BNK_GATED_NUMBERS * BN_NARROW_LANES]; /* room for either type */
+    double numbers[BN_NARROW_NUMBERS];
     struct bnk_numbers k;
 };
 

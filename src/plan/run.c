@@ -3,6 +3,7 @@
  * with the first visit of the next block. Otherwise everything is swept over twice. What is decided here decides who does what and
  * when, never in which order numbers are added. */
 #include "parallel/parallel.h"
+#include "plan/narrow.h"
 #include "plan/pass.h"
 #include "plan/tuning.h"
 
@@ -17,8 +18,8 @@ static size_t wanted_items(const struct bn_pass *p) {
     return threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
 }
 
-/* What the job does once for each channel. */
-typedef void per_channel(const struct bn_pass *pass, size_t channel);
+/* What the job does for some channels. */
+typedef void per_channel(const struct bn_pass *pass, size_t channel, size_t channels);
 
 /* Things in items that differ by one thing at most. */
 struct share {
@@ -53,7 +54,8 @@ static struct bn_block block_of(const struct bn_sweep *s, const struct share *sh
 
 static void call_each(const struct share *s, per_channel *call, size_t block) {
     struct bn_block b = block_of(NULL, s, block, block + 1);
-    for (size_t c = b.first; c < b.first + b.count; c++) call(s->pass, c);
+    if (call == s->pass->numbers) bn_pass_fold(s->pass, b.first, b.count);
+    call(s->pass, b.first, b.count);
 }
 
 static bool can_fuse(const struct bn_pass *p) {
@@ -104,7 +106,7 @@ static void blocks_item(void *arg, size_t item) {
 
 /* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level cache. */
 static size_t block_channels(const struct bn_pass *p) {
-    size_t bytes = p->count * batchnorm_dtype_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
+    size_t bytes = p->count * bn_element_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
     size_t channels = bn_tuning.block ? bn_tuning.block : bn_l2_bytes() / 4 / bytes;
     if (channels > BN_BLOCK_MAX) channels = BN_BLOCK_MAX;
     return channels ? channels : 1;
@@ -123,14 +125,14 @@ static bool all_planes(const struct bn_pass *p) {
 static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     enum { LONG = 3072, LONG_IN_CACHE = 7168 };
     const struct bn_view *v = &p->reduce[0].view;
-    size_t element = batchnorm_dtype_bytes(p->dtype), all = p->channels * p->count * element * (size_t)v->arrays;
+    size_t element = bn_element_bytes(p->dtype), all = p->channels * p->count * element * (size_t)v->arrays;
     return channels * v->length * element >= (all > bn_llc_bytes() / 2 ? LONG : LONG_IN_CACHE);
 }
 
 /* Blocks need something to find in the cache again, and enough channels for every thread. */
 static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     if (p->reduces == 0 || !all_planes(p) || bn_tuning.by_blocks == BN_NEVER) return false;
-    size_t blocks = p->channels / channels, bytes = p->count * batchnorm_dtype_bytes(p->dtype);
+    size_t blocks = p->channels / channels, bytes = p->count * bn_element_bytes(p->dtype);
     if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= ITEM) return true;
     size_t items = wanted_items(p);
     if (p->writes > 0 && !has_long_runs(p, channels)) return false;
@@ -147,7 +149,9 @@ static void run_blocks(struct bn_pass *p, size_t channels) {
 
 static void channels_item(void *arg, size_t item) {
     const struct share *s = arg;
-    for (size_t c = begin_of(s, item); c < begin_of(s, item + 1); c++) s->call(s->pass, c);
+    size_t begin = begin_of(s, item), end = begin_of(s, item + 1);
+    if (s->call == s->pass->numbers) bn_pass_fold(s->pass, begin, end - begin);
+    s->call(s->pass, begin, end - begin);
 }
 
 /* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
@@ -214,17 +218,19 @@ static bool is_in_place(const struct bn_sweep *s) {
 }
 
 /* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A part of
- * that cache is always taken by something else, which makes streams of planes worth while earlier; those of rows gain less. */
+ * that cache is always taken by something else, which makes streams worth while earlier. */
 static void decide_by_size(struct bn_pass *p) {
-    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays, llc = bn_llc_bytes();
+    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
-    size_t room = all_planes(p) ? llc / 4 * 3 : llc;
-    bool large = p->channels * p->count * batchnorm_dtype_bytes(p->dtype) > room / arrays;
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = large;
+    size_t bytes = p->channels * p->count * bn_element_bytes(p->dtype); /* of each */
+    bool large = bytes > bn_llc_bytes() / 4 * 3 / arrays, far = bytes > bn_l2_bytes() / 2 / arrays;
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = p->reduce[i].view.layout == BN_PLANE ? far : large;
     for (int i = 0; i < p->writes; i++) {
-        p->write[i].fetch = large;
-        bool worth_it = large && p->writes == 1 && !is_in_place(&p->write[i]);
-        p->write[i].stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
+        struct bn_sweep *s = &p->write[i];
+        bool worth_it = large && p->writes == 1 && !is_in_place(s);
+        s->fetch = s->view.layout == BN_PLANE ? far : large;
+        s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
+        if (large) s->repeat = bn_narrow_most(&s->view, s->kernels->number_bytes);
     }
 }
 

@@ -15,33 +15,13 @@ void bn_sweep_prepare(struct bn_sweep *s) {
     s->repeat = bn_narrow_repeat(&s->view);
 }
 
-bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
-
 int bn_number_count(enum bn_verb verb, bool active) {
     if (verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
     return active ? (int)BNK_GATED_NUMBERS : (int)BNK_BLEND_NUMBERS;
 }
 
-struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role) {
-    switch (role) {
-    case BN_AS_X:
-        return &k->x;
-    case BN_AS_DY:
-        return &k->dy;
-    case BN_AS_Z:
-        return &k->z;
-    case BN_AS_Y:
-        return &k->y;
-    case BN_AS_OUT:
-        return &k->out;
-    case BN_AS_DZ:
-        break;
-    }
-    return &k->dz;
-}
-
 void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
-    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) bn_call_array(k, role)->at = NULL;
+    k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
     k->shift = NULL;
     k->sums = k->sum = k->dot = NULL;
     k->k = (struct bnk_numbers){(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch};

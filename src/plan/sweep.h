@@ -25,7 +25,7 @@ struct bn_sweep {
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
     bool stream; /* the outputs */
-    bool fetch;  /* in rows: the inputs come from memory, not from a cache */
+    bool fetch;  /* inputs ahead of their use: they come from memory; in planes, from beyond the second-level cache */
 };
 
 /* Channels of a block of planes at most: their sums are kept on the stack. */
@@ -43,7 +43,7 @@ size_t bn_sweep_slots(const struct bn_view *v);
 /* Set slot_channel, slot_piece and repeat from the view. */
 void bn_sweep_prepare(struct bn_sweep *s);
 
-bool bn_sweep_reduces(const struct bn_sweep *s);
+static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
 
 /* How many numbers a channel has. */
 int bn_number_count(enum bn_verb verb, bool active);
@@ -67,7 +67,23 @@ bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
 void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k);
 
 /* The member of a call for a role. */
-struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role);
+static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role) {
+    switch (role) {
+    case BN_AS_X:
+        return &k->x;
+    case BN_AS_DY:
+        return &k->dy;
+    case BN_AS_Z:
+        return &k->z;
+    case BN_AS_Y:
+        return &k->y;
+    case BN_AS_OUT:
+        return &k->out;
+    case BN_AS_DZ:
+        break;
+    }
+    return &k->dz;
+}
 
 /* Where array i of the sweep has element `first` of row `row` and channel c. */
 char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c);

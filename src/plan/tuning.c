@@ -49,9 +49,8 @@ static void read_levels(size_t size[LEVELS]) { (void)size; }
 /* Two threads may ask at once; they get the same. */
 static _Atomic size_t l2, llc;
 
-static void ask_once(void) {
+static void ask(void) {
     size_t size[LEVELS] = {0}, last = 0;
-    if (atomic_load_explicit(&llc, memory_order_acquire) != 0) return;
     read_levels(size);
     for (int level = 2; level < LEVELS; level++)
         if (size[level] != 0) last = size[level];
@@ -61,12 +60,12 @@ static void ask_once(void) {
 
 size_t bn_l2_bytes(void) {
     if (bn_tuning.l2_bytes) return bn_tuning.l2_bytes;
-    ask_once();
+    if (atomic_load_explicit(&llc, memory_order_acquire) == 0) ask();
     return atomic_load_explicit(&l2, memory_order_relaxed);
 }
 
 size_t bn_llc_bytes(void) {
     if (bn_tuning.llc_bytes) return bn_tuning.llc_bytes;
-    ask_once();
+    if (atomic_load_explicit(&llc, memory_order_acquire) == 0) ask();
     return atomic_load_explicit(&llc, memory_order_relaxed);
 }
