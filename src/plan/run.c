@@ -121,12 +121,13 @@ static bool all_planes(const struct bn_pass *p) {
 }
 
 /* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is on
- * other pages of memory; the more so where that reading finds everything in the last-level cache. */
+ * other pages of memory; the more so where that reading finds everything in the last-level cache, and where rows are short. */
 static bool has_long_runs(const struct bn_pass *p, size_t channels) {
-    enum { LONG = 3072, LONG_IN_CACHE = 7168 };
+    enum { LONG = 3072, LONG_ELSE = 7168, LONG_ROW = 512 };
     const struct bn_view *v = &p->reduce[0].view;
-    size_t element = bn_element_bytes(p->dtype), all = p->channels * p->count * element * (size_t)v->arrays;
-    return channels * v->length * element >= (all > bn_llc_bytes() / 2 ? LONG : LONG_IN_CACHE);
+    size_t element = bn_element_bytes(p->dtype), row = v->length * element, all = p->channels * p->count * element;
+    bool long_rows = row >= LONG_ROW && all * (size_t)v->arrays > bn_llc_bytes() / 2;
+    return channels * row >= (long_rows ? LONG : LONG_ELSE);
 }
 
 /* Blocks need something to find in the cache again, and enough channels for every thread. */
@@ -135,8 +136,8 @@ static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     size_t blocks = p->channels / channels, bytes = p->count * bn_element_bytes(p->dtype);
     if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= ITEM) return true;
     size_t items = wanted_items(p);
-    if (p->writes > 0 && !has_long_runs(p, channels)) return false;
-    return (items == 1 || blocks >= items / 2) && (p->writes == 0 || bytes <= bn_llc_bytes() / 2);
+    if (p->writes == 0 || !has_long_runs(p, channels)) return false;
+    return (items == 1 || blocks >= items / 2) && bytes <= bn_llc_bytes() / 2;
 }
 
 static void run_blocks(struct bn_pass *p, size_t channels) {
@@ -176,10 +177,12 @@ static void write_item(void *arg, size_t item) {
     flush_streams(s->pass);
 }
 
-/* Blocks of channels, as far as there is enough left to hand out. */
+/* Blocks of channels, whose runs are no longer than they need be, as far as there is enough left to hand out. */
 static void set_blocks(const struct bn_pass *p, struct bn_view *v) {
-    size_t most = bn_tuning.block ? bn_tuning.block : BN_BLOCK_MAX, channels = p->channels * v->pieces / wanted_items(p);
-    bn_view_set_block(v, channels == 0 ? 1 : channels < most ? channels : most);
+    enum { RUN = 16384 };
+    size_t most = bn_tuning.block ? bn_tuning.block : least(BN_BLOCK_MAX, RUN / (v->length * bn_element_bytes(p->dtype)));
+    size_t channels = least(most, p->channels * v->pieces / wanted_items(p));
+    bn_view_set_block(v, channels ? channels : 1);
 }
 
 static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
