@@ -85,6 +85,19 @@ static void logarithmic_axes_have_numbers(void **state) {
     free(script);
 }
 
+/* An axis has a few numbers, and room for half of the last one to the right of it. */
+static void linear_axes_have_room_for_their_last_number(void **state) {
+    (void)state;
+    struct panel panel = {0};
+    bool empty;
+    char *script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {0.0025, 2, 2, 2, NULL}}, 2, &empty);
+    assert_true(has(script, "set xrange [-5e-05:0.00255]\nset xtics 0.0005\nset rmargin 3.6\n"));
+    free(script);
+    script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {20, 2, 2, 2, NULL}}, 2, &empty);
+    assert_true(has(script, "set xtics 5\nset rmargin 1.8\n"));
+    free(script);
+}
+
 /* Nothing of a name is a command. */
 static void labels_are_quoted(void **state) {
     (void)state;
@@ -218,6 +231,7 @@ int main(void) {
         cmocka_unit_test_teardown(points_that_are_none_interrupt_a_line, clear),
         cmocka_unit_test_teardown(a_panel_can_have_nothing_to_draw, clear),
         cmocka_unit_test_teardown(logarithmic_axes_have_numbers, clear),
+        cmocka_unit_test_teardown(linear_axes_have_room_for_their_last_number, clear),
         cmocka_unit_test_teardown(labels_are_quoted, clear),
         cmocka_unit_test_teardown(pictures_get_the_colours_of_the_page, clear),
         cmocka_unit_test_teardown(the_page_has_claims_figures_and_numbers, clear),

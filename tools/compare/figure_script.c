@@ -15,6 +15,7 @@ static const int symbols[COLOURS] = {7, 9, 5, 13}; /* circle, triangle, square, 
 static const char *const dashes[COLOURS] = {"1", "(8,4)", "(2,3)", "(8,3,2,3)"};
 
 enum { WIDTH = 400, HEIGHT = 280, MANY_POINTS = 14, MANY_NAMES = 4 };
+static const double right_margin = 1.8; /* in widths of a character */
 
 /* What is drawn of all series, as the axes show it. */
 struct extent {
@@ -107,6 +108,15 @@ static void write_names(FILE *script, const struct panel *panel, const struct ex
     fprintf(script, ")\nset xrange [-0.5:%g]\n", (double)e->names - 0.5);
 }
 
+/* The last number stands half to the right of its tic: there must be room for it. */
+static void write_linear_x(FILE *script, double low, double high) {
+    const double most = (high - low) / 6, power = pow(10, floor(log10(most))); /* 3 to 6 steps */
+    const double step = power * (most <= power ? 1 : most <= 2 * power ? 2 : most <= 5 * power ? 5 : 10);
+    char last[32];
+    const double width = 0.6 * snprintf(last, sizeof last, "%g", step * floor(high / step));
+    fprintf(script, "set xrange [%.9g:%.9g]\nset xtics %.9g\nset rmargin %g\n", low, high, step, fmax(right_margin, width));
+}
+
 static void write_ranges(FILE *script, const struct panel *panel, const struct extent *e) {
     if (panel->named)
         write_names(script, panel, e);
@@ -115,7 +125,7 @@ static void write_ranges(FILE *script, const struct panel *panel, const struct e
         fprintf(script, "set xrange [%.9g:%.9g]\n", e->x_low / 1.2, e->x_high * 1.2);
     } else {
         const double margin = e->x_high > e->x_low ? 0.02 * (e->x_high - e->x_low) : 1;
-        fprintf(script, "set xrange [%.9g:%.9g]\n", e->x_low - margin, e->x_high + margin);
+        write_linear_x(script, e->x_low - margin, e->x_high + margin);
     }
     const double width = e->y_high - e->y_low, some = width > 0             ? 0.06 * width
                                                       : fabs(e->y_high) > 0 ? 0.1 * fabs(e->y_high)
@@ -143,9 +153,9 @@ static void write_settings(FILE *script, const struct panel *panel, const char *
             "set datafile missing '?'\nunset key\n"
             "set border 3 lc rgb '" INK "'\nset tics nomirror out scale 0.6, 0.3 textcolor rgb '" INK "'\n"
             "set grid ytics lt 1 lw 1 lc rgb '" GRID "'\nset format y '%%g'\n"
-            "set lmargin 7.5\nset rmargin 1.8\nset tmargin 2\nset bmargin %g\n"
+            "set lmargin 7.5\nset rmargin %g\nset tmargin 2\nset bmargin %g\n"
             "set xlabel ",
-            WIDTH, HEIGHT, bottom);
+            WIDTH, HEIGHT, right_margin, bottom);
     quote(script, panel->x_label, sizeof panel->x_label);
     fputs(" offset 0, 0.3 textcolor rgb '" INK "'\nset label 1 ", script);
     quote(script, panel->y_label, sizeof panel->y_label); /* above the axis, where it can be read without turning the head */
