@@ -93,6 +93,7 @@ static void linear_axes_have_room_for_their_last_number(void **state) {
     char *script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {0.0025, 2, 2, 2, NULL}}, 2, &empty);
     assert_true(has(script, "set xrange [-5e-05:0.00255]\nset xtics 0.0005\nset rmargin 3.6\n"));
     free(script);
+    panel = (struct panel){0};
     script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {20, 2, 2, 2, NULL}}, 2, &empty);
     assert_true(has(script, "set xtics 5\nset rmargin 1.8\n"));
     free(script);
