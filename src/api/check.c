@@ -197,14 +197,12 @@ batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, co
     return BATCHNORM_OK;
 }
 
-/* Whether any of the numbers meets another or an array, whatever is written: mostly none does. */
-static bool does_any_meet(const struct bn_geometry *g, const struct range *range, int count) {
+/* Whether any of the numbers, which come first, meets another or an array, whatever is written: mostly none does. */
+static bool does_any_meet(const struct range *range, int numbers, int all) {
     unsigned meet = 0;
-    for (int i = 1; i < count; i++)
-        for (int j = 0; j < i; j++) meet |= (unsigned)do_ranges_meet(range[i], range[j]);
-    for (int i = 0; i < g->arrays; i++) {
-        const struct range array = range_of(&g->array[i]);
-        for (int j = 0; j < count && array.high > 0; j++) meet |= (unsigned)do_ranges_meet(array, range[j]);
+    for (int i = 1; i < all; i++) {
+        const int others = i < numbers ? i : numbers;
+        for (int j = 0; j < others; j++) meet |= (unsigned)do_ranges_meet(range[i], range[j]);
     }
     return meet != 0;
 }
@@ -222,12 +220,13 @@ static batchnorm_status check_numbers_and_arrays(const struct bn_geometry *g, un
 }
 
 batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count) {
-    struct range range[BN_MAX_NUMBERS];
+    struct range range[BN_MAX_NUMBERS + BN_MAX_ARRAYS];
     if (is_empty(g)) return BATCHNORM_OK;
     const bool fits = g->channels <= SIZE_MAX / BN_MAX_NUMBER_BYTES;
     for (int i = 0; i < count; i++)
         range[i] = range_of_bytes(numbers[i].data, fits ? g->channels * numbers[i].bytes : SIZE_MAX);
-    if (!does_any_meet(g, range, count)) return BATCHNORM_OK;
+    for (int i = 0; i < g->arrays; i++) range[count + i] = range_of(&g->array[i]);
+    if (!does_any_meet(range, count, count + g->arrays)) return BATCHNORM_OK;
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count && numbers[i].written; j++)
             if (j != i && do_ranges_meet(range[i], range[j])) return BATCHNORM_OVERLAP;

@@ -25,22 +25,6 @@ size_t batchnorm_dtype_bytes(batchnorm_dtype dtype) {
     return 0;
 }
 
-bool bn_geometry_is_empty(const struct bn_geometry *g) { return g->count == 0 || g->channels == 0; }
-
-void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims) {
-    g->dtype = dtype;
-    g->channels = channels;
-    g->count = 0;
-    g->dims = dims;
-    g->arrays = 0;
-    for (int i = 0; i < BN_MAX_ARRAYS; i++) {
-        struct bn_array *a = &g->array[i];
-        a->data = NULL;
-        a->channel = 0;
-        for (int d = 0; d < dims; d++) a->stride[d] = 0;
-    }
-}
-
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g) {
     bn_geometry_clear(g, shape->dtype, shape->channels, 2);
     g->extent[0] = shape->outer;
@@ -52,14 +36,4 @@ batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_
                     bn_multiply(all, bytes, &all)))
         return BATCHNORM_TOO_LARGE;
     return BATCHNORM_OK;
-}
-
-void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides) {
-    /* inputs are never written: only kernels' output arguments are */
-    struct bn_array *a = &g->array[index];
-    a->data = (char *)(uintptr_t)data;
-    a->channel = strides.channel;
-    a->stride[0] = strides.outer;
-    a->stride[1] = strides.inner;
-    if (g->arrays <= index) g->arrays = index + 1;
 }

@@ -11,15 +11,35 @@ static inline bool bn_multiply(size_t a, size_t b, size_t *product) {
 }
 
 /* A geometry of no arrays and no sizes yet. */
-void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims);
+static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims) {
+    g->dtype = dtype;
+    g->channels = channels;
+    g->count = 0;
+    g->dims = dims;
+    g->arrays = 0;
+    for (int i = 0; i < BN_MAX_ARRAYS; i++) {
+        struct bn_array *a = &g->array[i];
+        a->data = NULL;
+        a->channel = 0;
+        for (int d = 0; d < dims; d++) a->stride[d] = 0;
+    }
+}
 
 /* Sizes and type of a shape: BAD_DTYPE, TOO_LARGE. No array yet. */
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g);
 
 /* Put an array at `index`, after those that are there; data may be NULL. */
-void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides);
+static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides) {
+    /* inputs are never written: only kernels' output arguments are */
+    struct bn_array *a = &g->array[index];
+    a->data = (char *)(uintptr_t)data;
+    a->channel = strides.channel;
+    a->stride[0] = strides.outer;
+    a->stride[1] = strides.inner;
+    if (g->arrays <= index) g->arrays = index + 1;
+}
 
 /* Whether the geometry has no element. */
-bool bn_geometry_is_empty(const struct bn_geometry *g);
+static inline bool bn_geometry_is_empty(const struct bn_geometry *g) { return g->count == 0 || g->channels == 0; }
 
 #endif

@@ -17,7 +17,8 @@ static bool runs_avx512(void) {
 #endif
 #ifdef BNK_HAVE_AVX2
 extern const struct bnk_table bnk_table__avx2;
-static bool runs_avx2(void) { return __builtin_cpu_supports("avx2"); } /* every AVX2 processor has F16C */
+/* Every AVX2 processor has F16C. */
+static bool runs_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 #ifdef BNK_HAVE_NEON
 extern const struct bnk_table bnk_table__neon;

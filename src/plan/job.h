@@ -22,8 +22,8 @@ static inline size_t bn_element_bytes(batchnorm_dtype dtype) {
     return dtype == BATCHNORM_F32 ? 4 : dtype == BATCHNORM_F64 ? 8 : 2;
 }
 
-/* Sizes and arrays of one job. The dims are all dimensions but the channels, outermost first. bn_geometry_simplify() brings
- * them into the order of memory and merges those that can be merged. */
+/* Sizes and arrays of one job. The dims are all dimensions but the channels, as they came; a view brings them into the order of
+ * memory and merges those that can be merged. */
 struct bn_geometry {
     batchnorm_dtype dtype;
     size_t channels;

@@ -54,7 +54,7 @@ struct scratch {
 };
 
 static void *take(struct scratch *s, size_t count, size_t bytes) {
-    if (count > (SIZE_MAX / 4 - s->used) / bytes) {
+    if (count > (SIZE_MAX / 4 - s->used) / sizeof(double)) { /* no element is larger; dividing by a variable takes long */
         s->overflow = true;
         return NULL;
     }

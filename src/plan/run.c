@@ -107,9 +107,9 @@ static void blocks_item(void *arg, size_t item) {
 /* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level cache. */
 static size_t block_channels(const struct bn_pass *p) {
     size_t bytes = p->count * bn_element_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
-    size_t channels = bn_tuning.block ? bn_tuning.block : bn_l2_bytes() / 4 / bytes;
-    if (channels > BN_BLOCK_MAX) channels = BN_BLOCK_MAX;
-    return channels ? channels : 1;
+    size_t room = bn_l2_bytes() / 4, most = bn_tuning.block ? least(bn_tuning.block, BN_BLOCK_MAX) : BN_BLOCK_MAX;
+    if (bn_tuning.block || bytes <= room / BN_BLOCK_MAX) return most;
+    return bytes < room ? room / bytes : 1;
 }
 
 static bool all_planes(const struct bn_pass *p) {
@@ -133,11 +133,11 @@ static bool has_long_runs(const struct bn_pass *p, size_t channels) {
 /* Blocks need something to find in the cache again, and enough channels for every thread. */
 static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     if (p->reduces == 0 || !all_planes(p) || bn_tuning.by_blocks == BN_NEVER) return false;
-    size_t blocks = p->channels / channels, bytes = p->count * bn_element_bytes(p->dtype);
+    size_t bytes = p->count * bn_element_bytes(p->dtype);
     if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= ITEM) return true;
     size_t items = wanted_items(p);
     if (p->writes == 0 || !has_long_runs(p, channels)) return false;
-    return (items == 1 || blocks >= items / 2) && bytes <= bn_llc_bytes() / 2;
+    return (items == 1 || p->channels / channels >= items / 2) && bytes <= bn_llc_bytes() / 2;
 }
 
 static void run_blocks(struct bn_pass *p, size_t channels) {
@@ -226,7 +226,8 @@ static void decide_by_size(struct bn_pass *p) {
     size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
     size_t bytes = p->channels * p->count * bn_element_bytes(p->dtype); /* of each */
-    bool large = bytes > bn_llc_bytes() / 4 * 3 / arrays, far = bytes > bn_l2_bytes() / 2 / arrays;
+    bytes = bytes < SIZE_MAX / BN_MAX_ARRAYS ? bytes * arrays : SIZE_MAX;
+    bool large = bytes > bn_llc_bytes() / 4 * 3, far = bytes > bn_l2_bytes() / 2;
     for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = p->reduce[i].view.layout == BN_PLANE ? far : large;
     for (int i = 0; i < p->writes; i++) {
         struct bn_sweep *s = &p->write[i];

@@ -4,10 +4,6 @@
 #include "plan/narrow.h"
 #include "plan/tuning.h"
 
-size_t bn_sweep_slots(const struct bn_view *v) {
-    return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
-}
-
 void bn_sweep_prepare(struct bn_sweep *s) {
     bool plane = s->view.layout == BN_PLANE;
     s->slot_channel = plane ? s->view.pieces : 1;
@@ -18,23 +14,6 @@ void bn_sweep_prepare(struct bn_sweep *s) {
 int bn_number_count(enum bn_verb verb, bool active) {
     if (verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
     return active ? (int)BNK_GATED_NUMBERS : (int)BNK_BLEND_NUMBERS;
-}
-
-void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
-    k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
-    k->shift = NULL;
-    k->sums = k->sum = k->dot = NULL;
-    k->k = (struct bnk_numbers){(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch};
-    k->active = s->active;
-    k->act = s->act;
-    k->without_x = s->without_x;
-    k->stream = s->stream;
-}
-
-char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c) {
-    const struct bn_view *v = &s->view;
-    ptrdiff_t elements = row_offset + (ptrdiff_t)first * v->step[i] + (ptrdiff_t)c * v->array[i].channel;
-    return v->array[i].data + elements * (ptrdiff_t)s->kernels->bytes;
 }
 
 /* Memory is about a hundred nanoseconds away: at its speed, some kilobytes. A block that does not fit the second-level cache is

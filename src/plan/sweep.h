@@ -38,7 +38,9 @@ struct bn_block {
 };
 
 /* How many doubles each of shift, sum and dot needs. */
-size_t bn_sweep_slots(const struct bn_view *v);
+static inline size_t bn_sweep_slots(const struct bn_view *v) {
+    return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
+}
 
 /* Set slot_channel, slot_piece and repeat from the view. */
 void bn_sweep_prepare(struct bn_sweep *s);
@@ -64,7 +66,16 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
 
 /* For both: a call with the sweep's numbers for the channels from c on, without arrays. */
-void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k);
+static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
+    k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
+    k->shift = NULL;
+    k->sums = k->sum = k->dot = NULL;
+    k->k = (struct bnk_numbers){(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch};
+    k->active = s->active;
+    k->act = s->act;
+    k->without_x = s->without_x;
+    k->stream = s->stream;
+}
 
 /* The member of a call for a role. */
 static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role) {
@@ -86,7 +97,11 @@ static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role r
 }
 
 /* Where array i of the sweep has element `first` of row `row` and channel c. */
-char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c);
+static inline char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c) {
+    const struct bn_view *v = &s->view;
+    ptrdiff_t elements = row_offset + (ptrdiff_t)first * v->step[i] + (ptrdiff_t)c * v->array[i].channel;
+    return v->array[i].data + elements * (ptrdiff_t)s->kernels->bytes;
+}
 
 /* How many bytes before it is needed an input is fetched, for blocks of so many bytes. */
 size_t bn_fetch_bytes(size_t block_bytes);

@@ -4,8 +4,6 @@
 /* Elements of a piece. A piece in a plane keeps a channel's sums in registers; in rows it must pay for its own set of sums. */
 enum { PLANE_PIECE = 16384, ROWS_PIECE = 65536, ROWS_PIECES_MAX = 256, ROWS_BLOCK = 512 };
 
-size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
-
 static size_t distance(ptrdiff_t stride) { return stride < 0 ? 0 - (size_t)stride : (size_t)stride; }
 
 /* A dimension along which the first array does not move counts as the largest: it is a repetition of everything else. */
@@ -114,7 +112,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
 
 void bn_view_set_block(struct bn_view *v, size_t channels) {
     v->block = channels < v->channels ? channels : v->channels;
-    v->blocks = divide_up(v->channels, v->block);
+    v->blocks = v->block == v->channels ? 1 : divide_up(v->channels, v->block);
 }
 
 /* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then rows. */
@@ -135,26 +133,3 @@ bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {
         if (a->extent[d] != b->extent[d]) return false;
     return true;
 }
-
-struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {
-    struct bn_piece p = {0};
-    if (v->pieces > 1) p = (struct bn_piece){.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
-    p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
-    p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
-    p.count = v->layout == BN_PLANE ? p.rows * p.length : p.rows;
-    return p;
-}
-
-size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset) {
-    for (int i = 0; i < v->arrays; i++) offset[i] = 0;
-    size_t left = 1;
-    for (int d = v->dims - 1; d >= 0; d--) {
-        size_t index = row % v->extent[d];
-        row /= v->extent[d];
-        if (d == v->dims - 1) left = v->extent[d] - index;
-        for (int i = 0; i < v->arrays; i++) offset[i] += (ptrdiff_t)index * v->array[i].stride[d];
-    }
-    return left < limit ? left : limit;
-}
-
-ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }

@@ -54,15 +54,33 @@ struct bn_piece {
     size_t first, length;
     size_t count;
 };
-struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece);
+static inline struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {
+    struct bn_piece p = {0};
+    if (v->pieces > 1) p = (struct bn_piece){.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
+    p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
+    p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
+    p.count = v->layout == BN_PLANE ? p.rows * p.length : p.rows;
+    return p;
+}
 
 /* Equally spaced rows from `row` on: how many (at most `limit`), and where each array has the first. */
-size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset);
+static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset) {
+    for (int i = 0; i < v->arrays; i++) offset[i] = 0;
+    size_t left = 1;
+    for (int d = v->dims - 1; d >= 0; d--) {
+        size_t above = row < v->extent[d] ? 0 : row / v->extent[d],
+               index = row - above * v->extent[d]; /* dividing takes long */
+        row = above;
+        if (d == v->dims - 1) left = v->extent[d] - index;
+        for (int i = 0; i < v->arrays; i++) offset[i] += (ptrdiff_t)index * v->array[i].stride[d];
+    }
+    return left < limit ? left : limit;
+}
 
 /* Distance between the rows that bn_view_walk() returned, in array i. */
-ptrdiff_t bn_view_pitch(const struct bn_view *v, int i);
+static inline ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }
 
 /* channels rounded up to whole steps of the kernels */
-size_t bn_padded(size_t channels);
+static inline size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
 
 #endif
