@@ -14,8 +14,8 @@
 #define BNK_SUMS (2 * BNK_LANES)
 
 /* Rows that the kernels do together, so that sums or numbers are loaded once for all of them, and several pages of memory are on their
- * way at a time: in rows, and in a plane of one channel before the next. */
-enum { BNK_ROWS_REDUCED = 8, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
+ * way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
+enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4

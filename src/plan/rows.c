@@ -42,10 +42,12 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Rows that are read between a fetch and its use: whole groups of those that a kernel does together. */
-static size_t rows_ahead(const struct bn_sweep *s, size_t channels) {
-    size_t bytes = channels * s->kernels->bytes, together = bn_sweep_reduces(s) ? BNK_ROWS_REDUCED : BNK_ROWS_WRITTEN;
-    return (bn_fetch_bytes(0) / bytes / together + 1) * together;
+/* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching, which
+ * goes by the order of reading, helps less. */
+static ptrdiff_t rows_ahead(const struct bn_sweep *s) {
+    if (!s->fetch) return 0;
+    if (s->verb == BN_MOMENTS) return BNK_ROWS_OF_MOMENTS;
+    return s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
 }
 
 /* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it is they
@@ -58,11 +60,11 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     k.rows = bn_view_walk(v, row, limit, offset);
     k.channels = 1;
     k.length = channels;
-    ptrdiff_t rows = s->fetch ? (ptrdiff_t)rows_ahead(s, channels) : 0;
     for (int i = 0; i < v->arrays; i++) {
         ptrdiff_t pitch = bn_view_pitch(v, i);
-        *bn_call_array(&k, s->role[i]) = (struct bnk_array){
-            .at = bn_sweep_at(s, i, offset[i], 0, channel), .row = pitch, .ahead = rows * pitch * (ptrdiff_t)s->kernels->bytes};
+        *bn_call_array(&k, s->role[i]) = (struct bnk_array){.at = bn_sweep_at(s, i, offset[i], 0, channel),
+                                                            .row = pitch,
+                                                            .ahead = rows_ahead(s) * pitch * (ptrdiff_t)s->kernels->bytes};
     }
     return k;
 }
@@ -127,7 +129,7 @@ static void run_wide(const struct bn_sweep *s, const struct wide *w, struct bnk_
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = bn_call_array(k, s->role[i]), *b = bn_call_array(&wide, s->role[i]);
         b->row = (ptrdiff_t)wide.length;
-        b->ahead = s->fetch ? (ptrdiff_t)(rows_ahead(s, wide.length) * wide.length * s->kernels->bytes) : 0;
+        b->ahead = rows_ahead(s) * b->row * (ptrdiff_t)s->kernels->bytes;
         a->at += wide.rows * wide.length * s->kernels->bytes;
     }
     k->rows -= wide.rows * w->repeat;
