@@ -171,6 +171,14 @@ static void long_shapes_have_the_same_bits(void **state) {
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 2);
 }
 
+/* Rows in one block or in two, and in two pieces. */
+static void wide_rows_have_the_same_bits(void **state) {
+    (void)state;
+    static const enum layout layouts[] = {CHANNELS_LAST};
+    static const size_t sizes[][3] = {{131, 530, 1}};
+    compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 1);
+}
+
 /* Tiles, and arrays in different orders. */
 static void strided_shapes_have_the_same_bits(void **state) {
     (void)state;
@@ -183,6 +191,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_shapes_have_the_same_bits),
         cmocka_unit_test(long_shapes_have_the_same_bits),
+        cmocka_unit_test(wide_rows_have_the_same_bits),
         cmocka_unit_test(strided_shapes_have_the_same_bits),
     };
     return cmocka_run_group_tests_name("plan.decisions", tests, NULL, NULL);

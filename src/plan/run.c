@@ -185,6 +185,12 @@ static void set_blocks(const struct bn_pass *p, struct bn_view *v) {
     bn_view_set_block(v, channels ? channels : 1);
 }
 
+/* Whole rows, as far as there is enough left to hand out: what lies together is read together. */
+static void widen(const struct bn_pass *p, struct bn_view *v) {
+    enum { WIDE = 2048 }; /* whole steps, so that blocks do not share sums */
+    if (v->pieces >= wanted_items(p)) bn_view_set_block(v, WIDE);
+}
+
 static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
     enum { ROWS_WRITE = 1 << 16, PLANE_WRITE = 1 << 17 };
     struct share s = {.pass = p, .sweep = sweep};
@@ -194,6 +200,7 @@ static void run_sweep(struct bn_pass *p, struct bn_sweep *sweep) {
         bn_view_recut(&sweep->view, fair < ITEM ? ITEM : least(fair, most));
     }
     if (reduces && plane) set_blocks(p, &sweep->view);
+    if (reduces && !plane) widen(p, &sweep->view);
     size_t units = sweep->view.blocks * sweep->view.pieces;
     hand_out(&s, units, p->channels * p->count / units, reduces ? reduce_item : write_item);
 }
