@@ -17,6 +17,9 @@
  * way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
 enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
+/* Bytes of one number of every channel of a row, up to which all of its numbers stay in the first-level cache. */
+enum { BNK_FEW_NUMBERS = 4096 };
+
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
 
