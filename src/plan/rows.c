@@ -43,11 +43,13 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
 }
 
 /* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching, which
- * goes by the order of reading, helps less. */
+ * goes by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and fetched earlier. */
 static ptrdiff_t rows_ahead(const struct bn_sweep *s) {
+    size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
+    size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
     if (!s->fetch) return 0;
-    if (s->verb == BN_MOMENTS) return BNK_ROWS_OF_MOMENTS;
-    return s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
+    if (s->kernels->bytes < s->kernels->number_bytes) together *= bn_fetch_bytes(0) / bytes / together + 1;
+    return (ptrdiff_t)together;
 }
 
 /* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it is they
