@@ -95,6 +95,20 @@ static size_t lay_out_in(struct bn_pass *p, void *memory) {
 
 size_t bn_pass_bytes(struct bn_pass *p) { return lay_out_in(p, NULL); }
 
+/* Kernels of rows read means in whole steps, and get a copy that is as long as that. */
+static void set_means(struct bn_pass *p) {
+    bool copied = false;
+    for (int i = 0; i < p->reduces; i++) {
+        if (p->reduce[i].view.layout == BN_PLANE) {
+            p->reduce[i].mean = p->mean;
+        } else if (!copied) {
+            memcpy(p->padded_mean, p->mean, p->channels * sizeof(double));
+            memset(p->padded_mean + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));
+            copied = true;
+        }
+    }
+}
+
 /* Addresses in a workspace that turns out to be too small are not used. */
 batchnorm_status bn_pass_prepare(struct bn_pass *p) {
     void *memory = p->exec ? p->exec->workspace : NULL;
@@ -106,8 +120,7 @@ batchnorm_status bn_pass_prepare(struct bn_pass *p) {
         if (!memory) return BATCHNORM_NO_MEMORY;
         lay_out_in(p, memory);
     }
-    if (p->mean) memcpy(p->padded_mean, p->mean, p->channels * sizeof(double));
-    if (p->mean) memset(p->padded_mean + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));
+    if (p->mean) set_means(p);
     return BATCHNORM_OK;
 }
 

@@ -20,7 +20,7 @@ struct bn_pass {
     size_t own_doubles;                    /* scratch of its own that the job asked for */
     double *own;
     const double *mean;  /* for reductions with mean_of_x */
-    double *padded_mean; /* its copy, which kernels may read in whole steps */
+    double *padded_mean; /* its copy for rows, which kernels may read in whole steps */
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
     void (*gate)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*numbers)(const struct bn_pass *pass, size_t channel, size_t channels);

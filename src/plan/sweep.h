@@ -14,7 +14,7 @@ struct bn_sweep {
     enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is written,
-     * too. dots subtracts `mean` (one per channel, padded) if mean_of_x is set, and zeros, which `shift` holds, if not. */
+     * too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift` holds, if not. */
     double *shift, *sum, *dot;
     const double *mean;
     bool mean_of_x;
