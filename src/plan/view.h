@@ -68,8 +68,8 @@ static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t li
     for (int i = 0; i < v->arrays; i++) offset[i] = 0;
     size_t left = 1;
     for (int d = v->dims - 1; d >= 0; d--) {
-        size_t above = row < v->extent[d] ? 0 : row / v->extent[d],
-               index = row - above * v->extent[d]; /* dividing takes long */
+        size_t above = row < v->extent[d] ? 0 : row / v->extent[d]; /* dividing takes long */
+        size_t index = row - above * v->extent[d];
         row = above;
         if (d == v->dims - 1) left = v->extent[d] - index;
         for (int i = 0; i < v->arrays; i++) offset[i] += (ptrdiff_t)index * v->array[i].stride[d];
