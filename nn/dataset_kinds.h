@@ -4,7 +4,7 @@
 #define NN_DATASET_KINDS_H
 
 #include "dataset.h"
-#include "layer.h" /* NN_NO_MEMORY */
+#include "network_layer.h" /* NN_NO_MEMORY */
 
 typedef enum nn_loaded { NN_NOT_THIS_KIND, NN_LOADED, NN_BROKEN } nn_loaded;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* relu(x) = max(x, 0); sigmoid(x) = 1 / (1 + exp(-x)); tanh. All gradients can be read off y, so y may overwrite x. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <math.h>
 #include <stdlib.h>

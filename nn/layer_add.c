@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* y = x + z. Its gradients are both dy. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdlib.h>
 #include <string.h>

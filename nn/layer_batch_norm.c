@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Batch normalization by libbatchnorm, with the residual and the activation in the same pass: BatchNorm2d over images,
  * BatchNorm1d over vectors. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdlib.h>
 #include <string.h>

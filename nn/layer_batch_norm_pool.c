@@ -9,7 +9,7 @@
  *
  *     dx = weight rstd g [where it won] - ((x - mean) slope + shift),
  *     shift = weight rstd dbias / M,  slope = weight rstd^2 dweight / M,  g = dy where relu was not 0,  M pixels a channel */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <math.h>
 #include <stdint.h>

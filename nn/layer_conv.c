@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Convolution. The backend computes; this keeps a prepared convolution for each batch size. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The mean of every channel of a sample: an image becomes a vector. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdlib.h>
 

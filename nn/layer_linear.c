@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* y = x weight^T + bias, with x: [n][in], weight: [out][in], y: [n][out]. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdlib.h>
 #include <string.h>

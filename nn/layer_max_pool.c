@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Max pooling 2x2, stride 2. An odd last row or column is left out, as in PyTorch. */
-#include "layer.h"
+#include "network_layer.h"
 
 #include <stdint.h>
 #include <stdlib.h>

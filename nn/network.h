@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#include "layer.h"
+#include "network_layer.h"
 
 /* What a layer gives: number i + 1 is that of layer i. */
 typedef size_t nn_value;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "batchnorm/batchnorm.h"
-#include "verbs.h"
+#include "tools/shared/verbs.h"
 
 static const struct verb {
     const char *name, *full_name;

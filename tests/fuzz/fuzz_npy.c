@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "npy.h"
+#include "tools/shared/npy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

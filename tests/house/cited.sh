@@ -9,7 +9,7 @@ exists() { # <program> <function>
     if [ "$1" = api.golden ]; then
         grep -q "^case ${2//./\\.}" tests/golden/vectors.txt
     else
-        file=$(grep -lF "run_group_tests_name(\"$1\"" tests/*.c) && grep -qE "cmocka_unit_test[a-z_]*\($2[,)]" "$file"
+        file=$(grep -lF "run_group_tests_name(\"$1\"" $(find tests -name "*.c")) && grep -qE "cmocka_unit_test[a-z_]*\($2[,)]" "$file"
     fi
 }
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$1"
 command -v clang-format >/dev/null || { echo "skipped: clang-format was not found"; exit 77; }
-mapfile -t files < <(find include src nn tools examples tests bench -name '*.[ch]' 2>/dev/null)
+mapfile -t files < <(find include src nn lab tools examples tests bench -name '*.[ch]' 2>/dev/null)
 status=0
 for file in "${files[@]}"; do
     [ "$(head -1 "$file")" = "/* SPDX-License-Identifier: MIT */" ] || { echo "$file: line 1 is not the SPDX line"; status=1; }

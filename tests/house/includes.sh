@@ -25,5 +25,7 @@ room src/api "batchnorm kernel parallel plan api"
 room src/file "batchnorm file ."
 room examples "batchnorm ."
 room nn "batchnorm nn ."
-room tools "batchnorm nn tools compare . .."
+room tools/shared "batchnorm nn tools ."
+room lab "batchnorm nn tools ."
+room tools "batchnorm nn tools lab ."
 exit $failed

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$1"
 failed=0
 
-mapfile -t files < <(find include src nn tools examples tests bench cmake scripts .ci -type f \
+mapfile -t files < <(find include src nn lab tools examples tests bench cmake scripts .ci -type f \
     \( -name '*.[ch]' -o -name '*.inc' -o -name '*.py' -o -name '*.sh' -o -name '*.cmake' -o -name CMakeLists.txt \) | sort)
 [ ${#files[@]} -gt 100 ] || { echo "only ${#files[@]} files were found"; exit 1; }
 

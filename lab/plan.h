@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* What `batchnorm compare` is asked to do, and how much of it. */
+#ifndef LAB_PLAN_H
+#define LAB_PLAN_H
+
+#include "metrics.h"
+#include "nn/dataset.h"
+#include "nn/model.h"
+
+enum { MOST_SEEDS = 100, RATES = 8, BATCH_SIZES = 9, STEP_LENGTHS = 4, TARGETS = 10 };
+
+extern const double plan_rates[RATES];               /* of the sweep */
+extern const size_t plan_batch_sizes[BATCH_SIZES];   /* of the train/eval gap */
+extern const double plan_step_lengths[STEP_LENGTHS]; /* along the gradient, in learning rates */
+extern const double plan_targets[TARGETS];           /* test accuracies to reach */
+
+/* How large each experiment is. A pass is one over the training images. */
+struct plan {
+    uint32_t train_images, test_images; /* 0: all there are */
+    long convergence_passes, convergence_tests;
+    long gradients_passes, gradients_points; /* points: how many times in a run something is measured */
+    long sweep_passes;
+    long best_passes, best_tests;
+    long sigmoid_passes, sigmoid_points;
+    long layer_passes, layer_points;
+    uint32_t population_images; /* for the statistics that running statistics approach */
+    uint32_t gap_images;        /* that each batch size trains on */
+};
+
+struct compare_request {
+    unsigned experiments; /* bits: 1 << experiment */
+    bool quick, full, json;
+    const char *out, *data;
+    int seeds, threads;
+    double rate; /* of every experiment that does not vary it */
+    size_t batch;
+    long limit; /* training and test images; 0: as many as the plan has */
+    nn_model_kind model;
+    int depth;
+    struct plan plan;
+};
+
+bool plan_has(const struct compare_request *request, enum experiment experiment);
+
+/* "cnn", "resnet-8" */
+const char *plan_model_name(const struct compare_request *request);
+
+/* Reads the command line, and leaves with a message where it is wrong. */
+void compare_request_parse(struct compare_request *request, int argc, char **argv);
+/* A command line that gives the same request, for people who want to repeat it. */
+void compare_request_text(const struct compare_request *request, char *text, size_t bytes);
+
+#endif

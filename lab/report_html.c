@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L /* open_memstream */
+#include <stdlib.h>
+#include <string.h>
+
+#include "batchnorm/batchnorm.h"
+#include "report_parts.h"
+#include "tools/shared/picture.h"
+#include "tools/shared/verbs.h"
+
+/* What each experiment asks, and how it is measured. */
+static const struct {
+    const char *title, *method;
+} chapters[EXPERIMENTS] = {
+    {"Faster convergence", "Both networks train at the same learning rate, and are tested now and then. Seconds are those of "
+                           "training alone, without tests."},
+    {"More stable gradients", "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much "
+                              "the loss and the gradient change "
+                              "along the direction in which the step goes (the measure of Santurkar et al., 2018)."},
+    {"Larger learning rates", "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
+    {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
+    {"Sigmoid and vanishing gradients", "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has "
+                                        "nearly no slope, and passes nearly no gradient "
+                                        "on."},
+    {"What the layer does", "Channels before and after batch norm in one batch at the end of training; running statistics "
+                            "beside those of many training "
+                            "images, with the weights of that moment; and training mode beside evaluation mode on the test "
+                            "images, for batches of 1 to 256."}};
+
+/* The median in full, the range smaller. */
+static void write_side(FILE *page, const struct claim *claim, enum side side) {
+    const struct spread *s = &claim->sides[side];
+    char text[WORD_BYTES];
+    word_spread(s, claim->unit, text);
+    char *range = strchr(text, '(');
+    fprintf(page, "<td class=\"%s%s\" data-label=\"%s\"><span>", side_names[side], s->count == 0 ? " none" : "",
+            side_names[side]);
+    if (range) {
+        range[-1] = '\0';
+        html_text(page, text);
+        fputs(" <span class=\"range\">", page);
+        html_text(page, range);
+        fputs("</span>", page);
+    } else {
+        html_text(page, text);
+    }
+    fputs("</span></td>", page);
+}
+
+static void write_verdict(FILE *page, const struct claim *claim) {
+    static const char *const classes[] = {"unknown", "holds", "mixed", "fails"};
+    static const char *const signs[] = {"", "&#10003; ", "&#8776; ", "&#10007; "};
+    fprintf(page, "<td data-label=\"verdict\"><span class=\"verdict %s\">%s%s", classes[claim->verdict], signs[claim->verdict],
+            verdict_names[claim->verdict]);
+    if (claim->verdict != NOT_MEASURED)
+        fprintf(page, " <span class=\"range\">%zu of %zu seeds</span>", claim->held, claim->pairs);
+    fputs("</span></td>", page);
+}
+
+void html_claims(FILE *page, const struct report *report) {
+    const struct claim *previous = NULL;
+    fputs("<table class=\"claims\"><thead><tr><th>claim</th><th class=\"with\">with batch norm</th><th "
+          "class=\"without\">without</th>"
+          "<th>verdict</th></tr></thead><tbody>\n",
+          page);
+    for (size_t i = 0; i < report->claim_count; i++) {
+        const struct claim *c = &report->claims[i];
+        if (!previous || previous->experiment != c->experiment)
+            fprintf(page, "<tr class=\"group\"><th colspan=\"4\"><a href=\"#%s\">%s</a></th></tr>\n",
+                    experiment_names[c->experiment], chapters[c->experiment].title);
+        previous = c;
+        fputs("<tr><th scope=\"row\">", page);
+        html_text(page, c->text);
+        fputs("</th>", page);
+        write_side(page, c, SIDE_WITH);
+        write_side(page, c, SIDE_WITHOUT);
+        write_verdict(page, c);
+        fputs("</tr>\n", page);
+    }
+    fputs("</tbody></table>\n", page);
+}
+
+static void write_head(FILE *page, const struct report *report) {
+    const struct compare_request *r = report->request;
+    char summary[160];
+    report_summary(report, summary, sizeof summary);
+    fputs(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+        /* nothing can be loaded, and nothing can run */
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        "<title>What batch norm buys</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n",
+        page);
+    fputs(report_style, page);
+    fprintf(page, "</style></head>\n<body><header><h1>What batch norm buys</h1>\n<p class=\"lead\">%s.</p>\n", summary);
+    fprintf(
+        page,
+        "<p>The same network (%s) is trained with and without batch normalization, from the same initial weights, on the same "
+        "images in the same order, once for each of %d seed%s. Numbers are medians over the seeds, with the range. A claim "
+        "holds if "
+        "it does so for every seed, does not hold if for none, and is mixed otherwise.</p>\n",
+        plan_model_name(r), r->seeds, r->seeds == 1 ? "" : "s");
+    if (report->stopped)
+        fputs("<p class=\"notice\"><strong>This run was stopped before its end.</strong> What was measured until then is "
+              "shown; the "
+              "parts that are missing or incomplete say so.</p>\n",
+              page);
+    html_claims(page, report);
+    fputs("</header>\n<main>\n", page);
+}
+
+/* What there is of an experiment that was not finished. */
+static void write_missing(FILE *page, const struct report *report, enum experiment experiment, size_t figures) {
+    const int done = report->seeds_done[experiment], seeds = report->request->seeds;
+    if (done == seeds) return;
+    if (figures == 0)
+        fputs("<p class=\"notice\">Not measured: the run was stopped before.</p>\n", page);
+    else if (done == 0)
+        fputs("<p class=\"notice\">Incomplete: no seed was finished; this is what there is of the first.</p>\n", page);
+    else
+        fprintf(page, "<p class=\"notice\">Incomplete: this is about the %d of %d seeds that were finished.</p>\n", done,
+                seeds);
+}
+
+static bool write_chapter(FILE *page, const struct report *report, enum experiment experiment, const struct figure *figures,
+                          size_t count, bool draw) {
+    size_t own = 0;
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) own += figures[i].experiment == experiment;
+    fprintf(page, "<section id=\"%s\"><h2>%s</h2>\n<p>%s</p>\n", experiment_names[experiment], chapters[experiment].title,
+            chapters[experiment].method);
+    write_missing(page, report, experiment, own);
+    for (size_t i = 0; ok && i < count; i++)
+        if (figures[i].experiment == experiment) ok = html_figure(page, &figures[i], draw);
+    fputs("</section>\n", page);
+    return ok;
+}
+
+static void write_foot(FILE *page, const struct report *report) {
+    const struct compare_request *r = report->request;
+    char command[512];
+    compare_request_text(r, command, sizeof command);
+    fputs("<section id=\"how\"><h2>How it was measured</h2>\n<dl>", page);
+    fprintf(page, "<dt>network</dt><dd>%s, ReLU but for the sigmoid experiment; batch norm before the activation</dd>",
+            plan_model_name(r));
+    if (report->train)
+        fprintf(page, "<dt>images</dt><dd>%u for training, %u for testing, %zu x %zu pixels, from <code>",
+                (unsigned)report->train->count, (unsigned)report->test->count, report->train->image.height,
+                report->train->image.width);
+    if (report->train) html_text(page, r->data);
+    if (report->train) fputs("</code></dd>", page);
+    fprintf(page, "<dt>training</dt><dd>batches of %zu, learning rate %g, momentum 0.9, unless an experiment varies them</dd>",
+            r->batch, r->rate);
+    fprintf(page, "<dt>it took</dt><dd>%.0f s with %d thread%s</dd><dt>on</dt><dd>", report->seconds, r->threads,
+            r->threads == 1 ? "" : "s");
+    html_text(page, report->machine);
+    fputs("</dd><dt>to repeat it</dt><dd><code>", page);
+    html_text(page, command);
+    fprintf(
+        page,
+        "</code></dd></dl></section>\n</main><footer>batchnorm %s. All numbers are in metrics.csv and metrics.json beside this "
+        "page.</footer></body></html>\n",
+        batchnorm_version());
+}
+
+static bool write_page(FILE *page, const struct report *report, const struct figure *figures, size_t count, bool draw) {
+    bool ok = true;
+    write_head(page, report);
+    if (!draw) fputs("<p class=\"notice\">gnuplot was not found, so that the figures have their data only.</p>\n", page);
+    for (int i = 0; ok && i < EXPERIMENTS; i++)
+        if (plan_has(report->request, (enum experiment)i))
+            ok = write_chapter(page, report, (enum experiment)i, figures, count, draw);
+    ok = ok && html_samples(page, report);
+    write_foot(page, report);
+    return ok && !ferror(page);
+}
+
+char *report_html(const struct report *r, bool draw) {
+    struct figure *figures = calloc(MOST_FIGURES, sizeof *figures);
+    const size_t count = figures ? figures_make(r->shown, r->request->experiments, figures) : 0;
+    char *text = NULL;
+    size_t bytes;
+    bool ok = figures;
+    for (size_t i = 0; i < count; i++) ok &= !figures[i].failed;
+    FILE *page = ok ? open_memstream(&text, &bytes) : NULL;
+    if (!page) report(EXIT_FAILED, "no memory for the report");
+    if (page) ok = write_page(page, r, figures, count, draw);
+    if (page && fclose(page) != 0) ok = false;
+    if (figures) figures_free(figures, count);
+    free(figures);
+    if (page && ok) return text;
+    free(text);
+    return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of the page. */
+#ifndef LAB_REPORT_PARTS_H
+#define LAB_REPORT_PARTS_H
+
+#include "report.h"
+
+/* The style sheet: light and dark, phone, desk and paper. */
+extern const char report_style[];
+
+/* Text, with what HTML would read as markup made harmless. */
+void html_text(FILE *page, const char *text);
+
+/* false: reported. */
+bool html_figure(FILE *page, const struct figure *figure, bool draw);
+void html_claims(FILE *page, const struct report *report);
+bool html_samples(FILE *page, const struct report *report);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* The fused calls against a long double oracle and finite differences; values that are not finite; what is refused. */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/fused.h"
+
+static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},      {BATCHNORM_RELU, 0},
+                                                   {BATCHNORM_LEAKY_RELU, 0.01}, {BATCHNORM_LEAKY_RELU, 0},
+                                                   {BATCHNORM_CLIPPED_RELU, 6},  {BATCHNORM_CLIPPED_RELU, 0.5}};
+enum { ACTIVATIONS = sizeof activations / sizeof *activations };
+
+static size_t elements(const struct problem *p) { return p->shape.outer * p->shape.channels * p->shape.inner; }
+
+static double value(const struct problem *p, enum array array, size_t i) {
+    return element_get(p->shape.dtype, p->array[array].home, fused_index(p, array, i));
+}
+
+static long double activated_exactly(batchnorm_activation a, long double v) {
+    if (a.kind == BATCHNORM_LEAKY_RELU) return v > 0 ? v : a.parameter * v;
+    if (a.kind != BATCHNORM_IDENTITY && v < 0) return 0;
+    return a.kind == BATCHNORM_CLIPPED_RELU && v > a.parameter ? a.parameter : v;
+}
+
+/* Half a unit of the stored type, and some roundings of the terms in float. No activation here makes an error larger. */
+static void expect_rounded_once(const struct problem *p, const struct fused *f) {
+    for (size_t i = 0; i < elements(p); i++) {
+        size_t c = i / p->shape.inner % p->shape.channels;
+        long double x = value(p, X, i), z = f->residual ? value(p, Z, i) : 0;
+        long double mean = problem_number(p, SAVE_MEAN, c, 0), rstd = problem_number(p, SAVE_RSTD, c, 0);
+        long double scaled = (x - mean) * rstd * problem_number(p, WEIGHT, c, 1), bias = problem_number(p, BIAS, c, 0);
+        long double want = activated_exactly(f->activation, scaled + bias + z), got = value(p, Y, i);
+        long double larger = fmaxl(fabsl(want), fabsl(got));
+        long double slack = ulp_of(p->shape.dtype, larger) / 2 + 8 * 0x1p-24L * (fabsl(scaled) + fabsl(bias) + fabsl(z));
+        if (fabsl(want - got) > slack)
+            fail_msg("%s, activation %d: y[%zu] is %Lg and not %Lg", dtype_name(p->shape.dtype), (int)f->activation.kind, i,
+                     got, want);
+    }
+}
+
+static void halves_are_rounded_once(void **state) {
+    (void)state;
+    for (int d = 2; d < 4; d++)
+        for (enum layout layout = PLANAR; layout <= MIXED; layout++)
+            for (int k = 0; k < ACTIVATIONS * 2; k++) {
+                batchnorm_shape shape = fused_shape(layout, all_dtypes[d], 3, 33, 49);
+                struct problem *p = problem_create(&shape, 7, true);
+                const struct fused f = {activations[k / 2], k & 1, true};
+                for (enum fused_verb verb = INFER_FUSED; verb <= FORWARD_FUSED; verb++) {
+                    problem_restore(p);
+                    assert_int_equal(fused_run(p, verb, &f, NULL), BATCHNORM_OK);
+                    expect_rounded_once(p, &f);
+                }
+                problem_destroy(p);
+            }
+}
+
+/* Finite differences, in F64, of L = sum of dy * y */
+
+static long double loss(struct problem *p, enum fused_verb verb, const struct fused *f) {
+    assert_int_equal(fused_run(p, verb, f, NULL), BATCHNORM_OK);
+    long double sum = 0;
+    for (size_t i = 0; i < elements(p); i++) sum += (long double)value(p, Y, i) * value(p, DY, i);
+    return sum;
+}
+
+/* z, or without a residual x, is moved until no v lies near 0 or the ceiling. */
+static void leave_kinks(struct problem *p, enum fused_verb verb, const struct fused *f) {
+    const struct fused linear = {{BATCHNORM_IDENTITY, 0}, f->residual, true};
+    enum array moved = f->residual ? Z : X;
+    bool near = true;
+    for (int tries = 0; near && tries < 100; tries++) {
+        near = false;
+        assert_int_equal(fused_run(p, verb, &linear, NULL), BATCHNORM_OK);
+        for (size_t i = 0; i < elements(p); i++) {
+            double v = value(p, Y, i);
+            if (fabs(v) > 0.01 && !(f->activation.kind == BATCHNORM_CLIPPED_RELU && fabs(v - f->activation.parameter) < 0.01))
+                continue;
+            near = true;
+            element_set(BATCHNORM_F64, p->array[moved].home, fused_index(p, moved, i), value(p, moved, i) + 0.05);
+        }
+    }
+    assert_false(near);
+}
+
+static void expect_difference(struct problem *p, enum fused_verb verb, const struct fused *f, double *number, double gradient,
+                              const char *name) {
+    const double h = 1e-5, old = *number;
+    *number = old + h;
+    long double up = loss(p, verb, f);
+    *number = old - h;
+    long double down = loss(p, verb, f);
+    *number = old;
+    double want = (double)((up - down) / (2 * h));
+    if (!(fabs(want - gradient) < 1e-6 * (1 + fabs(want))))
+        fail_msg("%s, activation %d: d%s is %.10g and not %.10g", fused_verb_name(verb), (int)f->activation.kind, name,
+                 gradient, want);
+}
+
+static void differ(enum fused_verb verb, const struct fused *f) {
+    batchnorm_shape shape = fused_shape(PLANAR, BATCHNORM_F64, 3, 2, 5);
+    struct problem *p = problem_create(&shape, 7, true), *g = problem_create(&shape, 7, true);
+    leave_kinks(p, verb, f);
+    loss(p, verb, f); /* saves the statistics */
+    static const enum array all[] = {X, Y, Z, DY, SAVE_MEAN, SAVE_RSTD};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        memcpy(g->array[all[i]].home, p->array[all[i]].home, p->array[all[i]].count * sizeof(double));
+    enum fused_verb backward = verb == FORWARD_FUSED ? BACKWARD_FUSED : BACKWARD_FUSED_FROZEN;
+    assert_int_equal(fused_run(g, backward, f, NULL), BATCHNORM_OK);
+    /* the running statistics of a training forward play no part in y */
+    static const enum array of[][2] = {{X, DX}, {WEIGHT, DWEIGHT}, {BIAS, DBIAS}, {Z, DZ}};
+    for (size_t k = 0; k < (f->residual ? 4 : 3); k++)
+        for (size_t i = 0; i < p->array[of[k][0]].count; i++)
+            expect_difference(p, verb, f, (double *)p->array[of[k][0]].home + i, ((double *)g->array[of[k][1]].home)[i],
+                              array_name(of[k][0]));
+    problem_destroy(p);
+    problem_destroy(g);
+}
+
+static void gradients_are_those_of_finite_differences(void **state) {
+    (void)state;
+    for (int k = 0; k < ACTIVATIONS * 4; k++) {
+        const struct fused f = {activations[k / 4], k & 1, k & 2};
+        differ(INFER_FUSED, &f);
+        differ(FORWARD_FUSED, &f);
+    }
+}
+
+/* Not a number stays so; -inf is cut, times a slope, or stays; inf is clipped, or stays. */
+static void values_that_are_not_finite(void **state) {
+    (void)state;
+    for (int d = 0; d < 4; d++)
+        for (int k = 0; k < ACTIVATIONS * 4; k++) {
+            const struct fused f = {activations[k / 4], k & 1, true};
+            batchnorm_shape shape = fused_shape(k & 2 ? CHANNELS_LAST : PLANAR, all_dtypes[d], 2, 21, 37);
+            struct problem *p = problem_create(&shape, 7, true);
+            const double special[] = {(double)NAN, -(double)INFINITY, (double)INFINITY};
+            for (size_t c = 0; c < 21; c++) element_set(p->array[WEIGHT].dtype, p->array[WEIGHT].home, (ptrdiff_t)c, 1.5);
+            for (size_t i = 0; i < elements(p); i += 2)
+                element_set(shape.dtype, p->array[X].home, fused_index(p, X, i), special[i / 2 % 3]);
+            assert_int_equal(fused_run(p, INFER_FUSED, &f, NULL), BATCHNORM_OK);
+            for (size_t i = 0; i < elements(p); i += 2) {
+                double want = special[i / 2 % 3], got = value(p, Y, i);
+                bool relu = f.activation.kind == BATCHNORM_RELU || f.activation.kind == BATCHNORM_CLIPPED_RELU;
+                if (want > 0 && f.activation.kind == BATCHNORM_CLIPPED_RELU) want = f.activation.parameter;
+                if (want < 0 && relu) want = 0;
+                if (want < 0 && f.activation.kind == BATCHNORM_LEAKY_RELU) want *= f.activation.parameter; /* 0 * inf is NaN */
+                if (!(got == want || (isnan(got) && isnan(want))))
+                    fail_msg("activation %d of %s: %g and not %g", (int)f.activation.kind, dtype_name(shape.dtype), got, want);
+            }
+            problem_destroy(p);
+        }
+}
+
+static void activations_outside_their_range_are_refused(void **state) {
+    (void)state;
+    const batchnorm_activation bad[] = {
+        {(batchnorm_activation_kind)4, 1},   {(batchnorm_activation_kind)77, 1},       {BATCHNORM_LEAKY_RELU, -0.01},
+        {BATCHNORM_LEAKY_RELU, (double)NAN}, {BATCHNORM_LEAKY_RELU, (double)INFINITY}, {BATCHNORM_CLIPPED_RELU, 0},
+        {BATCHNORM_CLIPPED_RELU, -6},        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
+    for (int d = 0; d < 4; d++)
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+            batchnorm_shape shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
+            struct problem *p = problem_create(&shape, 7, true);
+            const struct fused f = {bad[k], true, true};
+            for (enum fused_verb verb = 0; verb < FUSED_VERBS; verb++)
+                assert_int_equal(fused_run(p, verb, &f, NULL), BATCHNORM_BAD_OPTION);
+            assert_null(problem_untouched(p));
+            problem_destroy(p);
+        }
+}
+
+static void overlap(struct problem *p, enum array array, void *data, enum fused_verb verb, bool from_y) {
+    const struct fused f = {{BATCHNORM_RELU, 0}, true, from_y};
+    p->array[array].data = data;
+    assert_int_equal(fused_run(p, verb, &f, NULL), BATCHNORM_OVERLAP);
+    assert_null(problem_untouched(p));
+    p->array[array].data = p->array[array].home;
+}
+
+/* dx and dz may not be one array; and no output may lie over a part of an array that is read. */
+static void overlaps_are_refused(void **state) {
+    (void)state;
+    for (int d = 0; d < 4; d++) {
+        ptrdiff_t bytes = (ptrdiff_t)batchnorm_dtype_bytes(all_dtypes[d]);
+        batchnorm_shape shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
+        struct problem *p = problem_create(&shape, 7, true);
+        for (enum fused_verb verb = BACKWARD_FUSED; verb < FUSED_VERBS; verb++)
+            for (int from_y = 0; from_y < 2; from_y++) {
+                const enum array inputs[] = {X, DY, from_y ? Y : Z};
+                overlap(p, DZ, p->array[DX].home, verb, from_y);
+                for (int i = 0; i < 6; i++)
+                    overlap(p, i & 1 ? DX : DZ, (char *)p->array[inputs[i / 2]].home + bytes, verb, from_y);
+            }
+        for (enum fused_verb verb = INFER_FUSED; verb <= FORWARD_FUSED; verb++)
+            for (int i = 0; i < 2; i++) overlap(p, Y, (char *)p->array[i ? X : Z].home + bytes, verb, false);
+        problem_destroy(p);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(halves_are_rounded_once),    cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(values_that_are_not_finite), cmocka_unit_test(activations_outside_their_range_are_refused),
+        cmocka_unit_test(overlaps_are_refused),
+    };
+    return cmocka_run_group_tests_name("api.fused.values", tests, NULL, NULL);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* A layer's state as a file: keys, metadata, and loads that must leave the layer as it was. */
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "batchnorm/safetensors.h"
+#include "tests/support/files.h"
+
+static batchnorm_layer *new_layer(batchnorm_layer_options options) {
+    batchnorm_layer *layer;
+    assert_int_equal(batchnorm_layer_create(&options, &layer), BATCHNORM_OK);
+    return layer;
+}
+
+static float *floats(batchnorm_tensor tensor) { return tensor.data; }
+
+/* A layer with numbers of its own everywhere. */
+static batchnorm_layer *sample(batchnorm_layer_options options) {
+    batchnorm_layer *layer = new_layer(options);
+    for (int c = 0; c < 3; c++) {
+        floats(batchnorm_layer_weight(layer)->value)[c] = (float)c + 0.125f;
+        floats(batchnorm_layer_bias(layer)->value)[c] = (float)c + 0.25f;
+        floats(batchnorm_layer_running_mean(layer))[c] = (float)c + 0.5f;
+        floats(batchnorm_layer_running_var(layer))[c] = (float)c + 0.75f;
+    }
+    *batchnorm_layer_num_batches_tracked(layer) = ((int64_t)1 << 40) + 1;
+    return layer;
+}
+
+static void load(batchnorm_layer *layer) {
+    char message[BATCHNORM_MESSAGE_BYTES] = "";
+    if (batchnorm_layer_load(layer, file_path("f"), message) != BATCHNORM_OK) fail_msg("%s", message);
+}
+
+static void keys_are_those_of_pytorch(void **state) {
+    (void)state;
+    static const char *const keys[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
+    batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3));
+    assert_int_equal(batchnorm_layer_save(layer, file_path("f"), NULL), BATCHNORM_OK);
+    batchnorm_layer_destroy(layer);
+    batchnorm_safetensors *f;
+    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    assert_int_equal(batchnorm_safetensors_count(f), 5);
+    for (size_t i = 0; i < 5; i++) assert_string_equal(batchnorm_safetensors_at(f, i)->name, keys[i]);
+    assert_int_equal(batchnorm_safetensors_at(f, 4)->tensor.rank, 0);
+    assert_string_equal(batchnorm_safetensors_metadata(f, "format"), "pt");
+    assert_string_equal(batchnorm_safetensors_metadata(f, "batchnorm.eps"), "1.0000000000000001e-05");
+    assert_string_equal(batchnorm_safetensors_metadata(f, "batchnorm.momentum"), "0.10000000000000001");
+    batchnorm_safetensors_close(f);
+}
+
+static void a_state_comes_back(void **state) {
+    (void)state;
+    batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
+    options.convention.eps = 1.0 / 3;
+    options.convention.momentum = -2e-300;
+    batchnorm_layer *from = sample(options), *to = new_layer(batchnorm_layer_defaults(2, 3));
+    assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
+    load(to);
+    assert_memory_equal(floats(batchnorm_layer_running_var(to)), floats(batchnorm_layer_running_var(from)), 12);
+    assert_memory_equal(floats(batchnorm_layer_bias(to)->value), floats(batchnorm_layer_bias(from)->value), 12);
+    assert_true(*batchnorm_layer_num_batches_tracked(to) == ((int64_t)1 << 40) + 1);
+    options = batchnorm_layer_get_options(to);
+    assert_true(options.convention.eps == 1.0 / 3 && options.convention.momentum == -2e-300 && !options.cumulative);
+    batchnorm_layer_destroy(from);
+    batchnorm_layer_destroy(to);
+}
+
+static void momentum_none_comes_back(void **state) {
+    (void)state;
+    batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
+    options.cumulative = true;
+    batchnorm_layer *from = sample(options), *to = new_layer(batchnorm_layer_defaults(2, 3));
+    assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
+    load(to);
+    assert_true(batchnorm_layer_get_options(to).cumulative);
+    batchnorm_layer_destroy(from);
+    batchnorm_layer_destroy(to);
+}
+
+/* In the file momentum is that of the new value, so layers of different conventions understand each other. */
+static void momentum_is_that_of_the_new_value(void **state) {
+    (void)state;
+    batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
+    options.convention = batchnorm_convention(BATCHNORM_ONNX);
+    options.convention.momentum = 0.75;
+    batchnorm_layer *onnx = sample(options), *torch = new_layer(batchnorm_layer_defaults(2, 3));
+    assert_int_equal(batchnorm_layer_save(onnx, file_path("f"), NULL), BATCHNORM_OK);
+    load(torch);
+    assert_true(batchnorm_layer_get_options(torch).convention.momentum == 0.25);
+    load(onnx);
+    assert_true(batchnorm_layer_get_options(onnx).convention.momentum == 0.75);
+    batchnorm_layer_destroy(onnx);
+    batchnorm_layer_destroy(torch);
+}
+
+static void a_lazy_layer_learns_its_channels(void **state) {
+    (void)state;
+    batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
+    batchnorm_layer *from = sample(options);
+    options.lazy = true;
+    batchnorm_layer *to = new_layer(options);
+    assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
+    load(to);
+    assert_int_equal(batchnorm_layer_running_mean(to).shape[0], 3);
+    batchnorm_layer_destroy(from);
+    batchnorm_layer_destroy(to);
+}
+
+/* The decimal comma of a locale stays out of the file. */
+static void locales_do_not_matter(void **state) {
+    (void)state;
+    static const char *const with_comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR", "pl_PL.UTF-8"};
+    const char *set = NULL;
+    for (size_t i = 0; !set && i < sizeof with_comma / sizeof with_comma[0]; i++) set = setlocale(LC_ALL, with_comma[i]);
+    if (!set) skip();
+    momentum_is_that_of_the_new_value(NULL);
+    keys_are_those_of_pytorch(NULL);
+    setlocale(LC_ALL, "C");
+}
+
+/* Files that a layer of 3 channels must refuse. Every tensor has the bytes 0. */
+static const struct {
+    const char *header;
+    size_t data;
+    batchnorm_status status;
+    const char *says;
+} refused[] = {
+    {"{\"__metadata__\":{\"batchnorm.eps\":\"small\"}}", 0, BATCHNORM_BAD_FILE, "'small', which is no number"},
+    {"{\"__metadata__\":{\"batchnorm.eps\":\"1e-5 \"}}", 0, BATCHNORM_BAD_FILE, "no number"},
+    {"{\"__metadata__\":{\"batchnorm.eps\":\"\"}}", 0, BATCHNORM_BAD_FILE, "no number"},
+    {"{\"__metadata__\":{\"batchnorm.momentum\":\"None\"}}", 0, BATCHNORM_BAD_FILE, "neither a number nor none"},
+    {"{\"__metadata__\":{\"batchnorm.momentum\":\"0x1\"}}", 0, BATCHNORM_BAD_FILE, "neither a number nor none"},
+    {"{\"__metadata__\":{\"batchnorm.momentum\":\"0,1\"}}", 0, BATCHNORM_BAD_FILE, "neither a number nor none"},
+    {"{}", 0, BATCHNORM_MISSING_KEY, ""},
+    {"{\"weight\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}", 3, BATCHNORM_BAD_DTYPE, "'weight' (U8)"},
+    {"{", 0, BATCHNORM_BAD_FILE, ""},
+};
+
+static void a_load_that_fails_changes_nothing(void **state) {
+    (void)state;
+    batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3)), *other = new_layer(batchnorm_layer_defaults(2, 4));
+    char message[BATCHNORM_MESSAGE_BYTES];
+    for (size_t i = 0; i <= sizeof refused / sizeof refused[0]; i++) {
+        message[0] = '\0';
+        if (i < sizeof refused / sizeof refused[0]) {
+            char file[300] = {0};
+            size_t length = strlen(refused[i].header);
+            file[0] = (char)length;
+            memcpy(file + 8, refused[i].header, length);
+            file_put(file_path("f"), file, 8 + length + refused[i].data);
+            assert_int_equal(batchnorm_layer_load(layer, file_path("f"), message), refused[i].status);
+            if (!strstr(message, refused[i].says)) fail_msg("%s: %s", refused[i].header, message);
+        } else {
+            assert_int_equal(batchnorm_layer_save(other, file_path("f"), NULL), BATCHNORM_OK);
+            assert_int_equal(batchnorm_layer_load(layer, file_path("f"), message), BATCHNORM_BAD_SHAPE);
+        }
+        assert_true(message[0] != '\0');
+        assert_true(floats(batchnorm_layer_weight(layer)->value)[1] == 1.125f);
+        assert_true(batchnorm_layer_get_options(layer).convention.eps == 1e-5);
+        assert_true(*batchnorm_layer_num_batches_tracked(layer) == ((int64_t)1 << 40) + 1);
+    }
+    batchnorm_layer_destroy(layer);
+    batchnorm_layer_destroy(other);
+}
+
+/* Metadata is applied only after the tensors were accepted. */
+static void metadata_alone_does_not_count(void **state) {
+    (void)state;
+    batchnorm_layer_options options = batchnorm_layer_defaults(2, 4);
+    options.convention.eps = 0.5;
+    options.cumulative = true;
+    batchnorm_layer *four = new_layer(options), *three = sample(batchnorm_layer_defaults(2, 3));
+    assert_int_equal(batchnorm_layer_save(four, file_path("f"), NULL), BATCHNORM_OK);
+    assert_int_equal(batchnorm_layer_load(three, file_path("f"), NULL), BATCHNORM_BAD_SHAPE);
+    options = batchnorm_layer_get_options(three);
+    assert_true(options.convention.eps == 1e-5 && !options.cumulative);
+    assert_int_equal(batchnorm_layer_load(three, file_path("absent"), NULL), BATCHNORM_IO);
+    assert_int_equal(batchnorm_layer_load(NULL, "f", NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(batchnorm_layer_save(NULL, "f", NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(batchnorm_layer_save(three, NULL, NULL), BATCHNORM_NULL_POINTER);
+    batchnorm_layer_destroy(four);
+    batchnorm_layer_destroy(three);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_those_of_pytorch),         cmocka_unit_test(a_state_comes_back),
+        cmocka_unit_test(momentum_none_comes_back),          cmocka_unit_test(momentum_is_that_of_the_new_value),
+        cmocka_unit_test(a_lazy_layer_learns_its_channels),  cmocka_unit_test(locales_do_not_matter),
+        cmocka_unit_test(a_load_that_fails_changes_nothing), cmocka_unit_test(metadata_alone_does_not_count),
+    };
+    return cmocka_run_group_tests_name("file.layer", tests, files_setup, files_teardown);
+}

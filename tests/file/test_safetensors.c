@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading safetensors files: what a good file gives, every rule of the format, and files that were cut or changed. Longer than
+ * other files because its tables of files, right and wrong, are. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "batchnorm/safetensors.h"
+#include "tests/support/files.h"
+
+/* A file of this header and that many bytes of data: 0, 1, 2, ... */
+static size_t compose(unsigned char *bytes, const char *header, size_t data) {
+    size_t length = strlen(header);
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
+    memcpy(bytes + 8, header, length);
+    for (size_t i = 0; i < data; i++) bytes[8 + length + i] = (unsigned char)i;
+    return 8 + length + data;
+}
+
+static batchnorm_safetensors *open_good(const char *path) {
+    char message[BATCHNORM_MESSAGE_BYTES] = "";
+    batchnorm_safetensors *file;
+    if (batchnorm_safetensors_open(path, &file, message) != BATCHNORM_OK) fail_msg("%s", message);
+    return file;
+}
+
+static void elements_are_little_endian(void **state) {
+    (void)state;
+    static const unsigned char file[] = "\xa7\0\0\0\0\0\0\0"
+                                        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]},"
+                                        "\"b\":{\"shape\":[1,1],\"dtype\":\"BF16\",\"data_offsets\":[0,2]},"
+                                        "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[10,18]}}  "
+                                        "\x80\x3f"
+                                        "\0\0\x80\x3f\0\0\0\xc0"
+                                        "\x02\x01\0\0\0\0\0\0";
+    assert_int_equal(sizeof file - 1, 8 + 0xa7 + 18);
+    file_put(file_path("f"), file, sizeof file - 1);
+    batchnorm_safetensors *f = open_good(file_path("f"));
+    assert_int_equal(batchnorm_safetensors_count(f), 3);
+    const batchnorm_safetensors_entry *a = batchnorm_safetensors_at(f, 0), *b = batchnorm_safetensors_at(f, 1);
+    const batchnorm_safetensors_entry *n = batchnorm_safetensors_find(f, "n");
+    assert_string_equal(a->name, "a");
+    assert_int_equal(a->tensor.rank, 1);
+    assert_int_equal(a->tensor.shape[0], 2);
+    assert_int_equal(a->tensor.stride[0], 1);
+    assert_true(((float *)a->tensor.data)[0] == 1 && ((float *)a->tensor.data)[1] == -2);
+    assert_string_equal(b->dtype, "BF16");
+    assert_int_equal(b->tensor.dtype, BATCHNORM_BF16);
+    assert_int_equal(b->bytes, 2);
+    assert_int_equal(*(uint16_t *)b->tensor.data, 0x3f80);
+    assert_int_equal(n->tensor.rank, 0);
+    assert_int_equal(*(int64_t *)n->tensor.data, 258);
+    assert_null(batchnorm_safetensors_at(f, 3));
+    assert_null(batchnorm_safetensors_find(f, "c"));
+    batchnorm_safetensors_close(f);
+}
+
+/* Files that are right, though unusual: the header, and how many bytes of data go with it. */
+static const struct {
+    const char *header;
+    size_t data, tensors;
+} good[] = {
+    {"{}", 0, 0},
+    {"{}      ", 0, 0},
+    {"{\"__metadata__\":{}}", 0, 0},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}", 3, 1},
+    {"{\"a\":{\"dtype\":\"F4\",\"shape\":[6],\"data_offsets\":[0,3]}}", 3, 1},
+    {"{\"a\":{\"dtype\":\"C64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, 1},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, 1},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"z\":{\"dtype\":\"F64\",\"shape\":[2,0],"
+     "\"data_offsets\":[4,4]}}",
+     4, 2},
+    {"{\"a\":{\"dtype\":\"F16\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,4]}}", 4, 1},
+    {"{\"\\u00e9\\u4e00\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2]}}", 2, 1},
+    {"{\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2],\"more\":null}}", 2, 1},
+};
+
+static void unusual_files_are_read(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        file_put(file_path("f"), bytes, compose(bytes, good[i].header, good[i].data));
+        batchnorm_safetensors *f = open_good(file_path("f"));
+        assert_int_equal(batchnorm_safetensors_count(f), good[i].tensors);
+        batchnorm_safetensors_close(f);
+    }
+}
+
+static void types_without_a_view_have_no_data(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    file_put(file_path("f"), bytes, compose(bytes, good[3].header, good[3].data));
+    batchnorm_safetensors *f = open_good(file_path("f"));
+    const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, 0);
+    assert_string_equal(entry->dtype, "U8");
+    assert_null(entry->tensor.data);
+    assert_int_equal(entry->bytes, 3);
+    batchnorm_safetensors_close(f);
+    file_put(file_path("f"), bytes, compose(bytes, good[8].header, good[8].data));
+    f = open_good(file_path("f"));
+    entry = batchnorm_safetensors_at(f, 0);
+    assert_int_equal(entry->tensor.rank, -1);
+    assert_null(entry->tensor.data);
+    batchnorm_safetensors_close(f);
+}
+
+static void metadata_is_listed_in_its_order(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    file_put(file_path("f"), bytes, compose(bytes, "{\"__metadata__\":{\"z\":\"1\",\"format\":\"pt\",\"a\":\"\"}}", 0));
+    batchnorm_safetensors *f = open_good(file_path("f"));
+    assert_string_equal(batchnorm_safetensors_metadata(f, "format"), "pt");
+    assert_null(batchnorm_safetensors_metadata(f, "none"));
+    assert_string_equal(batchnorm_safetensors_metadata_at(f, 0)->key, "z");
+    assert_string_equal(batchnorm_safetensors_metadata_at(f, 2)->value, "");
+    assert_null(batchnorm_safetensors_metadata_at(f, 3));
+    batchnorm_safetensors_close(f);
+}
+
+/* One tensor 'a' of the given description. */
+#define A(text) "{\"a\":{" text "}}"
+
+/* Files that break a rule, with words of the message that says which. */
+static const struct {
+    const char *header;
+    size_t data;
+    const char *says;
+} broken[] = {
+    {" {}", 0, "begin with '{'"},
+    {"[]", 0, "begin with '{'"},
+    {"", 0, "empty"},
+    {"{", 0, "empty"},
+    {"{\"a\"", 0, "not valid JSON"},
+    {"{} x", 0, "not valid JSON"},
+    {"{\"a\":{},\"a\":{}}", 0, "not valid JSON: duplicate"},
+    {"{\"\xff\":{}}", 0, "not valid JSON"},
+    {"{\"a\\u0000\":{}}", 0, "not valid JSON"},
+    {"{\"__metadata__\":[]}", 0, "object of strings"},
+    {"{\"__metadata__\":{\"format\":1}}", 0, "'format' is not a string"},
+    {"{\"a\":1}", 0, "not an object"},
+    {A("\"shape\":[],\"data_offsets\":[0,0]"), 0, "no dtype"},
+    {A("\"dtype\":4,\"shape\":[],\"data_offsets\":[0,0]"), 0, "no dtype"},
+    {A("\"dtype\":\"F128\",\"shape\":[],\"data_offsets\":[0,16]"), 16, "dtype is unknown"},
+    {A("\"dtype\":\"f32\",\"shape\":[],\"data_offsets\":[0,4]"), 4, "dtype is unknown"},
+    {A("\"dtype\":\"F32\",\"data_offsets\":[0,4]"), 4, "no shape"},
+    {A("\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]"), 4, "no shape"},
+    {A("\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]"), 4, "integer from 0"},
+    {A("\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]"), 4, "integer from 0"},
+    {A("\"dtype\":\"F32\",\"shape\":[\"1\"],\"data_offsets\":[0,4]"), 4, "integer from 0"},
+    {A("\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,4]"), 4, "not valid JSON"},
+    {A("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]"), 0, "64 bits can count"},
+    {A("\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]"), 0, "does not fit 64 bits"},
+    {A("\"dtype\":\"F32\",\"shape\":[1]"), 4, "data_offsets must be"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]"), 4, "data_offsets must be"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]"), 4, "data_offsets must be"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]"), 4, "data_offsets must be"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]"), 4, "data_offsets must be"},
+    {A("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]"), 4, "do not fit its data_offsets"},
+    {A("\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]"), 1, "whole byte"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 3, "ends before its bytes"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 5, "1 bytes at its end"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]"), 5, "gap before"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]"),
+     6, "tensor 'b': its bytes overlap"},
+    {A("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"),
+     4, "overlap"},
+    {A("\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[1,1]"), 1, "gap before"},
+    {"{}", 1, "1 bytes at its end"},
+};
+
+static void every_rule_is_checked(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        file_put(file_path("f"), bytes, compose(bytes, broken[i].header, broken[i].data));
+        char message[BATCHNORM_MESSAGE_BYTES] = "";
+        batchnorm_safetensors *f = (batchnorm_safetensors *)bytes;
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
+        assert_null(f);
+        if (!strstr(message, broken[i].says)) fail_msg("%s: %s", broken[i].header, message);
+    }
+}
+
+static void header_sizes_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t count;
+        const char *says;
+    } files[] = {
+        {"", 0, "has 0 bytes"},
+        {"\2\0\0\0\0\0\0", 7, "has 7 bytes"},
+        {"\3\0\0\0\0\0\0\0{}", 10, "only 2 bytes follow"},
+        {"\1\xe1\xf5\5\0\0\0\0{}", 10, "100000001; at most 100000000"},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, "18446744073709551615; at most"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        file_put(file_path("f"), files[i].bytes, files[i].count);
+        char message[BATCHNORM_MESSAGE_BYTES] = "";
+        batchnorm_safetensors *f;
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
+        if (!strstr(message, files[i].says)) fail_msg("file %zu: %s", i, message);
+    }
+}
+
+static void what_cannot_be_opened_is_said(void **state) {
+    (void)state;
+    char message[BATCHNORM_MESSAGE_BYTES] = "";
+    batchnorm_safetensors *f;
+    assert_int_equal(batchnorm_safetensors_open(file_path("absent"), &f, message), BATCHNORM_IO);
+    assert_non_null(strstr(message, "No such file"));
+    file_make_pipe(file_path("pipe"));
+    assert_int_equal(batchnorm_safetensors_open(file_path("pipe"), &f, message), BATCHNORM_IO);
+    assert_non_null(strstr(message, "not a regular file"));
+    assert_int_equal(batchnorm_safetensors_open(NULL, &f, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(batchnorm_safetensors_open("f", NULL, NULL), BATCHNORM_NULL_POINTER);
+    batchnorm_safetensors_close(NULL);
+    assert_int_equal(batchnorm_safetensors_count(NULL), 0);
+}
+
+/* Names come from hostile files; a message goes to a terminal. */
+static void messages_have_no_control_characters(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    file_put(file_path("f"), bytes, compose(bytes, "{\"\\u001b[2J\":1}", 0));
+    char message[BATCHNORM_MESSAGE_BYTES] = "";
+    batchnorm_safetensors *f;
+    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
+    assert_null(strchr(message, '\x1b'));
+    assert_non_null(strstr(message, "'?[2J'"));
+}
+
+static const char sample[] = "{\"__metadata__\":{\"format\":\"pt\"},"
+                             "\"weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[8,32]},"
+                             "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}} ";
+
+static void a_cut_file_is_an_error_at_every_length(void **state) {
+    (void)state;
+    unsigned char bytes[1000];
+    size_t whole = compose(bytes, sample, 32);
+    for (size_t length = 0; length < whole; length++) {
+        file_put(file_path("f"), bytes, length);
+        batchnorm_safetensors *f;
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_BAD_FILE);
+    }
+    file_put(file_path("f"), bytes, whole);
+    batchnorm_safetensors_close(open_good(file_path("f")));
+}
+
+/* A changed file is refused, or read so that every byte it gives is there: a sanitizer would see one that is not. */
+static bool survives(const unsigned char *bytes, size_t count) {
+    file_put(file_path("f"), bytes, count);
+    batchnorm_safetensors *f;
+    batchnorm_status status = batchnorm_safetensors_open(file_path("f"), &f, NULL);
+    if (status != BATCHNORM_OK) {
+        assert_int_equal(status, BATCHNORM_BAD_FILE);
+        return false;
+    }
+    unsigned sum = 0;
+    for (size_t i = 0; i < batchnorm_safetensors_count(f); i++) {
+        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, i);
+        for (size_t b = 0; entry->tensor.data && b < entry->bytes; b++) sum += ((unsigned char *)entry->tensor.data)[b];
+        assert_true(strlen(entry->name) + strlen(entry->dtype) > 0 && sum < 1u << 20);
+    }
+    batchnorm_safetensors_close(f);
+    return true;
+}
+
+static void a_changed_header_is_an_error_or_a_file(void **state) {
+    (void)state;
+    static const char others[] = "09-+.eE\"{}[]:,\\ \x1b\n";
+    unsigned char bytes[1000];
+    size_t whole = compose(bytes, sample, 32), refused = 0, read = 0;
+    for (size_t i = 0; i < whole - 32; i++) {
+        unsigned char kept = bytes[i];
+        for (int change = 0; change < 8 + (int)sizeof others; change++) {
+            bytes[i] = change < 8 ? (unsigned char)(kept ^ 1u << change) : (unsigned char)others[change - 8];
+            if (survives(bytes, whole))
+                read++;
+            else
+                refused++;
+        }
+        bytes[i] = kept;
+    }
+    assert_true(refused > 1000 && read > 100);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elements_are_little_endian),
+        cmocka_unit_test(unusual_files_are_read),
+        cmocka_unit_test(types_without_a_view_have_no_data),
+        cmocka_unit_test(metadata_is_listed_in_its_order),
+        cmocka_unit_test(every_rule_is_checked),
+        cmocka_unit_test(header_sizes_are_checked),
+        cmocka_unit_test(what_cannot_be_opened_is_said),
+        cmocka_unit_test(messages_have_no_control_characters),
+        cmocka_unit_test(a_cut_file_is_an_error_at_every_length),
+        cmocka_unit_test(a_changed_header_is_an_error_or_a_file),
+    };
+    return cmocka_run_group_tests_name("file.safetensors", tests, files_setup, files_teardown);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing safetensors files: their bytes, what is refused, and that a path holds the old file or the new one, whole. */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "batchnorm/safetensors.h"
+#include "tests/support/files.h"
+
+static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
+    return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
+}
+
+static batchnorm_status put(const batchnorm_named_tensor *entries, size_t count, char *message) {
+    return batchnorm_safetensors_write(file_path("f"), entries, count, NULL, 0, message);
+}
+
+/* The header keeps the order, the bytes come widest first, and the header is filled up to a multiple of 8. */
+static void bytes_are_these(void **state) {
+    (void)state;
+    static const char want[] = "\xc8\0\0\0\0\0\0\0"
+                               "{\"__metadata__\":{\"format\":\"pt\"},"
+                               "\"w\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[8,20]},"
+                               "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]},"
+                               "\"h\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[20,24]}}     "
+                               "\x02\x01\0\0\0\0\0\0"
+                               "\0\0\x80\x3f\0\0\0\xc0\0\0\0\0"
+                               "\x34\x12\x78\x56";
+    float w[3] = {1, -2, 0};
+    int64_t n = 258, three[] = {3}, one_two[] = {1, 2};
+    uint16_t h[2] = {0x1234, 0x5678};
+    const batchnorm_named_tensor entries[] = {named("w", w, BATCHNORM_F32, 1, three), named("n", &n, BATCHNORM_I64, 0, NULL),
+                                              named("h", h, BATCHNORM_F16, 2, one_two)};
+    const batchnorm_safetensors_pair metadata = {"format", "pt"};
+    assert_int_equal(batchnorm_safetensors_write(file_path("f"), entries, 3, &metadata, 1, NULL), BATCHNORM_OK);
+    char got[1000];
+    assert_int_equal(file_get(file_path("f"), got, sizeof got), sizeof want - 1);
+    assert_memory_equal(got, want, sizeof want - 1);
+}
+
+/* Transposed, reversed and broadcast views come out in row-major order; more elements than the writer gathers at a time. */
+static void any_strides_are_written_in_order(void **state) {
+    (void)state;
+    enum { ROWS = 301, COLUMNS = 97 };
+    double *data = malloc(sizeof(double) * ROWS * COLUMNS);
+    for (int i = 0; i < ROWS * COLUMNS; i++) data[i] = i;
+    batchnorm_named_tensor entries[3] = {{.name = "transposed"}, {.name = "reversed"}, {.name = "broadcast"}};
+    entries[0].tensor =
+        (batchnorm_tensor){.data = data, .dtype = BATCHNORM_F64, .rank = 2, .shape = {COLUMNS, ROWS}, .stride = {1, COLUMNS}};
+    entries[1].tensor = (batchnorm_tensor){.data = data + 9, .dtype = BATCHNORM_F64, .rank = 1, .shape = {10}, .stride = {-1}};
+    entries[2].tensor = (batchnorm_tensor){.data = data + 5, .dtype = BATCHNORM_F64, .rank = 2, .shape = {2, 2}};
+    assert_int_equal(put(entries, 3, NULL), BATCHNORM_OK);
+    batchnorm_safetensors *f;
+    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const double *transposed = batchnorm_safetensors_at(f, 0)->tensor.data;
+    for (int c = 0; c < COLUMNS; c++)
+        for (int r = 0; r < ROWS; r++) assert_true(transposed[c * ROWS + r] == r * COLUMNS + c);
+    for (int i = 0; i < 10; i++) assert_true(((double *)batchnorm_safetensors_at(f, 1)->tensor.data)[i] == 9 - i);
+    for (int i = 0; i < 4; i++) assert_true(((double *)batchnorm_safetensors_at(f, 2)->tensor.data)[i] == 5);
+    batchnorm_safetensors_close(f);
+    free(data);
+}
+
+static void nothing_is_a_file_too(void **state) {
+    (void)state;
+    assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
+    char got[100];
+    assert_int_equal(file_get(file_path("f"), got, sizeof got), 16);
+    assert_memory_equal(got, "\x08\0\0\0\0\0\0\0{}      ", 16);
+    int64_t none[] = {0, 5};
+    batchnorm_named_tensor empty = named("e", NULL, BATCHNORM_F32, 2, none);
+    assert_int_equal(put(&empty, 1, NULL), BATCHNORM_OK);
+    batchnorm_safetensors *f;
+    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    assert_int_equal(batchnorm_safetensors_at(f, 0)->tensor.shape[1], 5);
+    batchnorm_safetensors_close(f);
+}
+
+/* Whatever is refused, the file that was there stays. */
+static void expect_refused(batchnorm_status status, batchnorm_status want) {
+    assert_int_equal(status, want);
+    char got[10];
+    assert_int_equal(file_get(file_path("f"), got, sizeof got), 3);
+    assert_memory_equal(got, "old", 3);
+    assert_int_equal(files_count(), 1);
+}
+
+static int only_an_old_file(void **state) {
+    (void)state;
+    file_put(file_path("f"), "old", 3);
+    return 0;
+}
+
+static void wrong_names_are_refused(void **state) {
+    (void)state;
+    static const char *const names[] = {"",         "__metadata__",     "\xff",         "a\xc0\x80",       "\xed\xa0\x80",
+                                        "\xe2\x82", "\xf4\x90\x80\x80", "\x80 at last", "\xf0\x8f\xbf\xbf"};
+    float x = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        batchnorm_named_tensor entry = named(names[i], &x, BATCHNORM_F32, 0, NULL);
+        expect_refused(put(&entry, 1, NULL), BATCHNORM_BAD_OPTION);
+        const batchnorm_safetensors_pair metadata = {"key", names[i]};
+        if (i > 1)
+            expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, &metadata, 1, NULL), BATCHNORM_BAD_OPTION);
+    }
+    const batchnorm_named_tensor twice[] = {named("a", &x, BATCHNORM_F32, 0, NULL), named("a", &x, BATCHNORM_F32, 0, NULL)};
+    char message[BATCHNORM_MESSAGE_BYTES];
+    expect_refused(put(twice, 2, message), BATCHNORM_BAD_OPTION);
+    assert_non_null(strstr(message, "two tensors have the name 'a'"));
+    const batchnorm_safetensors_pair keys[] = {{"k", "1"}, {"k", "2"}};
+    expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, keys, 2, NULL), BATCHNORM_BAD_OPTION);
+}
+
+static void good_names_are_not(void **state) {
+    (void)state;
+    static const char *const names[] = {"\x01",         "\xc2\x80",         "\xdf\xbf", "\xe0\xa0\x80",
+                                        "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf", "a/\"b\\"};
+    float x = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        batchnorm_named_tensor entry = named(names[i], &x, BATCHNORM_F32, 0, NULL);
+        assert_int_equal(put(&entry, 1, NULL), BATCHNORM_OK);
+        batchnorm_safetensors *f;
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+        assert_string_equal(batchnorm_safetensors_at(f, 0)->name, names[i]);
+        batchnorm_safetensors_close(f);
+    }
+}
+
+static void wrong_tensors_are_refused(void **state) {
+    (void)state;
+    float x = 0;
+    int64_t huge[] = {INT64_MAX / 4, 4}, negative[] = {-1};
+    batchnorm_named_tensor e = named("a", NULL, BATCHNORM_F32, 0, NULL);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_NULL_POINTER);
+    e = named(NULL, &x, BATCHNORM_F32, 0, NULL);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_NULL_POINTER);
+    e = named("a", &x, (batchnorm_dtype)77, 0, NULL);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_BAD_OPTION);
+    e = named("a", &x, BATCHNORM_F32, BATCHNORM_MAX_RANK + 1, huge);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_BAD_RANK);
+    e = named("a", &x, BATCHNORM_F32, 2, huge);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_TOO_LARGE);
+    e = named("a", &x, BATCHNORM_F32, 1, negative);
+    expect_refused(put(&e, 1, NULL), BATCHNORM_TOO_LARGE);
+    int64_t large[] = {INT64_MAX / 8};
+    const batchnorm_named_tensor together[] = {named("a", &x, BATCHNORM_F32, 1, large), named("b", &x, BATCHNORM_F32, 1, large),
+                                               named("c", &x, BATCHNORM_F32, 1, large)};
+    expect_refused(put(together, 3, NULL), BATCHNORM_TOO_LARGE);
+    expect_refused(put(NULL, 1, NULL), BATCHNORM_NULL_POINTER);
+    expect_refused(batchnorm_safetensors_write(NULL, NULL, 0, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
+    expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, NULL, 1, NULL), BATCHNORM_NULL_POINTER);
+}
+
+static void a_full_disk_leaves_the_old_file(void **state) {
+    (void)state;
+    float *data = calloc(40000, sizeof *data);
+    int64_t shape[] = {40000};
+    const batchnorm_named_tensor entry = named("a", data, BATCHNORM_F32, 1, shape);
+    char message[BATCHNORM_MESSAGE_BYTES];
+    static const long limits[] = {0, 3, 100, 70000};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        files_full_disk(limits[i]);
+        batchnorm_status status = put(&entry, 1, message);
+        files_full_disk(-1);
+        expect_refused(status, BATCHNORM_IO);
+        assert_non_null(strstr(message, "cannot be written: File too large"));
+    }
+    free(data);
+}
+
+static void what_is_no_file_is_not_replaced(void **state) {
+    (void)state;
+    char message[BATCHNORM_MESSAGE_BYTES];
+    static const char *const places[] = {"", "absent/f", "f/f"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        expect_refused(batchnorm_safetensors_write(file_path(places[i]), NULL, 0, NULL, 0, message), BATCHNORM_IO);
+    expect_refused(batchnorm_safetensors_write("", NULL, 0, NULL, 0, message), BATCHNORM_IO);
+    file_make_pipe(file_path("pipe"));
+    assert_int_equal(batchnorm_safetensors_write(file_path("pipe"), NULL, 0, NULL, 0, message), BATCHNORM_IO);
+    struct stat status;
+    assert_int_equal(stat(file_path("pipe"), &status), 0);
+    assert_true(S_ISFIFO(status.st_mode));
+    assert_int_equal(files_count(), 2);
+    remove(file_path("pipe"));
+}
+
+static void the_mode_follows_the_umask(void **state) {
+    (void)state;
+    static const mode_t masks[] = {022, 077, 002};
+    mode_t before = umask(0);
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        umask(masks[i]);
+        assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
+        struct stat status;
+        assert_int_equal(stat(file_path("f"), &status), 0);
+        assert_int_equal(status.st_mode & 0777, 0666 & ~masks[i]);
+    }
+    umask(before);
+}
+
+/* A name as long as names can be, in the current directory. */
+static void long_and_bare_names_work(void **state) {
+    (void)state;
+    char name[256], here[1000];
+    memset(name, 'n', 255);
+    name[255] = '\0';
+    assert_int_equal(batchnorm_safetensors_write(file_path(name), NULL, 0, NULL, 0, NULL), BATCHNORM_OK);
+    assert_true(file_exists(file_path(name)));
+    remove(file_path(name));
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(file_path("")), 0);
+    assert_int_equal(batchnorm_safetensors_write("bare", NULL, 0, NULL, 0, NULL), BATCHNORM_OK);
+    assert_int_equal(chdir(here), 0);
+    assert_true(file_exists(file_path("bare")));
+    remove(file_path("bare"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_are_these),
+        cmocka_unit_test(any_strides_are_written_in_order),
+        cmocka_unit_test(nothing_is_a_file_too),
+        cmocka_unit_test_setup(wrong_names_are_refused, only_an_old_file),
+        cmocka_unit_test(good_names_are_not),
+        cmocka_unit_test_setup(wrong_tensors_are_refused, only_an_old_file),
+        cmocka_unit_test_setup(a_full_disk_leaves_the_old_file, only_an_old_file),
+        cmocka_unit_test_setup(what_is_no_file_is_not_replaced, only_an_old_file),
+        cmocka_unit_test(the_mode_follows_the_umask),
+        cmocka_unit_test(long_and_bare_names_work),
+    };
+    return cmocka_run_group_tests_name("file.safetensors.write", tests, files_setup, files_teardown);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* From metrics to gnuplot's script, to SVG, to the page; without running gnuplot. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab/figure_svg.h"
+#include "lab/report.h"
+#include "tools/shared/verbs.h"
+
+static struct metrics metrics;
+static int reports;
+
+/* main.c has the true one. */
+int report(int code, const char *format, ...) {
+    (void)format;
+    reports++;
+    return code;
+}
+
+static void add_in(enum experiment experiment, enum side side, double at, int seed, long step, const char *name, double value) {
+    metrics_add(&metrics, &(struct metric){experiment, side, at, seed, step, "", name, value});
+}
+
+static bool has(const char *text, const char *word) { return strstr(text, word) != NULL; }
+
+static size_t count_of(const char *text, const char *word) {
+    size_t count = 0;
+    for (; (text = strstr(text, word)); text++) count++;
+    return count;
+}
+
+/* Scripts. */
+
+static const struct point some[] = {{1, 0.5, 0.25, 0.75, NULL}, {2, NAN, NAN, NAN, NULL}, {4, 0.75, 0.5, INFINITY, NULL}};
+
+static char *script_of(struct panel *panel, const struct point *points, size_t count, bool *empty) {
+    struct figure figure = {.id = "a-b"};
+    struct series *series = panel_series(panel, "with", COLOUR_WITH, MARK_LINE);
+    for (size_t i = 0; i < count; i++) series_add(&figure, series, &points[i]);
+    char *script = figure_script(panel, "a-b-1", empty);
+    free(series->points);
+    return script;
+}
+
+/* A point that is no number interrupts the line; a range without an end stops at the point. */
+static void points_that_are_none_interrupt_a_line(void **state) {
+    (void)state;
+    struct panel panel = {.x_label = "steps", .y_label = "loss", .percent = true};
+    bool empty;
+    char *script = script_of(&panel, some, 3, &empty);
+    assert_false(empty);
+    assert_true(has(script, "<< END\n1 50 25 75\n\n4 75 50 75\nEND\n"));
+    free(script);
+}
+
+static void a_panel_can_have_nothing_to_draw(void **state) {
+    (void)state;
+    struct panel panel = {.log_y = true};
+    bool empty;
+    assert_null(script_of(&panel, &(struct point){1, -1, -1, -1, NULL}, 1, &empty));
+    assert_true(empty);
+}
+
+/* Short logarithmic axes have 1, 2 and 5, long ones powers of ten; batch sizes have powers of two. */
+static void logarithmic_axes_have_numbers(void **state) {
+    (void)state;
+    struct panel panel = {.log_x = true, .log_y = true};
+    const struct point points[] = {{1, 0.3, 0.3, 0.3, NULL}, {4, 3, 3, 3, NULL}};
+    bool empty;
+    char *script = script_of(&panel, points, 2, &empty);
+    assert_true(has(script, "set logscale x 2\nset mxtics default\nset xtics ('1' 1, '2' 2, '4' 4)\n"));
+    assert_true(has(script, "set ytics ('0.5' 0.5, '1' 1, '2' 2)\n"));
+    free(script);
+    panel = (struct panel){.log_x = true};
+    script = script_of(&panel, (const struct point[]){{0.003, 1, 1, 1, NULL}, {10, 2, 2, 2, NULL}}, 2, &empty);
+    assert_true(has(script, "set logscale x 10\nset mxtics default\nset xtics ('0.01' 0.01, '0.1' 0.1, '1' 1, '10' 10)\n"));
+    free(script);
+}
+
+/* An axis has a few numbers, and room for half of the last one to the right of it. */
+static void linear_axes_have_room_for_their_last_number(void **state) {
+    (void)state;
+    struct panel panel = {0};
+    bool empty;
+    char *script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {0.0025, 2, 2, 2, NULL}}, 2, &empty);
+    assert_true(has(script, "set xrange [-5e-05:0.00255]\nset xtics 0.0005\nset rmargin 3.6\n"));
+    free(script);
+    panel = (struct panel){0};
+    script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {20, 2, 2, 2, NULL}}, 2, &empty);
+    assert_true(has(script, "set xtics 5\nset rmargin 1.8\n"));
+    free(script);
+}
+
+/* Nothing of a name is a command. */
+static void labels_are_quoted(void **state) {
+    (void)state;
+    struct panel panel = {.x_label = "it's `date`\"", .y_label = "y"};
+    bool empty;
+    char *script = script_of(&panel, some, 1, &empty);
+    assert_true(has(script, "set xlabel 'it''s `date`\"' offset"));
+    free(script);
+}
+
+/* SVG. */
+
+static const char drawn[] =
+    "<?xml version=\"1.0\"?>\n<svg \n width=\"440\" height=\"300\"\n viewBox=\"0 0 440 300\"\n>\n\n"
+    "<title>a</title>\n<desc>Produced by GNUPLOT</desc>\n<g id=\"gnuplot_canvas\">\n"
+    "\t<circle id='gpDot' r='0.5'/>\n\t<use xlink:href='#gpPt5' id='gpPt6'/>\n"
+    "\t<filter id='textbox'>\n\t  <feFlood/>\n\t</filter>\n"
+    "<g fill=\"none\" color=\"black\" stroke=\"currentColor\">\n</g>\n"
+    "<g fill=\"none\" color=\"black\">\n\t<path stroke='rgb(  1,   1,   1)' class=\"gridline\"/></g>\n"
+    "<g fill=\"rgb(16,0,2)\" font-family=\"sans-serif\"><title>a_plot_1</title>\n<path stroke='rgb( 16,   0,   1)'/>"
+    "<path stroke='rgb(9,9,9)'/></g>\n</g>\n</svg>\n";
+
+static void pictures_get_the_colours_of_the_page(void **state) {
+    (void)state;
+    char *svg = figure_adapt(drawn, "f-1", "a \"b\" < c");
+    assert_string_equal(
+        svg, "<svg viewBox=\"0 0 440 300\" role=\"img\" aria-label=\"a &#34;b&#34; &#60; c\">\n<g>\n"
+             "<circle id='f-1-gpDot' r='0.5'/>\n<use xlink:href='#f-1-gpPt5' id='f-1-gpPt6'/>\n"
+             "<g fill=\"none\" color=\"var(--ink)\">\n<path stroke='var(--ink)' class=\"gridline\"/></g>\n"
+             "<g fill=\"var(--without)\">\n<path stroke='var(--with)'/><path stroke='rgb(9,9,9)'/></g>\n</g>\n</svg>\n");
+    free(svg);
+    assert_null(figure_adapt("no picture", "f-1", ""));
+}
+
+/* The page. */
+
+static struct compare_request request = {.experiments = (1u << EXPERIMENTS) - 1,
+                                         .out = "out",
+                                         .data = "a<b>&\"c\"",
+                                         .seeds = 2,
+                                         .threads = 1,
+                                         .rate = 0.05,
+                                         .batch = 128,
+                                         .model = NN_CNN};
+
+static char *page_of(struct report *r) {
+    static struct claim claims[MOST_CLAIMS];
+    r->request = &request;
+    r->metrics = r->shown = &metrics;
+    r->claims = claims;
+    r->claim_count = claims_make(&metrics, request.experiments, claims);
+    r->machine = "a machine";
+    return report_html(r, false);
+}
+
+static void fill(int seeds) {
+    for (int seed = 1; seed <= seeds; seed++) {
+        for (int side = 0; side < SIDES; side++) {
+            for (int step = 0; step < 3; step++)
+                add_in(BEST, (enum side)side, 0.1, seed, step, "test_accuracy", 0.5 + 0.1 * step + 0.01 * seed - 0.02 * side);
+            add_in(BEST, (enum side)side, 0.1, seed, 2, "best_accuracy", 0.7 + 0.01 * seed - 0.02 * side);
+            add_in(BEST, (enum side)side, 0.1, seed, 2, "best_loss", 0.5 + 0.1 * side);
+        }
+    }
+}
+
+static void the_page_has_claims_figures_and_numbers(void **state) {
+    (void)state;
+    struct report r = {.seeds_done = {2, 2, 2, 2, 2, 2}};
+    fill(2);
+    char *page = page_of(&r);
+    assert_true(has(page, "<p class=\"lead\">2 of 16 claims hold, 14 were not measured.</p>"));
+    assert_true(has(
+        page, "<th scope=\"row\">Better best test accuracy</th><td class=\"with\" data-label=\"with\"><span>71.5 % <span "
+              "class=\"range\">(71.0 to 72.0)</span></span></td><td class=\"without\" data-label=\"without\"><span>69.5 % "));
+    assert_int_equal(count_of(page, "data-figure=\""), 1);
+    assert_true(
+        has(page,
+            "<figcaption>With batch norm, at its best rate of 0.1: accuracy up to 71.5 % (71.0 to 72.0), loss down to 0.500."));
+    /* 3 steps on both sides, with the median and the range of two seeds */
+    assert_int_equal(count_of(page, "<tr><td class=\"name\">accuracy</td>"), 6);
+    assert_true(has(page, "<td class=\"name\">with batch norm</td><td>2</td><td>0.715</td><td>0.71</td><td>0.72</td></tr>"));
+    assert_false(has(page, "notice\"><strong>"));
+    free(page);
+}
+
+static void the_page_loads_and_runs_nothing(void **state) {
+    (void)state;
+    struct report r = {0};
+    char *page = page_of(&r);
+    assert_true(has(page, "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\""));
+    assert_false(has(page, "http:"));
+    assert_false(has(page, "https:"));
+    assert_false(has(page, "<script"));
+    assert_false(has(page, "a<b>"));
+    assert_true(has(page, "--data a&lt;b>&amp;&quot;c&quot;"));
+    free(page);
+}
+
+static void a_stopped_run_says_what_is_missing(void **state) {
+    (void)state;
+    struct report r = {.stopped = true, .seeds_done = {2, 2, 2, 1, 0, 0}};
+    fill(2);
+    char *page = page_of(&r);
+    assert_true(has(page, "This run was stopped before its end."));
+    assert_true(has(page, "Incomplete: this is about the 1 of 2 seeds that were finished."));
+    assert_int_equal(count_of(page, "Not measured: the run was stopped before."), 2); /* sigmoid and layer */
+    free(page);
+}
+
+static void summaries_agree_with_their_numbers(void **state) {
+    (void)state;
+    static const struct claim claims[] = {{.verdict = HOLDS}, {.verdict = MIXED}, {.verdict = FAILS}, {.verdict = FAILS}};
+    struct report r = {.claims = claims, .claim_count = 3};
+    char text[160];
+    report_summary(&r, text, sizeof text);
+    assert_string_equal(text, "1 of 3 claims hold, 1 is mixed, 1 does not hold");
+    r.claim_count = 4;
+    report_summary(&r, text, sizeof text);
+    assert_string_equal(text, "1 of 4 claims hold, 1 is mixed, 2 do not hold");
+}
+
+static int clear(void **state) {
+    (void)state;
+    metrics_free(&metrics);
+    return reports == 0 ? 0 : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(points_that_are_none_interrupt_a_line, clear),
+        cmocka_unit_test_teardown(a_panel_can_have_nothing_to_draw, clear),
+        cmocka_unit_test_teardown(logarithmic_axes_have_numbers, clear),
+        cmocka_unit_test_teardown(linear_axes_have_room_for_their_last_number, clear),
+        cmocka_unit_test_teardown(labels_are_quoted, clear),
+        cmocka_unit_test_teardown(pictures_get_the_colours_of_the_page, clear),
+        cmocka_unit_test_teardown(the_page_has_claims_figures_and_numbers, clear),
+        cmocka_unit_test_teardown(the_page_loads_and_runs_nothing, clear),
+        cmocka_unit_test_teardown(a_stopped_run_says_what_is_missing, clear),
+        cmocka_unit_test_teardown(summaries_agree_with_their_numbers, clear),
+    };
+    return cmocka_run_group_tests_name("lab.page", tests, NULL, NULL);
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of metrics, and what is computed from it: spreads, words, claims, sentences. Over 300 lines, because each of them needs
+ * rows of its own that can be checked by hand. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab/claims.h"
+#include "lab/figures.h"
+#include "lab/measure.h"
+#include "lab/plan.h"
+
+static struct metrics metrics;
+
+static int clear(void **state) {
+    (void)state;
+    metrics_free(&metrics);
+    return 0;
+}
+
+static void add_in(enum experiment experiment, enum side side, double at, int seed, long step, const char *layer,
+                   const char *name, double value) {
+    metrics_add(&metrics, &(struct metric){experiment, side, at, seed, step, layer, name, value});
+}
+
+static void assert_spread(struct spread s, size_t count, double median, double low, double high) {
+    assert_int_equal(s.count, count);
+    assert_true(s.median == median || (isnan(s.median) && isnan(median)));
+    assert_true(s.low == low || (isnan(s.low) && isnan(low)));
+    assert_true(s.high == high || (isnan(s.high) && isnan(high)));
+}
+
+/* The table. */
+
+static void a_median_and_its_range(void **state) {
+    (void)state;
+    assert_spread(spread_of((double[]){3, 1, 2}, 3), 3, 2, 1, 3);
+    assert_spread(spread_of((double[]){4, 1, 2, 3}, 4), 4, 2.5, 1, 4);
+    assert_spread(spread_of(NULL, 0), 0, NAN, NAN, NAN);
+}
+
+/* A run that diverged is the worst of all, and half of it is no number. */
+static void a_diverged_run_counts_as_infinite(void **state) {
+    (void)state;
+    assert_spread(spread_of((double[]){NAN, 1, 2}, 3), 3, 2, 1, INFINITY);
+    assert_spread(spread_of((double[]){NAN, 1}, 2), 2, INFINITY, 1, INFINITY);
+}
+
+static void a_key_selects_rows(void **state) {
+    (void)state;
+    add_in(SWEEP, SIDE_WITH, 0.1, 1, 5, "", "a", 1);
+    add_in(SWEEP, SIDE_WITH, 0.1, 2, 5, "", "a", 2);
+    add_in(SWEEP, SIDE_WITH, 0.3, 1, 9, "conv1", "a", 4);
+    add_in(SWEEP, SIDE_WITHOUT, 0.1, 1, 5, "", "a", 8);
+    add_in(BEST, SIDE_WITH, 0.1, 1, 5, "", "a", 16);
+    add_in(SWEEP, SIDE_WITH, 0.1, 1, 5, "", "b", 32);
+    struct metric_key key = metric_key(SWEEP, SIDE_WITH, "a");
+    assert_spread(metrics_spread(&metrics, &key), 3, 2, 1, 4);
+    assert_int_equal(metrics_seeds(&metrics, &key), 2);
+    key.at = 0.1;
+    assert_spread(metrics_spread(&metrics, &key), 2, 1.5, 1, 2);
+    key.seed = 2;
+    assert_true(metrics_value(&metrics, &key) == 2);
+    key = metric_key(SWEEP, SIDE_WITH, "a");
+    key.layer = "conv1";
+    assert_true(metrics_value(&metrics, &key) == 4);
+    key.step = 5;
+    assert_true(isnan(metrics_value(&metrics, &key)));
+}
+
+static void columns_are_distinct_and_in_order(void **state) {
+    (void)state;
+    static const char *const layers[] = {"conv1", "fc", "conv1", "bn"};
+    static const double ats[] = {3, 1, 3, 2};
+    for (int i = 0; i < 4; i++) add_in(LAYER, SIDE_WITH, ats[i], 1, 10 * (long)ats[i], layers[i], "a", 0);
+    const struct metric_key key = metric_key(LAYER, SIDE_WITH, "a"), other = metric_key(LAYER, SIDE_WITH, "b");
+    size_t count;
+    double *numbers = metrics_ats(&metrics, &key, &count);
+    assert_int_equal(count, 3);
+    for (int i = 0; i < 3; i++) assert_true(numbers[i] == i + 1);
+    free(numbers);
+    numbers = metrics_steps(&metrics, &key, &count);
+    assert_true(count == 3 && numbers[0] == 10 && numbers[2] == 30);
+    free(numbers);
+    const char **names = metrics_layers(&metrics, &key, &count);
+    assert_int_equal(count, 3);
+    assert_string_equal(names[0], "conv1");
+    assert_string_equal(names[1], "fc");
+    assert_string_equal(names[2], "bn");
+    free(names);
+    assert_null(metrics_ats(&metrics, &other, &count));
+    assert_int_equal(count, 0);
+}
+
+/* What a claim is about: the seeds that are complete. */
+static void rows_of_complete_seeds(void **state) {
+    (void)state;
+    for (int seed = 1; seed <= 3; seed++) {
+        add_in(SWEEP, SIDE_WITH, 0.1, seed, 5, "conv1", "a", seed);
+        add_in(BEST, SIDE_WITH, 0.1, seed, 5, "conv1", "a", seed);
+    }
+    struct metrics some = metrics_of_seeds(&metrics, (const int[EXPERIMENTS]){[SWEEP] = 2});
+    const struct metric_key sweep = metric_key(SWEEP, SIDE_WITH, "a"), best = metric_key(BEST, SIDE_WITH, "a");
+    assert_int_equal(some.count, 2);
+    assert_spread(metrics_spread(&some, &sweep), 2, 1.5, 1, 2);
+    assert_spread(metrics_spread(&some, &best), 0, NAN, NAN, NAN);
+    metrics_free(&some);
+    assert_string_equal(metrics.rows[5].layer, "conv1"); /* the names are still there */
+}
+
+static void csv_has_every_row(void **state) {
+    (void)state;
+    add_in(CONVERGENCE, SIDE_WITH, NAN, 1, 40, "", "test_accuracy", 0.8125);
+    add_in(SWEEP, SIDE_WITHOUT, 0.003, 2, 0, "conv1.weight", "final_loss", -NAN);
+    add_in(BEST, SIDE_WITH, 10, 3, 7, "", "steps_to", INFINITY);
+    char *text = metrics_csv(&metrics);
+    assert_string_equal(text, "experiment,norm,at,seed,step,layer,name,value\n"
+                              "convergence,with,,1,40,,test_accuracy,0.8125\n"
+                              "sweep,without,0.003,2,0,conv1.weight,final_loss,nan\n"
+                              "best,with,10,3,7,,steps_to,inf\n");
+    free(text);
+}
+
+/* Words. */
+
+static void numbers_as_words(void **state) {
+    (void)state;
+    static const struct {
+        double value;
+        enum unit unit;
+        const char *text;
+    } cases[] = {{0.84213, UNIT_PERCENT, "84.2 %"},
+                 {35, UNIT_STEPS, "35"},
+                 {INFINITY, UNIT_STEPS, "never"},
+                 {1.25, UNIT_SECONDS, "1.2 s"},
+                 {NAN, UNIT_PERCENT, "-"},
+                 {INFINITY, UNIT_NONE, "diverged"},
+                 {0.003, UNIT_RATE, "0.003"},
+                 {0, UNIT_RATE, "none"},
+                 {0, UNIT_NONE, "0"},
+                 {1.23456, UNIT_NONE, "1.23"},
+                 {0.000123456, UNIT_NONE, "0.000123"},
+                 {1234.5, UNIT_NONE, "1234"},
+                 {100.2, UNIT_NONE, "100"},
+                 {1.5e-7, UNIT_NONE, "1.50e-07"}};
+    char text[WORD_BYTES];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(word_number(cases[i].value, cases[i].unit, text), cases[i].text);
+}
+
+static void spreads_as_words(void **state) {
+    (void)state;
+    char text[WORD_BYTES];
+    assert_string_equal(word_spread(&(struct spread){3, 0.842, 0.83, 0.851}, UNIT_PERCENT, text), "84.2 % (83.0 to 85.1)");
+    assert_string_equal(word_spread(&(struct spread){3, 20, 10, INFINITY}, UNIT_STEPS, text), "20 (10 to never)");
+    assert_string_equal(word_spread(&(struct spread){3, 2, 2, 2}, UNIT_NONE, text), "2.00");
+    assert_string_equal(word_spread(&(struct spread){0, NAN, NAN, NAN}, UNIT_NONE, text), "-");
+}
+
+/* Numbers about arrays. */
+
+static void norms_and_saturated_units(void **state) {
+    (void)state;
+    assert_true(measure_norm((float[]){3, -4}, 2) == 5);
+    assert_true(measure_saturated((float[]){0.04f, 0.06f, 0.5f, 0.94f, 0.96f}, 5, 0, 1) == 0.4);
+    assert_true(measure_saturated((float[]){-0.95f, -0.85f, 0.95f, 0}, 4, -1, 1) == 0.5); /* tanh: beyond 0.9 */
+}
+
+static void a_channel_of_several(void **state) {
+    (void)state;
+    float values[2 * 101];
+    for (int i = 0; i <= 100; i++) {
+        values[2 * i] = (float)((37 * i) % 101); /* 0 to 100 in some order */
+        values[2 * i + 1] = -1000;
+    }
+    const struct distribution d = measure_channel(values, 101, 2);
+    assert_float_equal(d.mean, 50, 1e-12);
+    assert_float_equal(d.std, sqrt((101.0 * 101 - 1) / 12), 1e-12);
+    assert_true(d.q05 == 5 && d.q50 == 50 && d.q95 == 95);
+}
+
+/* The largest distance between the empirical distribution and the normal one, found by hand. */
+static void distance_from_the_normal_distribution(void **state) {
+    (void)state;
+    assert_float_equal(measure_channel((float[]){0, 0, 0}, 3, 1).distance, 0.5, 1e-12);
+    assert_float_equal(measure_channel((float[]){100}, 1, 1).distance, 1, 1e-12);
+    /* the quartiles of N(0, 1) in the middle of four steps: an eighth on either side */
+    const float octiles[] = {-1.15034938f, -0.31863936f, 0.31863936f, 1.15034938f};
+    assert_float_equal(measure_channel(octiles, 4, 1).distance, 0.125, 1e-6);
+}
+
+/* Claims. */
+
+static const struct claim *find(const struct claim *claims, size_t count, const char *beginning) {
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(claims[i].text, beginning, strlen(beginning)) == 0) return &claims[i];
+    fail_msg("no claim begins with \"%s\"", beginning);
+    return NULL;
+}
+
+static void add_best(int seed, double with, double without) {
+    add_in(BEST, SIDE_WITH, 0.1, seed, 9, "", "best_loss", with);
+    if (!isnan(without)) add_in(BEST, SIDE_WITHOUT, 0.01, seed, 9, "", "best_loss", without);
+}
+
+static const struct claim *judged(void) {
+    static struct claim claims[MOST_CLAIMS];
+    return find(claims, claims_make(&metrics, 1u << BEST, claims), "Lower best test loss");
+}
+
+static void a_claim_is_judged_seed_by_seed(void **state) {
+    (void)state;
+    assert_int_equal(judged()->verdict, NOT_MEASURED);
+    add_best(1, 0.3, 0.4);
+    add_best(2, 0.5, 0.6); /* worse than the first without, but better than its own pair */
+    assert_int_equal(judged()->verdict, HOLDS);
+    add_best(3, 0.1, 0.1); /* equal is not lower */
+    assert_int_equal(judged()->verdict, MIXED);
+    assert_int_equal(judged()->held, 2);
+    assert_int_equal(judged()->pairs, 3);
+    add_best(4, 0.0, NAN); /* no pair, so no verdict; but it counts in the spread */
+    assert_int_equal(judged()->pairs, 3);
+    assert_spread(judged()->sides[SIDE_WITH], 4, 0.2, 0.0, 0.5);
+}
+
+static void a_claim_can_fail(void **state) {
+    (void)state;
+    add_best(1, 0.5, 0.4);
+    add_best(2, INFINITY, 0.4);
+    assert_int_equal(judged()->verdict, FAILS);
+    assert_int_equal(judged()->held, 0);
+}
+
+static void add_steps_to(enum side side, int seed, double target, double steps) {
+    add_in(CONVERGENCE, side, target, seed, 99, "", "steps_to", steps);
+    add_in(CONVERGENCE, side, target, seed, 99, "", "seconds_to", steps / 10);
+}
+
+/* The highest that all seeds of both sides reached; if there is none, of one side. */
+static void the_target_is_within_reach(void **state) {
+    (void)state;
+    struct claim claims[MOST_CLAIMS];
+    assert_true(isnan(claims_target(&metrics)));
+    for (int seed = 1; seed <= 2; seed++) {
+        add_steps_to(SIDE_WITH, seed, 0.8, 20 * seed);
+        add_steps_to(SIDE_WITH, seed, 0.85, seed == 1 ? 50 : INFINITY);
+        add_steps_to(SIDE_WITHOUT, seed, 0.8, seed == 1 ? 90 : INFINITY);
+    }
+    assert_true(claims_target(&metrics) == 0.8);
+    const struct claim *claim = find(claims, claims_make(&metrics, 1u << CONVERGENCE, claims), "Fewer steps to 80.0 % test");
+    assert_int_equal(claim->verdict, HOLDS);
+    assert_spread(claim->sides[SIDE_WITH], 2, 30, 20, 40);
+    assert_spread(claim->sides[SIDE_WITHOUT], 2, INFINITY, 90, INFINITY);
+    for (int seed = 1; seed <= 2; seed++) {
+        add_steps_to(SIDE_WITH, seed, 0.7, 10);
+        add_steps_to(SIDE_WITHOUT, seed, 0.7, 30);
+    }
+    assert_true(claims_target(&metrics) == 0.7);
+}
+
+static void add_sweep(enum side side, double rate, int seed, double accuracy, double loss) {
+    add_in(SWEEP, side, rate, seed, 9, "", "final_accuracy", accuracy);
+    add_in(SWEEP, side, rate, seed, 9, "", "final_loss", loss);
+    add_in(SWEEP, side, rate, seed, 9, "", "classes", 10);
+}
+
+/* Trained is more than halfway from chance (0.1) to the best (0.9). */
+static void rates_that_train_and_the_best_one(void **state) {
+    (void)state;
+    add_sweep(SIDE_WITH, 0.01, 1, 0.8, 0.5);
+    add_sweep(SIDE_WITH, 0.1, 1, 0.9, 0.3);
+    add_sweep(SIDE_WITH, 1, 1, 0.5, 2);
+    add_sweep(SIDE_WITH, 10, 1, 0.49, NAN);
+    add_sweep(SIDE_WITHOUT, 0.01, 1, 0.7, 0.8);
+    add_sweep(SIDE_WITHOUT, 0.1, 1, 0.7, 0.7);
+    add_sweep(SIDE_WITHOUT, 1, 1, 0.1, NAN);
+    assert_float_equal(sweep_threshold(&metrics), 0.5, 1e-12);
+    assert_true(largest_rate(&metrics, SIDE_WITH, 1) == 1);
+    assert_true(rates_that_train(&metrics, SIDE_WITH, 1) == 3);
+    assert_true(largest_rate(&metrics, SIDE_WITHOUT, 1) == 0.1);
+    assert_true(isnan(largest_rate(&metrics, SIDE_WITH, 2)));
+    assert_true(sweep_best_rate(&metrics, SIDE_WITH) == 0.1);
+    assert_true(sweep_best_rate(&metrics, SIDE_WITHOUT) == 0.1); /* as accurate as 0.01, with less loss */
+}
+
+/* Percentiles between 1, 2, ..., 11 are 2 and 10; of a constant gradient they are equal. */
+static void spread_of_gradients(void **state) {
+    (void)state;
+    for (int i = 0; i < 11; i++) {
+        add_in(GRADIENTS, SIDE_WITH, NAN, 1, i, "a.weight", "gradient_norm", 11 - i);
+        add_in(GRADIENTS, SIDE_WITH, NAN, 1, i, "b.weight", "gradient_norm", 7);
+    }
+    assert_float_equal(gradient_spread(&metrics, SIDE_WITH, 1), (5 + 1) / 2.0, 1e-12);
+    assert_true(isnan(gradient_spread(&metrics, SIDE_WITHOUT, 1)));
+}
+
+static void ranges_along_the_step(void **state) {
+    (void)state;
+    static const double losses[3][3] = {{1, 2, 4}, {3, 3, 3}, {5, 4, NAN}};
+    for (int step = 0; step < 3; step++) {
+        for (int i = 0; i < 3; i++) {
+            add_in(GRADIENTS, SIDE_WITH, i, 1, step, "", "loss_along", losses[step][i]);
+            add_in(GRADIENTS, SIDE_WITH, i, 1, step, "", "gradient_distance", 10 * step + i);
+        }
+    }
+    assert_true(loss_range(&metrics, SIDE_WITH, 1) == 3); /* the median of 3, 0 and diverged */
+    assert_true(gradient_change(&metrics, SIDE_WITH, 1) == 12);
+}
+
+static void sigmoids_at_the_end(void **state) {
+    (void)state;
+    for (int step = 0; step <= 10; step += 5) {
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "conv1", "saturated", step / 100.0);
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "fc1", "saturated", step / 50.0);
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "conv1.weight", "gradient_norm", step + 1);
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "fc1.weight", "gradient_norm", 99);
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "fc2.weight", "gradient_norm", 2);
+    }
+    assert_float_equal(saturated_share(&metrics, SIDE_WITH, 1), 0.15, 1e-12);
+    assert_float_equal(first_to_last(&metrics, SIDE_WITH, 1), 3, 1e-12);
+}
+
+static void add_channel(double channel, double mean, double std, double weight, double bias, double after_mean,
+                        double after_std) {
+    const struct {
+        const char *name;
+        double value;
+    } rows[] = {{"normalized_mean", mean},  {"normalized_std", std}, {"weight", weight}, {"bias", bias},
+                {"after_mean", after_mean}, {"after_std", after_std}};
+    for (size_t i = 0; i < 6; i++) add_in(LAYER, SIDE_WITH, channel, 1, 5, "bn1", rows[i].name, rows[i].value);
+}
+
+static void errors_of_channels(void **state) {
+    (void)state;
+    struct claim claims[MOST_CLAIMS];
+    add_channel(0, 0.001, 0.998, -2, 1, 1.001, 2.003); /* a negative weight turns the channel round */
+    add_channel(1, -0.004, 1, 3, -1, -1.005, 3);
+    assert_float_equal(normalized_error(&metrics, SIDE_WITH, 1), 0.004, 1e-12);
+    assert_float_equal(affine_error(&metrics, SIDE_WITH, 1), 0.005, 1e-12);
+    size_t count = claims_make(&metrics, 1u << LAYER, claims);
+    assert_int_equal(find(claims, count, "Normalized")->verdict, HOLDS);
+    add_channel(2, 0.02, 1, 1, 0, 0, 1);
+    count = claims_make(&metrics, 1u << LAYER, claims);
+    assert_int_equal(find(claims, count, "Normalized")->verdict, FAILS);
+    assert_int_equal(find(claims, count, "Then mean bias")->verdict, HOLDS);
+    assert_int_equal(find(claims, count, "Running means")->verdict, NOT_MEASURED);
+}
+
+static void add_gap(double batch, double train, double eval, double frozen) {
+    add_in(LAYER, SIDE_WITH, batch, 1, 5, "", "train_accuracy", train);
+    add_in(LAYER, SIDE_WITH, batch, 1, 5, "", "eval_accuracy", eval);
+    add_in(LAYER, SIDE_WITH, batch, 1, 5, "", "frozen_layers", frozen);
+}
+
+/* Batch size 1 is left out where it did not train as the others. */
+static void gaps_of_batches(void **state) {
+    (void)state;
+    add_gap(1, 0.1, 0.9, 1);
+    add_gap(2, 0.5, 0.8, 0);
+    add_gap(256, 0.81, 0.8, 0);
+    assert_float_equal(gap_small(&metrics, SIDE_WITH, 1), 0.3, 1e-12);
+    assert_float_equal(gap_large(&metrics, SIDE_WITH, 1), 0.01, 1e-12);
+}
+
+static void running_statistics_from_first_to_last(void **state) {
+    (void)state;
+    for (int step = 0; step <= 20; step += 10) {
+        add_in(LAYER, SIDE_WITH, NAN, 1, step, "bn1", "running_mean_error", 1.0 / (step + 1));
+        add_in(LAYER, SIDE_WITH, NAN, 1, step, "bn2", "running_mean_error", 3.0 / (step + 1));
+    }
+    assert_float_equal(running_start(&metrics, SIDE_WITH, 1), 2, 1e-12);
+    assert_float_equal(running_end(&metrics, SIDE_WITH, 1), 2.0 / 21, 1e-12);
+}
+
+/* Sentences. */
+
+static const char *sentence_of(const char *id, unsigned experiments) {
+    static struct figure figures[MOST_FIGURES];
+    static char sentence[SENTENCE_BYTES];
+    const size_t count = figures_make(&metrics, experiments, figures);
+    sentence[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(figures[i].id, id) == 0) strcpy(sentence, figures[i].sentence);
+    figures_free(figures, count);
+    return sentence;
+}
+
+static void the_sentence_of_convergence(void **state) {
+    (void)state;
+    for (int seed = 1; seed <= 3; seed++) {
+        for (int side = 0; side < SIDES; side++) {
+            add_in(CONVERGENCE, (enum side)side, NAN, seed, 40, "", "test_accuracy", 0.8);
+            add_in(CONVERGENCE, (enum side)side, NAN, seed, 40, "", "seconds", side == SIDE_WITH ? 0.5 : 0.4);
+        }
+        add_steps_to(SIDE_WITH, seed, 0.8, 10 * seed);
+        add_steps_to(SIDE_WITHOUT, seed, 0.8, INFINITY);
+    }
+    assert_string_equal(
+        sentence_of("convergence-curves", 1u << CONVERGENCE),
+        "To 80.0 % test accuracy the network with batch norm takes 20 (10 to 30) steps and 2.0 s (1.0 to 3.0); the "
+        "one without does not get there with any seed. A step takes 12.5 ms with it and 10.0 ms without (medians over "
+        "the runs).");
+}
+
+static void the_sentence_of_batch_sizes(void **state) {
+    (void)state;
+    add_gap(1, 0.1, 0.9, 1);
+    add_gap(2, 0.5, 0.8, 0);
+    add_gap(64, 0.81, 0.8, 0);
+    add_in(LAYER, SIDE_WITH, 2, 1, 5, "", "eval_loss", 1);
+    const char *sentence = sentence_of("layer-batch", 1u << LAYER);
+    const char *beginning =
+        "Test accuracy in the two modes differs by 30.0 % at the smallest batch of those that train every layer, and "
+        "by 1.0 % at batch size 64. At batch size 1, 1 layer of this network would see 1 x 1 maps";
+    assert_memory_equal(sentence, beginning, strlen(beginning));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_median_and_its_range, clear),
+        cmocka_unit_test_teardown(a_diverged_run_counts_as_infinite, clear),
+        cmocka_unit_test_teardown(a_key_selects_rows, clear),
+        cmocka_unit_test_teardown(columns_are_distinct_and_in_order, clear),
+        cmocka_unit_test_teardown(rows_of_complete_seeds, clear),
+        cmocka_unit_test_teardown(csv_has_every_row, clear),
+        cmocka_unit_test(numbers_as_words),
+        cmocka_unit_test(spreads_as_words),
+        cmocka_unit_test(norms_and_saturated_units),
+        cmocka_unit_test(a_channel_of_several),
+        cmocka_unit_test(distance_from_the_normal_distribution),
+        cmocka_unit_test_teardown(a_claim_is_judged_seed_by_seed, clear),
+        cmocka_unit_test_teardown(a_claim_can_fail, clear),
+        cmocka_unit_test_teardown(the_target_is_within_reach, clear),
+        cmocka_unit_test_teardown(rates_that_train_and_the_best_one, clear),
+        cmocka_unit_test_teardown(spread_of_gradients, clear),
+        cmocka_unit_test_teardown(ranges_along_the_step, clear),
+        cmocka_unit_test_teardown(sigmoids_at_the_end, clear),
+        cmocka_unit_test_teardown(errors_of_channels, clear),
+        cmocka_unit_test_teardown(gaps_of_batches, clear),
+        cmocka_unit_test_teardown(running_statistics_from_first_to_last, clear),
+        cmocka_unit_test_teardown(the_sentence_of_convergence, clear),
+        cmocka_unit_test_teardown(the_sentence_of_batch_sizes, clear),
+    };
+    return cmocka_run_group_tests_name("lab.results", tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Data sets that are folders of PNG and JPEG files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "image_files.h"
+#include "nn/dataset.h"
+#include "tests/support/files.h"
+
+static char message[NN_MESSAGE_BYTES];
+static nn_dataset train, test;
+
+enum { WIDTH = 5, HEIGHT = 3, SIZE = WIDTH * HEIGHT };
+
+static void load(const char *name, uint32_t limit) {
+    if (!nn_dataset_load(file_path(name), limit, &train, &test, message)) fail_msg("%s", message);
+}
+
+static void unload(void) {
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+}
+
+static void assert_bad(const char *name, const char *what) {
+    message[0] = '\0';
+    assert_false(nn_dataset_load(file_path("set"), 0, &train, &test, message));
+    assert_true(!train.pixels && !train.labels && !train.class_names && !test.pixels && !test.labels && !test.class_names);
+    if (!strstr(message, name) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\" or \"%s\"", message, name, what);
+}
+
+static int clear(void **state) {
+    (void)state;
+    files_remove(file_path("set"));
+    return 0;
+}
+
+/* `count` grey images in a folder, the pixels of the i-th of which are `base` + i. */
+static void put_class(const char *folder, int count, int base) {
+    char name[64];
+    for (int i = 0; i < count; i++) {
+        const uint8_t grey = (uint8_t)(base + i);
+        snprintf(name, sizeof name, "set/%s/%02d.png", folder, i);
+        put_plain_png(name, WIDTH, HEIGHT, grey, grey, grey);
+    }
+}
+
+/* Image i of a set is of this class, and all its pixels have this value. */
+static void assert_image(const nn_dataset *set, size_t i, uint8_t label, uint8_t grey) {
+    const size_t bytes = SIZE * set->image.channels;
+    assert_int_equal(set->labels[i], label);
+    for (size_t k = 0; k < bytes; k++) assert_int_equal(set->pixels[i * bytes + k], grey);
+}
+
+/* Every sixth file is for testing; classes take turns; what is hidden or no folder does not count. */
+static void one_folder_is_split(void **state) {
+    (void)state;
+    static const uint8_t trains[][2] = {{0, 10}, {1, 100}, {0, 11}, {1, 101}, {0, 12}, {0, 13}, {0, 14}, {0, 16}};
+    put_class("b cat", 7, 10);
+    put_class("dog", 2, 100);
+    put_class(".hidden", 1, 0);
+    file_put(file_path("set/README"), "text", 4);
+    file_put(file_path("set/dog/.DS_Store"), "text", 4);
+    load("set", 0);
+    assert_true(train.count == 8 && test.count == 1 && train.classes == 2 && test.classes == 2);
+    assert_true(train.image.height == HEIGHT && train.image.width == WIDTH && train.image.channels == 1);
+    for (size_t i = 0; i < 8; i++) assert_image(&train, i, trains[i][0], trains[i][1]);
+    assert_image(&test, 0, 0, 15);
+    assert_string_equal(train.class_names[0], "b cat");
+    assert_string_equal(test.class_names[1], "dog");
+    unload();
+    load("set", 3);
+    assert_int_equal(train.count, 3);
+    assert_true(train.mean[0] == (10 + 100 + 11) / 3.0f);
+    unload();
+}
+
+static void parts_have_folders_of_their_own(void **state) {
+    (void)state;
+    static const char *const parts[] = {"val", "test"}; /* test, if both are there */
+    put_class("train/a", 8, 10);
+    put_class("train/b", 1, 60);
+    for (int i = 0; i < 2; i++) {
+        char folder[16];
+        snprintf(folder, sizeof folder, "%s/a", parts[i]);
+        put_class(folder, 1, 20 + i);
+        snprintf(folder, sizeof folder, "%s/b", parts[i]);
+        put_class(folder, 2, 30 + i);
+        load("set", 0);
+        assert_true(train.count == 9 && test.count == 3);
+        assert_image(&train, 8, 0, 17);
+        assert_image(&test, 0, 0, (uint8_t)(20 + i));
+        assert_image(&test, 2, 1, (uint8_t)(31 + i));
+        unload();
+    }
+}
+
+/* One image with colours, wherever it is, and all have three channels. */
+static void grey_and_colour_mix(void **state) {
+    (void)state;
+    static const char *const where[] = {"set/train/a/00.png", "set/train/b/01.png", "set/test/a/00.png", "set/test/b/70.jpg"};
+    for (size_t i = 0; i < 4; i++) {
+        clear(NULL);
+        put_class("train/a", 2, 10);
+        put_class("train/b", 100, 60);
+        put_class("test/a", 1, 20);
+        put_class("test/b", 70, 60);
+        if (strstr(where[i], "jpg")) {
+            uint8_t pixels[SIZE * 3];
+            for (size_t k = 0; k < SIZE * 3; k++) pixels[k] = (uint8_t)(k % 3 * 100);
+            put_jpeg(where[i], WIDTH, HEIGHT, 3, pixels, false);
+        } else {
+            put_plain_png(where[i], WIDTH, HEIGHT, 0, 100, 200);
+        }
+        load("set", 0);
+        assert_true(train.image.channels == 3 && test.image.channels == 3 && train.count == 102);
+        if (i > 0) assert_image(&train, 0, 0, 10);
+        assert_image(&train, 2, 0, 11);
+        assert_image(&train, 101, 1, 159);
+        const uint8_t *p = i < 2 ? train.pixels + (i == 0 ? 0 : 3) * SIZE * 3 : test.pixels + (i == 2 ? 0 : 71) * SIZE * 3;
+        for (size_t k = 0; k < SIZE * 3; k++) assert_in_range(p[k] + 2, k % 3 * 100, k % 3 * 100 + 4);
+        unload();
+    }
+}
+
+static void folders_that_do_not_fit_are_refused(void **state) {
+    (void)state;
+    put_class("a", 6, 0);
+    assert_bad("set", "all images are of one class; there must be at least 2");
+    file_make_directories(file_path("set/b/x"));
+    assert_bad("set/b", "the folder of this class is empty; it must have PNG or JPEG files");
+    file_put(file_path("set/b/notes.txt"), "text", 4);
+    assert_bad("set/b/notes.txt", "neither PNG nor JPEG");
+    files_remove(file_path("set/b/notes.txt"));
+    file_make_directories(file_path("set/b/deep/x"));
+    assert_bad("set/b/deep", "a folder in the folder of a class");
+    files_remove(file_path("set/b/deep"));
+    put_plain_png("set/b/wrong.png", WIDTH + 1, HEIGHT, 1, 1, 1);
+    assert_bad("set/b/wrong.png", "the image is 6 wide and 3 high, but ");
+    assert_non_null(strstr(message, "set/a/00.png is 5 wide and 3 high; all must have one size"));
+    files_remove(file_path("set/a/05.png"));
+    assert_bad("set", "every 6th image of a class is for testing, and no class has so many");
+}
+
+static void parts_that_do_not_fit_are_refused(void **state) {
+    (void)state;
+    file_make_directories(file_path("set/train/x"));
+    assert_bad("set", "there is a folder train, but neither test nor val");
+    file_make_directories(file_path("set/val/x"));
+    assert_bad("set/train", "there must be a folder for each class in it");
+    put_class("train/a", 1, 0);
+    put_class("train/b", 1, 0);
+    put_class("val/b", 1, 0);
+    assert_bad("set/train", "it has a class a, which ");
+    put_class("val/a", 1, 0);
+    put_class("val/c", 1, 0);
+    assert_bad("set/val", "it has a class c, which ");
+    files_remove(file_path("set/val/c"));
+    put_plain_png("set/val/b/00.png", WIDTH, HEIGHT + 1, 1, 1, 1);
+    assert_bad("set/val/b/00.png", "the image is 5 wide and 4 high, but ");
+}
+
+/* The first broken file is told, whichever thread met one first; a few hundred, so that there are several blocks. */
+static void the_first_broken_file_is_named(void **state) {
+    (void)state;
+    put_class("a", 90, 0);
+    put_class("b", 90, 90);
+    file_put(file_path("set/b/73.png"), "", 0);
+    file_put(file_path("set/a/74.png"), "\x89PNG\r\n\x1a\n", 8);
+    file_put(file_path("set/b/88.png"), "\xff\xd8\xff", 3);
+    assert_bad("set/b/73.png", "the file is empty; it must be PNG or JPEG");
+    put_class("b", 90, 90);
+    assert_bad("set/a/74.png", "broken PNG");
+    put_class("a", 90, 0);
+    file_put(file_path("set/b/88.png"), "\xff\xd8\xff", 3);
+    assert_bad("set/b/88.png", "broken JPEG");
+}
+
+static void too_many_classes_are_refused(void **state) {
+    (void)state;
+    char folder[16];
+    for (int i = 0; i < 257; i++) {
+        snprintf(folder, sizeof folder, "%03d", i);
+        put_class(folder, i == 255 ? 6 : 1, 1);
+    }
+    assert_bad("set", "257 folders, one for each class; at most 256 classes are supported");
+    files_remove(file_path("set/256"));
+    load("set", 0);
+    assert_true(train.classes == 256 && train.labels[255] == 255 && test.labels[0] == 255);
+    assert_string_equal(train.class_names[255], "255");
+    unload();
+}
+
+static void single_files_become_what_a_network_takes(void **state) {
+    (void)state;
+    char colour[700], grey[700];
+    put_plain_png("set/colour.png", WIDTH, HEIGHT, 10, 100, 250);
+    put_plain_png("set/grey.png", WIDTH, HEIGHT, 7, 7, 7);
+    snprintf(colour, sizeof colour, "%s", file_path("set/colour.png"));
+    snprintf(grey, sizeof grey, "%s", file_path("set/grey.png"));
+    char *const paths[] = {colour, grey};
+    const nn_shape one = {HEIGHT, WIDTH, 1}, three = {HEIGHT, WIDTH, 3}, other = {HEIGHT + 1, WIDTH, 3};
+    assert_true(nn_dataset_read_images(paths, 2, one, &test, message));
+    assert_int_equal(test.count, 2);
+    assert_image(&test, 0, 0, 90);
+    assert_image(&test, 1, 0, 7);
+    nn_dataset_free(&test);
+    assert_true(nn_dataset_read_images(paths, 2, three, &test, message));
+    assert_true(test.pixels[0] == 10 && test.pixels[1] == 100 && test.pixels[2] == 250);
+    assert_image(&test, 1, 0, 7);
+    nn_dataset_free(&test);
+    assert_false(nn_dataset_read_images(paths, 2, other, &test, message));
+    assert_non_null(strstr(message, "colour.png: the image is 5 wide and 3 high; it must be 5 wide and 4 high"));
+    assert_null(test.pixels);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(one_folder_is_split, clear),
+        cmocka_unit_test_teardown(parts_have_folders_of_their_own, clear),
+        cmocka_unit_test_teardown(grey_and_colour_mix, clear),
+        cmocka_unit_test_teardown(folders_that_do_not_fit_are_refused, clear),
+        cmocka_unit_test_teardown(parts_that_do_not_fit_are_refused, clear),
+        cmocka_unit_test_teardown(the_first_broken_file_is_named, clear),
+        cmocka_unit_test_teardown(too_many_classes_are_refused, clear),
+        cmocka_unit_test_teardown(single_files_become_what_a_network_takes, clear),
+    };
+    return cmocka_run_group_tests_name("nn.folder", tests, files_setup, files_teardown);
+}

@@ -1,0 +1,444 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm apply` with exact output: apply.sh CASE COMMAND... runs the function case_CASE in a directory of its own.
+# Longer than other files because it is a list of cases.
+#
+# The numbers are small enough to be exact: with eps 3, x = 1, 3 has the mean 2 and the variance 1, so y = -0.5, 0.5.
+set -eu
+export LC_ALL=C
+name=$1
+shift
+command=("$@")
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+batchnorm() { "${command[@]}" "$@"; }
+
+needs_safetensors() {
+    [ -z "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
+}
+
+# Hexadecimal words, highest byte first, as little-endian bytes.
+words() {
+    local word i
+    for word; do
+        for ((i = ${#word} - 2; i >= 0; i -= 2)); do printf "\\x${word:i:2}"; done
+    done
+}
+
+# npy FILE DESCR FORTRAN_ORDER SHAPE WORD...: as NumPy writes it.
+npy() {
+    local file=$1 header="{'descr': '$2', 'fortran_order': $3, 'shape': $4, }"
+    shift 4
+    { printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$header"; words "$@"; } >"$file"
+}
+
+# safetensors FILE HEADER WORD...: the header is filled up with spaces to a multiple of 8.
+safetensors() {
+    local file=$1 header=$2
+    shift 2
+    while ((${#header} % 8)); do header+=' '; done
+    { words "$(printf '%016x' ${#header})"; printf '%s' "$header"; words "$@"; } >"$file"
+}
+
+# What the directory holds, file by file.
+contents() { find . -mindepth 1 ! -name '*.log' -exec ls -dl --time-style=+ {} + ; find . -type f ! -name '*.log' -exec cksum {} + | sort -k3; }
+
+same() { cmp "$1" "$2" || { od -A d -t x1z "$1" >&2; od -A d -t x1z "$2" >&2; fail "$1 differs from $2"; }; }
+
+# The command succeeds and says nothing; leaves no temporary file.
+ok() {
+    batchnorm "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
+    [ ! -s err.log ] || fail "it says: $(cat err.log)"
+    [ -z "$(find . -name '.batchnorm*')" ] || fail "a temporary file is left"
+}
+
+# refuses STATUS MESSAGE ARGUMENT...: it fails so, says exactly that, and touches no file.
+refuses() {
+    local status=$1 message=$2 before got=0
+    shift 2
+    before=$(contents)
+    batchnorm "$@" >out.log 2>err.log || got=$?
+    [ "$got" = "$status" ] || fail "status $got instead of $status: $* ($(cat err.log))"
+    [ "$(head -n 1 err.log)" = "$message" ] || fail "it says: $(cat err.log)"
+    [ "$(contents)" = "$before" ] || fail "files were touched: $(contents)"
+    [ ! -s out.log ] || fail "it printed: $(cat out.log)"
+}
+
+x_1d() { npy x.npy '<f4' False '(2, 2)' 3f800000 40000000 40400000 40800000; } # 1 2 3 4
+y_1d=(bf000000 bf000000 3f000000 3f000000)
+
+case_training_normalizes_with_the_batch() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 x.npy -o y.npy
+    same want.npy y.npy
+    ok apply --dims=1 --eps=3e0 --threads 2 --output=z.npy -- x.npy
+    same want.npy z.npy
+}
+
+case_ranks_of_the_three_classes() {
+    npy x1.npy '<f4' False '(1, 1, 2)' 3f800000 40400000
+    npy x2.npy '<f4' False '(1, 1, 1, 2)' 3f800000 40400000
+    npy x3.npy '<f4' False '(1, 1, 2, 1, 1)' 3f800000 40400000
+    for dims in 1 2 3; do
+        ok apply --dims $dims --eps 3 x$dims.npy -o y.npy
+        words bf000000 3f000000 | cmp - <(tail -c 8 y.npy) || fail "dims $dims"
+    done
+    refuses 1 'batchnorm apply: x3.npy: expected 4D input (got 5D input)' apply --dims 2 x3.npy -o z.npy
+    refuses 1 'batchnorm apply: x2.npy: expected 2D or 3D input (got 4D input)' apply --dims 1 x2.npy -o z.npy
+    npy x0.npy '<f4' False '()' 3f800000
+    refuses 1 'batchnorm apply: x0.npy: expected 5D input (got 0D input)' apply --dims 3 x0.npy -o z.npy
+    npy one.npy '<f4' False '(1, 2)' 3f800000 3f800000
+    refuses 1 'batchnorm apply: one.npy: Expected more than 1 value per channel when training, got input size [1, 2]' \
+        apply --dims 1 one.npy -o z.npy
+}
+
+case_evaluation_uses_the_running_statistics() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' 3f000000 3f800000 3fc00000 40000000 # x / sqrt(1 + 3)
+    ok apply --dims 1 --eps 3 --eval x.npy -o y.npy
+    same want.npy y.npy
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 --eval --no-track x.npy -o y.npy
+    same want.npy y.npy
+}
+
+case_every_order_is_read() {
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    npy x.npy '<f4' True '(2, 2)' 3f800000 40400000 40000000 40800000
+    ok apply --dims 1 --eps 3 x.npy -o y.npy
+    same want.npy y.npy
+    npy x.npy '>f4' False '(2, 2)' 0000803f 00000040 00004040 00008040
+    ok apply --dims 1 --eps 3 x.npy -o y.npy
+    same want.npy y.npy
+}
+
+case_channels_last() {
+    # two channels: 1 3 and 20 20, as (1, 2, 2) with the channels in front and at the end
+    npy first.npy '<f4' False '(1, 2, 2)' 3f800000 40400000 41a00000 41a00000
+    npy last.npy '<f4' False '(1, 2, 2)' 3f800000 41a00000 40400000 41a00000
+    npy want_first.npy '<f4' False '(1, 2, 2)' bf000000 3f000000 00000000 00000000
+    npy want_last.npy '<f4' False '(1, 2, 2)' bf000000 00000000 3f000000 00000000
+    ok apply --dims 1 --eps 3 first.npy -o y.npy
+    same want_first.npy y.npy
+    ok apply --dims 1 --eps 3 --channels-last last.npy -o y.npy
+    same want_last.npy y.npy
+    npy last.npy '<f4' True '(1, 1, 2, 2)' 3f800000 40400000 41a00000 41a00000
+    npy want_last.npy '<f4' False '(1, 1, 2, 2)' bf000000 00000000 3f000000 00000000
+    ok apply --dims 2 --eps 3 --channels-last last.npy -o y.npy
+    same want_last.npy y.npy
+}
+
+case_types() {
+    npy x.npy '<f8' False '(2, 1)' 3ff0000000000000 4008000000000000
+    npy want8.npy '<f8' False '(2, 1)' bfe0000000000000 3fe0000000000000
+    npy want4.npy '<f4' False '(2, 1)' bf000000 3f000000
+    npy want2.npy '<f2' False '(2, 1)' b800 3800
+    ok apply --dims 1 --eps 3 x.npy -o y.npy
+    same want8.npy y.npy
+    for size in 4 8 2; do
+        ok apply --dims 1 --eps 3 x.npy --dtype f$((size * 8)) -o y.npy
+        same want$size.npy y.npy
+        ok apply --dims 1 --eps 3 want$size.npy --eval -o y.npy
+        cmp <(head -c 128 want$size.npy) <(head -c 128 y.npy) || fail "the type of y"
+    done
+}
+
+case_bf16_goes_to_safetensors() {
+    needs_safetensors
+    x_1d
+    ok apply --dims 1 --eps 3 --dtype bf16 x.npy -o y.safetensors:y
+    safetensors want.safetensors '{"y":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}' bf00 bf00 3f00 3f00
+    same want.safetensors y.safetensors
+    ok apply --dims 1 --eps 3 y.safetensors:y -o z.safetensors:y
+    refuses 1 'batchnorm apply: z.npy: an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32' \
+        apply --dims 1 y.safetensors:y -o z.npy
+    ok apply --dims 1 --eval --eps 0 --dtype f32 y.safetensors:y -o z.npy
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    same want.npy z.npy
+}
+
+case_gradients() {
+    x_1d
+    npy dy.npy '<f8' True '(2, 2)' 3ff0000000000000 4000000000000000 0000000000000000 0000000000000000 # 1 0 2 0
+    ok apply --dims 1 --eps 3 x.npy -o y.npy --grad dy.npy --dx dx.npy --dweight dw.npy --dbias db.npy
+    npy want_dw.npy '<f4' False '(2,)' 3f000000 00000000 # sum dy * y
+    npy want_db.npy '<f4' False '(2,)' 40400000 00000000
+    # (dy - 1.5 - y * 0.25) / 2: dy is 1 and 2, y is -0.5 and 0.5
+    npy want_dx.npy '<f4' False '(2, 2)' be400000 00000000 3e400000 00000000
+    same want_dx.npy dx.npy
+    same want_dw.npy dw.npy
+    same want_db.npy db.npy
+    ok apply --dims 1 --eps 3 --eval x.npy -o y.npy --grad dy.npy --dx dx.npy
+    npy want_dx.npy '<f4' False '(2, 2)' 3f000000 00000000 3f800000 00000000
+    same want_dx.npy dx.npy
+    ok apply --dims 1 --eps 3 --dtype f64 x.npy -o y.npy --grad dy.npy --dbias db.npy
+    npy want_db.npy '<f8' False '(2,)' 4008000000000000 0000000000000000
+    same want_db.npy db.npy
+    ok apply --dims 1 --eps 3 --dtype f16 x.npy -o y.npy --grad dy.npy --dbias db.npy --dx dx.npy
+    npy want_db.npy '<f4' False '(2,)' 40400000 00000000
+    same want_db.npy db.npy
+    npy dy3.npy '<f4' False '(2, 3)' 0 0 0 0 0 0
+    truncate -s 152 dy3.npy
+    refuses 1 'batchnorm apply: dy3.npy: has the shape (2, 3), but x has (2, 2)' apply --dims 1 x.npy -o z.npy --grad dy3.npy
+}
+
+case_state_is_saved_and_loaded() {
+    needs_safetensors
+    x_1d
+    ok apply --dims 1 --momentum 0.5 x.npy -o y.npy --save-state s.safetensors
+    meta='{"__metadata__":{"format":"pt","batchnorm.eps":"1.0000000000000001e-05","batchnorm.momentum":"0.5"},'
+    keys='"weight":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},"bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},'
+    keys+='"running_mean":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},'
+    keys+='"running_var":{"dtype":"F32","shape":[2],"data_offsets":[32,40]},'
+    keys+='"num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}'
+    safetensors want.safetensors "$meta$keys" 0000000000000001 3f800000 3f800000 00000000 00000000 3f800000 3fc00000 3fc00000 3fc00000
+    same want.safetensors s.safetensors
+    # the file's momentum counts: (1 + 2) / 2 = 1.5; then the command line's: 1.5 * 0 + 2 * 1
+    ok apply --dims 1 x.npy -o y.npy --state s.safetensors --save-state t.safetensors
+    tail -c 16 t.safetensors | cmp - <(words 3fc00000 40100000 3fe00000 3fe00000) || fail "momentum of the file"
+    ok apply --dims 1 x.npy -o y.npy --state s.safetensors --momentum 1 --save-state s.safetensors
+    tail -c 16 s.safetensors | cmp - <(words 40000000 40400000 40000000 40000000) || fail "momentum of the command line"
+    # the file's eps counts, and the command line's over it
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 x.npy -o y.npy --save-state e.safetensors
+    ok apply --dims 1 x.npy -o y.npy --state e.safetensors
+    same want.npy y.npy
+    ok apply --dims 1 --eps 3 x.npy -o y.npy --state s.safetensors
+    same want.npy y.npy
+    ok apply --dims 1 --momentum none x.npy -o y.npy --save-state t.safetensors
+    grep -q '"batchnorm.momentum":"none"' t.safetensors || fail "momentum none"
+    npy x3.npy '<f4' False '(2, 3)' 00000000 00000000 00000000 00000000 00000000 00000000
+    refuses 1 "batchnorm apply: s.safetensors: size mismatch for weight: copying a param with shape [2] from checkpoint, the shape in current model is [3]." apply --dims 1 x3.npy -o z.npy --state s.safetensors
+    refuses 1 'batchnorm apply: s.safetensors: Unexpected key(s) in state_dict: "running_mean".' apply --dims 1 --no-track x.npy -o z.npy --state s.safetensors
+}
+
+case_outputs_share_a_file() {
+    needs_safetensors
+    x_1d
+    ok apply --dims 1 --eps 3 x.npy -o o.safetensors:y --grad x.npy --dbias ./o.safetensors:b
+    safetensors want.safetensors '{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}}' \
+        "${y_1d[@]}" 40800000 40c00000
+    same want.safetensors o.safetensors
+    # what the file has already stays, but for what is written anew
+    safetensors o.safetensors '{"__metadata__":{"k":"v"},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"y":{"dtype":"I64","shape":[],"data_offsets":[4,12]}}' \
+        3f800000 0000000000000007
+    ok apply --dims 1 --eps 3 --dtype f16 x.npy -o o.safetensors:y
+    safetensors want.safetensors '{"__metadata__":{"k":"v"},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"y":{"dtype":"F16","shape":[2,2],"data_offsets":[4,12]}}' \
+        3f800000 b800 b800 3800 3800
+    same want.safetensors o.safetensors
+    safetensors o.safetensors '{"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' 07
+    refuses 1 "batchnorm apply: o.safetensors:y: has a tensor 'b' (U8) that cannot be kept; write to another file" \
+        apply --dims 1 x.npy -o o.safetensors:y
+    ok apply --dims 1 --eps 3 x.npy -o o.safetensors:b
+    echo garbage >o.safetensors
+    refuses 1 "batchnorm apply: o.safetensors:y: is there, but cannot be added to: the header's size is 749118580988207463; at most 100000000 is allowed" \
+        apply --dims 1 x.npy -o o.safetensors:y
+}
+
+case_inputs_from_safetensors() {
+    needs_safetensors
+    safetensors in.safetensors '{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"a:b":{"dtype":"F64","shape":[2,1],"data_offsets":[16,32]},"i":{"dtype":"I64","shape":[],"data_offsets":[32,40]}}' \
+        3f800000 40000000 40400000 40800000 3ff0000000000000 4008000000000000 0000000000000007
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 in.safetensors:x -o y.npy
+    same want.npy y.npy
+    npy want.npy '<f8' False '(2, 1)' bfe0000000000000 3fe0000000000000
+    ok apply --dims 1 --eps 3 in.safetensors:a:b -o y.npy
+    same want.npy y.npy
+    refuses 1 "batchnorm apply: in.safetensors:z: has no tensor 'z'; it has x, a:b, i" apply --dims 1 in.safetensors:z -o z.npy
+    refuses 1 'batchnorm apply: in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed' apply --dims 1 in.safetensors:i -o z.npy
+    refuses 1 'batchnorm apply: in.safetensors: names no tensor; write FILE.safetensors:NAME' apply --dims 1 in.safetensors -o z.npy
+}
+
+case_print_shows_the_layer() {
+    x_1d
+    ok apply --dims 1 --eps 3 --no-bias --print x.npy -o y.npy
+    grep -qx 'BatchNorm1d(2, eps=3.0, momentum=0.1, affine=True, bias=False, track_running_stats=True)' out.log || fail "$(cat out.log)"
+    grep -q 'num_batches_tracked.*1' out.log || fail "$(cat out.log)"
+    ok apply --dims 1 --no-affine --no-track --print x.npy -o y.npy
+    grep -q 'affine=False, bias=False, track_running_stats=False' out.log || fail "$(cat out.log)"
+}
+
+case_empty_batches_are_arrays_too() {
+    npy x.npy '<f4' False '(0, 3)'
+    ok apply --dims 1 x.npy -o y.npy --grad x.npy --dx dx.npy --dbias db.npy
+    same x.npy y.npy
+    same x.npy dx.npy
+    npy want.npy '<f4' False '(3,)' 00000000 00000000 00000000
+    same want.npy db.npy
+}
+
+case_wrong_usage() {
+    x_1d
+    a='batchnorm apply:'
+    refuses 2 "$a the array X is missing" apply --dims 1 -o y.npy
+    refuses 2 "$a -o is missing: where does y go?" apply --dims 1 x.npy
+    refuses 2 "$a --dims is missing; it must be 1, 2 or 3" apply x.npy -o y.npy
+    refuses 2 "$a --dims: '4' is not 1, 2 or 3" apply --dims 4 x.npy -o y.npy
+    refuses 2 "$a --dims: '1x' is not 1, 2 or 3" apply --dims 1x x.npy -o y.npy
+    refuses 2 "$a --eps: 'abc' is not a number from 0 on" apply --dims 1 --eps abc x.npy -o y.npy
+    refuses 2 "$a --eps: '1,5' is not a number from 0 on" apply --dims 1 --eps 1,5 x.npy -o y.npy
+    refuses 2 "$a --eps: '-1' is not a number from 0 on" apply --dims 1 --eps -1 x.npy -o y.npy
+    refuses 2 "$a --eps: 'nan' is not a number from 0 on" apply --dims 1 --eps nan x.npy -o y.npy
+    refuses 2 "$a --momentum: 'None' is not a number or none" apply --dims 1 --momentum None x.npy -o y.npy
+    refuses 2 "$a --dtype: 'f8' is not f32, f64, bf16 or f16" apply --dims 1 --dtype f8 x.npy -o y.npy
+    refuses 2 "$a --threads: '-1' is not a number from 0 to 1024" apply --dims 1 --threads -1 x.npy -o y.npy
+    refuses 2 "$a --dx needs --grad" apply --dims 1 x.npy -o y.npy --dx dx.npy
+    refuses 2 "$a --dweight: with --no-affine there is no weight" apply --dims 1 x.npy -o y.npy --grad x.npy --no-affine --dweight d.npy
+    refuses 2 "$a --dbias: with --no-bias there is no bias" apply --dims 1 x.npy -o y.npy --grad x.npy --no-bias --dbias d.npy
+    refuses 2 "$a there is one array X, but both 'x.npy' and 'z.npy' were given" apply --dims 1 x.npy z.npy -o y.npy
+    refuses 2 "$a -o and --dx both write ./y.npy" apply --dims 1 x.npy -o y.npy --grad x.npy --dx ./y.npy
+    refuses 2 "$a --dx and --dbias both write s.safetensors:a" apply --dims 1 x.npy -o y.npy --grad x.npy --dx s.safetensors:a --dbias s.safetensors:a
+    refuses 2 "$a -o and --save-state both write s.safetensors" apply --dims 1 x.npy -o s.safetensors:y --save-state s.safetensors
+    refuses 2 "$a -o: 's.safetensors' names no tensor; write FILE.safetensors:NAME" apply --dims 1 x.npy -o s.safetensors
+    refuses 2 "$a unrecognized option '--nothing'" apply --nothing
+    refuses 2 "batchnorm: a verb is missing"
+    refuses 2 "batchnorm: unknown verb 'aply'" aply
+    refuses 2 "batchnorm: unknown option '--dims'" --dims
+    refuses 2 "batchnorm: nothing may follow --version" --version x
+}
+
+case_failures_touch_nothing() {
+    x_1d
+    a='batchnorm apply:'
+    echo old >y.npy
+    echo old >dx.npy
+    refuses 1 "$a absent.npy: cannot be opened: No such file or directory" apply --dims 1 absent.npy -o y.npy
+    head -c 140 x.npy >cut.npy
+    refuses 1 "$a cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" apply --dims 1 cut.npy -o y.npy
+    refuses 1 "$a y.npy: is no .npy file: it has only 4 bytes" apply --dims 1 y.npy -o y.npy
+    npy i.npy '<i4' False '(2, 2)' 00000000 00000000 00000000 00000000
+    refuses 1 "$a i.npy: has elements of type '<i4'; f2, f4 or f8 is needed" apply --dims 1 i.npy -o y.npy
+    refuses 1 "$a cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" apply --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
+    # the second output cannot be made, so the first is not
+    refuses 1 "$a absent/dx.npy: cannot be created: No such file or directory" apply --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
+    # a pipe of our own stands for devices: a mistake in the command must not replace one of the machine
+    mkfifo pipe
+    refuses 1 "$a pipe: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o pipe
+    refuses 1 "$a pipe: is not a regular file" apply --dims 1 pipe -o y.npy
+    mkdir directory
+    refuses 1 "$a directory: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o y.npy --grad x.npy --dx directory
+    refuses 1 "$a x.npy: batch_norm eps must be positive during training, but got 0.0" apply --dims 1 --eps 0 x.npy -o y.npy
+}
+
+case_a_full_disk_touches_nothing() {
+    trap '' XFSZ
+    npy x.npy '<f4' False '(2, 512)'
+    head -c 4096 /dev/zero >>x.npy
+    echo old >y.npy
+    echo old >s.safetensors
+    ( # not even the first output fits
+        ulimit -f 4
+        refuses 1 'batchnorm apply: y.npy: cannot be written: File too large' apply --dims 1 x.npy -o y.npy
+    )
+    [ -n "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || ( # the first does, the second does not
+        ulimit -f 6
+        refuses 1 'batchnorm apply: s.safetensors: cannot be written: File too large' \
+            apply --dims 1 x.npy -o y.npy --save-state s.safetensors
+    )
+    before=$(contents)
+    if batchnorm apply --dims 1 --print x.npy -o y.npy >/dev/full 2>err.log; then fail "printing to a full disk succeeded"; fi
+    [ "$(cat err.log)" = 'batchnorm apply: standard output cannot be written' ] || fail "$(cat err.log)"
+    [ "$(contents)" = "$before" ] || fail "files were touched"
+    if batchnorm --help >/dev/full 2>err.log; then fail "help to a full disk succeeded"; fi
+}
+
+case_a_small_file_system_touches_nothing() {
+    # a real one, where the kernel lets us mount it
+    unshare -rm true 2>/dev/null || exit 77
+    npy x.npy '<f4' False '(2, 8192)'
+    head -c 65536 /dev/zero >>x.npy
+    mkdir small
+    export -f batchnorm fail
+    unshare -rm bash -c 'mount -t tmpfs -o size=96k none small || exit 77
+        echo old >small/y.npy
+        echo old >small/dx.npy
+        code=0; "$@" apply --dims 1 x.npy -o small/y.npy --grad x.npy --dx small/dx.npy 2>err.log || code=$?
+        [ "$code" = 1 ] && [ "$(cat err.log)" = "batchnorm apply: small/dx.npy: cannot be written: No space left on device" ] &&
+        [ "$(cat small/y.npy small/dx.npy)" = "$(printf "old\nold")" ] && [ "$(ls -A small | wc -l)" = 2 ]' bash "${command[@]}" ||
+        { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
+}
+
+case_a_file_that_cannot_be_replaced_touches_nothing() {
+    # a mount point cannot be renamed over: the last of three outputs fails, after two were in place
+    unshare -rm true 2>/dev/null || exit 77
+    x_1d
+    echo old >y.npy
+    echo old >dweight.npy
+    touch mounted
+    local before
+    before=$(contents)
+    unshare -rm bash -c 'mount --bind mounted dweight.npy || exit 77
+        code=0; "$@" apply --dims 1 x.npy -o y.npy --grad x.npy --dx dx.npy --dweight dweight.npy 2>err.log || code=$?
+        [ "$code" = 1 ] && [ "$(cat err.log)" = "batchnorm apply: dweight.npy: cannot be replaced: Device or resource busy" ]' \
+        bash "${command[@]}" || { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
+    [ "$(contents)" = "$before" ] || fail "files were touched: $(contents)"
+}
+
+case_links_are_written_through() {
+    x_1d
+    mkdir there
+    echo old >there/y.npy
+    ln -s there/y.npy y.npy
+    ok apply --dims 1 --eps 3 x.npy -o y.npy
+    [ -L y.npy ] || fail "the link was replaced"
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    same want.npy there/y.npy
+}
+
+case_modes_follow_the_umask() {
+    x_1d
+    umask 027
+    ok apply --dims 1 x.npy -o y.npy
+    [ "$(stat -c %a y.npy)" = 640 ] || fail "$(stat -c %a y.npy)"
+}
+
+case_an_input_may_be_the_output() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ok apply --dims 1 --eps 3 x.npy -o x.npy
+    same want.npy x.npy
+}
+
+case_help_and_version() {
+    ok --version
+    grep -qx 'batchnorm [0-9]*\.[0-9]*\.[0-9]*' out.log || fail "$(cat out.log)"
+    ok --help
+    for verb in apply bench compare train; do
+        grep -q "^  $verb " out.log || fail "--help does not name $verb"
+        batchnorm $verb --help >verb.log || fail "$verb --help"
+        grep -q "^Usage: batchnorm $verb " verb.log || fail "$verb --help"
+    done
+}
+
+# The manual page has every option of every verb, and no other.
+case_the_manual_has_every_option() {
+    page=${script%/tests/tools/apply/apply.sh}/docs/batchnorm.1.scd
+    for verb in apply bench compare train; do
+        batchnorm $verb --help | grep -o -- '^ *\(-[a-zA-Z?],\)\? *--[a-z-]*' | grep -o -- '--[a-z-]*' | grep -v -e --help -e --usage |
+            sort -u >help.log
+        sed -n "/^# .*${verb^^}/,/^# /p" "$page" | grep -o -- '^\*\(-[a-z]\*, \*\)\?--[a-z-]*' | grep -o -- '--[a-z-]*' | sort -u >page.log
+        diff help.log page.log >&2 || fail "the options of $verb and the manual page differ"
+    done
+}
+
+case_without_safetensors_it_says_so() {
+    [ -n "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
+    x_1d
+    why='this build knows no safetensors files, because it was made without jansson'
+    refuses 1 "batchnorm apply: x.safetensors:x: $why" apply --dims 1 x.safetensors:x -o y.npy
+    refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --state s.safetensors
+    refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --save-state s.safetensors
+    refuses 1 "batchnorm apply: y.safetensors:y: $why" apply --dims 1 x.npy -o y.safetensors:y
+}
+
+script=$(realpath "$0")
+directory=$(mktemp -d "${TMPDIR:-/tmp}/batchnorm-cli-XXXXXX")
+trap 'rm -rf "$directory"' EXIT
+cd "$directory"
+"case_$name"

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* batchnorm apply: one layer over arrays in files. */
+#include <string.h>
+
+#include "request.h"
+#include "tools/shared/verbs.h"
+
+/* What a run holds. */
+struct run {
+    const struct request *request;
+    struct array x, y, dy, dx;
+    batchnorm_layer *layer;
+};
+
+static bool fail(const char *where, const char *what) {
+    report(EXIT_FAILED, "%s: %s", where, what);
+    return false;
+}
+
+/* Report what the layer says, or what the status means where it says nothing. */
+static bool check(const struct run *run, batchnorm_status status, const char *where) {
+    if (status == BATCHNORM_OK) return true;
+    const char *message = run->layer ? batchnorm_layer_message(run->layer) : "";
+    return fail(where, message[0] ? message : batchnorm_status_string(status));
+}
+
+/* The view that the layer gets: channels are dimension 1. */
+static batchnorm_tensor layer_view(const struct run *run, const struct array *array) {
+    return run->request->channels_last && array->view.rank > 2 ? channels_first(array->view) : array->view;
+}
+
+static bool check_types(const struct run *run) {
+    const struct output *outputs = run->request->outputs;
+    for (int i = OUT_Y; i <= OUT_DX; i++)
+        if (outputs[i].argument && run->x.view.dtype == BATCHNORM_BF16 && !outputs[i].location.name)
+            return fail(outputs[i].argument,
+                        "an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32");
+    return true;
+}
+
+static bool same_shape(const batchnorm_tensor *a, const batchnorm_tensor *b) {
+    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
+}
+
+static bool read_inputs(struct run *run) {
+    const struct request *r = run->request;
+    char message[MESSAGE_BYTES], x_shape[SHAPE_TEXT_BYTES], dy_shape[SHAPE_TEXT_BYTES];
+    if (!array_read(&run->x, r->x, message)) return fail(r->x, message);
+    if (r->convert && !array_convert(&run->x, r->dtype, message)) return fail(r->x, message);
+    if (!check_types(run)) return false;
+    if (!r->dy) return true;
+    if (!array_read(&run->dy, r->dy, message)) return fail(r->dy, message);
+    if (!same_shape(&run->x.view, &run->dy.view)) {
+        report(EXIT_FAILED, "%s: has the shape %s, but x has %s", r->dy, shape_text(&run->dy.view, dy_shape),
+               shape_text(&run->x.view, x_shape));
+        return false;
+    }
+    return array_convert(&run->dy, run->x.view.dtype, message) || fail(r->dy, message);
+}
+
+/* The file's eps and momentum count, unless the command line has others. */
+static bool load_state(struct run *run) {
+    const struct request *r = run->request;
+    char message[MESSAGE_BYTES];
+    if (batchnorm_layer_load(run->layer, r->state, message) != BATCHNORM_OK) return fail(r->state, message);
+    batchnorm_options convention = batchnorm_layer_get_options(run->layer).convention;
+    if (r->has_eps) convention.eps = r->layer.convention.eps;
+    if (r->has_momentum) {
+        convention.momentum = r->layer.convention.momentum;
+        batchnorm_layer_set_cumulative(run->layer, r->layer.cumulative);
+    }
+    batchnorm_layer_set_convention(run->layer, &convention);
+    return true;
+}
+
+static bool make_layer(struct run *run) {
+    const struct request *r = run->request;
+    batchnorm_tensor x = layer_view(run, &run->x);
+    batchnorm_layer_options layer = r->layer;
+    /* a rank below 2 is for the layer to refuse */
+    layer.num_features = x.rank < 2 ? 0 : x.shape[1];
+    layer.dtype = x.dtype == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
+    if (!check(run, batchnorm_layer_create(&layer, &run->layer), r->x)) return false;
+    if (r->eval) batchnorm_layer_eval(run->layer);
+    return !r->state || load_state(run);
+}
+
+static bool forward(struct run *run, const batchnorm_exec *exec) {
+    const struct request *r = run->request;
+    char message[MESSAGE_BYTES];
+    const batchnorm_tensor *x = &run->x.view;
+    if (!array_new(&run->y, x->dtype, x->rank, x->shape, message)) return fail(r->x, message);
+    batchnorm_tensor from = layer_view(run, &run->x), to = layer_view(run, &run->y);
+    return check(run, batchnorm_layer_forward(run->layer, from, to, NULL, 0, exec), r->x);
+}
+
+static bool backward(struct run *run, const batchnorm_exec *exec) {
+    const struct request *r = run->request;
+    char message[MESSAGE_BYTES];
+    const batchnorm_tensor *x = &run->x.view;
+    batchnorm_tensor dx = layer_view(run, &run->x);
+    dx.data = NULL;
+    if (r->outputs[OUT_DX].argument) {
+        if (!array_new(&run->dx, x->dtype, x->rank, x->shape, message)) return fail(r->dy, message);
+        dx = layer_view(run, &run->dx);
+    }
+    batchnorm_tensor from = layer_view(run, &run->x), dy = layer_view(run, &run->dy);
+    return check(run, batchnorm_layer_backward(run->layer, NULL, from, dy, dx, 0, exec), r->dy);
+}
+
+static bool finish(struct run *run, struct output *outputs) {
+    batchnorm_parameter *weight = batchnorm_layer_weight(run->layer), *bias = batchnorm_layer_bias(run->layer);
+    outputs[OUT_Y].tensor = run->y.view;
+    outputs[OUT_DX].tensor = run->dx.view;
+    if (weight) outputs[OUT_DWEIGHT].tensor = weight->grad;
+    if (bias) outputs[OUT_DBIAS].tensor = bias->grad;
+    outputs[OUT_STATE].layer = run->layer;
+    if (!outputs_write(outputs, OUTPUTS)) return false;
+    /* before the files are put in place: a text that cannot be printed is a failure too, and main says so */
+    if (run->request->print && (batchnorm_layer_print(run->layer, stdout) != BATCHNORM_OK || fflush(stdout) != 0)) return false;
+    return outputs_commit(outputs, OUTPUTS);
+}
+
+static int apply(struct request *r) {
+    int code = outputs_check(r->outputs, OUTPUTS);
+    if (code != EXIT_DONE) return code;
+    struct run run = {.request = r};
+    batchnorm_exec exec = {.threads = r->threads};
+    bool ok = read_inputs(&run) && make_layer(&run) && forward(&run, &exec) && (!r->dy || backward(&run, &exec)) &&
+              finish(&run, r->outputs);
+    batchnorm_layer_destroy(run.layer);
+    array_free(&run.x);
+    array_free(&run.y);
+    array_free(&run.dy);
+    array_free(&run.dx);
+    return ok ? EXIT_DONE : EXIT_FAILED;
+}
+
+int cmd_apply(int argc, char **argv) {
+    struct request r;
+    request_parse(&r, argc, argv);
+    int code = apply(&r);
+    outputs_free(r.outputs, OUTPUTS);
+    return code;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of batchnorm apply. */
+#ifndef TOOLS_APPLY_REQUEST_H
+#define TOOLS_APPLY_REQUEST_H
+
+#include "tools/shared/outputs.h"
+
+enum { OUT_Y, OUT_DX, OUT_DWEIGHT, OUT_DBIAS, OUT_STATE, OUTPUTS };
+
+struct request {
+    const char *x, *dy, *state;
+    batchnorm_layer_options layer; /* without num_features and dtype, which x decides */
+    bool has_eps, has_momentum, eval, channels_last, convert, print;
+    batchnorm_dtype dtype; /* if convert */
+    int threads;
+    struct output outputs[OUTPUTS];
+};
+
+/* Read it. Does not return if it is wrong, or asks for help. */
+void request_parse(struct request *request, int argc, char **argv);
+
+#endif

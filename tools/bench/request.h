@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of batchnorm bench. */
+#ifndef TOOLS_BENCH_REQUEST_H
+#define TOOLS_BENCH_REQUEST_H
+
+#include "cases.h"
+
+enum { BENCH_MOST_SHAPES = 256, BENCH_MOST_THREAD_COUNTS = 64 };
+enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV };
+
+struct bench_request {
+    struct bench_shape shapes[BENCH_MOST_SHAPES];
+    int threads[BENCH_MOST_THREAD_COUNTS];
+    size_t shape_count, thread_count;
+    unsigned dtypes, layouts, operations; /* bit i: the type, layout or operation i */
+    enum bench_activation activation;
+    bool residual;
+    double seconds; /* of each case */
+    enum bench_format format;
+    const char *svg; /* NULL: none */
+};
+
+/* Read it. Does not return if it is wrong, or asks for help. */
+void bench_request_parse(struct bench_request *request, int argc, char **argv);
+
+/* The cases it asks for, in the order in which they are run; to be freed. NULL without memory. */
+struct bench_case *bench_request_cases(const struct bench_request *request, size_t *count);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* batchnorm compare: what is claimed of batch norm, measured. */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lab/saving.h"
+#include "nn/clock.h"
+#include "tools/bench/machine.h"
+#include "tools/shared/gnuplot.h"
+#include "tools/shared/verbs.h"
+
+/* What a run holds. */
+struct comparison {
+    struct lab lab;
+    struct report report;
+    struct claim claims[MOST_CLAIMS];
+    char machine[512];
+    double start;
+    bool draw;
+};
+
+static const struct {
+    nn_error (*run)(struct lab *lab, int seed);
+    double (*work)(const struct lab *lab); /* of one seed */
+} experiments[EXPERIMENTS] = {
+    {run_convergence, work_convergence}, {run_gradients, work_gradients}, {run_sweep, work_sweep}, {run_best, work_best},
+    {run_sigmoid, work_sigmoid},         {run_layer, work_layer}};
+
+static void stop(int signal) {
+    (void)signal;
+    lab_stop = 1;
+}
+
+/* A second one has its usual effect. */
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static void describe_machine(struct comparison *c) {
+    struct bench_machine m;
+    bench_machine_read(&m);
+    snprintf(c->machine, sizeof c->machine, "%s, %ld processor%s; batchnorm %s, %s, %s; %s", m.cpu, m.processors,
+             m.processors == 1 ? "" : "s", m.version, m.isa, m.compiler, nn_backend_name());
+}
+
+static void begin(struct comparison *c) {
+    const struct compare_request *r = c->lab.request;
+    double work = 0;
+    for (int i = 0; i < EXPERIMENTS; i++)
+        if (plan_has(r, (enum experiment)i)) work += experiments[i].work(&c->lab);
+    describe_machine(c);
+    c->start = nn_seconds();
+    c->lab.progress = progress_begin(work * r->seeds);
+    c->report = (struct report){.request = r,
+                                .metrics = &c->lab.metrics,
+                                .claims = c->claims,
+                                .train = &c->lab.train,
+                                .test = &c->lab.test,
+                                .machine = c->machine};
+}
+
+/* What there is by now. Claims are about complete pairs of runs. Figures are, too, as far as there is one. */
+static bool save(struct comparison *c, bool page) {
+    struct report *r = &c->report;
+    int shown[EXPERIMENTS];
+    for (int i = 0; i < EXPERIMENTS; i++) shown[i] = r->seeds_done[i] > 0 ? r->seeds_done[i] : MOST_SEEDS;
+    struct metrics complete = metrics_of_seeds(&c->lab.metrics, r->seeds_done), some = metrics_of_seeds(&c->lab.metrics, shown);
+    bool ok = !complete.failed && !some.failed;
+    if (ok) {
+        r->claim_count = claims_make(&complete, r->request->experiments, c->claims);
+        r->shown = &some;
+        r->samples = c->lab.samples;
+        r->sample_count = r->seeds_done[CONVERGENCE] > 0 ? c->lab.sample_count : 0; /* predictions of both sides */
+        r->seconds = nn_seconds() - c->start;
+        ok = saving_write(r, page, c->draw);
+    } else {
+        report(EXIT_FAILED, "no memory for a report");
+    }
+    r->shown = NULL;
+    metrics_free(&complete);
+    metrics_free(&some);
+    return ok;
+}
+
+static nn_error run_all(struct comparison *c) {
+    const struct compare_request *r = c->lab.request;
+    for (int i = 0; i < EXPERIMENTS; i++) {
+        for (int seed = 1; plan_has(r, (enum experiment)i) && seed <= r->seeds; seed++) {
+            const nn_error error = experiments[i].run(&c->lab, seed);
+            if (error) return error;
+            c->report.seeds_done[i]++;
+        }
+        /* a long run keeps what it has, whatever may happen to it */
+        if (plan_has(r, (enum experiment)i) && i + 1 < EXPERIMENTS && !save(c, r->full))
+            return "what was measured cannot be saved";
+    }
+    return NULL;
+}
+
+static void print_end(const struct comparison *c) {
+    const struct compare_request *r = c->lab.request;
+    if (r->json) {
+        report_print_json(&c->report);
+        return;
+    }
+    report_print_table(&c->report);
+    if (c->report.stopped) printf("Stopped before the end: the report says what is missing.\n");
+    printf("%.0f s. Report: %s/report.html, numbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
+           report_has_json() ? ", metrics.json" : "");
+}
+
+static int compare(struct comparison *c) {
+    begin(c);
+    catch_signals();
+    nn_error error = run_all(c);
+    progress_hide(&c->lab.progress);
+    if (!error && c->lab.metrics.failed) error = NN_NO_MEMORY;
+    c->report.stopped = error != NULL;
+    const bool saved = save(c, true);
+    if (error && error != LAB_STOPPED) return report(EXIT_FAILED, "%s", error);
+    if (saved) print_end(c);
+    return saved ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* The first images, as many as the plan has. */
+static bool load(struct comparison *c, const struct compare_request *r) {
+    static char message[NN_MESSAGE_BYTES];
+    const uint32_t tests = r->plan.test_images;
+    if (!nn_dataset_load(r->data, r->plan.train_images, &c->lab.train, &c->lab.test, message)) {
+        report(EXIT_FAILED, "%s", message);
+        return false;
+    }
+    if (tests > 0 && tests < c->lab.test.count) c->lab.test.count = tests;
+    return true;
+}
+
+static int compare_with_data(struct comparison *c, const struct compare_request *r) {
+    const nn_error error = nn_backend_create(r->threads, &c->lab.backend);
+    if (error) return report(EXIT_FAILED, "%s", error);
+    char *nothing = gnuplot_run(""); /* says what is missing */
+    c->draw = nothing != NULL;
+    free(nothing);
+    if (!c->draw) report(EXIT_DONE, "the report will have the numbers of its figures only");
+    if (!report_has_json()) report(EXIT_DONE, "built without jansson: there will be no metrics.json");
+    const int code = compare(c);
+    nn_backend_destroy(c->lab.backend);
+    return code;
+}
+
+int cmd_compare(int argc, char **argv) {
+    static struct compare_request request;
+    static struct comparison c;
+    compare_request_parse(&request, argc, argv);
+    if (!nn_backend_name()) {
+        return report(EXIT_FAILED, "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS "
+                                   "(libopenblas-dev) and build again");
+    }
+    if (request.json && !report_has_json())
+        return report(EXIT_FAILED, "--json: built without jansson; install it (Debian: libjansson-dev) and build again");
+    c.lab.request = &request;
+    if (!load(&c, &request)) return EXIT_FAILED;
+    int code = saving_prepare(request.out);
+    if (code == EXIT_DONE) code = compare_with_data(&c, &request);
+    metrics_free(&c.lab.metrics);
+    free(c.lab.samples);
+    nn_dataset_free(&c.lab.train);
+    nn_dataset_free(&c.lab.test);
+    return code;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Element types: names, and conversion between them. */
+#ifndef TOOLS_SHARED_CONVERT_H
+#define TOOLS_SHARED_CONVERT_H
+
+#include "batchnorm/batchnorm.h"
+
+/* "f32", "f64", "bf16", "f16", "i64". */
+const char *type_name(batchnorm_dtype dtype);
+
+/* One of the four floating types by its name. */
+bool parse_dtype(const char *name, batchnorm_dtype *dtype);
+
+/* Convert count elements between floating types, each rounded once, to the nearest, ties to even; NaN stays NaN. The arrays
+ * must not overlap. */
+void convert_elements(batchnorm_dtype from_dtype, const void *from, batchnorm_dtype to_dtype, void *to, size_t count);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* NumPy's .npy files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+#ifndef TOOLS_SHARED_NPY_H
+#define TOOLS_SHARED_NPY_H
+
+#include "array.h"
+
+/* What a header says. */
+struct npy_header {
+    batchnorm_dtype dtype;
+    bool big_endian, fortran_order;
+    int rank;
+    int64_t shape[BATCHNORM_MAX_RANK];
+};
+
+/* Read the dictionary of a header, `length` bytes. */
+bool npy_parse_header(struct npy_header *header, const char *text, size_t length, char *message);
+
+/* Read a file of version 1 to 3 with elements of type f2, f4 or f8. An array in Fortran order stays so: its view has the
+ * strides of that order. Elements are brought into the byte order of the host. */
+bool npy_read(struct array *array, const char *path, char *message);
+
+/* Write a contiguous array, little-endian, version 1.0, to an open file. bf16 has no name in this format. */
+bool npy_write(int fd, const batchnorm_tensor *tensor, char *message);
+
+#endif

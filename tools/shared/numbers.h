@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers on the command line: the whole text or nothing, with a decimal point in every locale. */
+#ifndef TOOLS_SHARED_NUMBERS_H
+#define TOOLS_SHARED_NUMBERS_H
+
+#include <stdbool.h>
+
+/* A finite decimal number. */
+bool parse_real(const char *text, double *value);
+
+/* An integer in [least, most]. */
+bool parse_integer(const char *text, long least, long most, long *value);
+
+#endif

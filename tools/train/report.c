@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
+#include "report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "nn/clock.h"
+
+struct train_progress train_progress_begin(long epochs) {
+    return (struct train_progress){.shown = isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
+}
+
+void train_progress_epoch(struct train_progress *progress, long epoch) {
+    progress->epoch = epoch;
+    progress->epoch_start = nn_seconds();
+}
+
+void train_progress_show(void *user, size_t done, size_t total) {
+    struct train_progress *progress = user;
+    const double now = nn_seconds();
+    if (!progress->shown || now - progress->last < 0.2) return;
+    progress->last = now;
+    /* The time left comes from the whole run so far, tests included; the rate is that of training. */
+    const double all = (double)progress->epochs * (double)total;
+    const double gone = (double)(progress->epoch - 1) * (double)total + (double)done;
+    const long left = (long)((now - progress->start) / gone * (all - gone));
+    const double rate = (double)done / (now - progress->epoch_start);
+    fprintf(stderr, "\repoch %ld of %ld  %3.0f %%  %.0f images/s  %ld:%02ld left\033[K", progress->epoch, progress->epochs,
+            100.0 * (double)done / (double)total, rate, left / 60, left % 60);
+    fflush(stderr);
+}
+
+void train_progress_hide(const struct train_progress *progress) {
+    if (progress->shown) fputs("\r\033[K", stderr);
+}
+
+void train_print_head(void) { printf("epoch  training loss  test loss  test accuracy  seconds\n"); }
+
+void print_json_number(const char *name, const char *format, double value) {
+    printf(", \"%s\": ", name);
+    if (isfinite(value))
+        printf(format, value);
+    else
+        printf("null");
+}
+
+void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
+    if (json) {
+        printf("{\"epoch\": %ld", number);
+        print_json_number("loss", "%.6f", epoch->loss);
+        print_json_number("test_loss", "%.6f", epoch->test_loss);
+        print_json_number("accuracy", "%.4f", epoch->accuracy);
+        print_json_number("seconds", "%.3f", epoch->seconds);
+        print_json_number("test_seconds", "%.3f", epoch->test_seconds);
+        printf("}\n");
+    } else {
+        printf("%5ld  %13.4f  %9.4f  %11.2f %%  %7.1f\n", number, epoch->loss, epoch->test_loss, 100 * epoch->accuracy,
+               epoch->seconds);
+    }
+    fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
+}
+
+static void print_part(const char *name, double forward, double backward, double total, bool json) {
+    const double seconds = forward + backward;
+    if (json) {
+        printf("{\"layer\": \"%s\", \"seconds\": %.3f, \"forward\": %.3f, \"backward\": %.3f, \"share\": %.4f}\n", name,
+               seconds, forward, backward, seconds / total);
+    } else {
+        printf("%-24s  %8.2f  %8.2f  %6.1f %%\n", name, forward, backward, 100 * seconds / total);
+    }
+}
+
+void train_print_profile(const nn_network *network, double total, bool json) {
+    double rest = total;
+    if (!json) printf("\nlayer                      forward  backward     share\n");
+    for (size_t i = 0; i < network->count; i++) {
+        const nn_layer *layer = network->nodes[i].layer;
+        print_part(layer->name, layer->forward_seconds, layer->backward_seconds, total, json);
+        rest -= layer->forward_seconds + layer->backward_seconds;
+    }
+    print_part("the rest", rest, 0, total, json);
+}

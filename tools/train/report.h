@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What `batchnorm train` shows: progress on a terminal, and one row for each epoch. */
+#ifndef TOOLS_TRAIN_REPORT_H
+#define TOOLS_TRAIN_REPORT_H
+
+#include <stdbool.h>
+
+#include "nn/train.h"
+
+/* Progress of the whole run. It goes to stderr, and only if that is a terminal. */
+struct train_progress {
+    bool shown;
+    long epoch, epochs;
+    double start, epoch_start, last; /* moments: of the run, of the epoch, and when it was shown last */
+};
+
+struct train_progress train_progress_begin(long epochs);
+/* From now on it is about this epoch, counted from 1. */
+void train_progress_epoch(struct train_progress *progress, long epoch);
+/* An nn_progress; user is the struct. */
+void train_progress_show(void *user, size_t done, size_t total);
+/* Clear the line. */
+void train_progress_hide(const struct train_progress *progress);
+
+void train_print_head(void);
+void train_print_epoch(long number, const nn_epoch *epoch, bool json);
+/* Where the time went, layer by layer; `total` is all of it. */
+void train_print_profile(const nn_network *network, double total, bool json);
+
+/* , "NAME": VALUE, or null, as JSON has no word for a number that is none. */
+void print_json_number(const char *name, const char *format, double value);
+
+#endif
