@@ -49,10 +49,14 @@ if(TARGET batchnorm_command)
   install(TARGETS batchnorm_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-set(page ${PROJECT_SOURCE_DIR}/docs/batchnorm.1.scd)
+# Where the program that writes the page cannot run, there is none.
+set(page ${PROJECT_SOURCE_DIR}/docs/batchnorm.1.scd.in)
 find_program(SCDOC scdoc)
-if(TARGET batchnorm_command AND SCDOC AND EXISTS ${page})
-  add_custom_command(OUTPUT batchnorm.1 COMMAND ${SCDOC} < ${page} > batchnorm.1 DEPENDS ${page} VERBATIM)
+if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
+  bn_left_out("man page" "the program that writes it cannot run here")
+elseif(TARGET batchnorm_command AND SCDOC)
+  add_custom_command(OUTPUT batchnorm.1 COMMAND batchnorm_manual < ${page} > batchnorm.1.scd
+                     COMMAND ${SCDOC} < batchnorm.1.scd > batchnorm.1 DEPENDS ${page} batchnorm_manual VERBATIM)
   add_custom_target(manual ALL DEPENDS batchnorm.1)
   install(FILES ${PROJECT_BINARY_DIR}/batchnorm.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   bn_found(scdoc ${SCDOC})

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tools/shared/gnuplot.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 /* The colours of figure_script.c, and what the page calls them. */
 static const struct {

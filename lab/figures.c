@@ -9,9 +9,10 @@
 
 static const char *const side_labels[SIDES] = {"with batch norm", "without"};
 
+#define BUILDER(constant, name) figures_##name,
 size_t figures_make(const struct metrics *metrics, unsigned experiments, struct figure figures[MOST_FIGURES]) {
-    static void (*const builders[EXPERIMENTS])(const struct metrics *metrics, struct figure *figures, size_t *count) = {
-        figures_convergence, figures_gradients, figures_sweep, figures_best, figures_sigmoid, figures_layer};
+    static void (*const builders[EXPERIMENTS])(const struct metrics *metrics, struct figure *figures,
+                                               size_t *count) = {LAB_EXPERIMENTS(BUILDER)};
     size_t count = 0;
     for (int i = 0; i < EXPERIMENTS; i++)
         if (experiments >> i & 1) builders[i](metrics, figures, &count);

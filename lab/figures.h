@@ -72,11 +72,8 @@ void panel_over_at(struct figure *figure, struct panel *panel, const struct metr
 /* The same over layers, as points with names. */
 void panel_over_layers(struct figure *figure, struct panel *panel, const struct metrics *metrics, const struct metric_key *key);
 
-void figures_convergence(const struct metrics *metrics, struct figure *figures, size_t *count);
-void figures_gradients(const struct metrics *metrics, struct figure *figures, size_t *count);
-void figures_sweep(const struct metrics *metrics, struct figure *figures, size_t *count);
-void figures_best(const struct metrics *metrics, struct figure *figures, size_t *count);
-void figures_sigmoid(const struct metrics *metrics, struct figure *figures, size_t *count);
-void figures_layer(const struct metrics *metrics, struct figure *figures, size_t *count);
+#define FIGURES_DECLARE(constant, name)                                                                                        \
+    void figures_##name(const struct metrics *metrics, struct figure *figures, size_t *count);
+LAB_EXPERIMENTS(FIGURES_DECLARE)
 
 #endif

@@ -104,20 +104,12 @@ struct sample {
 };
 nn_error lab_predict_samples(struct trainee *trainee);
 
-/* Each runs for one seed, first with and then without, and leaves rows. work: of all seeds. */
-nn_error run_convergence(struct lab *lab, int seed);
-nn_error run_gradients(struct lab *lab, int seed);
-nn_error run_sweep(struct lab *lab, int seed);
-nn_error run_best(struct lab *lab, int seed);
-nn_error run_sigmoid(struct lab *lab, int seed);
-nn_error run_layer(struct lab *lab, int seed);
+/* run_NAME() runs an experiment for one seed, first with and then without, and leaves rows. work_NAME(): of all seeds. */
+#define LAB_DECLARE(constant, name)                                                                                            \
+    nn_error run_##name(struct lab *lab, int seed);                                                                            \
+    double work_##name(const struct lab *lab);
+LAB_EXPERIMENTS(LAB_DECLARE)
 enum { GAP_SETTLING = 50 };                  /* batches that running statistics see after training */
 nn_error run_gap(struct lab *lab, int seed); /* called by run_layer() */
-double work_convergence(const struct lab *lab);
-double work_gradients(const struct lab *lab);
-double work_sweep(const struct lab *lab);
-double work_best(const struct lab *lab);
-double work_sigmoid(const struct lab *lab);
-double work_layer(const struct lab *lab);
 
 #endif

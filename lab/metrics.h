@@ -10,10 +10,20 @@
 
 enum side { SIDE_WITH, SIDE_WITHOUT, SIDES }; /* batch norm */
 
-enum experiment { CONVERGENCE, GRADIENTS, SWEEP, BEST, SIGMOID, LAYER, EXPERIMENTS };
+/* The experiments: EXPERIMENT(CONSTANT, name), with the name as in --only, in the files and at the end of functions' names. */
+#define LAB_EXPERIMENTS(EXPERIMENT)                                                                                            \
+    EXPERIMENT(CONVERGENCE, convergence)                                                                                       \
+    EXPERIMENT(GRADIENTS, gradients)                                                                                           \
+    EXPERIMENT(SWEEP, sweep)                                                                                                   \
+    EXPERIMENT(BEST, best)                                                                                                     \
+    EXPERIMENT(SIGMOID, sigmoid)                                                                                               \
+    EXPERIMENT(LAYER, layer)
 
-extern const char *const side_names[SIDES];             /* "with", "without" */
-extern const char *const experiment_names[EXPERIMENTS]; /* as in --only and in the files */
+#define LAB_CONSTANT(constant, name) constant,
+enum experiment { LAB_EXPERIMENTS(LAB_CONSTANT) EXPERIMENTS };
+
+extern const char *const side_names[SIDES];  /* "with", "without" */
+extern const char *const experiment_names[]; /* NULL at the end */
 
 struct metric {
     enum experiment experiment;

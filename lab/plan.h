@@ -45,8 +45,8 @@ bool plan_has(const struct compare_request *request, enum experiment experiment)
 /* "cnn", "resnet-8" */
 const char *plan_model_name(const struct compare_request *request);
 
-/* Reads the command line, and leaves with a message where it is wrong. */
-void compare_request_parse(struct compare_request *request, int argc, char **argv);
+/* What was not asked for gets its default: seeds, experiments, and how large each of them is. */
+void plan_fill(struct compare_request *request);
 /* A command line that gives the same request, for people who want to repeat it. */
 void compare_request_text(const struct compare_request *request, char *text, size_t bytes);
 

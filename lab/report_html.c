@@ -5,27 +5,32 @@
 
 #include "batchnorm/batchnorm.h"
 #include "report_parts.h"
+#include "tools/shared/messages.h"
 #include "tools/shared/picture.h"
-#include "tools/shared/verbs.h"
 
 /* What each experiment asks, and how it is measured. */
 static const struct {
     const char *title, *method;
 } chapters[EXPERIMENTS] = {
-    {"Faster convergence", "Both networks train at the same learning rate, and are tested now and then. Seconds are those of "
-                           "training alone, without tests."},
-    {"More stable gradients", "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much "
-                              "the loss and the gradient change "
-                              "along the direction in which the step goes (the measure of Santurkar et al., 2018)."},
-    {"Larger learning rates", "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
-    {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
-    {"Sigmoid and vanishing gradients", "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has "
-                                        "nearly no slope, and passes nearly no gradient "
-                                        "on."},
-    {"What the layer does", "Channels before and after batch norm in one batch at the end of training; running statistics "
-                            "beside those of many training "
-                            "images, with the weights of that moment; and training mode beside evaluation mode on the test "
-                            "images, for batches of 1 to 256."}};
+    [CONVERGENCE] = {"Faster convergence",
+                     "Both networks train at the same learning rate, and are tested now and then. Seconds are those of "
+                     "training alone, without tests."},
+    [GRADIENTS] = {"More stable gradients",
+                   "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much "
+                   "the loss and the gradient change "
+                   "along the direction in which the step goes (the measure of Santurkar et al., 2018)."},
+    [SWEEP] = {"Larger learning rates",
+               "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
+    [BEST] = {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
+    [SIGMOID] = {"Sigmoid and vanishing gradients",
+                 "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has "
+                 "nearly no slope, and passes nearly no gradient "
+                 "on."},
+    [LAYER] = {"What the layer does",
+               "Channels before and after batch norm in one batch at the end of training; running statistics "
+               "beside those of many training "
+               "images, with the weights of that moment; and training mode beside evaluation mode on the test "
+               "images, for batches of 1 to 256."}};
 
 /* The median in full, the range smaller. */
 static void write_side(FILE *page, const struct claim *claim, enum side side) {

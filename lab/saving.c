@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
-#include "tools/shared/verbs.h"
 
 enum { CSV, JSON, PAGE, FILES, PATH_ROOM = 4096 };
 

@@ -13,12 +13,12 @@
 
 #include "lab/figure_svg.h"
 #include "lab/report.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 static struct metrics metrics;
 static int reports;
 
-/* main.c has the true one. */
+/* tools/shared/messages.c has the true one. */
 int report(int code, const char *format, ...) {
     (void)format;
     reports++;

@@ -12,7 +12,7 @@
 
 #include "batchnorm/layer.h"
 #include "lab/lab.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 enum { IMAGES = 40, SIDE = 8, CLASSES = 3 };
 
@@ -21,7 +21,7 @@ static char *class_names[CLASSES] = {"a", "b", "c"};
 static struct compare_request request = {.seeds = 1, .threads = 1, .rate = 0.05, .batch = 8, .model = NN_CNN};
 static struct lab lab = {.request = &request};
 
-/* main.c has the true one. */
+/* tools/shared/messages.c has the true one. */
 int report(int code, const char *format, ...) {
     (void)format;
     return code;

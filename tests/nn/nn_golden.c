@@ -62,7 +62,7 @@ static void die(const char *what, const char *why) {
 }
 
 static void set_up(struct bench *b, const struct network *n) {
-    b->request = train_defaults();
+    train_options.defaults(&b->request);
     b->request.model = n->options;
     b->request.model.depth = 8;
     b->request.model.classes = CLASSES;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "request.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 /* What a run holds. */
 struct run {
@@ -138,7 +138,8 @@ static int apply(struct request *r) {
 
 int cmd_apply(int argc, char **argv) {
     struct request r;
-    request_parse(&r, argc, argv);
+    apply_options.defaults(&r);
+    options_parse(&apply_options, argc, argv, &r);
     int code = apply(&r);
     outputs_free(r.outputs, OUTPUTS);
     return code;

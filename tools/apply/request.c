@@ -1,170 +1,172 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <string.h>
 
 #include "tools/shared/convert.h"
 #include "tools/shared/numbers.h"
 
-enum {
-    KEY_DIMS = 256,
-    KEY_EVAL,
-    KEY_EPS,
-    KEY_MOMENTUM,
-    KEY_NO_AFFINE,
-    KEY_NO_BIAS,
-    KEY_NO_TRACK,
-    KEY_CHANNELS_LAST,
-    KEY_DTYPE
+#define AT(member) OPTION_AT(struct request, member)
+
+static const char *const dims[] = {"1", "2", "3", NULL};
+
+static const char *parse_momentum(const char *text, void *request) {
+    struct request *r = request;
+    r->layer.cumulative = strcmp(text, "none") == 0;
+    return r->layer.cumulative || parse_real(text, &r->layer.convention.momentum) ? NULL : "is not a number or none";
+}
+
+static const struct option_row rows[] = {
+    {.help = ""},
+    {.name = "output",
+     .letter = 'o',
+     .kind = OPTION_TEXT,
+     AT(outputs[OUT_Y].argument),
+     .value = "FILE",
+     .help = "Where y goes (required)",
+     .more = "It has the type and the shape of _X_."},
+    {.help = ""},
+    {.name = "dims",
+     .kind = OPTION_WHOLE,
+     AT(layer.dims),
+     .words = dims,
+     .help = "BatchNorm1d, BatchNorm2d or BatchNorm3d (required)",
+     .more = "1 takes arrays (N, C) and (N, C, L), 2 takes (N, C, H, W), 3 takes (N, C, D, H, W)."},
+    {.name = "eval",
+     .kind = OPTION_ON,
+     AT(eval),
+     .help = "Evaluation mode; without it, training mode",
+     .more = "Evaluation normalizes with the running statistics, which are 0 and 1 without *--state*."},
+    {.name = "eps",
+     .kind = OPTION_REAL,
+     AT(layer.convention.eps),
+     .given = offsetof(struct request, has_eps),
+     .value = "E",
+     .usual = "that of the --state file, else 1e-5",
+     .help = "Added to the variance"},
+    {.name = "momentum",
+     .kind = OPTION_OWN,
+     .parse = parse_momentum,
+     .given = offsetof(struct request, has_momentum),
+     .value = "M|none",
+     .usual = "that of the --state file, else 0.1",
+     .help = "Weight of the new value in running statistics; none: cumulative average",
+     .more = "A cumulative average is the plain one over all batches."},
+    {.name = "no-affine", .kind = OPTION_OFF, AT(layer.affine), .help = "No weight and no bias"},
+    {.name = "no-bias", .kind = OPTION_OFF, AT(layer.bias), .help = "No bias"},
+    {.name = "no-track",
+     .kind = OPTION_OFF,
+     AT(layer.track_running_stats),
+     .help = "No running statistics",
+     .more = "With *--eval* the layer then normalizes with the statistics of _X_ too."},
+    {.help = ""},
+    {.name = "channels-last",
+     .kind = OPTION_ON,
+     AT(channels_last),
+     .help = "Arrays are (N, ..., C) instead of (N, C, ...)",
+     .more = "This is so for _X_, y, dy and dx. They are computed so; nothing is transposed."},
+    {.name = "dtype",
+     .kind = OPTION_WORD,
+     AT(dtype),
+     .given = offsetof(struct request, convert),
+     .words = dtype_words,
+     .usual = "",
+     .help = "Convert x on reading; y and dx then have that type",
+     .more = "Elements are rounded to the nearest."},
+    {.help = ""},
+    {.name = "state",
+     .kind = OPTION_TEXT,
+     AT(state),
+     .value = "FILE",
+     .help = "Load parameters and statistics from a safetensors file",
+     .more = "It has exactly the keys that PyTorch's _state_dict_ has for this layer. eps and momentum are taken from its "
+             "metadata, where *--save-state* put them."},
+    {.name = "save-state",
+     .kind = OPTION_TEXT,
+     AT(outputs[OUT_STATE].argument),
+     .value = "FILE",
+     .help = "Save parameters and statistics as they are after the run, under PyTorch's keys",
+     .more = "The safetensors file is new, and takes the place of an old one."},
+    {.help = ""},
+    {.name = "grad",
+     .kind = OPTION_TEXT,
+     AT(dy),
+     .value = "FILE",
+     .help = "Gradient dy of y: run backward too",
+     .more = "It is an array of the shape of _X_, and is converted to the type of y."},
+    {.name = "dx",
+     .kind = OPTION_TEXT,
+     AT(outputs[OUT_DX].argument),
+     .value = "FILE",
+     .help = "Where the gradient of x goes",
+     .more = "It has the type and the shape of _X_."},
+    {.name = "dweight",
+     .kind = OPTION_TEXT,
+     AT(outputs[OUT_DWEIGHT].argument),
+     .value = "FILE",
+     .help = "Where the gradient of the weight goes, an array (C,)"},
+    {.name = "dbias",
+     .kind = OPTION_TEXT,
+     AT(outputs[OUT_DBIAS].argument),
+     .value = "FILE",
+     .help = "Where the gradient of the bias goes, an array (C,)"},
+    {.help = ""},
+    {.name = "threads",
+     .kind = OPTION_WHOLE,
+     AT(threads),
+     .value = "N",
+     .limits = {0, 1024},
+     .help = "Threads at most; 0: as many as there are cores",
+     .more = "Results do not depend on it."},
+    {.name = "print",
+     .kind = OPTION_ON,
+     AT(print),
+     .help = "Print the layer as it is after the run",
+     .more = "That is its options, parameters, gradients and running statistics."},
 };
-enum { KEY_STATE = 300, KEY_SAVE_STATE, KEY_GRAD, KEY_DX, KEY_DWEIGHT, KEY_DBIAS, KEY_THREADS, KEY_PRINT };
 
-static const struct argp_option options[] = {
-    {"output", 'o', "FILE", 0, "Where y goes (required)", 1},
-    {"dims", KEY_DIMS, "1|2|3", 0, "BatchNorm1d, BatchNorm2d or BatchNorm3d (required)", 2},
-    {"eval", KEY_EVAL, NULL, 0, "Evaluation mode; without it, training mode", 2},
-    {"eps", KEY_EPS, "E", 0, "Added to the variance (1e-5)", 2},
-    {"momentum", KEY_MOMENTUM, "M|none", 0, "Weight of the new value in running statistics; none: cumulative average (0.1)", 2},
-    {"no-affine", KEY_NO_AFFINE, NULL, 0, "No weight and no bias", 2},
-    {"no-bias", KEY_NO_BIAS, NULL, 0, "No bias", 2},
-    {"no-track", KEY_NO_TRACK, NULL, 0, "No running statistics", 2},
-    {"channels-last", KEY_CHANNELS_LAST, NULL, 0, "Arrays are (N, ..., C) instead of (N, C, ...)", 3},
-    {"dtype", KEY_DTYPE, "TYPE", 0, "Convert x on reading to f32, f64, bf16 or f16; y and dx then have that type", 3},
-    {"state", KEY_STATE, "FILE", 0, "Load parameters and statistics from a safetensors file", 4},
-    {"save-state", KEY_SAVE_STATE, "FILE", 0, "Save parameters and statistics as they are after the run, under PyTorch's keys",
-     4},
-    {"grad", KEY_GRAD, "FILE", 0, "Gradient dy of y: run backward too", 5},
-    {"dx", KEY_DX, "FILE", 0, "Where the gradient of x goes", 5},
-    {"dweight", KEY_DWEIGHT, "FILE", 0, "Where the gradient of the weight goes", 5},
-    {"dbias", KEY_DBIAS, "FILE", 0, "Where the gradient of the bias goes", 5},
-    {"threads", KEY_THREADS, "N", 0, "Threads at most; 0: as many as there are cores (0)", 6},
-    {"print", KEY_PRINT, NULL, 0, "Print the layer as it is after the run", 6},
-    {0}};
-
-static const char doc[] =
-    "Run one batch normalization layer over the array X, and write y."
-    "\vAn array is a NumPy file (X.npy: f2, f4 or f8, C or Fortran order, little- or big-endian) or a tensor "
-    "in a safetensors file (FILE.safetensors:NAME), which alone can hold bf16. All outputs are written, or "
-    "none is touched.\n\nExit status: 0 success, 1 failure, 2 wrong usage.";
-
-/* Say what is wrong with an option's value, and leave. */
-static error_t wrong(struct argp_state *state, const char *option, const char *value, const char *right) {
-    argp_error(state, "%s: '%s' is not %s", option, value, right);
-    return EINVAL;
+static void set_defaults(void *request) {
+    struct request *r = request;
+    *r = (struct request){.layer = batchnorm_layer_defaults(2, 0),
+                          .outputs = {[OUT_Y] = {.option = "-o"},
+                                      [OUT_DX] = {.option = "--dx"},
+                                      [OUT_DWEIGHT] = {.option = "--dweight"},
+                                      [OUT_DBIAS] = {.option = "--dbias"},
+                                      [OUT_STATE] = {.option = "--save-state", .whole_file = true}}};
+    r->layer.dims = 0; /* no default: it must be said */
 }
 
-static error_t parse_numbers(int key, char *text, struct argp_state *state, struct request *r) {
-    long number;
-    switch (key) {
-    case KEY_DIMS:
-        if (!parse_integer(text, 1, 3, &number)) return wrong(state, "--dims", text, "1, 2 or 3");
-        r->layer.dims = (int)number;
-        return 0;
-    case KEY_EPS:
-        if (!parse_real(text, &r->layer.convention.eps) || r->layer.convention.eps < 0)
-            return wrong(state, "--eps", text, "a number from 0 on");
-        r->has_eps = true;
-        return 0;
-    case KEY_MOMENTUM:
-        r->layer.cumulative = strcmp(text, "none") == 0;
-        if (!r->layer.cumulative && !parse_real(text, &r->layer.convention.momentum))
-            return wrong(state, "--momentum", text, "a number or none");
-        r->has_momentum = true;
-        return 0;
-    case KEY_DTYPE:
-        if (!parse_dtype(text, &r->dtype)) return wrong(state, "--dtype", text, "f32, f64, bf16 or f16");
-        r->convert = true;
-        return 0;
-    default:
-        if (!parse_integer(text, 0, 1024, &number)) return wrong(state, "--threads", text, "a number from 0 to 1024");
-        r->threads = (int)number;
-        return 0;
-    }
-}
-
-/* What must hold between options, and cannot be told from one alone. */
-static error_t check_request(struct argp_state *state, const struct request *r) {
+static const char *check(void *request, char *message) {
+    struct request *r = request;
     const struct output *o = r->outputs;
-    if (!r->x) argp_error(state, "the array X is missing");
-    if (!o[OUT_Y].argument) argp_error(state, "-o is missing: where does y go?");
-    if (r->layer.dims == 0) argp_error(state, "--dims is missing; it must be 1, 2 or 3");
-    for (int i = OUT_DX; i <= OUT_DBIAS; i++)
-        if (o[i].argument && !r->dy) argp_error(state, "%s needs --grad", o[i].option);
-    if (o[OUT_DWEIGHT].argument && !r->layer.affine) argp_error(state, "--dweight: with --no-affine there is no weight");
-    if (o[OUT_DBIAS].argument && !(r->layer.affine && r->layer.bias))
-        argp_error(state, "--dbias: with %s there is no bias", r->layer.affine ? "--no-bias" : "--no-affine");
-    return 0;
-}
-
-static error_t parse(int key, char *text, struct argp_state *state) {
-    struct request *r = state->input;
-    switch (key) {
-    case 'o':
-        r->outputs[OUT_Y].argument = text;
-        return 0;
-    case KEY_EVAL:
-        r->eval = true;
-        return 0;
-    case KEY_NO_AFFINE:
-        r->layer.affine = false;
-        return 0;
-    case KEY_NO_BIAS:
-        r->layer.bias = false;
-        return 0;
-    case KEY_NO_TRACK:
-        r->layer.track_running_stats = false;
-        return 0;
-    case KEY_CHANNELS_LAST:
-        r->channels_last = true;
-        return 0;
-    case KEY_STATE:
-        r->state = text;
-        return 0;
-    case KEY_SAVE_STATE:
-        r->outputs[OUT_STATE].argument = text;
-        return 0;
-    case KEY_GRAD:
-        r->dy = text;
-        return 0;
-    case KEY_DX:
-        r->outputs[OUT_DX].argument = text;
-        return 0;
-    case KEY_DWEIGHT:
-        r->outputs[OUT_DWEIGHT].argument = text;
-        return 0;
-    case KEY_DBIAS:
-        r->outputs[OUT_DBIAS].argument = text;
-        return 0;
-    case KEY_PRINT:
-        r->print = true;
-        return 0;
-    case KEY_DIMS:
-    case KEY_EPS:
-    case KEY_MOMENTUM:
-    case KEY_DTYPE:
-    case KEY_THREADS:
-        return parse_numbers(key, text, state, r);
-    case ARGP_KEY_ARG:
-        if (r->x) argp_error(state, "there is one array X, but both '%s' and '%s' were given", r->x, text);
-        r->x = text;
-        return 0;
-    case ARGP_KEY_END:
-        return check_request(state, r);
-    default:
-        return ARGP_ERR_UNKNOWN;
+    if (r->arguments.count == 0) return "the array X is missing";
+    if (r->arguments.count > 1) {
+        snprintf(message, OPTION_MESSAGE_BYTES, "there is one array X, but both '%.400s' and '%.400s' were given",
+                 r->arguments.at[0], r->arguments.at[1]);
+        return message;
     }
+    r->x = r->arguments.at[0];
+    if (!o[OUT_Y].argument) return "-o is missing: where does y go?";
+    if (r->layer.dims == 0) return "--dims is missing; it must be 1, 2 or 3";
+    for (int i = OUT_DX; i <= OUT_DBIAS; i++) {
+        if (!o[i].argument || r->dy) continue;
+        snprintf(message, OPTION_MESSAGE_BYTES, "%s needs --grad", o[i].option);
+        return message;
+    }
+    if (o[OUT_DWEIGHT].argument && !r->layer.affine) return "--dweight: with --no-affine there is no weight";
+    if (o[OUT_DBIAS].argument && !r->layer.affine) return "--dbias: with --no-affine there is no bias";
+    if (o[OUT_DBIAS].argument && !r->layer.bias) return "--dbias: with --no-bias there is no bias";
+    return NULL;
 }
 
-void request_parse(struct request *request, int argc, char **argv) {
-    *request = (struct request){.layer = batchnorm_layer_defaults(2, 0),
-                                .outputs = {[OUT_Y] = {.option = "-o"},
-                                            [OUT_DX] = {.option = "--dx"},
-                                            [OUT_DWEIGHT] = {.option = "--dweight"},
-                                            [OUT_DBIAS] = {.option = "--dbias"},
-                                            [OUT_STATE] = {.option = "--save-state", .whole_file = true}}};
-    request->layer.dims = 0; /* no default: it must be said */
-    const struct argp argp = {options, parse, "X", doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, request);
-}
+const struct option_table apply_options = {
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+    .request_bytes = sizeof(struct request),
+    .defaults = set_defaults,
+    .arguments = "X",
+    .arguments_at = offsetof(struct request, arguments),
+    .does = "Run one batch normalization layer over the array X, and write y",
+    .more = "An array is a NumPy file (X.npy: f2, f4 or f8, C or Fortran order, little- or big-endian) or a tensor in a "
+            "safetensors file (FILE.safetensors:NAME), which alone can hold bf16. All outputs are written, or none is touched.",
+    .check = check};

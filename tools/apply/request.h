@@ -3,11 +3,13 @@
 #ifndef TOOLS_APPLY_REQUEST_H
 #define TOOLS_APPLY_REQUEST_H
 
+#include "tools/shared/options.h"
 #include "tools/shared/outputs.h"
 
 enum { OUT_Y, OUT_DX, OUT_DWEIGHT, OUT_DBIAS, OUT_STATE, OUTPUTS };
 
 struct request {
+    struct option_arguments arguments;
     const char *x, *dy, *state;
     batchnorm_layer_options layer; /* without num_features and dtype, which x decides */
     bool has_eps, has_momentum, eval, channels_last, convert, print;
@@ -16,7 +18,6 @@ struct request {
     struct output outputs[OUTPUTS];
 };
 
-/* Read it. Does not return if it is wrong, or asks for help. */
-void request_parse(struct request *request, int argc, char **argv);
+extern const struct option_table apply_options;
 
 #endif

@@ -5,8 +5,8 @@
 #include "report.h"
 #include "request.h"
 #include "svg.h"
+#include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
-#include "tools/shared/verbs.h"
 
 /* What a run holds. */
 struct run {
@@ -92,7 +92,8 @@ static bool bench(const struct bench_request *request, struct output *svg) {
 
 int cmd_bench(int argc, char **argv) {
     static struct bench_request request; /* too large for a stack */
-    bench_request_parse(&request, argc, argv);
+    bench_options.defaults(&request);
+    options_parse(&bench_options, argc, argv, &request);
     struct output svg = {.option = "--svg", .argument = request.svg, .whole_file = true};
     int code = outputs_check(&svg, 1);
     if (code == EXIT_DONE) code = (!request.svg || bench_svg_possible()) && bench(&request, &svg) ? EXIT_DONE : EXIT_FAILED;

@@ -5,9 +5,9 @@
 
 #include "tools/shared/convert.h"
 
-const char *const bench_layout_names[BENCH_LAYOUTS] = {"nchw", "nhwc"};
-const char *const bench_operation_names[BENCH_OPERATIONS] = {"train", "eval", "backward", "stats"};
-const char *const bench_activation_names[BENCH_ACTIVATIONS] = {"none", "relu", "leaky", "clipped"};
+const char *const bench_layout_names[] = {"nchw", "nhwc", NULL};
+const char *const bench_operation_names[] = {"train", "eval", "backward", "stats", NULL};
+const char *const bench_activation_names[] = {"none", "relu", "leaky", "clipped", NULL};
 
 enum { ARRAYS = 6 };
 

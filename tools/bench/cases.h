@@ -10,9 +10,9 @@ enum bench_operation { BENCH_TRAIN, BENCH_EVAL, BENCH_BACKWARD, BENCH_STATS, BEN
 enum bench_activation { BENCH_NONE, BENCH_RELU, BENCH_LEAKY, BENCH_CLIPPED, BENCH_ACTIVATIONS };
 
 /* As the user writes them. */
-extern const char *const bench_layout_names[BENCH_LAYOUTS];
-extern const char *const bench_operation_names[BENCH_OPERATIONS];
-extern const char *const bench_activation_names[BENCH_ACTIVATIONS];
+extern const char *const bench_layout_names[];
+extern const char *const bench_operation_names[];
+extern const char *const bench_activation_names[];
 
 enum { BENCH_RANK = 5 };
 

@@ -134,9 +134,9 @@ static void print_table_head(const struct bench_request *request, const struct b
 }
 
 void bench_print_head(const struct bench_request *request, const struct bench_machine *machine) {
-    if (request->format == BENCH_JSON)
+    if (bench_request_format(request) == BENCH_JSON)
         print_json_head(machine);
-    else if (request->format == BENCH_TABLE)
+    else if (bench_request_format(request) == BENCH_TABLE)
         print_table_head(request, machine);
     else
         printf("shape,layout,dtype,op,act,residual,threads,bytes,ms,gb_per_s,share,copy,copy_threads,copy_ms,copy_gb_per_s,"
@@ -146,9 +146,9 @@ void bench_print_head(const struct bench_request *request, const struct bench_ma
 
 void bench_print_result(const struct bench_request *request, const struct bench_machine *machine,
                         const struct bench_result *result) {
-    if (request->format == BENCH_JSON)
+    if (bench_request_format(request) == BENCH_JSON)
         print_json(result);
-    else if (request->format == BENCH_TABLE)
+    else if (bench_request_format(request) == BENCH_TABLE)
         print_row(result);
     else
         print_csv(machine, result);
@@ -156,7 +156,7 @@ void bench_print_result(const struct bench_request *request, const struct bench_
 }
 
 void bench_print_foot(const struct bench_request *request, const struct bench_result *results, size_t count) {
-    if (request->format != BENCH_TABLE) return;
+    if (bench_request_format(request) != BENCH_TABLE) return;
     printf("\ngeometric mean of the shares:");
     const char *separator = "";
     for (int operation = 0; operation < BENCH_OPERATIONS; operation++) {

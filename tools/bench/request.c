@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,123 +11,125 @@
 #include "tools/shared/convert.h"
 #include "tools/shared/numbers.h"
 
-enum { KEY_SHAPE = 256, KEY_DTYPE, KEY_LAYOUT, KEY_OP, KEY_ACT, KEY_RESIDUAL, KEY_THREADS, KEY_SECONDS };
-enum { KEY_JSON = 300, KEY_CSV, KEY_SVG };
+#define AT(member) OPTION_AT(struct bench_request, member)
 
-static const struct argp_option options[] = {
-    {"shape", KEY_SHAPE, "N,C[,...]", 0, "Sizes N,C or N,C,L or N,C,H,W or N,C,D,H,W (those of a ResNet-50 with batch 32)", 1},
-    {"dtype", KEY_DTYPE, "TYPE", 0, "f32, f64, bf16 or f16 (f32)", 1},
-    {"layout", KEY_LAYOUT, "LAYOUT", 0, "nchw, nhwc or both: where the channels lie, for any number of sizes (both)", 1},
-    {"op", KEY_OP, "OPERATION", 0, "train, eval, backward, stats or all (all)", 2},
-    {"act", KEY_ACT, "ACTIVATION", 0, "none, relu, leaky (slope 0.01) or clipped (at 6), in the same call (none)", 2},
-    {"residual", KEY_RESIDUAL, NULL, 0, "Add a residual before the activation, in the same call", 2},
-    {"threads", KEY_THREADS, "N", 0, "Threads (as many as OpenMP offers)", 3},
-    {"seconds", KEY_SECONDS, "S", 0, "How long each case is timed, its copies included (1)", 3},
-    {"json", KEY_JSON, NULL, 0, "Print JSON: one object about the machine, then one per case", 4},
-    {"csv", KEY_CSV, NULL, 0, "Print comma-separated values", 4},
-    {"svg", KEY_SVG, "FILE", 0, "Draw the shares as bars, too; needs gnuplot", 4},
-    {0}};
-
-static const char doc[] =
-    "Show how close the library comes to the speed of copying memory, on this machine."
-    "\vFor each case: milliseconds of one call (median), GB/s of the bytes that have to move at least, GB/s of a copy of the "
-    "same bytes by as many threads, in turns with the call, and the call's share of that. train and eval copy x to y; backward "
-    "reads x and dy and writes dx; stats reads x; a residual is read too, and in backward its gradient written. The copy is "
-    "the "
-    "faster of one with normal and one with non-temporal stores, with the widest vectors there are."
-    "\n\n--shape, --dtype, --layout, --op and --threads can be given several times; the last four take lists, such as 1,2. "
-    "Without options it takes about a minute and 310 MB."
-    "\n\nExit status: 0 success, 1 failure, 2 wrong usage.";
-
-/* Say what is wrong with an option's value, and leave. */
-static error_t wrong(struct argp_state *state, const char *option, const char *value, const char *right) {
-    argp_error(state, "%s: '%s' is not %s", option, value, right);
-    return EINVAL;
-}
-
-/* The next word of a list; false at its end. A word that does not fit is cut, and so is none that has a meaning. */
-enum { WORD_BYTES = 24 };
-static bool next_word(const char **text, const char *separators, char word[WORD_BYTES]) {
-    if (!*text) return false;
-    const size_t length = strcspn(*text, separators), kept = length < WORD_BYTES - 1 ? length : WORD_BYTES - 1;
-    memcpy(word, *text, kept);
-    word[kept] = '\0';
-    *text = (*text)[length] ? *text + length + 1 : NULL;
-    return true;
-}
-
-/* Names into bits; `all` stands for every bit. */
-static bool parse_names(const char *text, const char *const names[], int count, const char *all, unsigned *bits) {
-    char word[WORD_BYTES];
-    while (next_word(&text, ",", word)) {
-        unsigned found = strcmp(word, all) == 0 ? (1u << count) - 1 : 0;
-        for (int i = 0; i < count; i++)
-            if (strcmp(word, names[i]) == 0) found |= 1u << i;
-        if (!found) return false;
-        *bits |= found;
-    }
-    return true;
-}
-
-static bool parse_dtypes(const char *text, unsigned *bits) {
-    char word[WORD_BYTES];
-    batchnorm_dtype dtype;
-    while (next_word(&text, ",", word)) {
-        if (!parse_dtype(word, &dtype)) return false;
-        *bits |= 1u << dtype;
-    }
-    return true;
-}
-
-static bool parse_shape(const char *text, struct bench_shape *shape) {
-    char word[WORD_BYTES];
+static bool read_shape(const char *text, struct bench_shape *shape) {
+    char word[OPTION_WORD_BYTES];
     shape->rank = 0;
-    while (next_word(&text, ",x", word)) {
-        if (shape->rank == BENCH_RANK || !parse_integer(word, 1, INT_MAX, &shape->size[shape->rank])) return false;
-        shape->rank++;
+    while (option_next_word(&text, ",x", word)) {
+        int64_t size;
+        if (shape->rank == BENCH_RANK || !parse_integer(word, 1, INT_MAX, &size)) return false;
+        shape->size[shape->rank++] = (long)size;
     }
     return shape->rank >= 2;
 }
 
-static error_t add_shape(struct argp_state *state, const char *text, struct bench_request *r) {
-    if (r->shape_count == BENCH_MOST_SHAPES) argp_error(state, "--shape: there are more than %d", BENCH_MOST_SHAPES);
-    struct bench_shape *shape = &r->shapes[r->shape_count++];
-    if (!parse_shape(text, shape)) return wrong(state, "--shape", text, "N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more");
-    if (bench_array_bytes(shape, BATCHNORM_F64) == 0) argp_error(state, "--shape: '%s' does not fit the address space", text);
-    return 0;
+static const char *add_shape(const char *text, void *request) {
+    struct bench_request *r = request;
+    struct bench_shape shape;
+    if (!read_shape(text, &shape)) return "is not N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more";
+    if (bench_array_bytes(&shape, BATCHNORM_F64) == 0) return "does not fit the address space";
+    if (r->shape_count == BENCH_MOST_SHAPES) return "is one shape more than there may be";
+    r->shapes[r->shape_count++] = shape;
+    return NULL;
 }
 
-static error_t add_threads(struct argp_state *state, const char *text, struct bench_request *r) {
+static const char *add_threads(const char *text, void *request) {
+    struct bench_request *r = request;
     const char *rest = text;
-    char word[WORD_BYTES];
-    long number;
-    while (next_word(&rest, ",", word)) {
-        if (!parse_integer(word, 1, 1024, &number)) return wrong(state, "--threads", text, "a number from 1 to 1024");
-        if (number > 1 && !bench_has_openmp())
-            argp_error(state, "--threads: '%s': this build is without OpenMP and has one thread", text);
-        if (r->thread_count == BENCH_MOST_THREAD_COUNTS)
-            argp_error(state, "--threads: there are more than %d numbers", BENCH_MOST_THREAD_COUNTS);
+    char word[OPTION_WORD_BYTES];
+    while (option_next_word(&rest, ",", word)) {
+        int64_t number;
+        if (!parse_integer(word, 1, 1024, &number)) return "is not a whole number from 1 to 1024, or several with commas";
+        if (number > 1 && !bench_has_openmp()) return "needs OpenMP, which this build is without; it has one thread";
+        if (r->thread_count == BENCH_MOST_THREAD_COUNTS) return "is one number more than there may be";
         r->threads[r->thread_count++] = (int)number;
     }
-    return 0;
+    return NULL;
 }
 
-static error_t set_activation(struct argp_state *state, const char *text, struct bench_request *r) {
-    for (int i = 0; i < BENCH_ACTIVATIONS; i++) {
-        if (strcmp(text, bench_activation_names[i]) != 0) continue;
-        r->activation = (enum bench_activation)i;
-        return 0;
-    }
-    return wrong(state, "--act", text, "none, relu, leaky or clipped");
-}
+static const struct option_row rows[] = {
+    {.help = ""},
+    {.name = "shape",
+     .kind = OPTION_OWN,
+     .parse = add_shape,
+     .value = "N,C[,...]",
+     .usual = "those of a ResNet-50 with batch 32",
+     .help = "Sizes N,C or N,C,L or N,C,H,W or N,C,D,H,W; can be given several times",
+     .more = "An x may stand for the comma. Those of a ResNet-50 are 32x64x112x112, 32x64x56x56, 32x256x56x56, 32x512x28x28, "
+             "32x1024x14x14 and 32x2048x7x7, and 128x512."},
+    {.name = "dtype",
+     .kind = OPTION_WORDS,
+     AT(dtypes),
+     .words = dtype_words,
+     .usual = "f32",
+     .help = "The type of the elements, or several with commas"},
+    {.name = "layout",
+     .kind = OPTION_WORDS,
+     AT(layouts),
+     .words = bench_layout_names,
+     .all = "both",
+     .usual = "both",
+     .help = "The channels before the other sizes or after them, for any number of sizes",
+     .more = "For (N, C) there is one layout, shown as nc."},
+    {.help = ""},
+    {.name = "op",
+     .kind = OPTION_WORDS,
+     AT(operations),
+     .words = bench_operation_names,
+     .all = "all",
+     .usual = "all",
+     .help = "What is timed, or several with commas",
+     .more = "_train_ is forward with the statistics of the batch, _eval_ forward with given statistics, _backward_ the "
+             "gradients, _stats_ the statistics alone."},
+    {.name = "act",
+     .kind = OPTION_WORD,
+     AT(activation),
+     .words = bench_activation_names,
+     .help = "An activation in the same call: ReLU, leaky ReLU with slope 0.01, or ReLU clipped at 6",
+     .more = "Not for stats."},
+    {.name = "residual",
+     .kind = OPTION_ON,
+     AT(residual),
+     .help = "Add a residual before the activation, in the same call",
+     .more = "Not for stats."},
+    {.help = ""},
+    {.name = "threads",
+     .kind = OPTION_OWN,
+     .parse = add_threads,
+     .value = "N",
+     .usual = "as many as there are cores",
+     .help = "Threads, 1 to 1024, or several numbers with commas",
+     .more = "A build without OpenMP has one."},
+    {.name = "seconds",
+     .kind = OPTION_REAL,
+     AT(seconds),
+     .value = "S",
+     .range = {.most = 3600, .above = true},
+     .help = "How long each case is timed, its copies included"},
+    {.help = ""},
+    {.name = "json",
+     .kind = OPTION_ON,
+     AT(json),
+     .help = "Print JSON: one object about the machine, then one per case",
+     .more = "Each is on a line of its own."},
+    {.name = "csv",
+     .kind = OPTION_ON,
+     AT(csv),
+     .help = "Print comma-separated values",
+     .more = "The names of the columns are in the first line, and the machine in every other."},
+    {.name = "svg",
+     .kind = OPTION_TEXT,
+     AT(svg),
+     .value = "FILE",
+     .help = "Draw the shares as bars, too; needs gnuplot",
+     .more = "The file is made as the outputs of *apply* are."},
+};
 
-static error_t set_format(struct argp_state *state, enum bench_format format, struct bench_request *r) {
-    if (r->format != BENCH_TABLE && r->format != format) argp_error(state, "--json and --csv exclude each other");
-    r->format = format;
-    return 0;
-}
+static void set_defaults(void *request) { *(struct bench_request *)request = (struct bench_request){.seconds = 1}; }
 
-static void set_defaults(struct bench_request *r) {
+/* Lists that nothing was given for. */
+static void fill_lists(struct bench_request *r) {
     static const struct bench_shape shapes[] = {
         {4, {32, 64, 112, 112}}, {4, {32, 64, 56, 56}}, {4, {32, 256, 56, 56}}, {4, {32, 512, 28, 28}},
         {4, {32, 1024, 14, 14}}, {4, {32, 2048, 7, 7}}, {2, {128, 512}},
@@ -143,63 +144,38 @@ static void set_defaults(struct bench_request *r) {
     if (!r->operations) r->operations = (1u << BENCH_OPERATIONS) - 1;
 }
 
-static error_t finish(struct argp_state *state, struct bench_request *r) {
+static const char *check(void *request, char *message) {
+    struct bench_request *r = request;
     char text[BENCH_SHAPE_TEXT_BYTES];
-    set_defaults(r);
+    fill_lists(r);
+    if (r->json && r->csv) return "--json and --csv exclude each other";
     for (size_t i = 0; i < r->shape_count && (r->operations >> BENCH_TRAIN & 1); i++) {
         if ((size_t)r->shapes[i].size[0] * bench_inner(&r->shapes[i]) > 1) continue;
-        argp_error(state, "--shape: '%s' has one value per channel; train needs 2 or more",
-                   bench_shape_text(&r->shapes[i], text));
+        snprintf(message, OPTION_MESSAGE_BYTES, "--shape: '%s' has one value per channel; train needs 2 or more",
+                 bench_shape_text(&r->shapes[i], text));
+        return message;
     }
-    if (r->operations == 1u << BENCH_STATS && (r->activation != BENCH_NONE || r->residual))
-        argp_error(state, "%s: stats has none; choose another --op too", r->residual ? "--residual" : "--act");
-    return 0;
+    if (r->operations != 1u << BENCH_STATS) return NULL;
+    if (r->residual) return "--residual: stats has none; choose another --op too";
+    return r->activation != BENCH_NONE ? "--act: stats has none; choose another --op too" : NULL;
 }
 
-static error_t parse(int key, char *text, struct argp_state *state) {
-    struct bench_request *r = state->input;
-    switch (key) {
-    case KEY_SHAPE:
-        return add_shape(state, text, r);
-    case KEY_DTYPE:
-        return parse_dtypes(text, &r->dtypes) ? 0 : wrong(state, "--dtype", text, "f32, f64, bf16 or f16");
-    case KEY_LAYOUT:
-        if (parse_names(text, bench_layout_names, BENCH_LAYOUTS, "both", &r->layouts)) return 0;
-        return wrong(state, "--layout", text, "nchw, nhwc or both");
-    case KEY_OP:
-        if (parse_names(text, bench_operation_names, BENCH_OPERATIONS, "all", &r->operations)) return 0;
-        return wrong(state, "--op", text, "train, eval, backward, stats or all");
-    case KEY_ACT:
-        return set_activation(state, text, r);
-    case KEY_RESIDUAL:
-        r->residual = true;
-        return 0;
-    case KEY_THREADS:
-        return add_threads(state, text, r);
-    case KEY_SECONDS:
-        if (parse_real(text, &r->seconds) && r->seconds > 0 && r->seconds <= 3600) return 0;
-        return wrong(state, "--seconds", text, "a number above 0, at most 3600");
-    case KEY_JSON:
-        return set_format(state, BENCH_JSON, r);
-    case KEY_CSV:
-        return set_format(state, BENCH_CSV, r);
-    case KEY_SVG:
-        r->svg = text;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is not an option; bench takes no files", text);
-        return 0;
-    case ARGP_KEY_END:
-        return finish(state, r);
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+const struct option_table bench_options = {
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+    .request_bytes = sizeof(struct bench_request),
+    .defaults = set_defaults,
+    .does = "Show how close the library comes to the speed of copying memory, on this machine",
+    .more =
+        "For each case: milliseconds of one call (median), GB/s of the bytes that have to move at least, GB/s of a copy of "
+        "the same bytes by as many threads, in turns with the call, and the call's share of that. train and eval copy x to "
+        "y; backward reads x and dy and writes dx; stats reads x; a residual is read too, and in backward its gradient "
+        "written. The copy is the faster of one with normal and one with non-temporal stores, with the widest vectors there "
+        "are.\n\nWithout options it takes about a minute and 310 MB.",
+    .check = check};
 
-void bench_request_parse(struct bench_request *request, int argc, char **argv) {
-    static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    *request = (struct bench_request){.seconds = 1};
-    argp_parse(&argp, argc, argv, 0, NULL, request);
+enum bench_format bench_request_format(const struct bench_request *r) {
+    return r->json ? BENCH_JSON : r->csv ? BENCH_CSV : BENCH_TABLE;
 }
 
 /* The cases of one shape, one type and one number of threads. Returns how many; `to` may be NULL. */

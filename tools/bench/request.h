@@ -4,6 +4,7 @@
 #define TOOLS_BENCH_REQUEST_H
 
 #include "cases.h"
+#include "tools/shared/options.h"
 
 enum { BENCH_MOST_SHAPES = 256, BENCH_MOST_THREAD_COUNTS = 64 };
 enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV };
@@ -16,12 +17,13 @@ struct bench_request {
     enum bench_activation activation;
     bool residual;
     double seconds; /* of each case */
-    enum bench_format format;
+    bool json, csv;
     const char *svg; /* NULL: none */
 };
 
-/* Read it. Does not return if it is wrong, or asks for help. */
-void bench_request_parse(struct bench_request *request, int argc, char **argv);
+extern const struct option_table bench_options;
+
+enum bench_format bench_request_format(const struct bench_request *request);
 
 /* The cases it asks for, in the order in which they are run; to be freed. NULL without memory. */
 struct bench_case *bench_request_cases(const struct bench_request *request, size_t *count);

@@ -9,7 +9,7 @@
 
 #include "tools/shared/convert.h"
 #include "tools/shared/gnuplot.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 /* Okabe and Ito's, which colour-blind readers tell apart. Further bars have patterns. */
 static const char *const colours[] = {"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"};

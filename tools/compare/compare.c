@@ -7,9 +7,10 @@
 
 #include "lab/saving.h"
 #include "nn/clock.h"
+#include "request.h"
 #include "tools/bench/machine.h"
 #include "tools/shared/gnuplot.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 /* What a run holds. */
 struct comparison {
@@ -21,12 +22,11 @@ struct comparison {
     bool draw;
 };
 
+#define EXPERIMENT(constant, name) {run_##name, work_##name},
 static const struct {
     nn_error (*run)(struct lab *lab, int seed);
     double (*work)(const struct lab *lab); /* of one seed */
-} experiments[EXPERIMENTS] = {
-    {run_convergence, work_convergence}, {run_gradients, work_gradients}, {run_sweep, work_sweep}, {run_best, work_best},
-    {run_sigmoid, work_sigmoid},         {run_layer, work_layer}};
+} experiments[EXPERIMENTS] = {LAB_EXPERIMENTS(EXPERIMENT)};
 
 static void stop(int signal) {
     (void)signal;
@@ -154,7 +154,8 @@ static int compare_with_data(struct comparison *c, const struct compare_request 
 int cmd_compare(int argc, char **argv) {
     static struct compare_request request;
     static struct comparison c;
-    compare_request_parse(&request, argc, argv);
+    compare_options.defaults(&request);
+    options_parse(&compare_options, argc, argv, &request);
     if (!nn_backend_name()) {
         return report(EXIT_FAILED, "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS "
                                    "(libopenblas-dev) and build again");

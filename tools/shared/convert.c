@@ -5,19 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* In the order of batchnorm_dtype. */
-static const char *const names[] = {"f32", "f64", "bf16", "f16", "i64"};
+const char *const dtype_words[] = {
+    [BATCHNORM_F32] = "f32", [BATCHNORM_F64] = "f64", [BATCHNORM_BF16] = "bf16", [BATCHNORM_F16] = "f16", NULL};
 
-const char *type_name(batchnorm_dtype dtype) { return names[dtype]; }
-
-bool parse_dtype(const char *name, batchnorm_dtype *dtype) {
-    for (int i = BATCHNORM_F32; i <= BATCHNORM_F16; i++) {
-        if (strcmp(name, names[i]) != 0) continue;
-        *dtype = (batchnorm_dtype)i;
-        return true;
-    }
-    return false;
-}
+const char *type_name(batchnorm_dtype dtype) { return dtype == BATCHNORM_I64 ? "i64" : dtype_words[dtype]; }
 
 /* A 16-bit format: the sign, an exponent, and `fraction` bits. */
 struct half {

@@ -8,8 +8,8 @@
 /* "f32", "f64", "bf16", "f16", "i64". */
 const char *type_name(batchnorm_dtype dtype);
 
-/* One of the four floating types by its name. */
-bool parse_dtype(const char *name, batchnorm_dtype *dtype);
+/* The four floating types by these names, in the order of batchnorm_dtype; NULL at the end. */
+extern const char *const dtype_words[];
 
 /* Convert count elements between floating types, each rounded once, to the nearest, ties to even; NaN stays NaN. The arrays
  * must not overlap. */

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "verbs.h"
+#include "messages.h"
 
 extern char **environ;
 

@@ -26,11 +26,11 @@ bool parse_real(const char *text, double *value) {
     return true;
 }
 
-bool parse_integer(const char *text, long least, long most, long *value) {
+bool parse_integer(const char *text, int64_t least, int64_t most, int64_t *value) {
     if (!only(text, "0123456789+-")) return false;
     char *end;
     errno = 0;
-    long number = strtol(text, &end, 10);
+    long long number = strtoll(text, &end, 10);
     if (end == text || *end != '\0' || errno == ERANGE || number < least || number > most) return false;
     *value = number;
     return true;

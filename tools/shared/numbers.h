@@ -4,11 +4,12 @@
 #define TOOLS_SHARED_NUMBERS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A finite decimal number. */
 bool parse_real(const char *text, double *value);
 
 /* An integer in [least, most]. */
-bool parse_integer(const char *text, long least, long most, long *value);
+bool parse_integer(const char *text, int64_t least, int64_t most, int64_t *value);
 
 #endif

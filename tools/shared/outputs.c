@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "messages.h"
 #include "npy.h"
-#include "verbs.h"
 
 /* The same file always gets the same name, and a link is written through. NULL: errno says why. */
 static char *resolve(const char *path) {

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "messages.h"
 #include "outputs.h"
-#include "verbs.h"
 
 static size_t count_files(const struct output *outputs, size_t count) {
     size_t files = 0;

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #include "checkpoint.h"
-#include "words.h"
+#include "nn/choices.h"
+#include "tools/shared/options.h"
 
 #define AT(member) offsetof(struct checkpoint, member)
 #define OPTION(key, kind, member)                                                                                              \
@@ -19,14 +20,14 @@
     { key, kind, AT(member), NULL, true, false }
 
 const struct checkpoint_field checkpoint_fields[] = {
-    CHOICE("model", model.kind, model_words),
+    CHOICE("model", model.kind, nn_model_words),
     OPTION("depth", FIELD_SIZE, model.depth),
-    CHOICE("norm", model.norm, norm_words),
+    CHOICE("norm", model.norm, nn_norm_words),
     OPTION("frozen", FIELD_BOOL, model.frozen),
-    CHOICE("activation", model.activation, activation_words),
+    CHOICE("activation", model.activation, nn_activation_words),
     OPTION("batch", FIELD_SIZE, model.batch),
     OPTION("seed", FIELD_U64, model.seed),
-    CHOICE("optimizer", training.optimizer.kind, optimizer_words),
+    CHOICE("optimizer", training.optimizer.kind, nn_optimizer_words),
     OPTION("nesterov", FIELD_BOOL, training.optimizer.nesterov),
     OPTION("momentum", FIELD_FLOAT, training.optimizer.momentum),
     OPTION("weight-decay", FIELD_FLOAT, training.optimizer.weight_decay),
@@ -34,7 +35,7 @@ const struct checkpoint_field checkpoint_fields[] = {
     OPTION("beta1", FIELD_FLOAT, training.optimizer.beta1),
     OPTION("beta2", FIELD_FLOAT, training.optimizer.beta2),
     OPTION("eps", FIELD_FLOAT, training.optimizer.eps),
-    CHOICE("schedule", training.schedule.kind, schedule_words),
+    CHOICE("schedule", training.schedule.kind, nn_schedule_words),
     OPTION("lr", FIELD_FLOAT, training.schedule.rate),
     OPTION("step-factor", FIELD_FLOAT, training.schedule.factor),
     OPTION("step-every", FIELD_LONG, step_every),
@@ -123,7 +124,7 @@ bool checkpoint_field_read(const struct checkpoint_field *field, const char *tex
     double real = 0;
     switch (field->kind) {
     case FIELD_WORD:
-        *(int *)at = word_value(field->words, text);
+        *(int *)at = option_word_index(field->words, text, strlen(text));
         return *(int *)at >= 0;
     case FIELD_BOOL:
         if (!read_whole(text, 1, &whole)) return false;

@@ -2,11 +2,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "report.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "nn/clock.h"
+#include "tools/shared/json.h"
 
 struct train_progress train_progress_begin(long epochs) {
     return (struct train_progress){.shown = isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
@@ -37,14 +37,6 @@ void train_progress_hide(const struct train_progress *progress) {
 }
 
 void train_print_head(void) { printf("epoch  training loss  test loss  test accuracy  seconds\n"); }
-
-void print_json_number(const char *name, const char *format, double value) {
-    printf(", \"%s\": ", name);
-    if (isfinite(value))
-        printf(format, value);
-    else
-        printf("null");
-}
 
 void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
     if (json) {

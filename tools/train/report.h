@@ -27,7 +27,4 @@ void train_print_epoch(long number, const nn_epoch *epoch, bool json);
 /* Where the time went, layer by layer; `total` is all of it. */
 void train_print_profile(const nn_network *network, double total, bool json);
 
-/* , "NAME": VALUE, or null, as JSON has no word for a number that is none. */
-void print_json_number(const char *name, const char *format, double value);
-
 #endif

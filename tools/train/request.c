@@ -2,257 +2,197 @@
 /* The options of `batchnorm train`. Long because they are many. */
 #include "request.h"
 
-#include <argp.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "nn/choices.h"
 #include "nn/parallel.h"
-#include "tools/shared/numbers.h"
-#include "tools/shared/verbs.h"
-#include "words.h"
 
-enum option_key {
-    OPTION_MODEL = 256,
-    OPTION_DEPTH,
-    OPTION_NORM,
-    OPTION_NO_BN,
-    OPTION_FROZEN,
-    OPTION_ACTIVATION,
-    OPTION_DATA,
-    OPTION_LIMIT,
-    OPTION_SHIFT,
-    OPTION_FLIP,
-    OPTION_EPOCHS,
-    OPTION_BATCH,
-    OPTION_SEED,
-    OPTION_OPTIMIZER,
-    OPTION_LR,
-    OPTION_MOMENTUM,
-    OPTION_WEIGHT_DECAY,
-    OPTION_DECAY_NORM,
-    OPTION_SCHEDULE,
-    OPTION_STEP_EVERY,
-    OPTION_STEP_FACTOR,
-    OPTION_WARMUP,
-    OPTION_THREADS,
-    OPTION_SAVE,
-    OPTION_SAVE_EVERY,
-    OPTION_RESUME,
-    OPTION_JSON,
-    OPTION_PROFILE
-};
-
-/* Groups of options, in the order of help. */
-enum { GROUP_NETWORK = 1, GROUP_DATA, GROUP_TRAINING, GROUP_OUTPUT };
-
-static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "The network:", GROUP_NETWORK},
-    {"model", OPTION_MODEL, "mlp|cnn|resnet", 0, "Multilayer perceptron, small CNN, or residual network (default cnn)", 0},
-    {"depth", OPTION_DEPTH, "8|14|20", 0, "Weighted layers of a resnet (default 8)", 0},
-    {"norm", OPTION_NORM, "none|before|after", 0, "Batch norm: none, before or after the activation (default before)", 0},
-    {"no-bn", OPTION_NO_BN, NULL, 0, "The same as --norm none", 0},
-    {"frozen", OPTION_FROZEN, NULL, 0, "Batch norm uses its running statistics in training too, and learns nothing", 0},
-    {"activation", OPTION_ACTIVATION, "relu|sigmoid|tanh", 0, "Activation function (default relu)", 0},
-    {NULL, 0, NULL, 0, "The data:", GROUP_DATA},
-    {"data", OPTION_DATA, "PATH", 0,
-     "A directory with IDX files (MNIST and its like), with CIFAR-10's or CIFAR-100's binary files, or with a folder of PNG or "
-     "JPEG files for each class; the manual says more (default " NN_DATASET_DEFAULT ")",
-     0},
-    {"limit", OPTION_LIMIT, "N", 0, "Train on the first N images only, N at least 2", 0},
-    {"shift", OPTION_SHIFT, "N", 0, "Shift each training image by up to N pixels each way, at random", 0},
-    {"flip", OPTION_FLIP, NULL, 0, "Exchange left and right of every other training image, at random", 0},
-    {NULL, 0, NULL, 0, "The training:", GROUP_TRAINING},
-    {"epochs", OPTION_EPOCHS, "N", 0, "Passes over the training images (default 5)", 0},
-    {"batch", OPTION_BATCH, "N", 0, "Images per step, 1 to 4096 (default 128)", 0},
-    {"seed", OPTION_SEED, "N", 0, "Of initial weights, order of images and augmentation (default 1)", 0},
-    {"optimizer", OPTION_OPTIMIZER, "sgd|nesterov|adam|adamw", 0, "How a step changes the parameters (default sgd)", 0},
-    {"lr", OPTION_LR, "RATE", 0, "Learning rate (default 0.05; 0.001 for adam and adamw)", 0},
-    {"momentum", OPTION_MOMENTUM, "M", 0, "Of sgd and nesterov, 0 to 1 (default 0.9)", 0},
-    {"weight-decay", OPTION_WEIGHT_DECAY, "D", 0, "Weight decay (default 0); the norm layers are spared", 0},
-    {"decay-norm", OPTION_DECAY_NORM, NULL, 0, "Weight decay for the norm layers too", 0},
-    {"schedule", OPTION_SCHEDULE, "constant|step|cosine", 0, "How the learning rate goes on (default constant)", 0},
-    {"step-every", OPTION_STEP_EVERY, "N", 0, "Epochs between the steps of the learning rate (default: a third of all)", 0},
-    {"step-factor", OPTION_STEP_FACTOR, "F", 0, "What each step multiplies it by, above 0 to 1 (default 0.1)", 0},
-    {"warmup", OPTION_WARMUP, "N", 0, "Epochs in which the learning rate grows linearly (default 0)", 0},
-    {NULL, 0, NULL, 0, "The rest:", GROUP_OUTPUT},
-    {"threads", OPTION_THREADS, "N", 0, "Threads (default: as many as OpenMP offers)", 0},
-    {"save", OPTION_SAVE, "FILE", 0, "Write a checkpoint after every epoch, and when SIGINT or SIGTERM stops the training", 0},
-    {"save-every", OPTION_SAVE_EVERY, "N", 0, "Write it every N steps, too", 0},
-    {"resume", OPTION_RESUME, "FILE", 0, "Go on from a checkpoint, with its options; --epochs may be another number", 0},
-    {"json", OPTION_JSON, NULL, 0, "Print one JSON object per epoch instead of a table", 0},
-    {"profile", OPTION_PROFILE, NULL, 0, "Print at the end how long each layer took", 0},
-    {0},
-};
-
-static const char description[] =
-    "Train a network on images, with or without batch norm, and test it after every epoch."
-    "\vFor each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the seconds "
-    "of "
-    "training (tests not included). The same seed and number of threads give the same numbers. On a machine with other work to "
-    "do, set OMP_WAIT_POLICY=passive in the environment: threads then sleep while they wait for each other, which can be "
-    "several "
-    "times as fast.";
+#define AT(member) OPTION_AT(struct train_request, member)
 
 static const char *const optimizers[] = {"sgd", "nesterov", "adam", "adamw", NULL};
+static const char *const depths[] = {"8", "14", "20", NULL};
 
-/* The index of the word; an error names the words that there are. */
-static int word_of(const struct argp_state *state, const char *option, const char *text, const char *const *words) {
-    char all[64] = "";
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(text, words[i]) == 0) return i;
-        const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", between, words[i]);
-    }
-    argp_error(state, "--%s must be %s, not '%s'", option, all, text);
-    return 0;
-}
-
-static long integer(const struct argp_state *state, const char *option, const char *text, long least, long most) {
-    long value = least;
-    if (!parse_integer(text, least, most, &value)) {
-        argp_error(state, "--%s must be a whole number from %ld to %ld, not '%s'", option, least, most, text);
-    }
-    return value;
-}
-
-/* A number for which `fits` holds; `what` describes those. */
-static float real(const struct argp_state *state, const char *option, const char *text, bool (*fits)(double value),
-                  const char *what) {
-    double value = 0;
-    if (!parse_real(text, &value) || !fits(value)) argp_error(state, "--%s must be %s, not '%s'", option, what, text);
-    return (float)value;
-}
-
-static bool is_positive(double value) { return value > 0; }
-static bool is_not_negative(double value) { return value >= 0; }
-static bool is_below_one(double value) { return value >= 0 && value < 1; }
-static bool is_a_factor(double value) { return value > 0 && value <= 1; }
-
-static error_t parse_network(const struct argp_state *state, int key, const char *text, nn_model_options *model) {
-    switch (key) {
-    case OPTION_MODEL:
-        model->kind = (nn_model_kind)word_of(state, "model", text, model_words);
-        return 0;
-    case OPTION_DEPTH:
-        model->depth = (size_t)integer(state, "depth", text, 8, 20);
-        if ((model->depth - 2) % 6 != 0) argp_error(state, "--depth must be 8, 14 or 20, not '%s'", text);
-        return 0;
-    case OPTION_NORM:
-        model->norm = (nn_norm)word_of(state, "norm", text, norm_words);
-        return 0;
-    case OPTION_NO_BN:
-        model->norm = NN_NORM_NONE;
-        return 0;
-    case OPTION_FROZEN:
-        model->frozen = true;
-        return 0;
-    case OPTION_ACTIVATION:
-        model->activation = (nn_activation)(NN_RELU + word_of(state, "activation", text, activation_words + NN_RELU));
-        return 0;
-    case OPTION_THREADS:
-        model->threads = (int)integer(state, "threads", text, 1, 1024);
-        return 0;
-    case OPTION_BATCH:
-        model->batch = (size_t)integer(state, "batch", text, 1, 4096);
-        return 0;
-    case OPTION_SEED:
-        model->seed = (uint64_t)integer(state, "seed", text, 0, LONG_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void set_optimizer(const struct argp_state *state, const char *text, nn_optimizer_options *optimizer) {
-    const int word = word_of(state, "optimizer", text, optimizers);
+static const char *set_optimizer(const char *text, void *request) {
+    nn_optimizer_options *optimizer = &((struct train_request *)request)->training.optimizer;
+    const int word = option_word_index(optimizers, text, strlen(text));
+    if (word < 0) return "";
     optimizer->nesterov = word == 1;
     optimizer->kind = word < 2 ? NN_SGD : word == 2 ? NN_ADAM : NN_ADAMW;
+    return NULL;
 }
 
-static error_t parse_training(const struct argp_state *state, int key, const char *text, struct train_request *r) {
-    nn_optimizer_options *optimizer = &r->training.optimizer;
-    nn_schedule *schedule = &r->training.schedule;
-    switch (key) {
-    case OPTION_OPTIMIZER:
-        set_optimizer(state, text, optimizer);
-        return 0;
-    case OPTION_LR:
-        schedule->rate = real(state, "lr", text, is_positive, "a number above 0");
-        return 0;
-    case OPTION_MOMENTUM:
-        optimizer->momentum = real(state, "momentum", text, is_below_one, "a number from 0 to below 1");
-        return 0;
-    case OPTION_WEIGHT_DECAY:
-        optimizer->weight_decay = real(state, "weight-decay", text, is_not_negative, "a number of at least 0");
-        return 0;
-    case OPTION_DECAY_NORM:
-        optimizer->decay_norm = true;
-        return 0;
-    case OPTION_SCHEDULE:
-        schedule->kind = (nn_schedule_kind)word_of(state, "schedule", text, schedule_words);
-        return 0;
-    case OPTION_STEP_EVERY:
-        r->step_every = integer(state, "step-every", text, 1, 1000000);
-        return 0;
-    case OPTION_STEP_FACTOR:
-        schedule->factor = real(state, "step-factor", text, is_a_factor, "a number above 0, at most 1");
-        return 0;
-    case OPTION_WARMUP:
-        r->warmup = integer(state, "warmup", text, 0, 1000000);
-        return 0;
-    case OPTION_EPOCHS:
-        r->epochs = integer(state, "epochs", text, 1, 1000000);
-        return 0;
-    default:
-        return parse_network(state, key, text, &r->model);
-    }
-}
+static const struct option_row rows[] = {
+    {.help = "The network:"},
+    {.name = "model",
+     .kind = OPTION_WORD,
+     AT(model.kind),
+     .words = nn_model_words,
+     .help = "Multilayer perceptron, small CNN, or residual network",
+     .more = "_mlp_: the image as a vector; linear to 256, norm, activation; to 128, norm, activation; to the classes. _cnn_: "
+             "convolution 3x3 to 32 channels, norm, activation, pool 2x2; to 64 channels, norm, activation, pool; linear to "
+             "128, norm, activation; linear to the classes. _resnet_: the residual network for CIFAR with 16, 32 and 64 "
+             "channels."},
+    {.name = "depth", .kind = OPTION_WHOLE, AT(model.depth), .words = depths, .help = "Weighted layers of a resnet"},
+    {.name = "norm",
+     .kind = OPTION_WORD,
+     AT(model.norm),
+     .words = nn_norm_words,
+     .help = "Batch norm: none, before or after the activation",
+     .more = "Before the activation is between it and a convolution or linear layer."},
+    {.name = "no-bn", .kind = OPTION_OFF, AT(model.norm), .help = "The same as --norm none"},
+    {.name = "frozen",
+     .kind = OPTION_ON,
+     AT(model.frozen),
+     .help = "Batch norm uses its running statistics in training too, and learns nothing",
+     .more = "They are those of a new layer, mean 0 and variance 1, and neither they nor weight and bias change."},
+    {.name = "activation",
+     .kind = OPTION_WORD,
+     AT(model.activation),
+     .words = nn_activation_words + NN_RELU,
+     .first = NN_RELU,
+     .help = "Activation function"},
 
-static error_t parse(int key, char *text, struct argp_state *state) {
-    struct train_request *r = state->input;
-    switch (key) {
-    case OPTION_DATA:
-        r->data = text;
-        return 0;
-    case OPTION_LIMIT:
-        r->limit = integer(state, "limit", text, 2, INT_MAX);
-        return 0;
-    case OPTION_SHIFT:
-        r->training.augmentation.shift = (unsigned)integer(state, "shift", text, 0, NN_IMAGE_MAX_SIDE);
-        return 0;
-    case OPTION_FLIP:
-        r->training.augmentation.flip = true;
-        return 0;
-    case OPTION_SAVE:
-        r->save = text;
-        return 0;
-    case OPTION_SAVE_EVERY:
-        r->save_every = integer(state, "save-every", text, 1, LONG_MAX);
-        return 0;
-    case OPTION_RESUME:
-        r->resume = text;
-        return 0;
-    case OPTION_JSON:
-        r->json = true;
-        return 0;
-    case OPTION_PROFILE:
-        r->profile = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is not an option; train takes no files", text);
-        return 0;
-    case ARGP_KEY_END:
-        if (r->save_every && !r->save) argp_error(state, "--save-every needs --save");
-        return 0;
-    default:
-        return parse_training(state, key, text, r);
-    }
-}
+    {.help = "The data:"},
+    {.name = "data",
+     .kind = OPTION_TEXT,
+     AT(data),
+     .value = "PATH",
+     .help = "A directory with IDX files (MNIST and its like), with CIFAR-10's or CIFAR-100's binary files, or with a folder "
+             "of PNG or JPEG files for each class",
+     .more = "See _Data_ below. The default comes from Debian's package dataset-fashion-mnist."},
+    {.name = "limit",
+     .kind = OPTION_WHOLE,
+     AT(limit),
+     .value = "N",
+     .limits = {2, INT_MAX},
+     .help = "Train on the first N images only"},
+    {.name = "shift",
+     .kind = OPTION_WHOLE,
+     AT(training.augmentation.shift),
+     .value = "N",
+     .limits = {0, NN_IMAGE_MAX_SIDE},
+     .help = "Shift each training image by up to N pixels each way, at random",
+     .more = "What comes in is black."},
+    {.name = "flip",
+     .kind = OPTION_ON,
+     AT(training.augmentation.flip),
+     .help = "Exchange left and right of every other training image, at random"},
 
-struct train_request train_defaults(void) {
-    return (struct train_request){
+    {.help = "The training:"},
+    {.name = "epochs",
+     .kind = OPTION_WHOLE,
+     AT(epochs),
+     .value = "N",
+     .limits = {1, 1000000},
+     .help = "Passes over the training images"},
+    {.name = "batch",
+     .kind = OPTION_WHOLE,
+     AT(model.batch),
+     .value = "N",
+     .limits = {1, 4096},
+     .help = "Images per step",
+     .more = "At least 2 with batch norm in an _mlp_ or _cnn_, whose last norm sees one value of a channel per image."},
+    {.name = "seed",
+     .kind = OPTION_WHOLE,
+     AT(model.seed),
+     .value = "N",
+     .limits = {0, LONG_MAX},
+     .help = "Of initial weights, order of images and augmentation"},
+    {.name = "optimizer",
+     .kind = OPTION_OWN,
+     .parse = set_optimizer,
+     .words = optimizers,
+     .usual = "sgd",
+     .help = "How a step changes the parameters",
+     .more = "The formulas are PyTorch's."},
+    {.name = "lr",
+     .kind = OPTION_REAL,
+     AT(training.schedule.rate),
+     .value = "RATE",
+     .range = {.above = true},
+     .usual = "0.05; 0.001 for adam and adamw",
+     .help = "Learning rate"},
+    {.name = "momentum",
+     .kind = OPTION_REAL,
+     AT(training.optimizer.momentum),
+     .value = "M",
+     .range = {.most = 1, .below = true},
+     .help = "Of sgd and nesterov"},
+    {.name = "weight-decay",
+     .kind = OPTION_REAL,
+     AT(training.optimizer.weight_decay),
+     .value = "D",
+     .help = "Weight decay; the norm layers are spared",
+     .more = "D times the parameter is added to its gradient; _adamw_ shrinks the parameters instead."},
+    {.name = "decay-norm",
+     .kind = OPTION_ON,
+     AT(training.optimizer.decay_norm),
+     .help = "Weight decay for weight and bias of the norm layers too"},
+    {.name = "schedule",
+     .kind = OPTION_WORD,
+     AT(training.schedule.kind),
+     .words = nn_schedule_words,
+     .help = "How the learning rate goes on",
+     .more = "_step_ multiplies it by a factor from time to time, _cosine_ lets it fall to 0 along half a cosine."},
+    {.name = "step-every",
+     .kind = OPTION_WHOLE,
+     AT(step_every),
+     .value = "N",
+     .limits = {1, 1000000},
+     .usual = "a third of all",
+     .help = "Epochs between the steps of the learning rate"},
+    {.name = "step-factor",
+     .kind = OPTION_REAL,
+     AT(training.schedule.factor),
+     .value = "F",
+     .range = {.most = 1, .above = true},
+     .help = "What each step multiplies it by"},
+    {.name = "warmup",
+     .kind = OPTION_WHOLE,
+     AT(warmup),
+     .value = "N",
+     .limits = {0, 1000000},
+     .help = "Epochs in which the learning rate grows linearly",
+     .more = "It grows to what it would be without."},
+
+    {.help = "The rest:"},
+    {.name = "threads",
+     .kind = OPTION_WHOLE,
+     AT(model.threads),
+     .value = "N",
+     .limits = {1, 1024},
+     .usual = "as many as there are cores",
+     .help = "Threads"},
+    {.name = "save",
+     .kind = OPTION_TEXT,
+     AT(save),
+     .value = "FILE",
+     .help = "Write a checkpoint after every epoch, and when SIGINT or SIGTERM stops the training",
+     .more = "It stops after the step it is in, with exit status 1; a second signal ends it at once. If there is no such file "
+             "yet, the first is written before the training."},
+    {.name = "save-every",
+     .kind = OPTION_WHOLE,
+     AT(save_every),
+     .value = "N",
+     .limits = {1, LONG_MAX},
+     .help = "Write it every N steps, too"},
+    {.name = "resume",
+     .kind = OPTION_TEXT,
+     AT(resume),
+     .value = "FILE",
+     .help = "Go on from a checkpoint, with its options; --epochs may be another number",
+     .more = "Not less than it has gone through; a cosine then falls to 0 over that many. The data must be the same, every "
+             "byte, but may lie elsewhere. *--threads*, *--save* and *--save-every* are not the checkpoint's. Any other option "
+             "that differs from it is an error."},
+    {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object per epoch instead of a table"},
+    {.name = "profile", .kind = OPTION_ON, AT(profile), .help = "Print at the end how long each layer took"},
+};
+
+static void set_defaults(void *request) {
+    *(struct train_request *)request = (struct train_request){
         .model = {.kind = NN_CNN,
                   .depth = 8,
                   .norm = NN_NORM_BEFORE,
@@ -265,11 +205,25 @@ struct train_request train_defaults(void) {
         .epochs = 5};
 }
 
-void train_parse(int argc, char **argv, struct train_request *r) {
-    static const struct argp parser = {options, parse, NULL, description, NULL, NULL, NULL};
-    argp_parse(&parser, argc, argv, 0, NULL, r);
+static const char *check(void *request, char *message) {
+    struct train_request *r = request;
+    (void)message;
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
+    return r->save_every && !r->save ? "--save-every needs --save" : NULL;
 }
+
+const struct option_table train_options = {
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+    .request_bytes = sizeof(struct train_request),
+    .defaults = set_defaults,
+    .does = "Train a network on images, with or without batch norm, and test it after every epoch",
+    .more =
+        "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
+        "seconds of training (tests not included). The same seed and number of threads give the same numbers. On a machine "
+        "with other work to do, set OMP_WAIT_POLICY=passive in the environment: threads then sleep while they wait for each "
+        "other, which can be several times as fast.",
+    .check = check};
 
 __attribute__((format(printf, 2, 3))) static bool say(char *message, const char *format, ...) {
     va_list arguments;
@@ -322,15 +276,15 @@ bool train_fit(struct train_request *r, const nn_dataset *train, char *message) 
 void train_describe(const struct train_request *r) {
     const nn_model_options *m = &r->model;
     const nn_training_options *t = &r->training;
-    const char *activation = activation_words[m->activation];
+    const char *activation = nn_activation_words[m->activation];
     const int optimizer = t->optimizer.kind == NN_SGD ? t->optimizer.nesterov : t->optimizer.kind == NN_ADAM ? 2 : 3;
-    printf("%s", model_words[m->kind]);
+    printf("%s", nn_model_words[m->kind]);
     if (m->kind == NN_RESNET) printf(" of depth %zu", m->depth);
     if (m->norm == NN_NORM_NONE)
         printf(", no batch norm, %s", activation);
     else
-        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", norm_words[m->norm], activation);
+        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", nn_norm_words[m->norm], activation);
     printf(", %s, learning rate %g", optimizers[optimizer], (double)t->schedule.rate);
-    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", schedule_words[t->schedule.kind]);
+    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", nn_schedule_words[t->schedule.kind]);
     printf(", batch %zu, seed %llu", m->batch, (unsigned long long)m->seed);
 }

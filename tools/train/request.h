@@ -4,6 +4,7 @@
 #define TOOLS_TRAIN_REQUEST_H
 
 #include "nn/train.h"
+#include "tools/shared/options.h"
 
 struct train_request {
     nn_model_options model;       /* image and classes come from the data */
@@ -17,9 +18,8 @@ struct train_request {
     bool json, profile;
 };
 
-struct train_request train_defaults(void);
-/* The options on top of what is there. Exits the way argp does, with EXIT_WRONG_USAGE, when one is wrong. */
-void train_parse(int argc, char **argv, struct train_request *request);
+extern const struct option_table train_options;
+
 /* Whether the options go together. False: `message`, NN_MESSAGE_BYTES long, says which do not. */
 bool train_check(const struct train_request *request, char *message);
 /* A number that tells data sets apart, by all pixels and labels in their order. */

@@ -9,7 +9,7 @@
 #include "nn/clock.h"
 #include "report.h"
 #include "request.h"
-#include "tools/shared/verbs.h"
+#include "tools/shared/messages.h"
 
 /* A training and what goes with it. */
 struct run {
@@ -141,11 +141,12 @@ static int train_with_data(struct run *run, const nn_dataset *train, const nn_da
 static int resume(struct run *run, int argc, char **argv) {
     const char *path = run->request.resume;
     if (!checkpoint_open(path, &run->from, run->message)) return report(EXIT_FAILED, "%s", run->message);
-    const struct train_request defaults = train_defaults();
+    struct train_request defaults;
+    train_options.defaults(&defaults);
     run->request = run->from.request;
     run->request.data = defaults.data;
     run->request.model.threads = defaults.model.threads;
-    train_parse(argc, argv, &run->request);
+    options_parse(&train_options, argc, argv, &run->request);
     if (!checkpoint_fits_request(&run->from, path, &run->request, run->message)) return report_usage("%s", run->message);
     const unsigned long long done = run->from.at.epoch;
     if ((unsigned long long)run->request.epochs < done)
@@ -157,8 +158,8 @@ static int resume(struct run *run, int argc, char **argv) {
 int cmd_train(int argc, char **argv) {
     static struct run run;
     nn_dataset train, test;
-    run.request = train_defaults();
-    train_parse(argc, argv, &run.request);
+    train_options.defaults(&run.request);
+    options_parse(&train_options, argc, argv, &run.request);
     if (!run.request.resume && !train_check(&run.request, run.message)) return report_usage("%s", run.message);
     if (!nn_backend_name()) {
         return report(EXIT_FAILED, "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS "

@@ -47,15 +47,15 @@ case_wrong_usage() {
     refuses 2 "--shape: '2 3' is not $sizes" --shape '2 3'
     refuses 2 "--shape: '2147483647,2147483647,9' does not fit the address space" --shape 2147483647,2147483647,9
     refuses 2 "--shape: '1x5' has one value per channel; train needs 2 or more" --shape 2,2 --shape 1,5
-    refuses 2 "--dtype: 'f32,i64' is not f32, f64, bf16 or f16" --dtype f32,i64
+    refuses 2 "--dtype: 'i64' is not f32, f64, bf16 or f16" --dtype f32,i64
     refuses 2 "--layout: 'ncwh' is not nchw, nhwc or both" --layout ncwh
-    refuses 2 "--op: 'train,test' is not train, eval, backward, stats or all" --op train,test
+    refuses 2 "--op: 'test' is not train, eval, backward, stats or all" --op train,test
     refuses 2 "--op: '' is not train, eval, backward, stats or all" --op ''
     refuses 2 "--act: 'gelu' is not none, relu, leaky or clipped" --act gelu
     refuses 2 "--act: stats has none; choose another --op too" --act relu --op stats
     refuses 2 "--residual: stats has none; choose another --op too" --residual --op stats
-    refuses 2 "--threads: '0' is not a number from 1 to 1024" --threads 0
-    refuses 2 "--threads: '1,x' is not a number from 1 to 1024" --threads 1,x
+    refuses 2 "--threads: '0' is not a whole number from 1 to 1024, or several with commas" --threads 0
+    refuses 2 "--threads: '1,x' is not a whole number from 1 to 1024, or several with commas" --threads 1,x
     refuses 2 "--seconds: '0' is not a number above 0, at most 3600" --seconds 0
     refuses 2 "--seconds: 'inf' is not a number above 0, at most 3600" --seconds inf
     refuses 2 "--json and --csv exclude each other" --json --csv
@@ -71,7 +71,7 @@ case_help() {
 
 case_without_openmp_there_is_one_thread() {
     [ -n "${BATCHNORM_TEST_NO_OPENMP:-}" ] || exit 77
-    refuses 2 "--threads: '2': this build is without OpenMP and has one thread" --threads 2
+    refuses 2 "--threads: '2' needs OpenMP, which this build is without; it has one thread" --threads 2
     shows --shape 2,3 --op eval >/dev/null
     grep -q '; one thread, without OpenMP$' out.log || fail "$(cat out.log)"
 }

@@ -55,13 +55,13 @@ case_wrong_usage() {
     local names="convergence, gradients, sweep, best, sigmoid or layer"
     refuses 2 "--only: 'layers' is not $names" --only sweep,layers
     refuses 2 "--only: '' is not $names" --only ''
-    refuses 2 "--seeds must be a whole number from 1 to 100, not '0'" --seeds 0
-    refuses 2 "--batch must be a whole number from 2 to 4096, not '1'" --batch 1
-    refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
-    refuses 2 "--threads must be a whole number from 1 to 1024, not 'x'" --threads x
-    refuses 2 "--lr must be a number above 0, not '-1'" --lr -1
-    refuses 2 "--model must be mlp, cnn or resnet, not 'vgg'" --model vgg
-    refuses 2 "--depth must be 8, 14 or 20, not '9'" --model resnet --depth 9
+    refuses 2 "--seeds: '0' is not a whole number from 1 to 100" --seeds 0
+    refuses 2 "--batch: '1' is not a whole number from 2 to 4096" --batch 1
+    refuses 2 "--limit: '1' is not a whole number from 2 to 2147483647" --limit 1
+    refuses 2 "--threads: 'x' is not a whole number from 1 to 1024" --threads x
+    refuses 2 "--lr: '-1' is not a number above 0" --lr -1
+    refuses 2 "--model: 'vgg' is not mlp, cnn or resnet" --model vgg
+    refuses 2 "--depth: '9' is not 8, 14 or 20" --model resnet --depth 9
     refuses 2 "--depth: only a resnet has one; give --model resnet too" --depth 8
     refuses 2 "--quick and --full exclude each other" --quick --full
     refuses 2 "--out needs the name of a directory" --out ''

@@ -100,7 +100,7 @@ case_what_is_refused() {
     make_network
     refuses 2 "images are missing, or --data PATH"
     refuses 2 "--data goes without images" --data data dark.png
-    refuses 2 "--top must be a whole number from 1 to 256, not '0'" --top 0 dark.png
+    refuses 2 "--top: '0' is not a whole number from 1 to 256" --top 0 dark.png
     png 9 30 >large.png
     refuses 1 "large.png: the image is 9 wide and 9 high; it must be 8 wide and 8 high, as those of the training" large.png
     refuses 1 "nothing.png: No such file or directory" nothing.png

@@ -84,7 +84,7 @@ static void numbers_are_whole_texts(void **state) {
     static const char *const wrong[] = {"",    " 1",  "1 ",    "abc",    "1e",  "e5",  "0x10",
                                         "inf", "nan", "1e999", "1e-999", "1,5", "--1", "."};
     double real = 7;
-    long integer = 7;
+    int64_t integer = 7;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_false(parse_real(wrong[i], &real));
         assert_false(parse_integer(wrong[i], -100, 100, &integer));

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "tests/support/files.h"
+#include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
-#include "tools/shared/verbs.h"
 
 /* The linker sends these calls here (--wrap). The call whose number is `failing` fails; 0: none. */
 enum call { RENAME, LINK, FSYNC, CLOSE, CALLS };

@@ -43,7 +43,8 @@ void end(struct training *t) {
 }
 
 static struct train_request request_of(nn_optimizer_kind kind) {
-    struct train_request r = train_defaults();
+    struct train_request r;
+    train_options.defaults(&r);
     r.model = (nn_model_options){.kind = NN_RESNET,
                                  .depth = 8,
                                  .norm = NN_NORM_AFTER,

@@ -50,26 +50,26 @@ needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
 
 case_wrong_usage() {
     refuses 2 "batch norm needs a --batch of at least 2" --batch 1
-    refuses 2 "--batch must be a whole number from 1 to 4096, not '4097'" --batch 4097
-    refuses 2 "--lr must be a number above 0, not '0'" --lr 0
-    refuses 2 "--lr must be a number above 0, not 'nan'" --lr nan
-    refuses 2 "--activation must be relu, sigmoid or tanh, not 'gelu'" --activation gelu
-    refuses 2 "--model must be mlp, cnn or resnet, not 'vgg'" --model vgg
-    refuses 2 "--depth must be 8, 14 or 20, not '9'" --model resnet --depth 9
-    refuses 2 "--norm must be none, before or after, not 'x'" --norm x
+    refuses 2 "--batch: '4097' is not a whole number from 1 to 4096" --batch 4097
+    refuses 2 "--lr: '0' is not a number above 0" --lr 0
+    refuses 2 "--lr: 'nan' is not a number above 0" --lr nan
+    refuses 2 "--activation: 'gelu' is not relu, sigmoid or tanh" --activation gelu
+    refuses 2 "--model: 'vgg' is not mlp, cnn or resnet" --model vgg
+    refuses 2 "--depth: '9' is not 8, 14 or 20" --model resnet --depth 9
+    refuses 2 "--norm: 'x' is not none, before or after" --norm x
     refuses 2 "--frozen is about batch norm; there is none" --frozen --no-bn
-    refuses 2 "--optimizer must be sgd, nesterov, adam or adamw, not 'x'" --optimizer x
-    refuses 2 "--momentum must be a number from 0 to below 1, not '1'" --momentum 1
+    refuses 2 "--optimizer: 'x' is not sgd, nesterov, adam or adamw" --optimizer x
+    refuses 2 "--momentum: '1' is not a number from 0 to below 1" --momentum 1
     refuses 2 "nesterov needs a --momentum above 0" --optimizer nesterov --momentum 0
-    refuses 2 "--weight-decay must be a number of at least 0, not '-1'" --weight-decay -1
-    refuses 2 "--schedule must be constant, step or cosine, not 'x'" --schedule x
-    refuses 2 "--step-factor must be a number above 0, at most 1, not '2'" --step-factor 2
-    refuses 2 "--step-every must be a whole number from 1 to 1000000, not '0'" --step-every 0
+    refuses 2 "--weight-decay: '-1' is not a number from 0 on" --weight-decay -1
+    refuses 2 "--schedule: 'x' is not constant, step or cosine" --schedule x
+    refuses 2 "--step-factor: '2' is not a number above 0, at most 1" --step-factor 2
+    refuses 2 "--step-every: '0' is not a whole number from 1 to 1000000" --step-every 0
     refuses 2 "--warmup must be less than --epochs, 3" --warmup 3 --epochs 3
-    refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
-    refuses 2 "--threads must be a whole number from 1 to 1024, not '0'" --threads 0
-    refuses 2 "--epochs must be a whole number from 1 to 1000000, not '0x3'" --epochs 0x3
-    refuses 2 "--seed must be a whole number from 0 to 9223372036854775807, not '-1'" --seed -1
+    refuses 2 "--limit: '1' is not a whole number from 2 to 2147483647" --limit 1
+    refuses 2 "--threads: '0' is not a whole number from 1 to 1024" --threads 0
+    refuses 2 "--epochs: '0x3' is not a whole number from 1 to 1000000" --epochs 0x3
+    refuses 2 "--seed: '-1' is not a whole number from 0 to 9223372036854775807" --seed -1
     refuses 2 "'data' is not an option; train takes no files" data
 }
 

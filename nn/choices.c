@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#include "choices.h"
+
+#include <stddef.h>
+
+#include "train.h"
+
+const char *const nn_model_words[] = {[NN_MLP] = "mlp", [NN_CNN] = "cnn", [NN_RESNET] = "resnet", NULL};
+const char *const nn_norm_words[] = {[NN_NORM_NONE] = "none", [NN_NORM_BEFORE] = "before", [NN_NORM_AFTER] = "after", NULL};
+const char *const nn_activation_words[] = {
+    [NN_IDENTITY] = "identity", [NN_RELU] = "relu", [NN_SIGMOID] = "sigmoid", [NN_TANH] = "tanh", NULL};
+const char *const nn_optimizer_words[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw", NULL};
+const char *const nn_schedule_words[] = {[NN_CONSTANT] = "constant", [NN_STEP] = "step", [NN_COSINE] = "cosine", NULL};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "request.h"
+
+#include <limits.h>
+
+#include "nn/choices.h"
+#include "nn/parallel.h"
+
+#define AT(member) OPTION_AT(struct compare_request, member)
+
+static const char *const depths[] = {"8", "14", "20", NULL};
+
+static const struct option_row rows[] = {
+    {.help = ""},
+    {.name = "quick",
+     .kind = OPTION_ON,
+     AT(quick),
+     .help = "A small comparison, of about two minutes on two cores; this is the default",
+     .more = "It has 4,000 training and 1,000 test images, and 3 seeds; the time is that of the cnn."},
+    {.name = "full",
+     .kind = OPTION_ON,
+     AT(full),
+     .help = "A large one, of hours: all images, more seeds, more passes",
+     .more = "The files are written anew after every experiment."},
+    {.name = "only",
+     .kind = OPTION_WORDS,
+     AT(experiments),
+     .words = experiment_names,
+     .value = "EXPERIMENT",
+     .usual = "all six",
+     .help = "One experiment, or several with commas; best runs sweep too"},
+    {.name = "seeds",
+     .kind = OPTION_WHOLE,
+     AT(seeds),
+     .value = "N",
+     .limits = {1, MOST_SEEDS},
+     .usual = "3, or 5 with --full",
+     .help = "How many seeds, of initial weights and of the order of images",
+     .more = "They are 1, 2, ..., _N_."},
+    {.help = ""},
+    {.name = "out",
+     .kind = OPTION_TEXT,
+     AT(out),
+     .value = "DIR",
+     .help = "Where the files go",
+     .more = "The directory is made if it is not there."},
+    {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object for each claim instead of a table"},
+    {.help = ""},
+    {.name = "model", .kind = OPTION_WORD, AT(model), .words = nn_model_words, .help = "The network"},
+    {.name = "depth", .kind = OPTION_WHOLE, AT(depth), .words = depths, .usual = "8", .help = "Weighted layers of a resnet"},
+    {.name = "lr",
+     .kind = OPTION_REAL,
+     AT(rate),
+     .value = "RATE",
+     .range = {.above = true},
+     .help = "Learning rate where it is not what an experiment varies; momentum is 0.9"},
+    {.name = "batch",
+     .kind = OPTION_WHOLE,
+     AT(batch),
+     .value = "N",
+     .limits = {2, 4096},
+     .help = "Images per step where it is not what an experiment varies"},
+    {.help = ""},
+    {.name = "data", .kind = OPTION_TEXT, AT(data), .value = "PATH", .help = "Images, as in `batchnorm train`"},
+    {.name = "limit",
+     .kind = OPTION_WHOLE,
+     AT(limit),
+     .value = "N",
+     .limits = {2, INT_MAX},
+     .help = "Train and test on the first N images only"},
+    {.name = "threads",
+     .kind = OPTION_WHOLE,
+     AT(threads),
+     .value = "N",
+     .limits = {1, 1024},
+     .usual = "as many as there are cores",
+     .help = "Threads"},
+};
+
+static void set_defaults(void *request) {
+    *(struct compare_request *)request = (struct compare_request){.out = "batchnorm-compare",
+                                                                  .data = NN_DATASET_DEFAULT,
+                                                                  .rate = 0.05,
+                                                                  .batch = 128,
+                                                                  .model = NN_CNN,
+                                                                  .threads = nn_default_threads()};
+}
+
+static const char *check(void *request, char *message) {
+    struct compare_request *r = request;
+    (void)message;
+    if (!*r->out) return "--out needs the name of a directory";
+    if (r->quick && r->full) return "--quick and --full exclude each other";
+    if (r->depth && r->model != NN_RESNET) return "--depth: only a resnet has one; give --model resnet too";
+    plan_fill(r);
+    return NULL;
+}
+
+const struct option_table compare_options = {
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+    .request_bytes = sizeof(struct compare_request),
+    .defaults = set_defaults,
+    .does =
+        "Check what is claimed of batch normalization: train the same network with and without it, from the same weights on "
+        "the same images in the same order, and measure",
+    .more =
+        "Each seed is a pair of runs. A claim holds if it does so in every pair, fails if it does so in none, and is mixed "
+        "otherwise; a median and a range over the seeds are printed. DIR gets report.html, which needs no network, "
+        "metrics.csv and metrics.json. Ctrl-C ends early, with a report on what is done so far; that is a success. A second "
+        "one ends at once.",
+    .check = check};
