@@ -6,6 +6,7 @@
 #include "train.h"
 
 const char *const nn_model_words[] = {[NN_MLP] = "mlp", [NN_CNN] = "cnn", [NN_RESNET] = "resnet", NULL};
+const char *const nn_depth_words[] = {"8", "14", "20", NULL};
 const char *const nn_norm_words[] = {[NN_NORM_NONE] = "none", [NN_NORM_BEFORE] = "before", [NN_NORM_AFTER] = "after", NULL};
 const char *const nn_activation_words[] = {
     [NN_IDENTITY] = "identity", [NN_RELU] = "relu", [NN_SIGMOID] = "sigmoid", [NN_TANH] = "tanh", NULL};

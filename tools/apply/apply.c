@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "request.h"
+#include "tools/shared/inputs.h"
 #include "tools/shared/messages.h"
 
 /* What a run holds. */

@@ -8,8 +8,6 @@
 
 #define AT(member) OPTION_AT(struct compare_request, member)
 
-static const char *const depths[] = {"8", "14", "20", NULL};
-
 static const struct option_row rows[] = {
     {.help = ""},
     {.name = "quick",
@@ -47,7 +45,12 @@ static const struct option_row rows[] = {
     {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object for each claim instead of a table"},
     {.help = ""},
     {.name = "model", .kind = OPTION_WORD, AT(model), .words = nn_model_words, .help = "The network"},
-    {.name = "depth", .kind = OPTION_WHOLE, AT(depth), .words = depths, .usual = "8", .help = "Weighted layers of a resnet"},
+    {.name = "depth",
+     .kind = OPTION_WHOLE,
+     AT(depth),
+     .words = nn_depth_words,
+     .usual = "8",
+     .help = "Weighted layers of a resnet"},
     {.name = "lr",
      .kind = OPTION_REAL,
      AT(rate),
@@ -68,13 +71,7 @@ static const struct option_row rows[] = {
      .value = "N",
      .limits = {2, INT_MAX},
      .help = "Train and test on the first N images only"},
-    {.name = "threads",
-     .kind = OPTION_WHOLE,
-     AT(threads),
-     .value = "N",
-     .limits = {1, 1024},
-     .usual = "as many as there are cores",
-     .help = "Threads"},
+    {OPTION_THREADS, AT(threads)},
 };
 
 static void set_defaults(void *request) {

@@ -25,13 +25,7 @@ static const struct option_row rows[] = {
      .value = "K",
      .limits = {1, NN_MAX_CLASSES},
      .help = "Print the K most probable classes of each image"},
-    {.name = "threads",
-     .kind = OPTION_WHOLE,
-     AT(threads),
-     .value = "N",
-     .limits = {1, 1024},
-     .usual = "as many as there are cores",
-     .help = "Threads"},
+    {OPTION_THREADS, AT(threads)},
     {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object per image"},
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arrays that the command reads or makes, and the arguments that name them. */
+/* Arrays in memory that the command reads or makes. */
 #ifndef TOOLS_SHARED_ARRAY_H
 #define TOOLS_SHARED_ARRAY_H
 
@@ -12,22 +12,11 @@ struct array {
     batchnorm_safetensors *file; /* instead of memory, if the array is a tensor of that file */
 };
 
-/* Where an array is: "x.npy", or "model.safetensors:name" for a tensor inside a file. */
-struct location {
-    char *path;
-    const char *name; /* NULL: the file is the array */
-};
-
 /* Functions that fail write a sentence of at most this size, and return false. */
 enum { MESSAGE_BYTES = BATCHNORM_MESSAGE_BYTES };
 
-/* false: message says what is wrong with the argument (or that memory is short). */
-bool location_parse(struct location *location, const char *argument, char *message);
-void location_free(struct location *location);
-
 /* Zeros, in row-major order. */
 bool array_new(struct array *array, batchnorm_dtype dtype, int rank, const int64_t *shape, char *message);
-bool array_read(struct array *array, const char *argument, char *message);
 /* Change the type of the elements; their places stay. */
 bool array_convert(struct array *array, batchnorm_dtype dtype, char *message);
 void array_free(struct array *array);

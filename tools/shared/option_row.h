@@ -48,6 +48,11 @@ struct option_row {
 
 #define OPTION_AT(type, member) .offset = offsetof(type, member), .bytes = sizeof(((type *)0)->member)
 
+/* What every verb that computes with nn has: {OPTION_THREADS, AT(threads)}. */
+#define OPTION_THREADS                                                                                                         \
+    .name = "threads", .kind = OPTION_WHOLE, .value = "N", .limits = {1, 1024}, .usual = "as many as there are cores",         \
+    .help = "Threads"
+
 /* Arguments that are no options, in the request of a verb that takes some. */
 struct option_arguments {
     char **at;

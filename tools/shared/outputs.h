@@ -5,6 +5,7 @@
 #define TOOLS_SHARED_OUTPUTS_H
 
 #include "array.h"
+#include "location.h"
 
 /* One output. The caller sets the first three, and before outputs_write() one of the next three. */
 struct output {

@@ -13,7 +13,6 @@
 #define AT(member) OPTION_AT(struct train_request, member)
 
 static const char *const optimizers[] = {"sgd", "nesterov", "adam", "adamw", NULL};
-static const char *const depths[] = {"8", "14", "20", NULL};
 
 static const char *set_optimizer(const char *text, void *request) {
     nn_optimizer_options *optimizer = &((struct train_request *)request)->training.optimizer;
@@ -35,7 +34,7 @@ static const struct option_row rows[] = {
              "convolution 3x3 to 32 channels, norm, activation, pool 2x2; to 64 channels, norm, activation, pool; linear to "
              "128, norm, activation; linear to the classes. _resnet_: the residual network for CIFAR with 16, 32 and 64 "
              "channels."},
-    {.name = "depth", .kind = OPTION_WHOLE, AT(model.depth), .words = depths, .help = "Weighted layers of a resnet"},
+    {.name = "depth", .kind = OPTION_WHOLE, AT(model.depth), .words = nn_depth_words, .help = "Weighted layers of a resnet"},
     {.name = "norm",
      .kind = OPTION_WORD,
      AT(model.norm),
@@ -159,13 +158,7 @@ static const struct option_row rows[] = {
      .more = "It grows to what it would be without."},
 
     {.help = "The rest:"},
-    {.name = "threads",
-     .kind = OPTION_WHOLE,
-     AT(model.threads),
-     .value = "N",
-     .limits = {1, 1024},
-     .usual = "as many as there are cores",
-     .help = "Threads"},
+    {OPTION_THREADS, AT(model.threads)},
     {.name = "save",
      .kind = OPTION_TEXT,
      AT(save),

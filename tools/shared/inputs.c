@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "inputs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "location.h"
+#include "npy.h"
+
+static bool say(char *message, const char *text) {
+    snprintf(message, MESSAGE_BYTES, "%s", text);
+    return false;
+}
+
+/* For a message: the names of the file's tensors, as far as they fit. */
+static void list_names(const batchnorm_safetensors *file, char *text, size_t bytes) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < batchnorm_safetensors_count(file); i++) {
+        const char *name = batchnorm_safetensors_at(file, i)->name;
+        if (used + strlen(name) + 8 > bytes) {
+            snprintf(text + used, bytes - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? ", " : "", name);
+    }
+    if (used == 0) snprintf(text, bytes, "no tensors");
+}
+
+static bool read_tensor(struct array *array, const struct location *location, char *message) {
+    if (batchnorm_safetensors_open(location->path, &array->file, message) != BATCHNORM_OK) return false;
+    const batchnorm_safetensors_entry *entry = batchnorm_safetensors_find(array->file, location->name);
+    char names[200];
+    if (!entry) {
+        list_names(array->file, names, sizeof names);
+        snprintf(message, MESSAGE_BYTES, "has no tensor '%.100s'; it has %s", location->name, names);
+        return false;
+    }
+    if (entry->tensor.rank < 0) return say(message, "has more than 8 dimensions");
+    if (!entry->tensor.data || entry->tensor.dtype == BATCHNORM_I64) {
+        snprintf(message, MESSAGE_BYTES, "is of type %s; F32, F64, BF16 or F16 is needed", entry->dtype);
+        return false;
+    }
+    array->view = entry->tensor;
+    return true;
+}
+
+bool array_read(struct array *array, const char *argument, char *message) {
+    *array = (struct array){0};
+    struct location location;
+    if (!location_parse(&location, argument, message)) return false;
+    bool ok = location.name ? read_tensor(array, &location, message) : npy_read(array, location.path, message);
+    location_free(&location);
+    if (!ok) array_free(array);
+    return ok;
+}
