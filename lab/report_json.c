@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* By jansson. */
+/* By jansson, which may be missing. */
+#include "batchnorm/batchnorm.h"
+#include "report.h"
+
+#ifdef LAB_HAVE_JSON
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
-
-#include "batchnorm/batchnorm.h"
-#include "report.h"
 
 bool report_has_json(void) { return true; }
 
@@ -61,3 +62,16 @@ void report_print_json(const struct report *report) {
         json_decref(object);
     }
 }
+
+#else
+
+bool report_has_json(void) { return false; }
+
+char *report_json(const struct report *report) {
+    (void)report;
+    return NULL;
+}
+
+void report_print_json(const struct report *report) { (void)report; }
+
+#endif

@@ -20,13 +20,6 @@ struct norm_watch {
 
 static batchnorm_layer *norm_of(const struct trainee *t, size_t layer) { return t->network->nodes[layer].layer->norm; }
 
-/* (N, C, H, W) or (N, C) over memory that is channels last. */
-static batchnorm_tensor view(const nn_layer *layer, size_t n, const float *data) {
-    const nn_shape s = layer->in;
-    const int64_t shape[] = {(int64_t)n, (int64_t)s.channels, (int64_t)s.height, (int64_t)s.width};
-    return batchnorm_tensor_channels_last((void *)data, BATCHNORM_F32, s.height * s.width > 1 ? 4 : 2, shape);
-}
-
 static size_t all_channels(const struct trainee *t) {
     size_t sum = 0;
     for (size_t i = 0; i < t->network->count; i++)
@@ -114,14 +107,15 @@ static nn_error record_distributions(struct trainee *t, const nn_layer *layer, s
     options.affine = options.track_running_stats = false;
     batchnorm_status status = batchnorm_layer_create(&options, &bare);
     if (status != BATCHNORM_OK) return batchnorm_status_string(status);
-    status = batchnorm_layer_forward(bare, view(layer, n, x), view(layer, n, y), NULL, 0, NULL);
+    status = batchnorm_layer_forward(bare, nn_layer_view(layer, n, x), nn_layer_view(layer, n, y), NULL, 0, NULL);
     for (size_t c = 0; status == BATCHNORM_OK && c < channels; c++) {
         struct distribution d = measure_channel(x + c, count, channels);
         record_channel(t, layer, c, before, &d);
         d = measure_channel(y + c, count, channels);
         record_channel(t, layer, c, normalized, &d);
     }
-    if (status == BATCHNORM_OK) status = batchnorm_layer_forward(norm, view(layer, n, x), view(layer, n, y), NULL, 0, NULL);
+    if (status == BATCHNORM_OK)
+        status = batchnorm_layer_forward(norm, nn_layer_view(layer, n, x), nn_layer_view(layer, n, y), NULL, 0, NULL);
     const float *weight = batchnorm_layer_weight(norm)->value.data, *bias = batchnorm_layer_bias(norm)->value.data;
     for (size_t c = 0; status == BATCHNORM_OK && c < channels; c++) {
         const struct distribution d = measure_channel(y + c, count, channels);

@@ -5,7 +5,7 @@
 
 #include "batchnorm/layer.h"
 #include "lab.h"
-#include "nn/clock.h"
+#include "nn/machine.h"
 
 volatile sig_atomic_t lab_stop;
 const char LAB_STOPPED[] = "stopped";

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "message.h"
+
 /* What went wrong, as one English sentence in static memory; NULL means that nothing did. */
 typedef const char *nn_error;
 

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parallel.h"
+#include "floats.h"
+#include "machine.h"
 
 enum { CHUNKS = 16, GEMM_ROWS = 32 };
 
@@ -36,7 +37,7 @@ const char *nn_backend_name(void) { return "CBLAS"; }
 
 nn_error nn_backend_create(int threads, nn_backend **backend) {
     *backend = malloc(sizeof **backend);
-    if (!*backend) return "memory could not be allocated";
+    if (!*backend) return NN_NO_MEMORY;
     (*backend)->threads = threads;
     nn_set_threads(threads);
     if (openblas_set_num_threads) openblas_set_num_threads(1);
@@ -48,7 +49,7 @@ void nn_backend_destroy(nn_backend *backend) { free(backend); }
 nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv **conv) {
     (void)backend;
     *conv = calloc(1, sizeof **conv);
-    if (!*conv) return "memory could not be allocated";
+    if (!*conv) return NN_NO_MEMORY;
     (*conv)->shape = *shape;
     (*conv)->row = shape->kernel * shape->kernel * shape->in;
     (*conv)->pixels = nn_conv_out_height(shape) * nn_conv_out_width(shape);
@@ -57,7 +58,7 @@ nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv
     if ((*conv)->columns && (*conv)->gradients) return NULL;
     nn_conv_destroy(*conv);
     *conv = NULL;
-    return "memory could not be allocated";
+    return NN_NO_MEMORY;
 }
 
 void nn_conv_destroy(nn_conv *conv) {
@@ -158,19 +159,12 @@ static void backward_weights_chunk(const nn_conv *conv, size_t chunk, const floa
     }
 }
 
-static void sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
-    memset(sums, 0, columns * sizeof *sums);
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];
-    }
-}
-
 nn_error nn_conv_backward_weights(nn_conv *conv, const float *x, const float *dy, float *dweight, float *dbias) {
     const nn_conv_shape *s = &conv->shape;
 #pragma omp parallel for schedule(dynamic)
     for (size_t chunk = 0; chunk < CHUNKS; chunk++) backward_weights_chunk(conv, chunk, x, dy);
-    sum_rows(CHUNKS, s->out * conv->row, conv->gradients, dweight);
-    if (s->bias) sum_rows(s->batch * conv->pixels, s->out, dy, dbias);
+    nn_sum_rows(CHUNKS, s->out * conv->row, conv->gradients, dweight);
+    if (s->bias) nn_sum_rows(s->batch * conv->pixels, s->out, dy, dbias);
     return NULL;
 }
 

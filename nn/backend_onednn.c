@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "machine.h"
 #include "onednn_compat.h"
-#include "parallel.h"
 
 struct nn_backend {
     dnnl_engine_t engine;
@@ -59,7 +59,7 @@ const char *nn_backend_name(void) {
 nn_error nn_backend_create(int threads, nn_backend **backend) {
     nn_set_threads(threads); /* oneDNN runs on the same OpenMP threads as we do */
     *backend = calloc(1, sizeof **backend);
-    if (!*backend) return "memory could not be allocated";
+    if (!*backend) return NN_NO_MEMORY;
     dnnl_status_t status = dnnl_engine_create(&(*backend)->engine, dnnl_cpu, 0);
     if (status == dnnl_success) {
         status = dnnl_stream_create(&(*backend)->stream, (*backend)->engine, dnnl_stream_default_flags);
@@ -107,7 +107,7 @@ static dnnl_status_t make_desc(const nn_conv *conv, enum onednn_pass which, dnnl
 
 nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv **conv) {
     *conv = calloc(1, sizeof **conv);
-    if (!*conv) return "memory could not be allocated";
+    if (!*conv) return NN_NO_MEMORY;
     (*conv)->backend = backend;
     (*conv)->shape = *shape;
     dnnl_status_t status = describe(*conv, shape);

@@ -4,7 +4,7 @@
 #define NN_DATASET_KINDS_H
 
 #include "dataset.h"
-#include "network_layer.h" /* NN_NO_MEMORY */
+#include "message.h"
 
 typedef enum nn_loaded { NN_NOT_THIS_KIND, NN_LOADED, NN_BROKEN } nn_loaded;
 

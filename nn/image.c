@@ -14,7 +14,7 @@ bool nn_image_allocate(nn_image *image, size_t height, size_t width, size_t chan
         return false;
     }
     *image = (nn_image){height, width, channels, malloc(height * width * channels)};
-    if (!image->pixels) snprintf(message, NN_MESSAGE_BYTES, "memory could not be allocated");
+    if (!image->pixels) snprintf(message, NN_MESSAGE_BYTES, NN_NO_MEMORY);
     return image->pixels;
 }
 

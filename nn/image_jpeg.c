@@ -2,11 +2,12 @@
 #include <setjmp.h>
 #include <stdio.h> /* jpeglib.h needs FILE */
 
-#include <jerror.h>
-#include <jpeglib.h>
-
 #include "image.h"
 #include "message.h"
+
+#ifdef NN_HAVE_JPEG
+#include <jerror.h>
+#include <jpeglib.h>
 
 /* Everything is here and not in local variables: longjmp() forgets those. */
 struct decoder {
@@ -83,3 +84,13 @@ bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *m
     jpeg_destroy_decompress(&d.jpeg);
     return done;
 }
+
+#else /* libjpeg was not found */
+
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
+    (void)bytes, (void)count, (void)image;
+    snprintf(message, NN_MESSAGE_BYTES, "a JPEG file, and this was built without libjpeg (Debian: libjpeg-dev)");
+    return false;
+}
+
+#endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "image.h"
 #include "message.h"
+
+#ifdef NN_HAVE_PNG
+#include <png.h>
 
 /* Everything is here and not in local variables: libpng leaves by longjmp(), which forgets those. */
 struct decoder {
@@ -48,7 +50,7 @@ static bool run(struct decoder *d) {
     const size_t channels = png_get_channels(d->png, d->info);
     if (!nn_image_allocate(d->image, height, width, channels, d->message)) return false;
     d->rows = malloc(height * sizeof *d->rows);
-    if (!d->rows) png_error(d->png, "memory could not be allocated");
+    if (!d->rows) png_error(d->png, NN_NO_MEMORY);
     for (size_t i = 0; i < height; i++) d->rows[i] = d->image->pixels + i * width * channels;
     png_read_image(d->png, d->rows);
     png_read_end(d->png, NULL);
@@ -57,7 +59,7 @@ static bool run(struct decoder *d) {
 
 bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
     struct decoder d = {.bytes = bytes, .left = count, .image = image, .message = message};
-    snprintf(message, NN_MESSAGE_BYTES, "memory could not be allocated");
+    snprintf(message, NN_MESSAGE_BYTES, NN_NO_MEMORY);
     d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, fail, be_quiet);
     if (!d.png) return false;
     d.info = png_create_info_struct(d.png);
@@ -66,3 +68,13 @@ bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *me
     free(d.rows);
     return done;
 }
+
+#else /* libpng was not found */
+
+bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
+    (void)bytes, (void)count, (void)image;
+    snprintf(message, NN_MESSAGE_BYTES, "a PNG file, and this was built without libpng (Debian: libpng-dev)");
+    return false;
+}
+
+#endif

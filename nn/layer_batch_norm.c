@@ -17,26 +17,18 @@ struct batch_norm_layer {
 
 static nn_error check(batchnorm_status status) { return status == BATCHNORM_OK ? NULL : batchnorm_status_string(status); }
 
-/* PyTorch's logical order of sizes is (N, C, H, W) also where memory is channels last. */
-static batchnorm_tensor view(const nn_layer *base, size_t n, const float *data) {
-    const nn_shape s = base->in;
-    const int rank = s.height * s.width > 1 ? 4 : 2;
-    const int64_t shape[] = {(int64_t)n, (int64_t)s.channels, (int64_t)s.height, (int64_t)s.width};
-    return batchnorm_tensor_channels_last((void *)data, BATCHNORM_F32, rank, shape);
-}
-
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    return check(batchnorm_layer_forward_fused(base->norm, view(base, n, a->x), view(base, n, a->z), view(base, n, a->y), NULL,
-                                               layer->activation, 0, &layer->exec));
+    return check(batchnorm_layer_forward_fused(base->norm, nn_layer_view(base, n, a->x), nn_layer_view(base, n, a->z),
+                                               nn_layer_view(base, n, a->y), NULL, layer->activation, 0, &layer->exec));
 }
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     const float *x = base->uses.reads_x ? a->x : NULL, *y = base->uses.reads_y ? a->y : NULL;
-    return check(batchnorm_layer_backward_fused(base->norm, NULL, view(base, n, x), view(base, n, NULL), view(base, n, y),
-                                                view(base, n, a->dy), view(base, n, a->dx), view(base, n, a->dz), 0,
-                                                &layer->exec));
+    return check(batchnorm_layer_backward_fused(base->norm, NULL, nn_layer_view(base, n, x), nn_layer_view(base, n, NULL),
+                                                nn_layer_view(base, n, y), nn_layer_view(base, n, a->dy),
+                                                nn_layer_view(base, n, a->dx), nn_layer_view(base, n, a->dz), 0, &layer->exec));
 }
 
 static void set_training(nn_layer *base, bool training) {

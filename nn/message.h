@@ -7,6 +7,8 @@
 
 enum { NN_MESSAGE_BYTES = 8192 };
 
+#define NN_NO_MEMORY "memory could not be allocated"
+
 /* Writes it to `message`, NN_MESSAGE_BYTES long, and returns false. */
 __attribute__((format(printf, 3, 4))) bool nn_wrong(char *message, const char *path, const char *format, ...);
 

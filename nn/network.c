@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network_memory.h"
-
 nn_network *nn_network_create(nn_backend *backend, int threads, nn_shape input, size_t capacity, uint64_t seed) {
     nn_network *network = calloc(1, sizeof *network);
     if (!network) return NULL;

@@ -112,4 +112,8 @@ size_t nn_network_parameters(const nn_network *network);
 size_t nn_network_batch_norms(const nn_network *network);
 struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size_t index, const char **name);
 
+/* For network.c, by network_memory.c: gives every value and gradient its place, which fills in y, dy, dx, dz, adds_x and adds_z
+ * of the nodes. */
+nn_error nn_network_allocate(nn_network *network);
+
 #endif

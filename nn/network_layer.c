@@ -2,21 +2,10 @@
 #include "network_layer.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "batchnorm/layer.h"
-#include "vectorize.h"
-
-float *nn_floats(size_t count) {
-    const size_t line = 64;
-    if (count > (SIZE_MAX - line) / sizeof(float)) return NULL;
-    const size_t bytes = (count * sizeof(float) + line - 1) / line * line;
-    float *floats = aligned_alloc(line, bytes > 0 ? bytes : line);
-    if (floats) memset(floats, 0, bytes);
-    return floats;
-}
 
 nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng) {
     nn_parameter *parameter = &layer->parameters[layer->parameter_count++];
@@ -59,13 +48,6 @@ void nn_free_parameters(nn_layer *layer) {
     layer->parameter_count = 0;
 }
 
-NN_VECTORIZED void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
-    memset(sums, 0, columns * sizeof *sums);
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];
-    }
-}
-
 /* Where PyTorch has element i of a parameter. */
 static size_t pytorch_index(const nn_parameter *p, size_t i) {
     const size_t in = i % p->in, pixel = i / p->in % (p->height * p->width), out = i / p->in / (p->height * p->width);
@@ -78,4 +60,11 @@ void nn_parameter_to_pytorch(const nn_parameter *p, const float *from, float *to
 
 void nn_parameter_from_pytorch(const nn_parameter *p, const float *from, float *to) {
     for (size_t i = 0; i < p->count; i++) to[i] = from[pytorch_index(p, i)];
+}
+
+batchnorm_tensor nn_layer_view(const nn_layer *layer, size_t n, const float *data) {
+    const nn_shape s = layer->in;
+    const int rank = s.height * s.width > 1 ? 4 : 2;
+    const int64_t shape[] = {(int64_t)n, (int64_t)s.channels, (int64_t)s.height, (int64_t)s.width};
+    return batchnorm_tensor_channels_last((void *)data, BATCHNORM_F32, rank, shape);
 }

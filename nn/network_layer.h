@@ -8,10 +8,10 @@
 #define NN_NETWORK_LAYER_H
 
 #include "backend.h"
+#include "batchnorm/tensor.h"
+#include "floats.h"
 #include "rng.h"
 #include "shape.h"
-
-#define NN_NO_MEMORY "memory could not be allocated"
 
 enum { NN_NAME_BYTES = 64 };
 
@@ -94,21 +94,21 @@ nn_error nn_layer_add(nn_shape in, nn_layer **layer); /* y = x + z */
 nn_error nn_layer_max_pool(nn_shape in, size_t capacity, nn_layer **layer);
 nn_error nn_layer_global_average_pool(nn_shape in, nn_layer **layer);
 
+/* n samples of what a layer reads, as PyTorch sees them: (N, C, H, W), or (N, C) where an image is one pixel, over memory that is
+ * channels last. data NULL: a tensor without data. */
+batchnorm_tensor nn_layer_view(const nn_layer *layer, size_t n, const float *data);
+
 /* Arrays that lie as a parameter does, from and to PyTorch's order. */
 void nn_parameter_to_pytorch(const nn_parameter *parameter, const float *from, float *to);
 void nn_parameter_from_pytorch(const nn_parameter *parameter, const float *from, float *to);
 
 /* For the layers themselves. */
 
-/* Floats on a 64-byte boundary, zeroed; free() them. NULL when there is no memory. */
-float *nn_floats(size_t count);
 /* A parameter drawn as PyTorch does for convolution and linear layers: uniform in +-1/sqrt(fan_in). `shape` has its name
  * ("weight"), sizes and rank; the rest is filled in. */
 nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng);
 /* A batchnorm_layer for `dims`, 1 or 2, as layer->norm, and its weight and bias as parameters. The layer destroys it. */
 nn_error nn_add_norm(nn_layer *layer, int dims, bool frozen);
 void nn_free_parameters(nn_layer *layer);
-/* sums[j] = the sum over i of x[i][j], in an order that no number of threads changes. */
-void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums);
 
 #endif

@@ -5,7 +5,7 @@
  * backwards, from the last layer to the first. Every array is in use from the moment that writes it first to the last that
  * reads it. Two arrays that a layer allows to be one (nn_uses) are one, if nobody needs the older one afterwards.
  */
-#include "network_memory.h"
+#include "network.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A network's steps. */
-#include "clock.h"
+#include "machine.h"
 #include "network.h"
 #include "vectorize.h"
 

@@ -2,17 +2,19 @@
 #include "reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef NN_HAVE_ZLIB
 #include <zlib.h>
 
 /* gzread() reads plain files as they are, so there is one path for both kinds. */
-
 bool nn_reader_open(nn_reader *reader, const char *path, char *message) {
     *reader = (nn_reader){.path = path, .message = message};
     errno = 0;
     reader->file = gzopen(path, "rb");
-    return reader->file || nn_wrong(message, path, "%s", errno ? strerror(errno) : "memory could not be allocated");
+    return reader->file || nn_wrong(message, path, "%s", errno ? strerror(errno) : NN_NO_MEMORY);
 }
 
 void nn_reader_close(nn_reader *reader) {
@@ -40,5 +42,55 @@ bool nn_reader_some(nn_reader *reader, uint8_t *to, size_t count, size_t *got) {
         if (more == 0) break;
         *got += (size_t)more;
     }
+    return true;
+}
+
+#else /* zlib was not found */
+
+bool nn_reader_open(nn_reader *reader, const char *path, char *message) {
+    *reader = (nn_reader){.path = path, .message = message};
+    reader->file = fopen(path, "rb");
+    if (!reader->file) return nn_wrong(message, path, "%s", strerror(errno));
+    const int one = fgetc(reader->file), two = fgetc(reader->file);
+    rewind(reader->file);
+    if (one != 0x1f || two != 0x8b) return true;
+    nn_reader_close(reader);
+    return nn_wrong(message, path, "it is compressed, and this was built without zlib; unpack it first (gunzip)");
+}
+
+void nn_reader_close(nn_reader *reader) {
+    if (reader->file) fclose(reader->file);
+    reader->file = NULL;
+}
+
+bool nn_reader_some(nn_reader *reader, uint8_t *to, size_t count, size_t *got) {
+    errno = 0;
+    *got = fread(to, 1, count, reader->file);
+    return !ferror((FILE *)reader->file) || nn_wrong(reader->message, reader->path, "%s", strerror(errno));
+}
+
+#endif
+
+bool nn_reader_all(nn_reader *reader, size_t most, uint8_t **bytes, size_t *count) {
+    size_t room = 0, got = 0;
+    *bytes = NULL;
+    *count = 0;
+    do {
+        room = room == 0 ? (size_t)1 << 16 : room > SIZE_MAX / 2 ? SIZE_MAX : 2 * room;
+        if (room > most) room = most;
+        uint8_t *larger = realloc(*bytes, room > 0 ? room : 1);
+        if (!larger) return nn_wrong(reader->message, reader->path, NN_NO_MEMORY);
+        *bytes = larger;
+        if (!nn_reader_some(reader, *bytes + *count, room - *count, &got)) return false;
+        *count += got;
+    } while (*count == room && room < most);
+    return true;
+}
+
+bool nn_reader_at_end(nn_reader *reader, bool *end) {
+    uint8_t surplus;
+    size_t got = 0;
+    if (!nn_reader_some(reader, &surplus, 1, &got)) return false;
+    *end = got == 0;
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bytes of a file, unpacked if it is gzip-compressed. Each function that fails has written the reader's message, which
- * names the file and what is wrong with it. Without zlib (reader_plain.c) plain files are read, and compressed ones refused. */
+ * names the file and what is wrong with it. Without zlib plain files are read, and compressed ones refused. */
 #ifndef NN_READER_H
 #define NN_READER_H
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "clock.h"
+#include "machine.h"
 
 /* The layers have streams 1, 2, ... */
 enum { STREAM_SHUFFLE = 0 };

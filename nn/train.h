@@ -7,7 +7,6 @@
 #include "loss.h"
 #include "model.h"
 #include "optimizer.h"
-#include "schedule.h"
 
 /* What the course of training depends on, beside the network and the data. */
 typedef struct nn_training_options {

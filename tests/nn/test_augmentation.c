@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "nn/dataset.h"
-#include "nn/parallel.h"
+#include "nn/machine.h"
 
 enum { MOST_SHIFT = 4 };
 

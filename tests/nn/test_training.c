@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "nn/parallel.h"
+#include "nn/machine.h"
 #include "nn/train.h"
 #include "nn_support.h"
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "nn/clock.h"
+#include "nn/machine.h"
 
 enum { BATCHED_BELOW_BYTES = 16 << 20, ONE_THREAD_BELOW_BYTES = 4 << 20 };
 enum { LEAST_ROUNDS = 3, MOST_ROUNDS = 10000, WANTED_ROUNDS = 25 };

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "nn/clock.h"
+#include "nn/machine.h"
 #include "tools/shared/convert.h"
 
 struct bench_line bench_line_begin(size_t count, double seconds) {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "copy.h"
-#include "nn/parallel.h"
+#include "nn/machine.h"
 #include "tools/shared/convert.h"
 #include "tools/shared/numbers.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "lab/saving.h"
-#include "nn/clock.h"
+#include "nn/machine.h"
 #include "request.h"
 #include "tools/bench/machine.h"
 #include "tools/shared/gnuplot.h"

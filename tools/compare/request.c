@@ -4,7 +4,7 @@
 #include <limits.h>
 
 #include "nn/choices.h"
-#include "nn/parallel.h"
+#include "nn/machine.h"
 
 #define AT(member) OPTION_AT(struct compare_request, member)
 

@@ -2,7 +2,7 @@
 #include "request.h"
 
 #include "nn/dataset.h"
-#include "nn/parallel.h"
+#include "nn/machine.h"
 
 #define AT(member) OPTION_AT(struct predict_request, member)
 

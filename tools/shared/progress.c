@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "nn/clock.h"
+#include "nn/machine.h"
 
 struct progress progress_begin(double total) {
     return (struct progress){.shown = isatty(STDERR_FILENO), .total = total, .start = nn_seconds()};

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "nn/clock.h"
+#include "nn/machine.h"
 #include "tools/shared/json.h"
 
 struct train_progress train_progress_begin(long epochs) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "nn/choices.h"
-#include "nn/parallel.h"
+#include "nn/machine.h"
 
 #define AT(member) OPTION_AT(struct train_request, member)
 

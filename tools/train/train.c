@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-#include "nn/clock.h"
+#include "nn/machine.h"
 #include "report.h"
 #include "request.h"
 #include "tools/shared/messages.h"

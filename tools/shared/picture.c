@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* By libpng. */
+#include "picture.h"
+
+#ifdef TOOLS_HAVE_PNG
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "picture.h"
 
 bool picture_possible(void) { return true; }
 
@@ -43,3 +43,17 @@ char *picture_uri(const uint8_t *pixels, size_t height, size_t width, size_t cha
     free(uri);
     return NULL;
 }
+
+#else /* libpng was not found */
+
+bool picture_possible(void) { return false; }
+
+char *picture_uri(const uint8_t *pixels, size_t height, size_t width, size_t channels) {
+    (void)pixels;
+    (void)height;
+    (void)width;
+    (void)channels;
+    return NULL;
+}
+
+#endif

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "parallel.h"
+#define _POSIX_C_SOURCE 200809L
+#include "machine.h"
+
+#include <time.h>
+
+double nn_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 #ifdef _OPENMP
 #include <omp.h>

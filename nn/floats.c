@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "floats.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vectorize.h"
+
+float *nn_floats(size_t count) {
+    const size_t line = 64;
+    if (count > (SIZE_MAX - line) / sizeof(float)) return NULL;
+    const size_t bytes = (count * sizeof(float) + line - 1) / line * line;
+    float *floats = aligned_alloc(line, bytes > 0 ? bytes : line);
+    if (floats) memset(floats, 0, bytes);
+    return floats;
+}
+
+NN_VECTORIZED void nn_sum_rows(size_t rows, size_t columns, const float *x, float *sums) {
+    memset(sums, 0, columns * sizeof *sums);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < columns; j++) sums[j] += x[i * columns + j];
+    }
+}
