@@ -4,14 +4,11 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/layer.h"
+#include "tests/support/test.h"
 
 batchnorm_tensor box(batchnorm_dtype dtype, int rank, const int64_t *shape, uint64_t seed) {
     batchnorm_tensor t = batchnorm_tensor_contiguous(NULL, dtype, rank, shape);

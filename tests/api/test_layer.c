@@ -2,14 +2,11 @@
 /* Making a layer, and its forward: modes, empty inputs, lazy layers, numbers that are not finite. What a forward refuses is in
  * test_layer_checks.c. Longer than 300 lines, most of them tables. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -17,8 +14,7 @@ static const int64_t images[] = {2, 3, 2, 2};
 
 static int64_t count_of(batchnorm_layer *layer) { return *batchnorm_layer_num_batches_tracked(layer); }
 
-static void defaults_are_those_of_pytorch(void **state) {
-    (void)state;
+TEST(defaults_are_those_of_pytorch) {
     const batchnorm_layer_options o = batchnorm_layer_defaults(2, 16);
     assert_int_equal(o.dims, 2);
     assert_int_equal(o.num_features, 16);
@@ -31,8 +27,7 @@ static void defaults_are_those_of_pytorch(void **state) {
     assert_null(o.allocator);
 }
 
-static void a_new_layer_has_initial_values(void **state) {
-    (void)state;
+TEST(a_new_layer_has_initial_values) {
     for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++) {
         batchnorm_layer *layer = make_layer(2, 3, (batchnorm_dtype)dtype);
         const batchnorm_parameter *weight = batchnorm_layer_weight(layer), *bias = batchnorm_layer_bias(layer);
@@ -53,8 +48,7 @@ static void a_new_layer_has_initial_values(void **state) {
     }
 }
 
-static void what_a_layer_has_follows_its_options(void **state) {
-    (void)state;
+TEST(what_a_layer_has_follows_its_options) {
     for (int i = 0; i < 8; i++) {
         batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
         o.affine = i & 1;
@@ -87,8 +81,7 @@ static void *allocate_nothing(void *user, size_t bytes) {
     return NULL;
 }
 
-static void create_checks_its_options(void **state) {
-    (void)state;
+TEST(create_checks_its_options) {
     batchnorm_layer *layer = (batchnorm_layer *)state;
     batchnorm_layer_options o = batchnorm_layer_defaults(2, 3);
     assert_int_equal(batchnorm_layer_create(&o, NULL), BATCHNORM_NULL_POINTER);
@@ -121,8 +114,7 @@ static void create_checks_its_options(void **state) {
     create(o, BATCHNORM_OK);
 }
 
-static void null_layers_are_harmless(void **state) {
-    (void)state;
+TEST(null_layers_are_harmless) {
     const batchnorm_tensor t = {0};
     batchnorm_layer_destroy(NULL);
     batchnorm_saved_destroy(NULL);
@@ -158,8 +150,7 @@ static void null_layers_are_harmless(void **state) {
 }
 
 /* The rows of the table of modes: which statistics are used, which are updated, what is counted. */
-static void modes_choose_the_statistics(void **state) {
-    (void)state;
+TEST(modes_choose_the_statistics) {
     static const struct {
         bool training, made_with, flag, has_count, cumulative;
         bool batch, moves, counts;
@@ -200,8 +191,7 @@ static void modes_choose_the_statistics(void **state) {
 }
 
 /* Empty inputs: any channels, counted in training, and nothing else happens. */
-static void empty_inputs_only_count(void **state) {
-    (void)state;
+TEST(empty_inputs_only_count) {
     static const int64_t shapes[][2] = {{0, 3}, {0, 7}, {4, 0}, {0, 0}};
     for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++)
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
@@ -228,8 +218,7 @@ static void empty_inputs_only_count(void **state) {
         }
 }
 
-static void in_place_equals_out_of_place(void **state) {
-    (void)state;
+TEST(in_place_equals_out_of_place) {
     batchnorm_layer *a = make_layer(2, 3, BATCHNORM_F32), *b = make_layer(2, 3, BATCHNORM_F32);
     for (int i = 0; i < 4; i++) {
         const batchnorm_dtype dtype = all_dtypes[i] == BATCHNORM_F64 ? BATCHNORM_F32 : all_dtypes[i];
@@ -254,8 +243,7 @@ static batchnorm_layer *make_lazy(int dims, bool affine, bool track) {
     return make_layer_of(o);
 }
 
-static void lazy_layers_learn_their_channels(void **state) {
-    (void)state;
+TEST(lazy_layers_learn_their_channels) {
     batchnorm_layer *lazy = make_lazy(2, true, true), *plain = make_layer(2, 3, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 0);
     assert_true(batchnorm_layer_get_options(lazy).lazy);
@@ -307,8 +295,7 @@ static void lazy_layers_learn_their_channels(void **state) {
 }
 
 /* A channel with NaN or Inf poisons its own outputs and statistics only; in evaluation, only its own elements. */
-static void bad_numbers_stay_in_their_channel(void **state) {
-    (void)state;
+TEST(bad_numbers_stay_in_their_channel) {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 3; i++) {
         batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);

@@ -3,14 +3,11 @@
  * saved. The formulas themselves are proven with the raw calls; here the numbers that the layer gives them are.
  * Longer than 300 lines, because the formulas stand here once more. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { N = 2, C = 3, S = 4, ACCUMULATE = BATCHNORM_ACCUMULATE };
 
@@ -105,8 +102,7 @@ static void expect_gradients(const struct fixture *f, bool training, bool dweigh
 }
 
 /* Every subset of dx, dweight, dbias, overwritten or added, in both modes. */
-static void any_subset_of_gradients(void **state) {
-    (void)state;
+TEST(any_subset_of_gradients) {
     for (int i = 0; i < 32; i++) {
         const bool training = i & 1, dx = i & 2, dweight = i & 4, dbias = i & 8, accumulate = i & 16;
         struct fixture f = start(training);
@@ -126,8 +122,7 @@ static void any_subset_of_gradients(void **state) {
 }
 
 /* PyTorch reads the running statistics again, and gets this wrong: between forward and backward everything may change. */
-static void backward_uses_what_its_forward_used(void **state) {
-    (void)state;
+TEST(backward_uses_what_its_forward_used) {
     for (int training = 0; training < 2; training++) {
         struct fixture f = start(training);
         batchnorm_saved *first;
@@ -159,8 +154,7 @@ static void backward_uses_what_its_forward_used(void **state) {
 }
 
 /* Several forwards before their backwards, as in a recurrent network; and a place grows with the channels. */
-static void places_are_independent(void **state) {
-    (void)state;
+TEST(places_are_independent) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 1);
     o.affine = o.track_running_stats = false;
     batchnorm_layer *layer = make_layer_of(o);
@@ -187,8 +181,7 @@ static void places_are_independent(void **state) {
 }
 
 /* A forward that fails leaves what the one before it saved. */
-static void a_failed_forward_keeps_the_saved(void **state) {
-    (void)state;
+TEST(a_failed_forward_keeps_the_saved) {
     struct fixture f = start(true);
     assert_int_equal(forward(&f, NULL), BATCHNORM_OK);
     const batchnorm_tensor bad = box(BATCHNORM_F64, 4, (int64_t[]){N, C + 1, 2, 2}, 5);
@@ -199,8 +192,7 @@ static void a_failed_forward_keeps_the_saved(void **state) {
     end(f);
 }
 
-static void dx_may_be_dy_or_x(void **state) {
-    (void)state;
+TEST(dx_may_be_dy_or_x) {
     for (int i = 0; i < 2; i++) {
         struct fixture f = start(true), plain = start(true);
         const batchnorm_tensor out = i == 0 ? f.dy : f.x;
@@ -215,8 +207,7 @@ static void dx_may_be_dy_or_x(void **state) {
     }
 }
 
-static void empty_inputs_have_zero_gradients(void **state) {
-    (void)state;
+TEST(empty_inputs_have_zero_gradients) {
     static const int64_t shapes[][4] = {{0, C, 2, 2}, {N, 7, 0, 2}};
     for (int i = 0; i < 4; i++) {
         struct fixture f = start(i / 2);
@@ -261,8 +252,7 @@ static void empty_inputs_have_zero_gradients(void **state) {
     }
 }
 
-static void jvp_follows_its_forward(void **state) {
-    (void)state;
+TEST(jvp_follows_its_forward) {
     for (int i = 0; i < 8; i++) {
         const bool training = i & 1, tweight = i & 2, tbias = i & 4;
         struct fixture f = start(training);
@@ -303,8 +293,7 @@ static double expected_gx(const struct fixture *f, int64_t n, int64_t c, int64_t
     return y.weight * y.rstd * y.rstd * second + f->t1[c] * y.rstd * (dy - y.sum / m - h * y.dot / m);
 }
 
-static void double_backward_follows_its_forward(void **state) {
-    (void)state;
+TEST(double_backward_follows_its_forward) {
     for (int training = 0; training < 2; training++) {
         struct fixture f = start(training);
         assert_int_equal(forward(&f, NULL), BATCHNORM_OK);

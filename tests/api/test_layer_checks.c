@@ -3,14 +3,11 @@
  * Long because it is a table of refusals. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -19,8 +16,7 @@ static double space[64];
 
 static int64_t count_of(batchnorm_layer *layer) { return *batchnorm_layer_num_batches_tracked(layer); }
 
-static void each_class_has_its_ranks(void **state) {
-    (void)state;
+TEST(each_class_has_its_ranks) {
     static const char *const wanted[] = {"2D or 3D", "4D", "5D"};
     const int64_t shape[BATCHNORM_MAX_RANK] = {2, 3, 2, 1, 1, 1, 1, 1};
     for (int dims = 1; dims <= 3; dims++) {
@@ -39,8 +35,7 @@ static void each_class_has_its_ranks(void **state) {
     }
 }
 
-static void one_value_per_channel_is_refused(void **state) {
-    (void)state;
+TEST(one_value_per_channel_is_refused) {
     static const char *const message = "Expected more than 1 value per channel when training, got input size [1, 3]";
     batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F64);
     forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, BATCHNORM_ONE_VALUE, message);
@@ -69,8 +64,7 @@ static void one_value_per_channel_is_refused(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void eps_has_rules(void **state) {
-    (void)state;
+TEST(eps_has_rules) {
     static const struct {
         double eps;
         const char *training, *evaluation; /* NULL: accepted */
@@ -101,8 +95,7 @@ static void eps_has_rules(void **state) {
 }
 
 /* What is compared with the channels, and in which order: the first that differs is named. */
-static void channels_must_agree(void **state) {
-    (void)state;
+TEST(channels_must_agree) {
     static const char *const order[] = {"running_mean", "running_var", "weight", "bias"};
     batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F64);
     for (int i = 0; i < 4; i++) {
@@ -119,8 +112,7 @@ static void channels_must_agree(void **state) {
 }
 
 /* The flag hides statistics in training, but never parameters. */
-static void parameters_are_always_compared(void **state) {
-    (void)state;
+TEST(parameters_are_always_compared) {
     static const char *const names[] = {"weight", "bias"};
     for (int i = 0; i < 2; i++) {
         char message[64];
@@ -136,8 +128,7 @@ static void parameters_are_always_compared(void **state) {
 }
 
 /* A layer that has nothing, and one whose flag hides in training what it has. */
-static void without_parameters_anything_goes(void **state) {
-    (void)state;
+TEST(without_parameters_anything_goes) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
     o.affine = o.track_running_stats = false;
     batchnorm_layer *layer = make_layer_of(o);
@@ -162,8 +153,7 @@ static void without_parameters_anything_goes(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void types_must_agree(void **state) {
-    (void)state;
+TEST(types_must_agree) {
     static const char *const f64_into_f32 =
         "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)";
     for (int training = 0; training < 2; training++) {
@@ -191,8 +181,7 @@ static void types_must_agree(void **state) {
     }
 }
 
-static void flags_and_rules_are_checked(void **state) {
-    (void)state;
+TEST(flags_and_rules_are_checked) {
     const batchnorm_tensor x = box(BATCHNORM_F64, 4, images, 3), y = box_like(x);
     batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);
     forward_refuses_these(layer, x, y, 64, BATCHNORM_BAD_OPTION, "unknown flag in 0x40");
@@ -213,8 +202,7 @@ static void flags_and_rules_are_checked(void **state) {
     box_free(y);
 }
 
-static void bad_tensors_are_refused(void **state) {
-    (void)state;
+TEST(bad_tensors_are_refused) {
     const batchnorm_tensor x = box(BATCHNORM_F64, 4, images, 3), y = box_like(x);
     batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);
     batchnorm_tensor bad = x;
@@ -253,8 +241,7 @@ static void bad_tensors_are_refused(void **state) {
     box_free(y);
 }
 
-static void y_must_not_be_the_layers_own_memory(void **state) {
-    (void)state;
+TEST(y_must_not_be_the_layers_own_memory) {
     batchnorm_layer *layer = make_layer(1, 16, BATCHNORM_F64);
     batchnorm_tensor own[] = {
         batchnorm_layer_weight(layer)->value, batchnorm_layer_bias(layer)->grad, batchnorm_layer_running_mean(layer), {0}};
@@ -270,8 +257,7 @@ static void y_must_not_be_the_layers_own_memory(void **state) {
     box_free(out);
 }
 
-static void half_of_the_statistics_is_none(void **state) {
-    (void)state;
+TEST(half_of_the_statistics_is_none) {
     static const char *const both = "running_mean and running_var must either both be None or neither be None";
     static const char *const names[] = {"running_mean", "running_var"};
     for (int i = 0; i < 2; i++) {

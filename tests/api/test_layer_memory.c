@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A layer's memory: the k-th allocation fails, for every k, and nothing has changed; calls that were made before allocate nothing;
  * everything goes through the allocator and comes back. Long because each call needs its own failing allocations. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 /* The linker sends the library's calls of malloc here (--wrap). */
 void *__real_malloc(size_t bytes);
@@ -148,8 +145,7 @@ static int run_all(struct run *r, long fail_at) {
     return failures;
 }
 
-static void any_allocation_may_fail(void **state) {
-    (void)state;
+TEST(any_allocation_may_fail) {
     struct run *good = start();
     assert_int_equal(run_all(good, 0), 0);
     char *wanted = whole(good);
@@ -168,8 +164,7 @@ static void any_allocation_may_fail(void **state) {
 }
 
 /* The place has grown before the next allocation fails: what it holds must have come along. */
-static void a_place_that_has_grown_keeps_what_it_holds(void **state) {
-    (void)state;
+TEST(a_place_that_has_grown_keeps_what_it_holds) {
     struct ledger ledger;
     ledger_start(&ledger);
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
@@ -195,8 +190,7 @@ static void a_place_that_has_grown_keeps_what_it_holds(void **state) {
     box_free(dx);
 }
 
-static void a_layer_without_channels_has_memory(void **state) {
-    (void)state;
+TEST(a_layer_without_channels_has_memory) {
     struct ledger ledger;
     ledger_start(&ledger);
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
@@ -210,8 +204,7 @@ static void a_layer_without_channels_has_memory(void **state) {
     assert_int_equal(ledger.live, 0);
 }
 
-static void a_second_time_nothing_is_allocated(void **state) {
-    (void)state;
+TEST(a_second_time_nothing_is_allocated) {
     struct run *r = start();
     assert_int_equal(run_all(r, 0), 0);
     const long calls = r->ledger.calls;
@@ -231,8 +224,7 @@ static void a_second_time_nothing_is_allocated(void **state) {
 }
 
 /* A workspace of the caller that is large enough replaces the layer's, with the same bits; a smaller one is not used. */
-static void a_workspace_can_be_given(void **state) {
-    (void)state;
+TEST(a_workspace_can_be_given) {
     struct run *own = start(), *given = start();
     static char workspace[1 << 16];
     batchnorm_exec exec = {.workspace = workspace, .workspace_bytes = sizeof workspace};
@@ -258,8 +250,7 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 }
 
 /* The caller's parallel_for does the work of every call. */
-static void exec_is_passed_on(void **state) {
-    (void)state;
+TEST(exec_is_passed_on) {
     struct run *a = start(), *b = start();
     size_t items = 0, before = 0;
     const batchnorm_exec exec = {.parallel_for = counting_for, .user = &items};
@@ -282,8 +273,7 @@ static void exec_is_passed_on(void **state) {
     end(b);
 }
 
-static void the_allocator_is_shown(void **state) {
-    (void)state;
+TEST(the_allocator_is_shown) {
     struct run *r = start();
     assert_int_equal(step(r, 0), BATCHNORM_OK);
     const batchnorm_allocator *shown = batchnorm_layer_get_options(r->layer).allocator;

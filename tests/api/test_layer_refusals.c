@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Every status of the calls that follow a forward, with nothing written; and the k-th allocation that fails, for all k.
  * Long because each call has a table of its own. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { N = 2, C = 3 };
 
@@ -73,8 +70,7 @@ static void refuses(struct fixture *f, batchnorm_status status, const char *mess
     expect_same_picture(before, f->layer, f->saved);
 }
 
-static void a_forward_must_have_been(void **state) {
-    (void)state;
+TEST(a_forward_must_have_been) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call), other = start((enum call)call);
         batchnorm_saved *own = f.saved, *unused;
@@ -95,8 +91,7 @@ static void a_forward_must_have_been(void **state) {
     }
 }
 
-static void sizes_and_types_must_be_the_forwards(void **state) {
-    (void)state;
+TEST(sizes_and_types_must_be_the_forwards) {
     static const char *const names[CALLS][5] = {
         {"x", "dy", NULL, "dx", NULL}, {"x", "tx", NULL, "ty", NULL}, {"x", "dy", "vx", "gx", "gdy"}};
     for (int call = 0; call < CALLS; call++) {
@@ -127,8 +122,7 @@ static void sizes_and_types_must_be_the_forwards(void **state) {
     }
 }
 
-static void needed_tensors_must_be_there(void **state) {
-    (void)state;
+TEST(needed_tensors_must_be_there) {
     static const char *const names[CALLS][2] = {{"x", "dy"}, {"x", "tx"}, {"x", "dy"}};
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call);
@@ -150,8 +144,7 @@ static void needed_tensors_must_be_there(void **state) {
 }
 
 /* After a forward with running statistics, x is needed for the weight's gradient only. */
-static void x_may_be_absent_where_it_plays_no_part(void **state) {
-    (void)state;
+TEST(x_may_be_absent_where_it_plays_no_part) {
     struct fixture f = start(BACKWARD);
     batchnorm_layer_eval(f.layer);
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.vx, f.saved, 0, NULL), BATCHNORM_OK);
@@ -182,8 +175,7 @@ static void x_may_be_absent_where_it_plays_no_part(void **state) {
     end(&f);
 }
 
-static void outputs_must_be_apart(void **state) {
-    (void)state;
+TEST(outputs_must_be_apart) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call);
         batchnorm_tensor *const outputs[] = {&f.gx, &f.gdy};
@@ -212,8 +204,7 @@ static void outputs_must_be_apart(void **state) {
 }
 
 /* The gradients are outputs, and so is gweight; tangents and cotangents are inputs. */
-static void numbers_must_be_apart(void **state) {
-    (void)state;
+TEST(numbers_must_be_apart) {
     struct fixture f = start(BACKWARD);
     batchnorm_parameter *const parameters[] = {batchnorm_layer_weight(f.layer), batchnorm_layer_bias(f.layer)};
     for (int i = 0; i < 2; i++) {
@@ -265,8 +256,7 @@ static void numbers_must_be_apart(void **state) {
     end(&f);
 }
 
-static void unknown_flags_and_parameters(void **state) {
-    (void)state;
+TEST(unknown_flags_and_parameters) {
     struct fixture f = start(BACKWARD);
     f.flags = BATCHNORM_FROZEN;
     refuses(&f, BATCHNORM_BAD_OPTION, "unknown flag in 0x1");

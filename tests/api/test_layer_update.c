@@ -2,14 +2,11 @@
 /* The running statistics of a layer: averages, conventions, updates that are skipped, held, or refused, resets.
  * Longer than 300 lines: one story for each way an update can go. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -44,8 +41,7 @@ static double var_of(const struct fixture *f, int64_t c) { return value_of(batch
 
 static double unbiased(struct moments m) { return m.var * m.count / (m.count - 1); }
 
-static void momentum_none_is_the_plain_average(void **state) {
-    (void)state;
+TEST(momentum_none_is_the_plain_average) {
     struct fixture f = start(BATCHNORM_F64);
     double mean[3] = {0}, var[3] = {0};
     batchnorm_layer_set_cumulative(f.layer, true);
@@ -69,8 +65,7 @@ static void momentum_none_is_the_plain_average(void **state) {
     end(f);
 }
 
-static void any_momentum_is_taken(void **state) {
-    (void)state;
+TEST(any_momentum_is_taken) {
     static const double momenta[] = {0, 1, 2, -0.5, -1.2};
     for (size_t i = 0; i < sizeof momenta / sizeof momenta[0]; i++) {
         struct fixture f = start(BATCHNORM_F64);
@@ -89,8 +84,7 @@ static void any_momentum_is_taken(void **state) {
     }
 }
 
-static void conventions_are_followed(void **state) {
-    (void)state;
+TEST(conventions_are_followed) {
     for (int framework = BATCHNORM_PYTORCH; framework <= BATCHNORM_TF_FUSED; framework++) {
         struct fixture f = start(BATCHNORM_F64);
         const batchnorm_options o = batchnorm_convention((batchnorm_framework)framework);
@@ -107,8 +101,7 @@ static void conventions_are_followed(void **state) {
     }
 }
 
-static void skipped_updates_change_nothing(void **state) {
-    (void)state;
+TEST(skipped_updates_change_nothing) {
     struct fixture f = start(BATCHNORM_F32);
     assert_int_equal(forward(&f, 0), BATCHNORM_OK);
     float *once = malloc(box_bytes(f.y));
@@ -124,8 +117,7 @@ static void skipped_updates_change_nothing(void **state) {
 }
 
 /* Held, looked at, and committed: the same bits as an update at once. */
-static void held_updates_are_committed_later(void **state) {
-    (void)state;
+TEST(held_updates_are_committed_later) {
     struct fixture f = start(BATCHNORM_F32), at_once = start(BATCHNORM_F32);
     batchnorm_tensor mean, var;
     int64_t count;
@@ -154,8 +146,7 @@ static void held_updates_are_committed_later(void **state) {
     end(at_once);
 }
 
-static void held_updates_can_be_dropped(void **state) {
-    (void)state;
+TEST(held_updates_can_be_dropped) {
     struct fixture f = start(BATCHNORM_F32);
     assert_int_equal(forward(&f, SKIP), BATCHNORM_OK);
     char *before = picture(f.layer, NULL);
@@ -170,8 +161,7 @@ static void held_updates_can_be_dropped(void **state) {
 static bool holds(const struct fixture *f) { return batchnorm_layer_held_update(f->layer, NULL, NULL, NULL) == BATCHNORM_OK; }
 
 /* What was computed from statistics that have changed since must not be committed. */
-static void a_held_update_does_not_outlive_its_base(void **state) {
-    (void)state;
+TEST(a_held_update_does_not_outlive_its_base) {
     struct fixture f = start(BATCHNORM_F32);
     batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
     const size_t count = batchnorm_layer_state(f.layer, entries);
@@ -203,8 +193,7 @@ static void a_held_update_does_not_outlive_its_base(void **state) {
 }
 
 /* A layer that lost its buffers holds what is left: the count, or nothing at all. */
-static void held_updates_have_what_the_layer_has(void **state) {
-    (void)state;
+TEST(held_updates_have_what_the_layer_has) {
     struct fixture f = start(BATCHNORM_F32);
     batchnorm_tensor mean, var;
     int64_t count = 7;
@@ -223,8 +212,7 @@ static void held_updates_have_what_the_layer_has(void **state) {
     end(f);
 }
 
-static void an_empty_batch_can_be_held(void **state) {
-    (void)state;
+TEST(an_empty_batch_can_be_held) {
     struct fixture f = start(BATCHNORM_F64);
     const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F64, 4, (int64_t[]){0, 9, 2, 2});
     batchnorm_tensor mean, var;
@@ -242,8 +230,7 @@ static void an_empty_batch_can_be_held(void **state) {
 }
 
 /* With require_finite y is written, and the running statistics and the counter stay. */
-static void batches_that_are_not_finite_can_be_refused(void **state) {
-    (void)state;
+TEST(batches_that_are_not_finite_can_be_refused) {
     static const double bad[] = {NAN, INFINITY, -INFINITY, 1e300 /* its square is infinite */};
     for (int i = 0; i < 4; i++) {
         struct fixture f = start(BATCHNORM_F64);
@@ -277,8 +264,7 @@ static void batches_that_are_not_finite_can_be_refused(void **state) {
     }
 }
 
-static void resets_follow_the_flag(void **state) {
-    (void)state;
+TEST(resets_follow_the_flag) {
     struct fixture f = start(BATCHNORM_F64);
     scramble(f.layer);
     batchnorm_layer_set_track_running_stats(f.layer, false);
@@ -305,8 +291,7 @@ static void resets_follow_the_flag(void **state) {
     end(f);
 }
 
-static void options_can_be_changed_and_read(void **state) {
-    (void)state;
+TEST(options_can_be_changed_and_read) {
     struct fixture f = start(BATCHNORM_F64);
     batchnorm_options keras = batchnorm_convention(BATCHNORM_KERAS);
     batchnorm_layer_set_convention(f.layer, &keras);

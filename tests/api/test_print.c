@@ -4,16 +4,13 @@
 #define _POSIX_C_SOURCE 200809L /* open_memstream, mkdtemp */
 #include <locale.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "api/float_text.h"
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 /* No momentum: it stands for None. */
 #define NONE 1e300
@@ -98,10 +95,7 @@ static void expect_reprs(void) {
     }
 }
 
-static void repr_is_pytorchs(void **state) {
-    (void)state;
-    expect_reprs();
-}
+TEST(repr_is_pytorchs) { expect_reprs(); }
 
 static bool use_comma(const char *const *names) {
     char half[8];
@@ -131,8 +125,7 @@ static bool find_comma(char *directory) {
     return found;
 }
 
-static void repr_does_not_depend_on_the_locale(void **state) {
-    (void)state;
+TEST(repr_does_not_depend_on_the_locale) {
     char directory[] = "/tmp/batchnorm-locale-XXXXXX", command[64];
     const bool found = find_comma(directory);
     snprintf(command, sizeof command, "rm -rf %s", directory); /* what was loaded stays */
@@ -144,8 +137,7 @@ static void repr_does_not_depend_on_the_locale(void **state) {
     skip();
 }
 
-static void repr_cuts_like_snprintf(void **state) {
-    (void)state;
+TEST(repr_cuts_like_snprintf) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     const char *whole = "BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)";
     const size_t length = strlen(whole);
@@ -166,8 +158,7 @@ static void repr_cuts_like_snprintf(void **state) {
 }
 
 /* The bias is told by what the layer has now. */
-static void repr_follows_the_layer(void **state) {
-    (void)state;
+TEST(repr_follows_the_layer) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     char text[256];
     assert_int_equal(batchnorm_layer_remove(layer, "bias"), BATCHNORM_OK);
@@ -179,8 +170,7 @@ static void repr_follows_the_layer(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void numbers_are_pythons(void **state) {
-    (void)state;
+TEST(numbers_are_pythons) {
     static const struct {
         double value;
         const char *text;
@@ -225,8 +215,7 @@ static void numbers_are_pythons(void **state) {
 }
 
 /* Whatever the bits: the text gives them back, and no shorter text does. */
-static void numbers_round_trip(void **state) {
-    (void)state;
+TEST(numbers_round_trip) {
     uint64_t seed = 77;
     char text[BN_FLOAT_TEXT], shorter[BN_FLOAT_TEXT];
     for (int i = 0; i < 20000; i++) {
@@ -258,8 +247,7 @@ static void expect_print(const batchnorm_layer *layer, const char *wanted) {
     free(text);
 }
 
-static void print_shows_everything(void **state) {
-    (void)state;
+TEST(print_shows_everything) {
     batchnorm_layer *layer = make_layer(2, 9, BATCHNORM_F32); /* more than a line of numbers */
     scramble(layer);
     set_value(batchnorm_layer_weight(layer)->value, 8, 1.0 / 3);
@@ -300,8 +288,7 @@ static void print_shows_everything(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void print_shows_what_is_not_there(void **state) {
-    (void)state;
+TEST(print_shows_what_is_not_there) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
     o.bias = false;
     o.cumulative = true;
@@ -349,8 +336,7 @@ static void print_shows_what_is_not_there(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void print_tells_that_a_file_is_full(void **state) {
-    (void)state;
+TEST(print_tells_that_a_file_is_full) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_print(NULL, stdout), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_print(layer, NULL), BATCHNORM_NULL_POINTER);

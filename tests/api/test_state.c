@@ -2,14 +2,11 @@
 /* The state of a layer: what it lists, what it takes, what it refuses. Sentences are PyTorch 2.15's.
  * Longer than 300 lines, most of them tables of what a state may hold. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { C = 3 };
 
@@ -36,8 +33,7 @@ static batchnorm_tensor array_of(batchnorm_layer *layer, int i) {
     return i == 2 ? batchnorm_layer_running_mean(layer) : batchnorm_layer_running_var(layer);
 }
 
-static void state_lists_what_there_is(void **state) {
-    (void)state;
+TEST(state_lists_what_there_is) {
     for (int mask = 0; mask < 32; mask++) {
         batchnorm_layer *layer = make_layer(2, C, BATCHNORM_F64);
         batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
@@ -71,8 +67,7 @@ static void state_lists_what_there_is(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void remove_takes_known_names(void **state) {
-    (void)state;
+TEST(remove_takes_known_names) {
     batchnorm_layer *layer = make_layer(2, C, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_remove(NULL, "weight"), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_remove(layer, NULL), BATCHNORM_NULL_POINTER);
@@ -89,8 +84,7 @@ static void remove_takes_known_names(void **state) {
 }
 
 /* Sixteen bits and eight, from double: exact for the numbers used here. */
-static void any_type_is_converted(void **state) {
-    (void)state;
+TEST(any_type_is_converted) {
     static const batchnorm_dtype types[] = {BATCHNORM_F32, BATCHNORM_F64, BATCHNORM_BF16, BATCHNORM_F16};
     static const double values[] = {0,        -0.0,        1,       -2.5,     65504,    -65504,    0x1p-14, 0x1p-24,
                                     -0x3p-24, 0x1.ffcp-15, 0x1p127, 0x1p-133, INFINITY, -INFINITY, NAN,     0.333251953125};
@@ -119,8 +113,7 @@ static void any_type_is_converted(void **state) {
         }
 }
 
-static void integers_are_converted(void **state) {
-    (void)state;
+TEST(integers_are_converted) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F32);
     int64_t integers[C] = {1, -7, (1LL << 53) + 1};
     batchnorm_named_tensor e = entry("weight", integers, BATCHNORM_I64, 1, C);
@@ -132,8 +125,7 @@ static void integers_are_converted(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void the_counter_is_exact(void **state) {
-    (void)state;
+TEST(the_counter_is_exact) {
     static const int64_t counts[] = {0, 1, -1, INT64_MAX, INT64_MIN, (1LL << 53) + 1};
     static const double floats[] = {2.7, -2.7, 0, -0x1p63, 0x1.fffffep62};
     static const double bad[] = {NAN, INFINITY, -INFINITY, 0x1p63, -0x1.000002p63};
@@ -166,8 +158,7 @@ static void the_counter_is_exact(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void states_go_from_layer_to_layer(void **state) {
-    (void)state;
+TEST(states_go_from_layer_to_layer) {
     batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
     for (int from = BATCHNORM_F32; from <= BATCHNORM_F64; from++)
         for (int to = BATCHNORM_F32; to <= BATCHNORM_F64; to++) {
@@ -204,8 +195,7 @@ static void refuses(batchnorm_layer *layer, const batchnorm_named_tensor *entrie
     expect_same_picture(before, layer, NULL);
 }
 
-static void keys_are_checked_when_strict(void **state) {
-    (void)state;
+TEST(keys_are_checked_when_strict) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX + 1];
     const size_t n = whole(e);
@@ -231,8 +221,7 @@ static void keys_are_checked_when_strict(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void keys_are_left_out_when_not_strict(void **state) {
-    (void)state;
+TEST(keys_are_left_out_when_not_strict) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     const batchnorm_named_tensor e[] = {entry("foo", NULL, BATCHNORM_F64, 1, 7), entry("bias", numbers[3], BATCHNORM_F64, 1, C),
                                         entry("foo", NULL, BATCHNORM_F64, 1, 7)};
@@ -246,8 +235,7 @@ static void keys_are_left_out_when_not_strict(void **state) {
 }
 
 /* Before version 2 there was no num_batches_tracked: the layer keeps its own, if it tracks. */
-static void old_states_lack_the_counter(void **state) {
-    (void)state;
+TEST(old_states_lack_the_counter) {
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX];
     whole(e);
     for (int version = -1; version <= 3; version++) {
@@ -268,8 +256,7 @@ static void old_states_lack_the_counter(void **state) {
     }
 }
 
-static void sizes_and_types_are_checked(void **state) {
-    (void)state;
+TEST(sizes_and_types_are_checked) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     scramble(layer);
     for (int strict = 0; strict < 2; strict++)
@@ -312,8 +299,7 @@ static void sizes_and_types_are_checked(void **state) {
     batchnorm_layer_destroy(layer);
 }
 
-static void long_names_fit_the_message(void **state) {
-    (void)state;
+TEST(long_names_fit_the_message) {
     char name[1000];
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
@@ -336,8 +322,7 @@ static batchnorm_layer *make_lazy(bool affine, bool track) {
     return make_layer_of(o);
 }
 
-static void lazy_layers_take_their_channels_from_a_state(void **state) {
-    (void)state;
+TEST(lazy_layers_take_their_channels_from_a_state) {
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX];
     whole(e);
     batchnorm_layer *layer = make_lazy(true, true);

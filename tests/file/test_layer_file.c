@@ -2,16 +2,13 @@
 /* A layer's state as a file: keys, metadata, and loads that must leave the layer as it was. */
 #include <locale.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/safetensors.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static batchnorm_layer *new_layer(batchnorm_layer_options options) {
     batchnorm_layer *layer;
@@ -39,8 +36,7 @@ static void load(batchnorm_layer *layer) {
     if (batchnorm_layer_load(layer, file_path("f"), message) != BATCHNORM_OK) fail_msg("%s", message);
 }
 
-static void keys_are_those_of_pytorch(void **state) {
-    (void)state;
+TEST(keys_are_those_of_pytorch) {
     static const char *const keys[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
     batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3));
     assert_int_equal(batchnorm_layer_save(layer, file_path("f"), NULL), BATCHNORM_OK);
@@ -56,8 +52,7 @@ static void keys_are_those_of_pytorch(void **state) {
     batchnorm_safetensors_close(f);
 }
 
-static void a_state_comes_back(void **state) {
-    (void)state;
+TEST(a_state_comes_back) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention.eps = 1.0 / 3;
     options.convention.momentum = -2e-300;
@@ -73,8 +68,7 @@ static void a_state_comes_back(void **state) {
     batchnorm_layer_destroy(to);
 }
 
-static void momentum_none_comes_back(void **state) {
-    (void)state;
+TEST(momentum_none_comes_back) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.cumulative = true;
     batchnorm_layer *from = sample(options), *to = new_layer(batchnorm_layer_defaults(2, 3));
@@ -86,8 +80,7 @@ static void momentum_none_comes_back(void **state) {
 }
 
 /* In the file momentum is that of the new value, so layers of different conventions understand each other. */
-static void momentum_is_that_of_the_new_value(void **state) {
-    (void)state;
+TEST(momentum_is_that_of_the_new_value) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention = batchnorm_convention(BATCHNORM_ONNX);
     options.convention.momentum = 0.75;
@@ -101,8 +94,7 @@ static void momentum_is_that_of_the_new_value(void **state) {
     batchnorm_layer_destroy(torch);
 }
 
-static void a_lazy_layer_learns_its_channels(void **state) {
-    (void)state;
+TEST(a_lazy_layer_learns_its_channels) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     batchnorm_layer *from = sample(options);
     options.lazy = true;
@@ -115,8 +107,7 @@ static void a_lazy_layer_learns_its_channels(void **state) {
 }
 
 /* The decimal comma of a locale stays out of the file. */
-static void locales_do_not_matter(void **state) {
-    (void)state;
+TEST(locales_do_not_matter) {
     static const char *const with_comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR", "pl_PL.UTF-8"};
     const char *set = NULL;
     for (size_t i = 0; !set && i < sizeof with_comma / sizeof with_comma[0]; i++) set = setlocale(LC_ALL, with_comma[i]);
@@ -144,8 +135,7 @@ static const struct {
     {"{", 0, BATCHNORM_BAD_FILE, ""},
 };
 
-static void a_load_that_fails_changes_nothing(void **state) {
-    (void)state;
+TEST(a_load_that_fails_changes_nothing) {
     batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3)), *other = new_layer(batchnorm_layer_defaults(2, 4));
     char message[BATCHNORM_MESSAGE_BYTES];
     for (size_t i = 0; i <= sizeof refused / sizeof refused[0]; i++) {
@@ -172,8 +162,7 @@ static void a_load_that_fails_changes_nothing(void **state) {
 }
 
 /* Metadata is applied only after the tensors were accepted. */
-static void metadata_alone_does_not_count(void **state) {
-    (void)state;
+TEST(metadata_alone_does_not_count) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 4);
     options.convention.eps = 0.5;
     options.cumulative = true;

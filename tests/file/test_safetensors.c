@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading safetensors files: what a good file gives, every rule of the format, and files that were cut or changed. Longer than
  * other files because its tables of files, right and wrong, are. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/safetensors.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 /* A file of this header and that many bytes of data: 0, 1, 2, ... */
 static size_t compose(unsigned char *bytes, const char *header, size_t data) {
@@ -28,8 +25,7 @@ static batchnorm_safetensors *open_good(const char *path) {
     return file;
 }
 
-static void elements_are_little_endian(void **state) {
-    (void)state;
+TEST(elements_are_little_endian) {
     static const unsigned char file[] = "\xa7\0\0\0\0\0\0\0"
                                         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]},"
                                         "\"b\":{\"shape\":[1,1],\"dtype\":\"BF16\",\"data_offsets\":[0,2]},"
@@ -79,8 +75,7 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2],\"more\":null}}", 2, 1},
 };
 
-static void unusual_files_are_read(void **state) {
-    (void)state;
+TEST(unusual_files_are_read) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         file_put(file_path("f"), bytes, compose(bytes, good[i].header, good[i].data));
@@ -90,8 +85,7 @@ static void unusual_files_are_read(void **state) {
     }
 }
 
-static void types_without_a_view_have_no_data(void **state) {
-    (void)state;
+TEST(types_without_a_view_have_no_data) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, good[3].header, good[3].data));
     batchnorm_safetensors *f = open_good(file_path("f"));
@@ -108,8 +102,7 @@ static void types_without_a_view_have_no_data(void **state) {
     batchnorm_safetensors_close(f);
 }
 
-static void metadata_is_listed_in_its_order(void **state) {
-    (void)state;
+TEST(metadata_is_listed_in_its_order) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, "{\"__metadata__\":{\"z\":\"1\",\"format\":\"pt\",\"a\":\"\"}}", 0));
     batchnorm_safetensors *f = open_good(file_path("f"));
@@ -172,8 +165,7 @@ static const struct {
     {"{}", 1, "1 bytes at its end"},
 };
 
-static void every_rule_is_checked(void **state) {
-    (void)state;
+TEST(every_rule_is_checked) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         file_put(file_path("f"), bytes, compose(bytes, broken[i].header, broken[i].data));
@@ -185,8 +177,7 @@ static void every_rule_is_checked(void **state) {
     }
 }
 
-static void header_sizes_are_checked(void **state) {
-    (void)state;
+TEST(header_sizes_are_checked) {
     static const struct {
         const char *bytes;
         size_t count;
@@ -207,8 +198,7 @@ static void header_sizes_are_checked(void **state) {
     }
 }
 
-static void what_cannot_be_opened_is_said(void **state) {
-    (void)state;
+TEST(what_cannot_be_opened_is_said) {
     char message[BATCHNORM_MESSAGE_BYTES] = "";
     batchnorm_safetensors *f;
     assert_int_equal(batchnorm_safetensors_open(file_path("absent"), &f, message), BATCHNORM_IO);
@@ -223,8 +213,7 @@ static void what_cannot_be_opened_is_said(void **state) {
 }
 
 /* Names come from hostile files; a message goes to a terminal. */
-static void messages_have_no_control_characters(void **state) {
-    (void)state;
+TEST(messages_have_no_control_characters) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, "{\"\\u001b[2J\":1}", 0));
     char message[BATCHNORM_MESSAGE_BYTES] = "";
@@ -238,8 +227,7 @@ static const char sample[] = "{\"__metadata__\":{\"format\":\"pt\"},"
                              "\"weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[8,32]},"
                              "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}} ";
 
-static void a_cut_file_is_an_error_at_every_length(void **state) {
-    (void)state;
+TEST(a_cut_file_is_an_error_at_every_length) {
     unsigned char bytes[1000];
     size_t whole = compose(bytes, sample, 32);
     for (size_t length = 0; length < whole; length++) {
@@ -270,8 +258,7 @@ static bool survives(const unsigned char *bytes, size_t count) {
     return true;
 }
 
-static void a_changed_header_is_an_error_or_a_file(void **state) {
-    (void)state;
+TEST(a_changed_header_is_an_error_or_a_file) {
     static const char others[] = "09-+.eE\"{}[]:,\\ \x1b\n";
     unsigned char bytes[1000];
     size_t whole = compose(bytes, sample, 32), refused = 0, read = 0;

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* safetensors files while memory is short: the k-th allocation fails, for every k until none is left to fail. Everything is
  * freed, which a sanitizer checks. jansson's own allocations fail too. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "batchnorm/safetensors.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
     return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
@@ -46,8 +44,7 @@ static batchnorm_status put_sample(const char *path) {
 }
 
 /* The file is as a write with enough memory makes it, or the old one. */
-static void every_allocation_of_a_write_may_fail(void **state) {
-    (void)state;
+TEST(every_allocation_of_a_write_may_fail) {
     char want[1000], got[1000];
     assert_int_equal(put_sample(file_path("g")), BATCHNORM_OK);
     size_t count = file_get(file_path("g"), want, sizeof want);
@@ -68,8 +65,7 @@ static void every_allocation_of_a_write_may_fail(void **state) {
     assert_memory_equal(got, want, count);
 }
 
-static void every_allocation_of_an_open_may_fail(void **state) {
-    (void)state;
+TEST(every_allocation_of_an_open_may_fail) {
     assert_int_equal(put_sample(file_path("f")), BATCHNORM_OK);
     json_set_alloc_funcs(__wrap_malloc, free);
     batchnorm_status status = BATCHNORM_NO_MEMORY;
@@ -102,8 +98,7 @@ static batchnorm_layer *new_layer(double eps) {
     return layer;
 }
 
-static void every_allocation_of_a_load_may_fail(void **state) {
-    (void)state;
+TEST(every_allocation_of_a_load_may_fail) {
     batchnorm_layer *from = new_layer(1.0 / 3), *to = new_layer(0.5);
     ((float *)batchnorm_layer_weight(from)->value.data)[1] = 7;
     assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);

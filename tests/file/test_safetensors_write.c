@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing safetensors files: their bytes, what is refused, and that a path holds the old file or the new one, whole. */
 #define _XOPEN_SOURCE 700
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/safetensors.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
     return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
@@ -23,8 +20,7 @@ static batchnorm_status put(const batchnorm_named_tensor *entries, size_t count,
 }
 
 /* The header keeps the order, the bytes come widest first, and the header is filled up to a multiple of 8. */
-static void bytes_are_these(void **state) {
-    (void)state;
+TEST(bytes_are_these) {
     static const char want[] = "\xc8\0\0\0\0\0\0\0"
                                "{\"__metadata__\":{\"format\":\"pt\"},"
                                "\"w\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[8,20]},"
@@ -46,8 +42,7 @@ static void bytes_are_these(void **state) {
 }
 
 /* Transposed, reversed and broadcast views come out in row-major order; more elements than the writer gathers at a time. */
-static void any_strides_are_written_in_order(void **state) {
-    (void)state;
+TEST(any_strides_are_written_in_order) {
     enum { ROWS = 301, COLUMNS = 97 };
     double *data = malloc(sizeof(double) * ROWS * COLUMNS);
     for (int i = 0; i < ROWS * COLUMNS; i++) data[i] = i;
@@ -68,8 +63,7 @@ static void any_strides_are_written_in_order(void **state) {
     free(data);
 }
 
-static void nothing_is_a_file_too(void **state) {
-    (void)state;
+TEST(nothing_is_a_file_too) {
     assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
     char got[100];
     assert_int_equal(file_get(file_path("f"), got, sizeof got), 16);
@@ -92,14 +86,12 @@ static void expect_refused(batchnorm_status status, batchnorm_status want) {
     assert_int_equal(files_count(), 1);
 }
 
-static int only_an_old_file(void **state) {
-    (void)state;
+FIXTURE(only_an_old_file) {
     file_put(file_path("f"), "old", 3);
     return 0;
 }
 
-static void wrong_names_are_refused(void **state) {
-    (void)state;
+TEST(wrong_names_are_refused) {
     static const char *const names[] = {"",         "__metadata__",     "\xff",         "a\xc0\x80",       "\xed\xa0\x80",
                                         "\xe2\x82", "\xf4\x90\x80\x80", "\x80 at last", "\xf0\x8f\xbf\xbf"};
     float x = 0;
@@ -118,8 +110,7 @@ static void wrong_names_are_refused(void **state) {
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, keys, 2, NULL), BATCHNORM_BAD_OPTION);
 }
 
-static void good_names_are_not(void **state) {
-    (void)state;
+TEST(good_names_are_not) {
     static const char *const names[] = {"\x01",         "\xc2\x80",         "\xdf\xbf", "\xe0\xa0\x80",
                                         "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf", "a/\"b\\"};
     float x = 0;
@@ -133,8 +124,7 @@ static void good_names_are_not(void **state) {
     }
 }
 
-static void wrong_tensors_are_refused(void **state) {
-    (void)state;
+TEST(wrong_tensors_are_refused) {
     float x = 0;
     int64_t huge[] = {INT64_MAX / 4, 4}, negative[] = {-1};
     batchnorm_named_tensor e = named("a", NULL, BATCHNORM_F32, 0, NULL);
@@ -158,8 +148,7 @@ static void wrong_tensors_are_refused(void **state) {
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, NULL, 1, NULL), BATCHNORM_NULL_POINTER);
 }
 
-static void a_full_disk_leaves_the_old_file(void **state) {
-    (void)state;
+TEST(a_full_disk_leaves_the_old_file) {
     float *data = calloc(40000, sizeof *data);
     int64_t shape[] = {40000};
     const batchnorm_named_tensor entry = named("a", data, BATCHNORM_F32, 1, shape);
@@ -175,8 +164,7 @@ static void a_full_disk_leaves_the_old_file(void **state) {
     free(data);
 }
 
-static void what_is_no_file_is_not_replaced(void **state) {
-    (void)state;
+TEST(what_is_no_file_is_not_replaced) {
     char message[BATCHNORM_MESSAGE_BYTES];
     static const char *const places[] = {"", "absent/f", "f/f"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
@@ -191,8 +179,7 @@ static void what_is_no_file_is_not_replaced(void **state) {
     remove(file_path("pipe"));
 }
 
-static void the_mode_follows_the_umask(void **state) {
-    (void)state;
+TEST(the_mode_follows_the_umask) {
     static const mode_t masks[] = {022, 077, 002};
     mode_t before = umask(0);
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
@@ -206,8 +193,7 @@ static void the_mode_follows_the_umask(void **state) {
 }
 
 /* A name as long as names can be, in the current directory. */
-static void long_and_bare_names_work(void **state) {
-    (void)state;
+TEST(long_and_bare_names_work) {
     char name[256], here[1000];
     memset(name, 'n', 255);
     name[255] = '\0';

@@ -13,7 +13,7 @@ longest() {
     awk '/^[a-zA-Z_][^:]*$/ || /^[a-zA-Z_].*[({]/ { if (!inside) { start = NR; name = $0 } }
          /\{$/ { inside = 1 }
          /^}/ { if (inside && name ~ /\(/ && NR - start + 1 > most) { most = NR - start + 1; which = name } inside = 0 }
-         END { sub(/\(.*/, "", which); sub(/.*[ *]/, "", which); print most + 0, which }' "$1"
+         END { sub(/^(TEST|FIXTURE)\(/, "", which); sub(/[()].*/, "", which); sub(/.*[ *]/, "", which); print most + 0, which }' "$1"
 }
 
 for file in "${files[@]}"; do

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at a network changes nothing, both sides train on the same from the same, and what is recorded is what is there. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/layer.h"
 #include "lab/lab.h"
+#include "tests/support/test.h"
 #include "tools/shared/verbs.h"
 
 enum { IMAGES = 40, SIDE = 8, CLASSES = 3 };
@@ -27,8 +22,7 @@ int report(int code, const char *format, ...) {
     return code;
 }
 
-static int set_up(void **state) {
-    (void)state;
+FIXTURE(set_up) {
     nn_rng rng = nn_rng_create(7, 0);
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)nn_rng_below(&rng, 256);
     for (size_t i = 0; i < IMAGES; i++) labels[i] = (uint8_t)nn_rng_below(&rng, CLASSES);
@@ -52,14 +46,12 @@ static int set_up(void **state) {
     return nn_backend_create(1, &lab.backend) ? -1 : 0;
 }
 
-static int tear_down(void **state) {
-    (void)state;
+FIXTURE(tear_down) {
     nn_backend_destroy(lab.backend);
     return 0;
 }
 
-static int clear(void **state) {
-    (void)state;
+FIXTURE(clear) {
     metrics_free(&lab.metrics);
     lab_stop = 0;
     return 0;
@@ -88,8 +80,7 @@ static void assert_same(const struct trainee *a, const struct trainee *b) {
     trainee_copy_free(&y);
 }
 
-static void both_sides_begin_with_the_same_weights_and_batch(void **state) {
-    (void)state;
+TEST(both_sides_begin_with_the_same_weights_and_batch) {
     struct trainee with = trainee_of(SIDE_WITH), without = trainee_of(SIDE_WITHOUT);
     size_t compared = 0;
     for (size_t i = 0; i < nn_network_parameter_count(with.network); i++) {
@@ -114,8 +105,7 @@ static void both_sides_begin_with_the_same_weights_and_batch(void **state) {
 }
 
 /* Tests, walks along the gradient and other batches in between, and training goes on with the same bits. */
-static void looking_changes_nothing(void **state) {
-    (void)state;
+TEST(looking_changes_nothing) {
     struct trainee watched = trainee_of(SIDE_WITH), alone = trainee_of(SIDE_WITH);
     for (int i = 0; i < 3; i++) {
         struct trainee_copy copy;
@@ -139,8 +129,7 @@ static void looking_changes_nothing(void **state) {
 }
 
 /* The change of the loss over a short way against the gradient is that way by the squared length of the gradient. */
-static void a_short_way_against_the_gradient(void **state) {
-    (void)state;
+TEST(a_short_way_against_the_gradient) {
     struct trainee t = trainee_of(SIDE_WITHOUT);
     struct trainee_copy copy;
     double loss, there;
@@ -161,8 +150,7 @@ static size_t rows_of(enum experiment experiment, enum side side, const char *na
     return count;
 }
 
-static void gradients_leaves_its_rows(void **state) {
-    (void)state;
+TEST(gradients_leaves_its_rows) {
     assert_null(run_gradients(&lab, 1));
     for (int side = 0; side < SIDES; side++) {
         assert_int_equal(rows_of(GRADIENTS, (enum side)side, "gradient_norm"), 10 * 4); /* steps, weights */
@@ -171,8 +159,7 @@ static void gradients_leaves_its_rows(void **state) {
     }
 }
 
-static void sigmoid_sees_every_sigmoid(void **state) {
-    (void)state;
+TEST(sigmoid_sees_every_sigmoid) {
     assert_null(run_sigmoid(&lab, 1));
     const struct metric_key key = metric_key(SIGMOID, SIDE_WITH, "saturated");
     size_t count;
@@ -183,8 +170,7 @@ static void sigmoid_sees_every_sigmoid(void **state) {
     free(layers);
 }
 
-static void layer_records_channels_and_running_statistics(void **state) {
-    (void)state;
+TEST(layer_records_channels_and_running_statistics) {
     assert_null(run_layer(&lab, 1));
     assert_int_equal(rows_of(LAYER, SIDE_WITH, "normalized_mean"), 32 + 64 + 128);
     assert_int_equal(rows_of(LAYER, SIDE_WITH, "running_mean_error"), 3 * 3); /* at the start, in the middle, at the end */
@@ -200,8 +186,7 @@ static void layer_records_channels_and_running_statistics(void **state) {
 }
 
 /* New running statistics are 0 and 1. */
-static void running_statistics_begin_at_0_and_1(void **state) {
-    (void)state;
+TEST(running_statistics_begin_at_0_and_1) {
     assert_null(run_layer(&lab, 1));
     struct metric_key key = metric_key(LAYER, SIDE_WITH, "running_mean_error"),
                       var = metric_key(LAYER, SIDE_WITH, "running_var_error");
@@ -234,8 +219,7 @@ static void running_statistics_begin_at_0_and_1(void **state) {
     trainee_free(&t);
 }
 
-static void a_signal_stops_a_step(void **state) {
-    (void)state;
+TEST(a_signal_stops_a_step) {
     struct trainee t = trainee_of(SIDE_WITH);
     lab_stop = 1;
     assert_ptr_equal(trainee_gradient(&t, NULL), LAB_STOPPED);
@@ -247,8 +231,7 @@ static void a_signal_stops_a_step(void **state) {
 }
 
 /* A batch of one image: layers that see one value per channel are left out of the statistics, others are not. */
-static void one_image_at_a_time(void **state) {
-    (void)state;
+TEST(one_image_at_a_time) {
     struct trainee_options options = trainee_defaults(&lab, SIDE_WITH, 1);
     struct trainee t;
     options.batch = 1;

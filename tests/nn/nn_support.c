@@ -2,26 +2,17 @@
 #include "nn_support.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "nn/loss.h"
+#include "tests/support/test.h"
 
 static const uint8_t labels[NN_TEST_BATCH] = {0, 2, 1, 2, 0};
 
 nn_backend *backend;
 
-int open_backend(void **state) {
-    (void)state;
-    return nn_backend_create(NN_TEST_THREADS, &backend) ? -1 : 0;
-}
+int open_backend(void **state UNUSED) { return nn_backend_create(NN_TEST_THREADS, &backend) ? -1 : 0; }
 
-int close_backend(void **state) {
-    (void)state;
+int close_backend(void **state UNUSED) {
     nn_backend_destroy(backend);
     return 0;
 }

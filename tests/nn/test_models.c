@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The models of nn/: gradients of every whole network against finite differences in double, names, initial weights. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 static void check_model(nn_model_kind kind) {
     for (int norm = NN_NORM_NONE; norm <= NN_NORM_AFTER; norm++) {
@@ -23,23 +18,13 @@ static void check_model(nn_model_kind kind) {
     }
 }
 
-static void mlp_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_MLP);
-}
+TEST(mlp_gradients_equal_finite_differences) { check_model(NN_MLP); }
 
-static void cnn_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_CNN);
-}
+TEST(cnn_gradients_equal_finite_differences) { check_model(NN_CNN); }
 
-static void resnet_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_RESNET);
-}
+TEST(resnet_gradients_equal_finite_differences) { check_model(NN_RESNET); }
 
-static void parameters_have_pytorchs_names(void **state) {
-    (void)state;
+TEST(parameters_have_pytorchs_names) {
     static const char *const expected[] = {
         "conv1.weight",
         "bn1.weight",
@@ -91,8 +76,7 @@ static void parameters_have_pytorchs_names(void **state) {
     nn_network_destroy(network);
 }
 
-static void depths_and_sizes_are_checked(void **state) {
-    (void)state;
+TEST(depths_and_sizes_are_checked) {
     nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = (nn_network *)&options;
     options.depth = 9;
@@ -109,8 +93,7 @@ static void depths_and_sizes_are_checked(void **state) {
 }
 
 /* Initial weights do not depend on batch norm, so that runs with and without it begin alike. */
-static void initial_weights_depend_on_the_seed_alone(void **state) {
-    (void)state;
+TEST(initial_weights_depend_on_the_seed_alone) {
     for (int kind = NN_MLP; kind <= NN_RESNET; kind++) {
         nn_model_options options = small_model((nn_model_kind)kind, NN_NORM_BEFORE, NN_RELU);
         nn_network *with = make_model(&options);
@@ -127,8 +110,7 @@ static void initial_weights_depend_on_the_seed_alone(void **state) {
     }
 }
 
-static void initial_weights_fill_their_interval(void **state) {
-    (void)state;
+TEST(initial_weights_fill_their_interval) {
     const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = make_model(&options);
     const nn_parameter *a = nn_network_parameter(network, 3);

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Networks of nn/ as graphs: building, memory, observers, and a graph that no model has. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn/memory_plan.h"
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 static nn_network *new_network(nn_shape input) {
     nn_network *network = nn_network_create(backend, NN_TEST_THREADS, input, NN_TEST_BATCH, 3);
@@ -20,8 +15,7 @@ static nn_network *new_network(nn_shape input) {
 }
 
 /* Values that are read twice and more, by the same layer or by several, in every combination that the models do not have. */
-static void values_may_be_read_by_many(void **state) {
-    (void)state;
+TEST(values_may_be_read_by_many) {
     nn_network *n = new_network((nn_shape){4, 4, 2});
     const nn_conv_options conv = {.channels = 2, .kernel = 3, .stride = 1, .bias = true};
     const nn_value a = nn_network_conv(n, NN_INPUT, &conv, "a");
@@ -59,8 +53,7 @@ static void see_backward(void *user, size_t layer, size_t n, const float *dy) {
     for (size_t i = 0; i < n; i++) seen->bias += (double)dy[i * NN_TEST_CLASSES];
 }
 
-static void observers_see_every_value_and_gradient(void **state) {
-    (void)state;
+TEST(observers_see_every_value_and_gradient) {
     const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = make_model(&options);
     nn_rng rng = nn_rng_create(11, 1);
@@ -83,8 +76,7 @@ static void refuses(nn_network *network, const char *message) {
     nn_network_destroy(network);
 }
 
-static void wrong_graphs_are_refused(void **state) {
-    (void)state;
+TEST(wrong_graphs_are_refused) {
     const nn_shape image = {4, 4, 2};
     refuses(new_network(image), "a network needs a layer");
 
@@ -115,8 +107,7 @@ static void wrong_graphs_are_refused(void **state) {
     refuses(n, "the name of a layer is too long");
 }
 
-static void many_layers_fit(void **state) {
-    (void)state;
+TEST(many_layers_fit) {
     nn_network *n = new_network((nn_shape){1, 1, NN_TEST_CLASSES});
     nn_value x = nn_network_linear(n, NN_INPUT, NN_TEST_CLASSES, true, "fc");
     for (int i = 0; i < 100; i++) x = nn_network_activation(n, x, NN_IDENTITY);
@@ -126,8 +117,7 @@ static void many_layers_fit(void **state) {
 }
 
 /* Random spans: none may overlap, and the block is not larger than what is in use at once by much. */
-static void memory_is_shared_without_overlap(void **state) {
-    (void)state;
+TEST(memory_is_shared_without_overlap) {
     enum { SPANS = 60, MOMENTS = 40 };
     nn_rng rng = nn_rng_create(5, 1);
     for (int turn = 0; turn < 50; turn++) {

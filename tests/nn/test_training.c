@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Optimizers and schedules against PyTorch's numbers (golden/training.txt), and the course of training. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn/parallel.h"
 #include "nn/train.h"
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 static const char *golden = "golden/training.txt";
 
@@ -86,8 +81,7 @@ static void check_rates(char *line, const nn_schedule *schedule) {
     assert_int_equal(step, schedule->steps);
 }
 
-static void optimizers_and_schedules_are_pytorchs(void **state) {
-    (void)state;
+TEST(optimizers_and_schedules_are_pytorchs) {
     static char line[4096];
     nn_network *network = three_numbers();
     nn_optimizer optimizer = {0};
@@ -109,8 +103,7 @@ static void optimizers_and_schedules_are_pytorchs(void **state) {
 }
 
 /* Of equal gradients, only decay makes a difference. */
-static void norm_layers_are_spared_from_decay(void **state) {
-    (void)state;
+TEST(norm_layers_are_spared_from_decay) {
     for (int spared = 0; spared < 2; spared++) {
         nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, 2}, 2, 1);
         nn_value x = nn_network_linear(network, NN_INPUT, 2, false, "fc");
@@ -134,8 +127,7 @@ static void norm_layers_are_spared_from_decay(void **state) {
 }
 
 /* Large enough to be divided among threads, and of a count that no vector divides. */
-static void threads_do_not_change_a_step(void **state) {
-    (void)state;
+TEST(threads_do_not_change_a_step) {
     enum { IN = 211, OUT = 173 };
     static float first[IN * OUT];
     for (int kind = NN_SGD; kind <= NN_ADAMW; kind++)
@@ -189,8 +181,7 @@ static nn_training_options options_of(void) {
 }
 
 /* Copies of what a checkpoint must hold, put into another network, go on to the same bits. */
-static void training_goes_on_from_any_step(void **state) {
-    (void)state;
+TEST(training_goes_on_from_any_step) {
     const nn_dataset data = images();
     const nn_model_options model = small_model(NN_MLP, NN_NORM_NONE, NN_TANH);
     const nn_training_options options = options_of();

@@ -3,16 +3,13 @@
  * or changed. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 #include "tools/shared/npy.h"
 
 /* A file of this version, header and that many bytes of data: 0, 1, 2, ... */
@@ -45,8 +42,7 @@ static const char big_fortran[] = "\x93NUMPY\1\0\x76\0{'descr': '>f4', 'fortran_
                                   "           \n"
                                   "\x3f\x80\0\0\x40\x80\0\0\x40\0\0\0\x40\xa0\0\0\x40\x40\0\0\x40\xc0\0\0";
 
-static void orders_and_byte_orders_mean_the_same(void **state) {
-    (void)state;
+TEST(orders_and_byte_orders_mean_the_same) {
     assert_int_equal(sizeof little - 1, 128 + 24);
     assert_int_equal(sizeof big_fortran - 1, 128 + 24);
     for (int fortran = 0; fortran < 2; fortran++) {
@@ -64,8 +60,7 @@ static void orders_and_byte_orders_mean_the_same(void **state) {
     }
 }
 
-static void what_is_written_is_what_numpy_writes(void **state) {
-    (void)state;
+TEST(what_is_written_is_what_numpy_writes) {
     float data[6] = {1, 2, 3, 4, 5, 6};
     int64_t shape[] = {2, 3};
     batchnorm_tensor tensor = batchnorm_tensor_contiguous(data, BATCHNORM_F32, 2, shape);
@@ -77,8 +72,7 @@ static void what_is_written_is_what_numpy_writes(void **state) {
     assert_memory_equal(got, little, 152);
 }
 
-static void every_shape_comes_back(void **state) {
-    (void)state;
+TEST(every_shape_comes_back) {
     static const struct {
         int rank;
         int64_t shape[BATCHNORM_MAX_RANK];
@@ -104,8 +98,7 @@ static void every_shape_comes_back(void **state) {
     }
 }
 
-static void bf16_has_no_name_here(void **state) {
-    (void)state;
+TEST(bf16_has_no_name_here) {
     uint16_t data[1] = {0};
     batchnorm_tensor tensor = batchnorm_tensor_contiguous(data, BATCHNORM_BF16, 0, NULL);
     char message[MESSAGE_BYTES];
@@ -128,8 +121,7 @@ static const struct {
     {1, "{'descr': '<f4', 'fortran_order': True, 'shape': (9223372036854775807, 9223372036854775807, 0)}", 0},
 };
 
-static void unusual_headers_are_read(void **state) {
-    (void)state;
+TEST(unusual_headers_are_read) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct array a = read_good(bytes, compose(bytes, good[i].version, good[i].header, good[i].data));
@@ -179,8 +171,7 @@ static const struct {
     {"{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (2, 3)}", 24, "'?[2J'"},
 };
 
-static void every_rule_is_checked(void **state) {
-    (void)state;
+TEST(every_rule_is_checked) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         file_put(file_path("f"), bytes, compose(bytes, 1, broken[i].header, broken[i].data));
@@ -192,8 +183,7 @@ static void every_rule_is_checked(void **state) {
     }
 }
 
-static void what_is_no_npy_file_is_said(void **state) {
-    (void)state;
+TEST(what_is_no_npy_file_is_said) {
     static const struct {
         const char *bytes;
         size_t count;
@@ -221,8 +211,7 @@ static void what_is_no_npy_file_is_said(void **state) {
     assert_non_null(strstr(message, "not a regular file"));
 }
 
-static void a_cut_file_is_an_error_at_every_length(void **state) {
-    (void)state;
+TEST(a_cut_file_is_an_error_at_every_length) {
     char message[MESSAGE_BYTES];
     struct array a;
     for (size_t length = 0; length < sizeof little - 1; length++) {
@@ -231,8 +220,7 @@ static void a_cut_file_is_an_error_at_every_length(void **state) {
     }
 }
 
-static void a_changed_header_is_an_error_or_an_array(void **state) {
-    (void)state;
+TEST(a_changed_header_is_an_error_or_an_array) {
     static const char others[] = "09-+.L'\"{}():,\\ \x1b\n<>";
     char bytes[sizeof little], message[MESSAGE_BYTES];
     memcpy(bytes, little, sizeof little);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "checkpoint_support.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/support/test.h"
 
 char message[NN_MESSAGE_BYTES];
 

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints: everything comes back, and other data is noticed. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "checkpoint_support.h"
+#include "tests/support/test.h"
 
-static void everything_comes_back(void **state) {
-    (void)state;
+TEST(everything_comes_back) {
     for (int kind = NN_SGD; kind <= NN_ADAMW; kind++) {
         struct training was, is;
         struct checkpoint c;
@@ -47,8 +43,7 @@ static void everything_comes_back(void **state) {
     }
 }
 
-static void other_data_does_not_fit(void **state) {
-    (void)state;
+TEST(other_data_does_not_fit) {
     struct training t;
     struct checkpoint c;
     begin_trained(&t, NN_SGD);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Of a checkpoint that is wrong anywhere nothing is taken. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "checkpoint_support.h"
+#include "tests/support/test.h"
 
 enum { MOST = 256 }; /* tensors of a file */
 
@@ -49,8 +46,7 @@ static void assert_not_opened(const char *word) {
         fail_msg("\"%s\" does not say %s", message, word);
 }
 
-static void every_option_is_needed_and_checked(void **state) {
-    (void)state;
+TEST(every_option_is_needed_and_checked) {
     struct training t;
     static struct parts p;
     begin_trained(&t, NN_SGD);
@@ -72,8 +68,7 @@ static void every_option_is_needed_and_checked(void **state) {
     end(&t);
 }
 
-static void models_that_cannot_be_are_refused(void **state) {
-    (void)state;
+TEST(models_that_cannot_be_are_refused) {
     static const char *const wrong[][2] = {{"depth", "2"},
                                            {"depth", "9"},
                                            {"depth", "26"},
@@ -123,8 +118,7 @@ static void assert_not_restored(struct training *t, const struct parts *p, const
     free(before);
 }
 
-static void every_tensor_is_needed_and_checked(void **state) {
-    (void)state;
+TEST(every_tensor_is_needed_and_checked) {
     struct training t;
     static struct parts p;
     static double doubles[1 << 16];
@@ -153,8 +147,7 @@ static void every_tensor_is_needed_and_checked(void **state) {
     end(&t);
 }
 
-static void cut_files_are_refused(void **state) {
-    (void)state;
+TEST(cut_files_are_refused) {
     struct training t;
     begin_trained(&t, NN_SGD);
     unsigned char *whole = malloc(2 << 20);
