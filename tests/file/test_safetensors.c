@@ -7,6 +7,7 @@
 
 #include "batchnorm/safetensors.h"
 #include "tests/support/files.h"
+#include "tests/support/malformed.h"
 #include "tests/support/test.h"
 
 /* A file of this header and that many bytes of data: 0, 1, 2, ... */
@@ -23,6 +24,27 @@ static batchnorm_safetensors *open_good(const char *path) {
     batchnorm_safetensors *file;
     if (batchnorm_safetensors_open(path, &file, message) != BATCHNORM_OK) fail_msg("%s", message);
     return file;
+}
+
+/* Whether there is room for a message changes nothing. What was in the pointers is replaced. */
+static bool reads(const char *path, char *message) {
+    batchnorm_safetensors *f = (batchnorm_safetensors *)message, *other = f;
+    const batchnorm_status status = batchnorm_safetensors_open(path, &f, message);
+    assert_int_equal(batchnorm_safetensors_open(path, &other, NULL), status);
+    batchnorm_safetensors_close(other);
+    if (status != BATCHNORM_OK) {
+        assert_int_equal(status, BATCHNORM_BAD_FILE);
+        assert_null(f);
+        return false;
+    }
+    unsigned sum = 0;
+    for (size_t i = 0; i < batchnorm_safetensors_count(f); i++) {
+        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, i);
+        for (size_t b = 0; entry->tensor.data && b < entry->bytes; b++) sum += ((unsigned char *)entry->tensor.data)[b];
+        assert_true(strlen(entry->name) + strlen(entry->dtype) > 0 && sum < 1u << 20);
+    }
+    batchnorm_safetensors_close(f);
+    return true;
 }
 
 TEST(elements_are_little_endian) {
@@ -118,11 +140,7 @@ TEST(metadata_is_listed_in_its_order) {
 #define A(text) "{\"a\":{" text "}}"
 
 /* Files that break a rule, with words of the message that says which. */
-static const struct {
-    const char *header;
-    size_t data;
-    const char *says;
-} broken[] = {
+static const struct malformed broken[] = {
     {" {}", 0, "begin with '{'"},
     {"[]", 0, "begin with '{'"},
     {"", 0, "empty"},
@@ -165,37 +183,17 @@ static const struct {
     {"{}", 1, "1 bytes at its end"},
 };
 
-TEST(every_rule_is_checked) {
-    unsigned char bytes[1000];
-    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
-        file_put(file_path("f"), bytes, compose(bytes, broken[i].header, broken[i].data));
-        char message[BATCHNORM_MESSAGE_BYTES] = "";
-        batchnorm_safetensors *f = (batchnorm_safetensors *)bytes;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
-        assert_null(f);
-        if (!strstr(message, broken[i].says)) fail_msg("%s: %s", broken[i].header, message);
-    }
-}
+TEST(every_rule_is_checked) { every_one_is_refused(reads, compose, broken, sizeof broken / sizeof broken[0]); }
 
 TEST(header_sizes_are_checked) {
-    static const struct {
-        const char *bytes;
-        size_t count;
-        const char *says;
-    } files[] = {
+    static const struct malformed files[] = {
         {"", 0, "has 0 bytes"},
         {"\2\0\0\0\0\0\0", 7, "has 7 bytes"},
         {"\3\0\0\0\0\0\0\0{}", 10, "only 2 bytes follow"},
         {"\1\xe1\xf5\5\0\0\0\0{}", 10, "100000001; at most 100000000"},
         {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, "18446744073709551615; at most"},
     };
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        file_put(file_path("f"), files[i].bytes, files[i].count);
-        char message[BATCHNORM_MESSAGE_BYTES] = "";
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
-        if (!strstr(message, files[i].says)) fail_msg("file %zu: %s", i, message);
-    }
+    every_one_is_refused(reads, NULL, files, sizeof files / sizeof files[0]);
 }
 
 TEST(what_cannot_be_opened_is_said) {
@@ -229,51 +227,13 @@ static const char sample[] = "{\"__metadata__\":{\"format\":\"pt\"},"
 
 TEST(a_cut_file_is_an_error_at_every_length) {
     unsigned char bytes[1000];
-    size_t whole = compose(bytes, sample, 32);
-    for (size_t length = 0; length < whole; length++) {
-        file_put(file_path("f"), bytes, length);
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_BAD_FILE);
-    }
-    file_put(file_path("f"), bytes, whole);
-    batchnorm_safetensors_close(open_good(file_path("f")));
-}
-
-/* A changed file is refused, or read so that every byte it gives is there: a sanitizer would see one that is not. */
-static bool survives(const unsigned char *bytes, size_t count) {
-    file_put(file_path("f"), bytes, count);
-    batchnorm_safetensors *f;
-    batchnorm_status status = batchnorm_safetensors_open(file_path("f"), &f, NULL);
-    if (status != BATCHNORM_OK) {
-        assert_int_equal(status, BATCHNORM_BAD_FILE);
-        return false;
-    }
-    unsigned sum = 0;
-    for (size_t i = 0; i < batchnorm_safetensors_count(f); i++) {
-        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, i);
-        for (size_t b = 0; entry->tensor.data && b < entry->bytes; b++) sum += ((unsigned char *)entry->tensor.data)[b];
-        assert_true(strlen(entry->name) + strlen(entry->dtype) > 0 && sum < 1u << 20);
-    }
-    batchnorm_safetensors_close(f);
-    return true;
+    every_cut_is_refused(reads, bytes, compose(bytes, sample, 32));
 }
 
 TEST(a_changed_header_is_an_error_or_a_file) {
-    static const char others[] = "09-+.eE\"{}[]:,\\ \x1b\n";
     unsigned char bytes[1000];
-    size_t whole = compose(bytes, sample, 32), refused = 0, read = 0;
-    for (size_t i = 0; i < whole - 32; i++) {
-        unsigned char kept = bytes[i];
-        for (int change = 0; change < 8 + (int)sizeof others; change++) {
-            bytes[i] = change < 8 ? (unsigned char)(kept ^ 1u << change) : (unsigned char)others[change - 8];
-            if (survives(bytes, whole))
-                read++;
-            else
-                refused++;
-        }
-        bytes[i] = kept;
-    }
-    assert_true(refused > 1000 && read > 100);
+    const size_t whole = compose(bytes, sample, 32);
+    every_change_is_stood(reads, bytes, whole, whole - 32, "09-+.eE\"{}[]:,\\ \x1b\n");
 }
 
 int main(void) {

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "tests/support/files.h"
+#include "tests/support/malformed.h"
 #include "tests/support/test.h"
 #include "tools/shared/npy.h"
 
 /* A file of this version, header and that many bytes of data: 0, 1, 2, ... */
-static size_t compose(unsigned char *bytes, int version, const char *header, size_t data) {
+static size_t compose_version(unsigned char *bytes, int version, const char *header, size_t data) {
     size_t length = strlen(header), at = 8;
     memcpy(bytes, "\x93NUMPY", 6);
     bytes[6] = (unsigned char)version;
@@ -22,6 +23,20 @@ static size_t compose(unsigned char *bytes, int version, const char *header, siz
     memcpy(bytes + at, header, length);
     for (size_t i = 0; i < data; i++) bytes[at + length + i] = (unsigned char)i;
     return at + length + data;
+}
+
+static size_t compose(unsigned char *bytes, const char *header, size_t data) { return compose_version(bytes, 1, header, data); }
+
+/* Every file here that may be read has 24 bytes of elements. */
+static bool reads(const char *path, char *message) {
+    struct array a;
+    if (!npy_read(&a, path, message)) {
+        assert_null(a.memory);
+        return false;
+    }
+    assert_int_equal((size_t)batchnorm_tensor_elements(&a.view) * batchnorm_dtype_bytes(a.view.dtype), 24);
+    array_free(&a);
+    return true;
 }
 
 static struct array read_good(const void *bytes, size_t count) {
@@ -124,17 +139,13 @@ static const struct {
 TEST(unusual_headers_are_read) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        struct array a = read_good(bytes, compose(bytes, good[i].version, good[i].header, good[i].data));
+        struct array a = read_good(bytes, compose_version(bytes, good[i].version, good[i].header, good[i].data));
         array_free(&a);
     }
 }
 
 /* Headers that are wrong, with words of the message that says how. */
-static const struct {
-    const char *header;
-    size_t data;
-    const char *says;
-} broken[] = {
+static const struct malformed broken[] = {
     {"", 0, "'' where '{' should be"},
     {"['descr']", 0, "'['descr']' where '{'"},
     {"{'descr': '<f4', 'fortran_order': False}", 0, "lacks the key 'shape'"},
@@ -171,24 +182,10 @@ static const struct {
     {"{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (2, 3)}", 24, "'?[2J'"},
 };
 
-TEST(every_rule_is_checked) {
-    unsigned char bytes[1000];
-    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
-        file_put(file_path("f"), bytes, compose(bytes, 1, broken[i].header, broken[i].data));
-        char message[MESSAGE_BYTES] = "";
-        struct array a;
-        assert_false(npy_read(&a, file_path("f"), message));
-        assert_null(a.memory);
-        if (!strstr(message, broken[i].says)) fail_msg("%s: %s", broken[i].header, message);
-    }
-}
+TEST(every_rule_is_checked) { every_one_is_refused(reads, compose, broken, sizeof broken / sizeof broken[0]); }
 
 TEST(what_is_no_npy_file_is_said) {
-    static const struct {
-        const char *bytes;
-        size_t count;
-        const char *says;
-    } files[] = {
+    static const struct malformed files[] = {
         {"", 0, "it has only 0 bytes"},
         {"PK\3\4\0\0\0\0\0\0", 10, "first bytes"},
         {"\x93NUMPY\4\0\0\0", 10, "version 4.0"},
@@ -198,49 +195,19 @@ TEST(what_is_no_npy_file_is_said) {
         {"\x93NUMPY\2\0\xff\xff\xff\xff", 12, "header of 4294967295 bytes"},
         {"\x93NUMPY\1\0\xff\xff{", 11, "ends inside its header"},
     };
+    every_one_is_refused(reads, NULL, files, sizeof files / sizeof files[0]);
     char message[MESSAGE_BYTES] = "";
     struct array a;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        file_put(file_path("f"), files[i].bytes, files[i].count);
-        assert_false(npy_read(&a, file_path("f"), message));
-        if (!strstr(message, files[i].says)) fail_msg("file %zu: %s", i, message);
-    }
     assert_false(npy_read(&a, file_path("absent"), message));
     assert_non_null(strstr(message, "No such file"));
     assert_false(npy_read(&a, file_path(""), message));
     assert_non_null(strstr(message, "not a regular file"));
 }
 
-TEST(a_cut_file_is_an_error_at_every_length) {
-    char message[MESSAGE_BYTES];
-    struct array a;
-    for (size_t length = 0; length < sizeof little - 1; length++) {
-        file_put(file_path("f"), little, length);
-        assert_false(npy_read(&a, file_path("f"), message));
-    }
-}
+TEST(a_cut_file_is_an_error_at_every_length) { every_cut_is_refused(reads, little, sizeof little - 1); }
 
 TEST(a_changed_header_is_an_error_or_an_array) {
-    static const char others[] = "09-+.L'\"{}():,\\ \x1b\n<>";
-    char bytes[sizeof little], message[MESSAGE_BYTES];
-    memcpy(bytes, little, sizeof little);
-    size_t refused = 0, read = 0;
-    for (size_t i = 0; i < 128; i++) {
-        for (int change = 0; change < 8 + (int)sizeof others; change++) {
-            bytes[i] = change < 8 ? (char)(little[i] ^ 1 << change) : others[change - 8];
-            file_put(file_path("f"), bytes, sizeof little - 1);
-            struct array a;
-            if (npy_read(&a, file_path("f"), message)) {
-                assert_int_equal((size_t)batchnorm_tensor_elements(&a.view) * batchnorm_dtype_bytes(a.view.dtype), 24);
-                read++;
-                array_free(&a);
-            } else {
-                refused++;
-            }
-        }
-        bytes[i] = little[i];
-    }
-    assert_true(refused > 1000 && read > 100);
+    every_change_is_stood(reads, little, sizeof little - 1, 128, "09-+.L'\"{}():,\\ \x1b\n<>");
 }
 
 int main(void) {
