@@ -7,11 +7,15 @@
 #include "batchnorm/layer.h"
 #include "tests/support/support.h"
 
+/* What is kept is released by let_go(), the last first: the teardown of every test here, so that it happens also when a test fails.
+ * All that the functions below return is kept. */
+void *keep(void *what, void (*release)(void *what));
+int let_go(void **state);
+
 /* A contiguous tensor of random numbers with memory of its own; seed 0 or I64: all zeros. */
 batchnorm_tensor box(batchnorm_dtype dtype, int rank, const int64_t *shape, uint64_t seed);
 /* The same sizes and type, zeros. */
 batchnorm_tensor box_like(batchnorm_tensor t);
-void box_free(batchnorm_tensor t);
 /* The value at (n, c, s) of a contiguous tensor, s counting through all sizes behind the channels. */
 double box_at(batchnorm_tensor t, int64_t n, int64_t c, int64_t s);
 void box_set(batchnorm_tensor t, int64_t n, int64_t c, int64_t s, double value);
@@ -36,12 +40,16 @@ void expect_normalized(batchnorm_tensor x, batchnorm_tensor y, int64_t c, double
 /* A layer with PyTorch's defaults; the test ends if it cannot be made. */
 batchnorm_layer *make_layer(int dims, int64_t channels, batchnorm_dtype dtype);
 batchnorm_layer *make_layer_of(batchnorm_layer_options options);
+batchnorm_saved *make_saved(batchnorm_layer *layer);
+/* The same for what batchnorm_layer_create() and batchnorm_saved_create() made. */
+void keep_layer(batchnorm_layer *layer);
+void keep_saved(batchnorm_saved *saved);
 /* weight, bias, running statistics, gradients and the counter get numbers that no default has. */
 void scramble(batchnorm_layer *layer);
 
-/* All that a layer and a place for saved statistics hold, every bit, as text. The caller frees it. */
+/* All that a layer and a place for saved statistics hold, every bit, as text. */
 char *picture(const batchnorm_layer *layer, const batchnorm_saved *saved);
-void expect_same_picture(char *before, const batchnorm_layer *layer, const batchnorm_saved *saved);
+void expect_same_picture(const char *before, const batchnorm_layer *layer, const batchnorm_saved *saved);
 
 /* One forward on random numbers of these sizes. */
 batchnorm_status run_forward(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, unsigned flags);
@@ -52,11 +60,12 @@ void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, co
 void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
                            batchnorm_status status, const char *message);
 
-/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). It outlives the layer. */
+/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). Once all that was made after it is released,
+ * nothing may be left of what it gave. */
 struct ledger {
     batchnorm_allocator allocator;
     long calls, live, fail_at;
 };
-void ledger_start(struct ledger *ledger);
+struct ledger *make_ledger(void);
 
 #endif

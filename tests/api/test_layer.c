@@ -44,7 +44,6 @@ TEST(a_new_layer_has_initial_values) {
         assert_true(weight->requires_grad && bias->requires_grad && batchnorm_layer_is_training(layer));
         assert_int_equal(count_of(layer), 0);
         assert_string_equal(batchnorm_layer_message(layer), "");
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -64,7 +63,6 @@ TEST(what_a_layer_has_follows_its_options) {
         assert_int_equal(now.affine, o.affine);
         assert_int_equal(now.bias, o.affine && o.bias); /* bias without affine is no bias */
         assert_int_equal(now.track_running_stats, o.track_running_stats);
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -184,10 +182,7 @@ TEST(modes_choose_the_statistics) {
             expect_near(value_of(batchnorm_layer_running_var(layer), c, 0), (1 - f) * rv + f * m.var * m.count / (m.count - 1));
         }
         if (table[i].has_count) assert_int_equal(count_of(layer), table[i].counts ? 42 : 41);
-        batchnorm_layer_destroy(layer);
     }
-    box_free(x);
-    box_free(y);
 }
 
 /* Empty inputs: any channels, counted in training, and nothing else happens. */
@@ -214,7 +209,6 @@ TEST(empty_inputs_only_count) {
                                   : i == 1 ? "the output has the size [1, 7], the input [0, 7]"
                                   : i == 2 ? "the output has the size [5, 0], the input [4, 0]"
                                            : "the output has the size [1, 0], the input [0, 0]");
-            batchnorm_layer_destroy(layer);
         }
 }
 
@@ -226,13 +220,8 @@ TEST(in_place_equals_out_of_place) {
         assert_int_equal(batchnorm_layer_forward(a, x, y, NULL, 0, NULL), BATCHNORM_OK);
         assert_int_equal(batchnorm_layer_forward(b, same, same, NULL, 0, NULL), BATCHNORM_OK);
         assert_memory_equal(same.data, y.data, box_bytes(y));
-        box_free(x);
-        box_free(same);
-        box_free(y);
     }
     expect_same_picture(picture(a, NULL), b, NULL);
-    batchnorm_layer_destroy(a);
-    batchnorm_layer_destroy(b);
 }
 
 static batchnorm_layer *make_lazy(int dims, bool affine, bool track) {
@@ -263,26 +252,21 @@ TEST(lazy_layers_learn_their_channels) {
     assert_false(batchnorm_layer_get_options(lazy).lazy);
     forward_refuses(lazy, BATCHNORM_F32, 4, (int64_t[]){2, 4, 2, 2}, BATCHNORM_BAD_SHAPE,
                     "running_mean should contain 4 elements not 3");
-    batchnorm_layer_destroy(lazy);
-    batchnorm_layer_destroy(plain);
 
     lazy = make_lazy(1, true, true); /* in evaluation mode */
     batchnorm_layer_eval(lazy);
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){1, 5}, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 5);
     assert_int_equal(count_of(lazy), 0);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, true, true); /* from an input without elements */
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){0, 5}, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 5);
     assert_int_equal(count_of(lazy), 1);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, false, false); /* with nothing to be sized it still accepts everything */
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){2, 5}, 0), BATCHNORM_OK);
     assert_int_equal(run_forward(lazy, BATCHNORM_F64, 2, (int64_t[]){2, 6}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, true, true); /* removed before it was there */
     assert_int_equal(batchnorm_layer_remove(lazy, "bias"), BATCHNORM_OK);
@@ -291,7 +275,6 @@ TEST(lazy_layers_learn_their_channels) {
     assert_non_null(batchnorm_layer_weight(lazy));
     assert_int_equal(batchnorm_layer_commit_update(lazy), BATCHNORM_OK);
     assert_int_equal(count_of(lazy), 1);
-    batchnorm_layer_destroy(lazy);
 }
 
 /* A channel with NaN or Inf poisons its own outputs and statistics only; in evaluation, only its own elements. */
@@ -314,24 +297,21 @@ TEST(bad_numbers_stay_in_their_channel) {
             assert_int_equal(isnan(value_of(batchnorm_layer_running_var(layer), c, 0)) != 0, c == 1);
         }
         expect_near(value_of(batchnorm_layer_running_mean(layer), 1, 0), bad[i]);
-        batchnorm_layer_destroy(layer);
-        box_free(x);
-        box_free(y);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_those_of_pytorch),
-        cmocka_unit_test(a_new_layer_has_initial_values),
-        cmocka_unit_test(what_a_layer_has_follows_its_options),
-        cmocka_unit_test(create_checks_its_options),
-        cmocka_unit_test(null_layers_are_harmless),
-        cmocka_unit_test(modes_choose_the_statistics),
-        cmocka_unit_test(empty_inputs_only_count),
-        cmocka_unit_test(in_place_equals_out_of_place),
-        cmocka_unit_test(lazy_layers_learn_their_channels),
-        cmocka_unit_test(bad_numbers_stay_in_their_channel),
+        cmocka_unit_test_teardown(defaults_are_those_of_pytorch, let_go),
+        cmocka_unit_test_teardown(a_new_layer_has_initial_values, let_go),
+        cmocka_unit_test_teardown(what_a_layer_has_follows_its_options, let_go),
+        cmocka_unit_test_teardown(create_checks_its_options, let_go),
+        cmocka_unit_test_teardown(null_layers_are_harmless, let_go),
+        cmocka_unit_test_teardown(modes_choose_the_statistics, let_go),
+        cmocka_unit_test_teardown(empty_inputs_only_count, let_go),
+        cmocka_unit_test_teardown(in_place_equals_out_of_place, let_go),
+        cmocka_unit_test_teardown(lazy_layers_learn_their_channels, let_go),
+        cmocka_unit_test_teardown(bad_numbers_stay_in_their_channel, let_go),
     };
     return cmocka_run_group_tests_name("api.layer", tests, NULL, NULL);
 }

@@ -31,7 +31,6 @@ TEST(each_class_has_its_ranks) {
         }
         const batchnorm_tensor none = {.data = space, .rank = -1};
         assert_int_equal(batchnorm_layer_forward(layer, none, none, NULL, 0, NULL), BATCHNORM_BAD_RANK);
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -50,7 +49,6 @@ TEST(one_value_per_channel_is_refused) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 3, (int64_t[]){1, 3, 0}, 0), BATCHNORM_OK);
     batchnorm_layer_eval(layer);
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
     o.track_running_stats = false;
@@ -61,7 +59,6 @@ TEST(one_value_per_channel_is_refused) {
     o.convention.allow_one_value = true;
     batchnorm_layer_set_convention(layer, &o.convention);
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 }
 
 TEST(eps_has_rules) {
@@ -91,7 +88,6 @@ TEST(eps_has_rules) {
                 forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){2, 4}, BATCHNORM_BAD_EPS, message);
             if (message != NULL) forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){0, 3}, BATCHNORM_BAD_EPS, message);
         }
-    batchnorm_layer_destroy(layer);
 }
 
 /* What is compared with the channels, and in which order: the first that differs is named. */
@@ -108,7 +104,6 @@ TEST(channels_must_agree) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){3, 7}, 0), BATCHNORM_OK);
     assert_int_equal(run_forward(layer, BATCHNORM_F32, 2, (int64_t[]){3, 5}, 0), BATCHNORM_OK);
     assert_int_equal(count_of(layer), 2);
-    batchnorm_layer_destroy(layer);
 }
 
 /* The flag hides statistics in training, but never parameters. */
@@ -123,7 +118,6 @@ TEST(parameters_are_always_compared) {
         forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message);
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){3, 3}, BATCHNORM_BAD_DTYPE,
                         "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)");
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -138,11 +132,9 @@ TEST(without_parameters_anything_goes) {
                 assert_int_equal(run_forward(layer, all_dtypes[i], 2, (int64_t[]){2, c}, 0), BATCHNORM_OK);
         batchnorm_layer_eval(layer);
     }
-    batchnorm_layer_destroy(layer);
     layer = make_layer_of(o); /* but what it saves has to fit */
     const batchnorm_tensor wide = batchnorm_tensor_contiguous(space, BATCHNORM_F16, 2, (int64_t[]){2, INT64_MAX / 8});
     forward_refuses_these(layer, wide, wide, 0, BATCHNORM_TOO_LARGE, batchnorm_status_string(BATCHNORM_TOO_LARGE));
-    batchnorm_layer_destroy(layer);
     o.track_running_stats = true;
     layer = make_layer_of(o);
     batchnorm_layer_set_track_running_stats(layer, false);
@@ -150,7 +142,6 @@ TEST(without_parameters_anything_goes) {
     batchnorm_layer_eval(layer); /* evaluation ignores the flag */
     forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){2, 4}, BATCHNORM_BAD_SHAPE,
                     "running_mean should contain 4 elements not 3");
-    batchnorm_layer_destroy(layer);
 }
 
 TEST(types_must_agree) {
@@ -176,8 +167,6 @@ TEST(types_must_agree) {
         const batchnorm_tensor odd = batchnorm_tensor_contiguous(space, (batchnorm_dtype)9, 2, shape);
         forward_refuses_these(f32, odd, odd, 0, BATCHNORM_BAD_DTYPE, "element types that must agree do not");
         assert_int_equal(run_forward(f32, BATCHNORM_F64, 2, (int64_t[]){0, 5}, 0), BATCHNORM_OK); /* empty: not looked at */
-        batchnorm_layer_destroy(f32);
-        batchnorm_layer_destroy(f64);
     }
 }
 
@@ -197,9 +186,6 @@ TEST(flags_and_rules_are_checked) {
     o.running_variance = (batchnorm_variance_rule)4;
     batchnorm_layer_set_convention(layer, &o);
     forward_refuses_these(layer, x, y, 0, BATCHNORM_BAD_OPTION, "momentum is NaN, or a rule of the convention is unknown");
-    batchnorm_layer_destroy(layer);
-    box_free(x);
-    box_free(y);
 }
 
 TEST(bad_tensors_are_refused) {
@@ -236,9 +222,6 @@ TEST(bad_tensors_are_refused) {
     forward_refuses_these(layer, bad, y, 0, BATCHNORM_TOO_LARGE, batchnorm_status_string(BATCHNORM_TOO_LARGE));
     assert_int_equal(batchnorm_layer_forward(layer, x, y, NULL, 0, NULL), BATCHNORM_OK);
     assert_string_equal(batchnorm_layer_message(layer), ""); /* of the last call */
-    batchnorm_layer_destroy(layer);
-    box_free(x);
-    box_free(y);
 }
 
 TEST(y_must_not_be_the_layers_own_memory) {
@@ -252,9 +235,6 @@ TEST(y_must_not_be_the_layers_own_memory) {
         const batchnorm_tensor y = batchnorm_tensor_contiguous(own[i].data, BATCHNORM_F64, 2, wide.shape);
         assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_OVERLAP);
     }
-    batchnorm_layer_destroy(layer);
-    box_free(wide);
-    box_free(out);
 }
 
 TEST(half_of_the_statistics_is_none) {
@@ -276,23 +256,22 @@ TEST(half_of_the_statistics_is_none) {
         batchnorm_layer_train(layer);
         batchnorm_layer_set_track_running_stats(layer, false); /* hidden */
         assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){2, 3}, 0), BATCHNORM_OK);
-        batchnorm_layer_destroy(layer);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_class_has_its_ranks),
-        cmocka_unit_test(one_value_per_channel_is_refused),
-        cmocka_unit_test(eps_has_rules),
-        cmocka_unit_test(channels_must_agree),
-        cmocka_unit_test(parameters_are_always_compared),
-        cmocka_unit_test(without_parameters_anything_goes),
-        cmocka_unit_test(types_must_agree),
-        cmocka_unit_test(flags_and_rules_are_checked),
-        cmocka_unit_test(bad_tensors_are_refused),
-        cmocka_unit_test(y_must_not_be_the_layers_own_memory),
-        cmocka_unit_test(half_of_the_statistics_is_none),
+        cmocka_unit_test_teardown(each_class_has_its_ranks, let_go),
+        cmocka_unit_test_teardown(one_value_per_channel_is_refused, let_go),
+        cmocka_unit_test_teardown(eps_has_rules, let_go),
+        cmocka_unit_test_teardown(channels_must_agree, let_go),
+        cmocka_unit_test_teardown(parameters_are_always_compared, let_go),
+        cmocka_unit_test_teardown(without_parameters_anything_goes, let_go),
+        cmocka_unit_test_teardown(types_must_agree, let_go),
+        cmocka_unit_test_teardown(flags_and_rules_are_checked, let_go),
+        cmocka_unit_test_teardown(bad_tensors_are_refused, let_go),
+        cmocka_unit_test_teardown(y_must_not_be_the_layers_own_memory, let_go),
+        cmocka_unit_test_teardown(half_of_the_statistics_is_none, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.checks", tests, NULL, NULL);
 }

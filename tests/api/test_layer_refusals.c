@@ -34,15 +34,9 @@ static struct fixture start(enum call call) {
     f.gx = f.home[3];
     f.gdy = f.home[4];
     scramble(f.layer);
-    assert_int_equal(batchnorm_saved_create(f.layer, &f.saved), BATCHNORM_OK);
+    f.saved = make_saved(f.layer);
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.gx, f.saved, 0, NULL), BATCHNORM_OK);
     return f;
-}
-
-static void end(struct fixture *f) {
-    batchnorm_saved_destroy(f->saved);
-    batchnorm_layer_destroy(f->layer);
-    for (int i = 0; i < 5; i++) box_free(f->home[i]);
 }
 
 static batchnorm_status run(struct fixture *f) {
@@ -59,7 +53,7 @@ static batchnorm_status run(struct fixture *f) {
 
 /* The call fails like this and changes no byte anywhere. */
 static void refuses(struct fixture *f, batchnorm_status status, const char *message) {
-    char *before = picture(f->layer, f->saved);
+    const char *before = picture(f->layer, f->saved);
     double kept[5][64], numbers[3][C];
     for (int i = 0; i < 5; i++) memcpy(kept[i], f->home[i].data, box_bytes(f->home[i]));
     memcpy(numbers, f->numbers, sizeof numbers);
@@ -73,9 +67,8 @@ static void refuses(struct fixture *f, batchnorm_status status, const char *mess
 TEST(a_forward_must_have_been) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call), other = start((enum call)call);
-        batchnorm_saved *own = f.saved, *unused;
+        batchnorm_saved *own = f.saved, *unused = make_saved(f.layer);
         assert_int_equal(run(&f), BATCHNORM_OK);
-        assert_int_equal(batchnorm_saved_create(f.layer, &unused), BATCHNORM_OK);
         assert_int_equal(batchnorm_saved_create(f.layer, NULL), BATCHNORM_NULL_POINTER);
         f.saved = unused;
         refuses(&f, BATCHNORM_NO_FORWARD, NULL);
@@ -85,9 +78,6 @@ TEST(a_forward_must_have_been) {
         assert_int_equal(run(&f), BATCHNORM_NO_FORWARD);
         f.saved = own;
         assert_int_equal(run(&f), BATCHNORM_OK);
-        batchnorm_saved_destroy(unused);
-        end(&f);
-        end(&other);
     }
 }
 
@@ -118,7 +108,6 @@ TEST(sizes_and_types_must_be_the_forwards) {
             *all[i] = good;
         }
         assert_int_equal(run(&f), BATCHNORM_OK);
-        end(&f);
     }
 }
 
@@ -135,12 +124,10 @@ TEST(needed_tensors_must_be_there) {
             refuses(&f, BATCHNORM_NULL_POINTER, message);
             *all[i] = good;
         }
-        end(&f);
     }
     struct fixture f = start(JVP);
     f.gx.data = NULL;
     refuses(&f, BATCHNORM_NULL_POINTER, "ty is needed and its data is NULL");
-    end(&f);
 }
 
 /* After a forward with running statistics, x is needed for the weight's gradient only. */
@@ -172,7 +159,6 @@ TEST(x_may_be_absent_where_it_plays_no_part) {
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.vx, f.saved, 0, NULL), BATCHNORM_OK);
     f.x.data = NULL;
     refuses(&f, BATCHNORM_NULL_POINTER, "x is needed and its data is NULL");
-    end(&f);
 }
 
 TEST(outputs_must_be_apart) {
@@ -199,7 +185,6 @@ TEST(outputs_must_be_apart) {
             if (call == DOUBLE_BACKWARD) refuses(&f, BATCHNORM_OVERLAP, NULL);
             *outputs[i] = good;
         }
-        end(&f);
     }
 }
 
@@ -215,7 +200,6 @@ TEST(numbers_must_be_apart) {
         assert_int_equal(run(&f), BATCHNORM_OK);
         parameters[i]->requires_grad = true;
     }
-    end(&f);
 
     f = start(JVP);
     f.vweight = f.gx.data;
@@ -225,7 +209,6 @@ TEST(numbers_must_be_apart) {
     refuses(&f, BATCHNORM_OVERLAP, NULL);
     f.vbias = f.x.data; /* inputs may overlap */
     assert_int_equal(run(&f), BATCHNORM_OK);
-    end(&f);
 
     f = start(DOUBLE_BACKWARD);
     double *const outputs[] = {f.gx.data, f.gdy.data};
@@ -253,7 +236,6 @@ TEST(numbers_must_be_apart) {
     assert_int_equal(run(&f), BATCHNORM_OK);
     f.gweight = batchnorm_layer_weight(f.layer)->grad.data; /* a usual place for it */
     assert_int_equal(run(&f), BATCHNORM_OK);
-    end(&f);
 }
 
 TEST(unknown_flags_and_parameters) {
@@ -262,7 +244,6 @@ TEST(unknown_flags_and_parameters) {
     refuses(&f, BATCHNORM_BAD_OPTION, "unknown flag in 0x1");
     f.flags = BATCHNORM_ACCUMULATE | BATCHNORM_HOLD_UPDATE;
     refuses(&f, BATCHNORM_BAD_OPTION, "unknown flag in 0x22");
-    end(&f);
     for (int call = JVP; call <= DOUBLE_BACKWARD; call++) {
         f = start((enum call)call);
         assert_int_equal(batchnorm_layer_remove(f.layer, "bias"), BATCHNORM_OK);
@@ -280,16 +261,18 @@ TEST(unknown_flags_and_parameters) {
         f.vweight = NULL;
         f.gweight = f.numbers[1];
         if (call == DOUBLE_BACKWARD) refuses(&f, BATCHNORM_BAD_OPTION, "gweight was given, but the layer has no weight");
-        end(&f);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_forward_must_have_been),     cmocka_unit_test(sizes_and_types_must_be_the_forwards),
-        cmocka_unit_test(needed_tensors_must_be_there), cmocka_unit_test(x_may_be_absent_where_it_plays_no_part),
-        cmocka_unit_test(outputs_must_be_apart),        cmocka_unit_test(numbers_must_be_apart),
-        cmocka_unit_test(unknown_flags_and_parameters),
+        cmocka_unit_test_teardown(a_forward_must_have_been, let_go),
+        cmocka_unit_test_teardown(sizes_and_types_must_be_the_forwards, let_go),
+        cmocka_unit_test_teardown(needed_tensors_must_be_there, let_go),
+        cmocka_unit_test_teardown(x_may_be_absent_where_it_plays_no_part, let_go),
+        cmocka_unit_test_teardown(outputs_must_be_apart, let_go),
+        cmocka_unit_test_teardown(numbers_must_be_apart, let_go),
+        cmocka_unit_test_teardown(unknown_flags_and_parameters, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.refusals", tests, NULL, NULL);
 }

@@ -91,7 +91,6 @@ static void expect_reprs(void) {
         char text[256];
         assert_int_equal(batchnorm_layer_repr(layer, text, sizeof text), strlen(layers[i].repr));
         assert_string_equal(text, layers[i].repr);
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -154,7 +153,6 @@ TEST(repr_cuts_like_snprintf) {
     char text[4] = "abc";
     assert_int_equal(batchnorm_layer_repr(NULL, text, sizeof text), 0);
     assert_string_equal(text, "");
-    batchnorm_layer_destroy(layer);
 }
 
 /* The bias is told by what the layer has now. */
@@ -167,7 +165,6 @@ TEST(repr_follows_the_layer) {
     batchnorm_layer_set_cumulative(layer, true);
     batchnorm_layer_repr(layer, text, sizeof text);
     assert_string_equal(text, "BatchNorm1d(2, eps=1e-05, momentum=None, affine=True, bias=False, track_running_stats=False)");
-    batchnorm_layer_destroy(layer);
 }
 
 TEST(numbers_are_pythons) {
@@ -285,7 +282,6 @@ TEST(print_shows_everything) {
                         "momentum: 0.1\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
 }
 
 TEST(print_shows_what_is_not_there) {
@@ -313,7 +309,6 @@ TEST(print_shows_what_is_not_there) {
                         "momentum: None\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
     o.lazy = true;
     layer = make_layer_of(o);
     assert_int_equal(batchnorm_layer_remove(layer, "running_var"), BATCHNORM_OK);
@@ -333,7 +328,6 @@ TEST(print_shows_what_is_not_there) {
                         "momentum: None\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
 }
 
 TEST(print_tells_that_a_file_is_full) {
@@ -349,20 +343,19 @@ TEST(print_tells_that_a_file_is_full) {
     assert_non_null(unwritable);
     assert_int_equal(batchnorm_layer_print(layer, unwritable), BATCHNORM_IO);
     fclose(unwritable);
-    batchnorm_layer_destroy(layer);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(repr_is_pytorchs),
-        cmocka_unit_test(repr_does_not_depend_on_the_locale),
-        cmocka_unit_test(repr_cuts_like_snprintf),
-        cmocka_unit_test(repr_follows_the_layer),
-        cmocka_unit_test(numbers_are_pythons),
-        cmocka_unit_test(numbers_round_trip),
-        cmocka_unit_test(print_shows_everything),
-        cmocka_unit_test(print_shows_what_is_not_there),
-        cmocka_unit_test(print_tells_that_a_file_is_full),
+        cmocka_unit_test_teardown(repr_is_pytorchs, let_go),
+        cmocka_unit_test_teardown(repr_does_not_depend_on_the_locale, let_go),
+        cmocka_unit_test_teardown(repr_cuts_like_snprintf, let_go),
+        cmocka_unit_test_teardown(repr_follows_the_layer, let_go),
+        cmocka_unit_test_teardown(numbers_are_pythons, let_go),
+        cmocka_unit_test_teardown(numbers_round_trip, let_go),
+        cmocka_unit_test_teardown(print_shows_everything, let_go),
+        cmocka_unit_test_teardown(print_shows_what_is_not_there, let_go),
+        cmocka_unit_test_teardown(print_tells_that_a_file_is_full, let_go),
     };
     return cmocka_run_group_tests_name("api.print", tests, NULL, NULL);
 }
