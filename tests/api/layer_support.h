@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tests of the layer share: tensors with their own memory, plain references, a picture of a layer, and an allocator
- * that fails on demand. */
+ * that fails on demand. All that these functions make is kept until let_go(), the teardown of every test. */
 #ifndef TESTS_API_LAYER_SUPPORT_H
 #define TESTS_API_LAYER_SUPPORT_H
 
 #include "batchnorm/layer.h"
 #include "tests/support/support.h"
-
-/* What is kept is released by let_go(), the last first: the teardown of every test here, so that it happens also when a test fails.
- * All that the functions below return is kept. */
-void *keep(void *what, void (*release)(void *what));
-int let_go(void **state);
 
 /* A contiguous tensor of random numbers with memory of its own; seed 0 or I64: all zeros. */
 batchnorm_tensor box(batchnorm_dtype dtype, int rank, const int64_t *shape, uint64_t seed);

@@ -16,4 +16,9 @@
 /* A setup or a teardown: 0 is success. */
 #define FIXTURE(name) static int name(void **state UNUSED)
 
+/* What is kept is released by let_go(), the last first: the teardown of tests that make things, so that it happens also when a test
+ * fails. Nothing can be kept of what could not be made: the test fails. Returns what it keeps. */
+void *keep(void *what, void (*release)(void *what));
+int let_go(void **state);
+
 #endif
