@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
 #include "tests/support/malformed.h"
 #include "tests/support/test.h"
@@ -17,13 +17,6 @@ static size_t compose(unsigned char *bytes, const char *header, size_t data) {
     memcpy(bytes + 8, header, length);
     for (size_t i = 0; i < data; i++) bytes[8 + length + i] = (unsigned char)i;
     return 8 + length + data;
-}
-
-static batchnorm_safetensors *open_good(const char *path) {
-    char message[BATCHNORM_MESSAGE_BYTES] = "";
-    batchnorm_safetensors *file;
-    if (batchnorm_safetensors_open(path, &file, message) != BATCHNORM_OK) fail_msg("%s", message);
-    return file;
 }
 
 /* Whether there is room for a message changes nothing. What was in the pointers is replaced. */
@@ -74,7 +67,6 @@ TEST(elements_are_little_endian) {
     assert_int_equal(*(int64_t *)n->tensor.data, 258);
     assert_null(batchnorm_safetensors_at(f, 3));
     assert_null(batchnorm_safetensors_find(f, "c"));
-    batchnorm_safetensors_close(f);
 }
 
 /* Files that are right, though unusual: the header, and how many bytes of data go with it. */
@@ -103,7 +95,6 @@ TEST(unusual_files_are_read) {
         file_put(file_path("f"), bytes, compose(bytes, good[i].header, good[i].data));
         batchnorm_safetensors *f = open_good(file_path("f"));
         assert_int_equal(batchnorm_safetensors_count(f), good[i].tensors);
-        batchnorm_safetensors_close(f);
     }
 }
 
@@ -115,13 +106,11 @@ TEST(types_without_a_view_have_no_data) {
     assert_string_equal(entry->dtype, "U8");
     assert_null(entry->tensor.data);
     assert_int_equal(entry->bytes, 3);
-    batchnorm_safetensors_close(f);
     file_put(file_path("f"), bytes, compose(bytes, good[8].header, good[8].data));
     f = open_good(file_path("f"));
     entry = batchnorm_safetensors_at(f, 0);
     assert_int_equal(entry->tensor.rank, -1);
     assert_null(entry->tensor.data);
-    batchnorm_safetensors_close(f);
 }
 
 TEST(metadata_is_listed_in_its_order) {
@@ -133,7 +122,6 @@ TEST(metadata_is_listed_in_its_order) {
     assert_string_equal(batchnorm_safetensors_metadata_at(f, 0)->key, "z");
     assert_string_equal(batchnorm_safetensors_metadata_at(f, 2)->value, "");
     assert_null(batchnorm_safetensors_metadata_at(f, 3));
-    batchnorm_safetensors_close(f);
 }
 
 /* One tensor 'a' of the given description. */
@@ -238,16 +226,16 @@ TEST(a_changed_header_is_an_error_or_a_file) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elements_are_little_endian),
-        cmocka_unit_test(unusual_files_are_read),
-        cmocka_unit_test(types_without_a_view_have_no_data),
-        cmocka_unit_test(metadata_is_listed_in_its_order),
-        cmocka_unit_test(every_rule_is_checked),
-        cmocka_unit_test(header_sizes_are_checked),
-        cmocka_unit_test(what_cannot_be_opened_is_said),
-        cmocka_unit_test(messages_have_no_control_characters),
-        cmocka_unit_test(a_cut_file_is_an_error_at_every_length),
-        cmocka_unit_test(a_changed_header_is_an_error_or_a_file),
+        cmocka_unit_test_teardown(elements_are_little_endian, let_go),
+        cmocka_unit_test_teardown(unusual_files_are_read, let_go),
+        cmocka_unit_test_teardown(types_without_a_view_have_no_data, let_go),
+        cmocka_unit_test_teardown(metadata_is_listed_in_its_order, let_go),
+        cmocka_unit_test_teardown(every_rule_is_checked, let_go),
+        cmocka_unit_test_teardown(header_sizes_are_checked, let_go),
+        cmocka_unit_test_teardown(what_cannot_be_opened_is_said, let_go),
+        cmocka_unit_test_teardown(messages_have_no_control_characters, let_go),
+        cmocka_unit_test_teardown(a_cut_file_is_an_error_at_every_length, let_go),
+        cmocka_unit_test_teardown(a_changed_header_is_an_error_or_a_file, let_go),
     };
     return cmocka_run_group_tests_name("file.safetensors", tests, files_setup, files_teardown);
 }

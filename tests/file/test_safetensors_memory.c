@@ -7,13 +7,9 @@
 
 #include <jansson.h>
 
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
 #include "tests/support/test.h"
-
-static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
-    return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
-}
 
 static void expect_old_file(batchnorm_status status) {
     assert_int_equal(status, BATCHNORM_NO_MEMORY);
@@ -90,16 +86,14 @@ TEST(every_allocation_of_an_open_may_fail) {
     assert_in_range(k, 40, 999);
 }
 
-static batchnorm_layer *new_layer(double eps) {
+static batchnorm_layer *layer_of(double eps) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention.eps = eps;
-    batchnorm_layer *layer;
-    assert_int_equal(batchnorm_layer_create(&options, &layer), BATCHNORM_OK);
-    return layer;
+    return new_layer(options);
 }
 
 TEST(every_allocation_of_a_load_may_fail) {
-    batchnorm_layer *from = new_layer(1.0 / 3), *to = new_layer(0.5);
+    batchnorm_layer *from = layer_of(1.0 / 3), *to = layer_of(0.5);
     ((float *)batchnorm_layer_weight(from)->value.data)[1] = 7;
     assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
     json_set_alloc_funcs(__wrap_malloc, free);
@@ -116,15 +110,13 @@ TEST(every_allocation_of_a_load_may_fail) {
     assert_in_range(k, 40, 999);
     assert_true(((float *)batchnorm_layer_weight(to)->value.data)[1] == 7);
     assert_true(batchnorm_layer_get_options(to).convention.eps == 1.0 / 3);
-    batchnorm_layer_destroy(from);
-    batchnorm_layer_destroy(to);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_of_a_write_may_fail),
         cmocka_unit_test(every_allocation_of_an_open_may_fail),
-        cmocka_unit_test(every_allocation_of_a_load_may_fail),
+        cmocka_unit_test_teardown(every_allocation_of_a_load_may_fail, let_go),
     };
     return cmocka_run_group_tests_name("file.safetensors.memory", tests, files_setup, files_teardown);
 }

@@ -7,13 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
 #include "tests/support/test.h"
-
-static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
-    return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
-}
 
 static batchnorm_status put(const batchnorm_named_tensor *entries, size_t count, char *message) {
     return batchnorm_safetensors_write(file_path("f"), entries, count, NULL, 0, message);
@@ -52,14 +48,12 @@ TEST(any_strides_are_written_in_order) {
     entries[1].tensor = (batchnorm_tensor){.data = data + 9, .dtype = BATCHNORM_F64, .rank = 1, .shape = {10}, .stride = {-1}};
     entries[2].tensor = (batchnorm_tensor){.data = data + 5, .dtype = BATCHNORM_F64, .rank = 2, .shape = {2, 2}};
     assert_int_equal(put(entries, 3, NULL), BATCHNORM_OK);
-    batchnorm_safetensors *f;
-    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
     const double *transposed = batchnorm_safetensors_at(f, 0)->tensor.data;
     for (int c = 0; c < COLUMNS; c++)
         for (int r = 0; r < ROWS; r++) assert_true(transposed[c * ROWS + r] == r * COLUMNS + c);
     for (int i = 0; i < 10; i++) assert_true(((double *)batchnorm_safetensors_at(f, 1)->tensor.data)[i] == 9 - i);
     for (int i = 0; i < 4; i++) assert_true(((double *)batchnorm_safetensors_at(f, 2)->tensor.data)[i] == 5);
-    batchnorm_safetensors_close(f);
     free(data);
 }
 
@@ -71,10 +65,8 @@ TEST(nothing_is_a_file_too) {
     int64_t none[] = {0, 5};
     batchnorm_named_tensor empty = named("e", NULL, BATCHNORM_F32, 2, none);
     assert_int_equal(put(&empty, 1, NULL), BATCHNORM_OK);
-    batchnorm_safetensors *f;
-    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
     assert_int_equal(batchnorm_safetensors_at(f, 0)->tensor.shape[1], 5);
-    batchnorm_safetensors_close(f);
 }
 
 /* Whatever is refused, the file that was there stays. */
@@ -117,10 +109,8 @@ TEST(good_names_are_not) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         batchnorm_named_tensor entry = named(names[i], &x, BATCHNORM_F32, 0, NULL);
         assert_int_equal(put(&entry, 1, NULL), BATCHNORM_OK);
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+        const batchnorm_safetensors *f = open_good(file_path("f"));
         assert_string_equal(batchnorm_safetensors_at(f, 0)->name, names[i]);
-        batchnorm_safetensors_close(f);
     }
 }
 
@@ -211,10 +201,10 @@ TEST(long_and_bare_names_work) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_these),
-        cmocka_unit_test(any_strides_are_written_in_order),
-        cmocka_unit_test(nothing_is_a_file_too),
+        cmocka_unit_test_teardown(any_strides_are_written_in_order, let_go),
+        cmocka_unit_test_teardown(nothing_is_a_file_too, let_go),
         cmocka_unit_test_setup(wrong_names_are_refused, only_an_old_file),
-        cmocka_unit_test(good_names_are_not),
+        cmocka_unit_test_teardown(good_names_are_not, let_go),
         cmocka_unit_test_setup(wrong_tensors_are_refused, only_an_old_file),
         cmocka_unit_test_setup(a_full_disk_leaves_the_old_file, only_an_old_file),
         cmocka_unit_test_setup(what_is_no_file_is_not_replaced, only_an_old_file),

@@ -43,9 +43,16 @@ nn_model_options small_model(nn_model_kind kind, nn_norm norm, nn_activation act
                               .seed = 3};
 }
 
+static void release_network(void *network) { nn_network_destroy(network); }
+
+nn_network *new_network(nn_shape input, size_t batch, int threads) {
+    return keep(nn_network_create(backend, threads, input, batch, 3), release_network);
+}
+
 nn_network *make_model(const nn_model_options *options) {
     nn_network *network;
     assert_null(nn_model_create(backend, options, &network));
+    keep(network, release_network);
     /* weights of both signs: what is fused must not take them for positive */
     nn_rng rng = nn_rng_create(77, 1);
     for (size_t p = 0; p < nn_network_parameter_count(network); p++) {
@@ -94,5 +101,4 @@ void check_network(nn_network *network, size_t n) {
             check_parameter(network, layer, (int)which, n);
         }
     }
-    nn_network_destroy(network);
 }

@@ -73,7 +73,6 @@ TEST(parameters_have_pytorchs_names) {
     assert_non_null(nn_network_batch_norm_at(network, 4, &name));
     assert_string_equal(name, "layer2.0.downsample.1");
     assert_null(nn_network_batch_norm_at(network, 9, &name));
-    nn_network_destroy(network);
 }
 
 TEST(depths_and_sizes_are_checked) {
@@ -89,7 +88,6 @@ TEST(depths_and_sizes_are_checked) {
     options.depth = 20;
     network = make_model(&options);
     assert_int_equal(nn_network_parameter_count(network), 2 * (20 + 2));
-    nn_network_destroy(network);
 }
 
 /* Initial weights do not depend on batch norm, so that runs with and without it begin alike. */
@@ -105,8 +103,6 @@ TEST(initial_weights_depend_on_the_seed_alone) {
             while (strcmp(nn_network_parameter(without, j)->name, a->name) != 0) j++; /* biases that only this one has */
             assert_memory_equal(a->value, nn_network_parameter(without, j)->value, a->count * sizeof(float));
         }
-        nn_network_destroy(with);
-        nn_network_destroy(without);
     }
 }
 
@@ -118,18 +114,17 @@ TEST(initial_weights_fill_their_interval) {
     float most = 0;
     for (size_t i = 0; i < a->count; i++) most = fmaxf(most, fabsf(a->value[i]));
     assert_true(most <= bound && most > 0.99f * bound);
-    nn_network_destroy(network);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mlp_gradients_equal_finite_differences),
-        cmocka_unit_test(cnn_gradients_equal_finite_differences),
-        cmocka_unit_test(resnet_gradients_equal_finite_differences),
-        cmocka_unit_test(parameters_have_pytorchs_names),
-        cmocka_unit_test(depths_and_sizes_are_checked),
-        cmocka_unit_test(initial_weights_depend_on_the_seed_alone),
-        cmocka_unit_test(initial_weights_fill_their_interval),
+        cmocka_unit_test_teardown(mlp_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(cnn_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(resnet_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(parameters_have_pytorchs_names, let_go),
+        cmocka_unit_test_teardown(depths_and_sizes_are_checked, let_go),
+        cmocka_unit_test_teardown(initial_weights_depend_on_the_seed_alone, let_go),
+        cmocka_unit_test_teardown(initial_weights_fill_their_interval, let_go),
     };
     return cmocka_run_group_tests_name("nn.models", tests, open_backend, close_backend);
 }
