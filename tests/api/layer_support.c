@@ -4,28 +4,30 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/layer.h"
+#include "tests/support/test.h"
+
+static void release_layer(void *layer) { batchnorm_layer_destroy(layer); }
+
+static void release_saved(void *saved) { batchnorm_saved_destroy(saved); }
+
+void keep_layer(batchnorm_layer *layer) { keep(layer, release_layer); }
+
+void keep_saved(batchnorm_saved *saved) { keep(saved, release_saved); }
 
 batchnorm_tensor box(batchnorm_dtype dtype, int rank, const int64_t *shape, uint64_t seed) {
     batchnorm_tensor t = batchnorm_tensor_contiguous(NULL, dtype, rank, shape);
     const int64_t elements = batchnorm_tensor_elements(&t);
-    t.data = calloc((size_t)elements + 1, batchnorm_dtype_bytes(dtype));
-    assert_non_null(t.data);
+    t.data = keep(calloc((size_t)elements + 1, batchnorm_dtype_bytes(dtype)), free);
     for (int64_t i = 0; i < elements && seed != 0 && dtype != BATCHNORM_I64; i++)
         element_set(dtype, t.data, i, random_normal(&seed) * 2 + 3);
     return t;
 }
 
 batchnorm_tensor box_like(batchnorm_tensor t) { return box(t.dtype, t.rank, t.shape, 0); }
-
-void box_free(batchnorm_tensor t) { free(t.data); }
 
 int64_t box_inner(batchnorm_tensor t) {
     int64_t inner = 1;
@@ -77,8 +79,15 @@ void expect_normalized(batchnorm_tensor x, batchnorm_tensor y, int64_t c, double
 batchnorm_layer *make_layer_of(batchnorm_layer_options options) {
     batchnorm_layer *layer = NULL;
     assert_int_equal(batchnorm_layer_create(&options, &layer), BATCHNORM_OK);
-    assert_non_null(layer);
+    keep_layer(layer);
     return layer;
+}
+
+batchnorm_saved *make_saved(batchnorm_layer *layer) {
+    batchnorm_saved *saved = NULL;
+    assert_int_equal(batchnorm_saved_create(layer, &saved), BATCHNORM_OK);
+    keep_saved(saved);
+    return saved;
 }
 
 batchnorm_layer *make_layer(int dims, int64_t channels, batchnorm_dtype dtype) {
@@ -142,27 +151,21 @@ char *picture(const batchnorm_layer *layer, const batchnorm_saved *saved) {
     show_saved(file, "own", &layer->own);
     if (saved != NULL) show_saved(file, "saved", saved);
     fclose(file);
-    return text;
+    return keep(text, free);
 }
 
-void expect_same_picture(char *before, const batchnorm_layer *layer, const batchnorm_saved *saved) {
-    char *after = picture(layer, saved);
-    assert_string_equal(before, after);
-    free(before);
-    free(after);
+void expect_same_picture(const char *before, const batchnorm_layer *layer, const batchnorm_saved *saved) {
+    assert_string_equal(before, picture(layer, saved));
 }
 
 batchnorm_status run_forward(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, unsigned flags) {
     const batchnorm_tensor x = box(dtype, rank, shape, 7), y = box_like(x);
-    const batchnorm_status status = batchnorm_layer_forward(layer, x, y, NULL, flags, NULL);
-    box_free(x);
-    box_free(y);
-    return status;
+    return batchnorm_layer_forward(layer, x, y, NULL, flags, NULL);
 }
 
 void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
                            batchnorm_status status, const char *message) {
-    char *before = picture(layer, NULL);
+    const char *before = picture(layer, NULL);
     unsigned char kept[64]; /* every y here has that many bytes, or none */
     if (y.data != NULL) memcpy(kept, y.data, sizeof kept);
     assert_int_equal(batchnorm_layer_forward(layer, x, y, NULL, flags, NULL), status);
@@ -177,7 +180,6 @@ void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, co
     static double space[64];
     memset(space, 0x3c, sizeof space);
     forward_refuses_these(layer, x, batchnorm_tensor_contiguous(space, dtype, rank, shape), 0, status, message);
-    box_free(x);
 }
 
 static void *ledger_allocate(void *user, size_t bytes) {
@@ -197,4 +199,14 @@ static void ledger_release(void *user, void *memory) {
     free(memory);
 }
 
-void ledger_start(struct ledger *ledger) { *ledger = (struct ledger){.allocator = {ledger_allocate, ledger_release, ledger}}; }
+static void ledger_close(void *ledger) {
+    const long live = ((struct ledger *)ledger)->live;
+    free(ledger);
+    assert_int_equal(live, 0);
+}
+
+struct ledger *make_ledger(void) {
+    struct ledger *ledger = keep(calloc(1, sizeof *ledger), ledger_close);
+    ledger->allocator = (batchnorm_allocator){ledger_allocate, ledger_release, ledger};
+    return ledger;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tests of the layer share: tensors with their own memory, plain references, a picture of a layer, and an allocator
- * that fails on demand. */
+ * that fails on demand. All that these functions make is kept until let_go(), the teardown of every test. */
 #ifndef TESTS_API_LAYER_SUPPORT_H
 #define TESTS_API_LAYER_SUPPORT_H
 
@@ -11,7 +11,6 @@
 batchnorm_tensor box(batchnorm_dtype dtype, int rank, const int64_t *shape, uint64_t seed);
 /* The same sizes and type, zeros. */
 batchnorm_tensor box_like(batchnorm_tensor t);
-void box_free(batchnorm_tensor t);
 /* The value at (n, c, s) of a contiguous tensor, s counting through all sizes behind the channels. */
 double box_at(batchnorm_tensor t, int64_t n, int64_t c, int64_t s);
 void box_set(batchnorm_tensor t, int64_t n, int64_t c, int64_t s, double value);
@@ -36,12 +35,16 @@ void expect_normalized(batchnorm_tensor x, batchnorm_tensor y, int64_t c, double
 /* A layer with PyTorch's defaults; the test ends if it cannot be made. */
 batchnorm_layer *make_layer(int dims, int64_t channels, batchnorm_dtype dtype);
 batchnorm_layer *make_layer_of(batchnorm_layer_options options);
+batchnorm_saved *make_saved(batchnorm_layer *layer);
+/* The same for what batchnorm_layer_create() and batchnorm_saved_create() made. */
+void keep_layer(batchnorm_layer *layer);
+void keep_saved(batchnorm_saved *saved);
 /* weight, bias, running statistics, gradients and the counter get numbers that no default has. */
 void scramble(batchnorm_layer *layer);
 
-/* All that a layer and a place for saved statistics hold, every bit, as text. The caller frees it. */
+/* All that a layer and a place for saved statistics hold, every bit, as text. */
 char *picture(const batchnorm_layer *layer, const batchnorm_saved *saved);
-void expect_same_picture(char *before, const batchnorm_layer *layer, const batchnorm_saved *saved);
+void expect_same_picture(const char *before, const batchnorm_layer *layer, const batchnorm_saved *saved);
 
 /* One forward on random numbers of these sizes. */
 batchnorm_status run_forward(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, const int64_t *shape, unsigned flags);
@@ -52,11 +55,12 @@ void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, co
 void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
                            batchnorm_status status, const char *message);
 
-/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). It outlives the layer. */
+/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). Once all that was made after it is released,
+ * nothing may be left of what it gave. */
 struct ledger {
     batchnorm_allocator allocator;
     long calls, live, fail_at;
 };
-void ledger_start(struct ledger *ledger);
+struct ledger *make_ledger(void);
 
 #endif

@@ -6,8 +6,8 @@
 
 Every configuration is run by the raw calls or by the layer, through ctypes, and by PyTorch in float64, whose result is the
 expected one; it gets contiguous copies, since PyTorch 2.15 returns wrong gradients for some strides with sizes of 1. The run in
-the configuration's own types must agree with PyTorch's own, within PyTorch's rounding. Exit status 77 if there is no torch to
-compare with, 1 if something differs. Long because ctypes needs every struct spelled out.
+the configuration's own types must agree with PyTorch's own, within PyTorch's rounding. Exit status 1 if something
+differs. Long because ctypes needs every struct spelled out.
 """
 
 import ctypes as C
@@ -15,13 +15,9 @@ import os
 import sys
 import warnings
 
-try:
-    import numpy as np
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    print("skipped: this Python has no torch (set BATCHNORM_PYTHON to one that has)")
-    sys.exit(77)
+import numpy as np
+import torch
+import torch.nn.functional as F
 
 F32, F64, BF16, F16 = range(4)
 TORCH = {F32: torch.float32, F64: torch.float64, BF16: torch.bfloat16, F16: torch.float16}

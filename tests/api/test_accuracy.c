@@ -13,15 +13,12 @@
  * Long because its measures, their units and their bounds belong together. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
 enum { CHANNELS = 5 };
 /* the third: y is nearly all bias; the fourth: bias and product cancel; the fifth: y is bias */
@@ -256,10 +253,10 @@ static void check_dtype(batchnorm_dtype dtype) {
     }
 }
 
-static void f32_keeps_its_bounds(void **state) { (void)state, check_dtype(BATCHNORM_F32); }
-static void f64_keeps_its_bounds(void **state) { (void)state, check_dtype(BATCHNORM_F64); }
-static void bf16_keeps_its_bounds(void **state) { (void)state, check_dtype(BATCHNORM_BF16); }
-static void f16_keeps_its_bounds(void **state) { (void)state, check_dtype(BATCHNORM_F16); }
+TEST(f32_keeps_its_bounds) { check_dtype(BATCHNORM_F32); }
+TEST(f64_keeps_its_bounds) { check_dtype(BATCHNORM_F64); }
+TEST(bf16_keeps_its_bounds) { check_dtype(BATCHNORM_BF16); }
+TEST(f16_keeps_its_bounds) { check_dtype(BATCHNORM_F16); }
 
 /* A channel of equal values has variance 0 and comes out as the bias, to the last bit. */
 static void run_constant(const batchnorm_shape *shape, double value) {
@@ -279,8 +276,7 @@ static void run_constant(const batchnorm_shape *shape, double value) {
     problem_destroy(p);
 }
 
-static void constant_channels_give_exactly_the_bias(void **state) {
-    (void)state;
+TEST(constant_channels_give_exactly_the_bias) {
     static const double values[] = {0, 0.1, 1.0 / 3, 1e4, -7e5, 12000001, 1e10, 1e30, 3e38, 1e-30, 1e-44};
     static const size_t sizes[] = {1, 2, 3, 7, 16, 17, 100, 1000, 20011};
     for (int d = 0; d < 4; d++)
@@ -295,8 +291,7 @@ static void constant_channels_give_exactly_the_bias(void **state) {
 }
 
 /* Two values per channel: y is -1 and 1 up to eps, and dx vanishes with eps. */
-static void two_values_become_minus_one_and_one(void **state) {
-    (void)state;
+TEST(two_values_become_minus_one_and_one) {
     float x[4] = {1e6f, 1e6f + 3, -5, 7}, y[4], dy[4] = {1, 2, 3, -4}, dx[4];
     double mean[2], rstd[2];
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 2, 2);

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A call that has a workspace takes no memory, on any layout, and needs no more than batchnorm_workspace_bytes() says. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "tests/support/fused.h"
+#include "tests/support/test.h"
 
 /* The linker sends the library's calls here (--wrap). */
 void *__real_malloc(size_t bytes);
@@ -64,8 +61,7 @@ static void count(const batchnorm_shape *shape) {
     problem_destroy(p);
 }
 
-static void a_workspace_is_all_that_is_needed(void **state) {
-    (void)state;
+TEST(a_workspace_is_all_that_is_needed) {
     static const enum layout layouts[] = {PLANAR, CHANNELS_LAST, SPACED, S_CHANNEL_N, MIXED};
     static const size_t sizes[][3] = {{3, 5, 7}, {4, 70, 49}, {2, 3, 20000}, {300, 65, 1}};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

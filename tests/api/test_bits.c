@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Every layout gives what the oracle says, and no choice of threads changes a bit. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 #include "tests/support/threads.h"
 
 static void run_layout(enum layout layout, const batchnorm_shape *shape) {
@@ -24,8 +21,7 @@ static void run_layout(enum layout layout, const batchnorm_shape *shape) {
     problem_destroy(p);
 }
 
-static void any_strides_give_the_same_values(void **state) {
-    (void)state;
+TEST(any_strides_give_the_same_values) {
     static const size_t sizes[][3] = {{3, 5, 7},   {1, 1, 9},  {17, 4, 1}, {2, 33, 6}, {1, 3, 300}, {2, 2, 1030},
                                       {40, 3, 17}, {5, 70, 2}, {1, 1, 1},  {2, 1, 1},  {600, 2, 3}};
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
@@ -37,8 +33,7 @@ static void any_strides_give_the_same_values(void **state) {
 }
 
 /* The gradients of the outputs of one call may be one number for all: dy with stride 0, as the gradient of a sum has it. */
-static void broadcast_gradients_work(void **state) {
-    (void)state;
+TEST(broadcast_gradients_work) {
     for (int d = 0; d < 4; d++) {
         batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 3, 5, 7);
         shape.dy = (batchnorm_strides){0, 0, 0};
@@ -52,8 +47,7 @@ static void broadcast_gradients_work(void **state) {
 }
 
 /* The number of dweight and dbias is added to. */
-static void accumulate_adds(void **state) {
-    (void)state;
+TEST(accumulate_adds) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++)
             for (enum verb verb = BACKWARD; verb <= BACKWARD_FROZEN; verb++) {
@@ -119,8 +113,7 @@ static void run_ways(const batchnorm_shape *shape) {
 }
 
 /* Shapes that are cut in many ways: few large channels, many small ones, rows, strided. */
-static void threads_and_order_change_no_bit(void **state) {
-    (void)state;
+TEST(threads_and_order_change_no_bit) {
     static const struct {
         enum layout layout;
         size_t n, c, s;
@@ -142,8 +135,7 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 }
 
 /* The test above is about something: large shapes are cut. */
-static void large_shapes_are_cut(void **state) {
-    (void)state;
+TEST(large_shapes_are_cut) {
     uint64_t seed = 1;
     batchnorm_exec exec = {.parallel_for = counting_for, .user = &seed};
     for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
@@ -157,8 +149,7 @@ static void large_shapes_are_cut(void **state) {
 }
 
 /* Planar against channels-last with the same elements: y within one unit in the last place. */
-static void layouts_agree_within_one_ulp(void **state) {
-    (void)state;
+TEST(layouts_agree_within_one_ulp) {
     for (int d = 0; d < 4; d++) {
         batchnorm_shape planar = batchnorm_planar(all_dtypes[d], 5, 37, 91),
                         last = batchnorm_channels_last(all_dtypes[d], 5, 37, 91);
@@ -211,8 +202,7 @@ static void same_elements(const struct problem *a, const struct problem *b, enum
 }
 
 /* Without sums there is no order of additions. */
-static void given_statistics_give_the_same_bits_in_every_layout(void **state) {
-    (void)state;
+TEST(given_statistics_give_the_same_bits_in_every_layout) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = CHANNELS_LAST; layout <= MIXED; layout++) {
             batchnorm_shape planar = layout_shape(PLANAR, all_dtypes[d], 3, 21, 37),
@@ -231,8 +221,7 @@ static void given_statistics_give_the_same_bits_in_every_layout(void **state) {
 }
 
 /* A forward is its statistics, and normalizing with them. */
-static void normalize_repeats_the_forward(void **state) {
-    (void)state;
+TEST(normalize_repeats_the_forward) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++) {
             batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 21, 37);

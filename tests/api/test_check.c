@@ -2,15 +2,12 @@
 /* The checks that every call shares: sizes, strides, overlap. Overlap is compared with the truth, found by listing every byte.
  * A little longer than 300 lines, because each check is a few lines on its own. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/check.h"
 #include "tests/support/support.h"
+#include "tests/support/test.h"
 
 enum { ARENA = 4096 };
 static char arena[ARENA];
@@ -80,8 +77,7 @@ static batchnorm_status outputs_of(const struct two *t, unsigned alias) {
 }
 
 /* What is accepted has distinct elements that no other array shares. The opposite need not hold, but must not be common. */
-static void nothing_that_overlaps_is_accepted(void **state) {
-    (void)state;
+TEST(nothing_that_overlaps_is_accepted) {
     uint64_t seed = 1;
     int good = 0, accepted = 0;
     for (int i = 0; i < 20000; i++) {
@@ -104,8 +100,7 @@ static void nothing_that_overlaps_is_accepted(void **state) {
 }
 
 /* y beside x in one buffer: channel slices of a larger tensor. */
-static void slices_of_one_buffer_are_accepted(void **state) {
-    (void)state;
+TEST(slices_of_one_buffer_are_accepted) {
     const struct two nchw = {4, 3, 5, {0, 3 * 5 * 4}, {{35, 5, 1}, {35, 5, 1}}, BATCHNORM_F32};
     const struct two nhwc = {4, 3, 5, {0, 3 * 4}, {{35, 1, 7}, {35, 1, 7}}, BATCHNORM_F32};
     const struct two below = {4, 3, 5, {3 * 4, 0}, {{35, 1, 7}, {35, 1, 7}}, BATCHNORM_F32};
@@ -134,8 +129,7 @@ static void slices_of_one_buffer_are_accepted(void **state) {
     assert_int_equal(outputs_of(&crossing, 0), BATCHNORM_OVERLAP);
 }
 
-static void only_the_very_same_array_may_be_an_alias(void **state) {
-    (void)state;
+TEST(only_the_very_same_array_may_be_an_alias) {
     struct two t = {2, 3, 4, {0, 0}, {{12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32};
     assert_int_equal(outputs_of(&t, 1), BATCHNORM_OK);
     assert_int_equal(outputs_of(&t, 0), BATCHNORM_OVERLAP);
@@ -158,8 +152,7 @@ static void only_the_very_same_array_may_be_an_alias(void **state) {
     }
 }
 
-static void broadcast_outputs_are_refused(void **state) {
-    (void)state;
+TEST(broadcast_outputs_are_refused) {
     struct two t = {2, 3, 4, {0, 1024}, {{0, 0, 0}, {12, 4, 1}}, BATCHNORM_F32};
     assert_int_equal(outputs_of(&t, 0), BATCHNORM_OK); /* an input may be broadcast */
     t.stride[1][1] = 0;
@@ -170,8 +163,7 @@ static void broadcast_outputs_are_refused(void **state) {
     assert_int_equal(outputs_of(&t, 0), BATCHNORM_BAD_STRIDE); /* before OVERLAP */
 }
 
-static void absent_arrays_are_not_there(void **state) {
-    (void)state;
+TEST(absent_arrays_are_not_there) {
     const struct two t = {2, 3, 4, {0, 0}, {{12, 4, 1}, {0, 0, 0}}, BATCHNORM_F32};
     struct bn_geometry g = geometry_of(&t);
     g.array[1].data = NULL;
@@ -179,8 +171,7 @@ static void absent_arrays_are_not_there(void **state) {
     assert_int_equal(bn_check_outputs(&g, 3, 0), BATCHNORM_OK);
 }
 
-static void numbers_beside_the_tensors_are_checked(void **state) {
-    (void)state;
+TEST(numbers_beside_the_tensors_are_checked) {
     const struct two t = {2, 3, 4, {0, 1024}, {{-12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32};
     const struct bn_geometry g = located(&t);
     char *lowest = arena + ARENA / 2 - 12 * 4, *end = arena + ARENA / 2 + 12 * 4;
@@ -193,8 +184,7 @@ static void numbers_beside_the_tensors_are_checked(void **state) {
 }
 
 /* Between the rows of a larger tensor there is room for a parameter. */
-static void numbers_in_gaps_are_apart(void **state) {
-    (void)state;
+TEST(numbers_in_gaps_are_apart) {
     const struct two t = {4, 3, 5, {0, 1024}, {{20, 5, 1}, {15, 5, 1}}, BATCHNORM_F32}; /* 60 bytes, and a gap of 20 */
     const struct bn_geometry g = located(&t);
     char *gap = arena + ARENA / 2 + 60;
@@ -212,8 +202,7 @@ static batchnorm_status numbers_of(const struct bn_geometry *g, unsigned outputs
     return status;
 }
 
-static void numbers_that_are_written_meet_nothing(void **state) {
-    (void)state;
+TEST(numbers_that_are_written_meet_nothing) {
     const struct two t = {2, 3, 4, {0, 1024}, {{12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32}; /* 96 bytes each, 3 channels */
     struct bn_geometry g = located(&t);
     char *x = arena + ARENA / 2, *y = x + 1024;
@@ -242,8 +231,7 @@ static void numbers_that_are_written_meet_nothing(void **state) {
     assert_int_equal(numbers_of(&g, 0, write, write), BATCHNORM_OK);
 }
 
-static void sizes_must_fit_the_address_space(void **state) {
-    (void)state;
+TEST(sizes_must_fit_the_address_space) {
     const struct two t = {2, 3, 4, {0, 0}, {{12, 4, 1}, {12, 4, 1}}, BATCHNORM_F32};
     struct bn_geometry g = geometry_of(&t);
     g.extent[0] = SIZE_MAX / 4;
@@ -288,8 +276,7 @@ static void sizes_must_fit_the_address_space(void **state) {
     assert_int_equal(bn_check_sizes(&g), BATCHNORM_TOO_LARGE);
 }
 
-static void tensors_become_geometries(void **state) {
-    (void)state;
+TEST(tensors_become_geometries) {
     const int64_t shape[] = {2, 3, 4, 5};
     batchnorm_tensor x = batchnorm_tensor_channels_last(arena, BATCHNORM_BF16, 4, shape);
     struct bn_geometry g;
@@ -328,8 +315,7 @@ static void tensors_become_geometries(void **state) {
     assert_null(g.array[BN_GDY].data);
 }
 
-static void eight_dimensions_are_enough_for_anybody(void **state) {
-    (void)state;
+TEST(eight_dimensions_are_enough_for_anybody) {
     const int64_t shape[] = {2, 2, 2, 2, 2, 2, 2, 2};
     const batchnorm_tensor x = batchnorm_tensor_contiguous(arena, BATCHNORM_F32, 8, shape);
     batchnorm_tensor y = batchnorm_tensor_channels_last(arena + 1024, BATCHNORM_F32, 8, shape);
@@ -350,8 +336,7 @@ static batchnorm_status from(int rank, const int64_t *shape, batchnorm_dtype dty
     return bn_geometry_from_tensor(&x, &g);
 }
 
-static void bad_tensors_are_refused(void **state) {
-    (void)state;
+TEST(bad_tensors_are_refused) {
     const int64_t big = INT64_MAX / 2;
     assert_int_equal(from(1, (int64_t[]){3}, BATCHNORM_F32), BATCHNORM_BAD_RANK);
     assert_int_equal(from(-1, NULL, BATCHNORM_F32), BATCHNORM_BAD_RANK);
@@ -367,8 +352,7 @@ static void bad_tensors_are_refused(void **state) {
     assert_int_equal(from(3, (int64_t[]){big, 0, 1}, BATCHNORM_F32), BATCHNORM_OK);
 }
 
-static void options_have_rules(void **state) {
-    (void)state;
+TEST(options_have_rules) {
     batchnorm_options o = batchnorm_convention(BATCHNORM_KERAS);
     assert_int_equal(bn_check_options(&o), BATCHNORM_OK);
     o.momentum = -7;

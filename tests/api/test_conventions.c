@@ -3,18 +3,14 @@
  * Long because it is a list of small facts. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
-static void presets_have_their_documented_numbers(void **state) {
-    (void)state;
+TEST(presets_have_their_documented_numbers) {
     static const struct {
         batchnorm_framework framework;
         double eps, momentum;
@@ -33,8 +29,7 @@ static void presets_have_their_documented_numbers(void **state) {
 }
 
 /* x = 1, 3, 5, 7: mean 4, population variance 5, unbiased 20 / 3; running statistics start at 10 and 20. */
-static void presets_update_as_the_frameworks_do(void **state) {
-    (void)state;
+TEST(presets_update_as_the_frameworks_do) {
     static const struct {
         batchnorm_framework framework;
         double mean, var;
@@ -55,8 +50,7 @@ static void presets_update_as_the_frameworks_do(void **state) {
 }
 
 /* Momentum is any number: 0 keeps, 1 replaces, beyond is arithmetic. */
-static void any_momentum_is_arithmetic(void **state) {
-    (void)state;
+TEST(any_momentum_is_arithmetic) {
     static const double momenta[] = {0, 1, 0.1, 0.5, 2, -0.5, -1.2, 1e10};
     for (size_t i = 0; i < sizeof momenta / sizeof *momenta; i++)
         for (int d = 0; d < 4; d++)
@@ -74,8 +68,7 @@ static void any_momentum_is_arithmetic(void **state) {
 }
 
 /* Weight of the new value 0: running statistics are exactly what they were. */
-static void momentum_0_changes_no_bit(void **state) {
-    (void)state;
+TEST(momentum_0_changes_no_bit) {
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, 3, 5);
     struct problem *p = problem_create(&shape, 1, true);
     p->options.momentum = 0;
@@ -85,8 +78,7 @@ static void momentum_0_changes_no_bit(void **state) {
     problem_destroy(p);
 }
 
-static void one_value_is_biased_by_nothing(void **state) {
-    (void)state;
+TEST(one_value_is_biased_by_nothing) {
     double x = 3, y, mean = 1, var = 2, rstd;
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F64, 1, 1, 1);
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
@@ -110,8 +102,7 @@ static batchnorm_status infer_with(batchnorm_options o) {
     return batchnorm_infer(&shape, x, NULL, NULL, &stat, &stat, y, NULL, NULL, &o, NULL);
 }
 
-static void eps_has_its_rules(void **state) {
-    (void)state;
+TEST(eps_has_its_rules) {
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
     static const struct {
         double eps;
@@ -126,8 +117,7 @@ static void eps_has_its_rules(void **state) {
     }
 }
 
-static void options_outside_their_range_are_refused(void **state) {
-    (void)state;
+TEST(options_outside_their_range_are_refused) {
     for (int i = 0; i < 5; i++) {
         batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
         if (i == 0) o.momentum_rule = (batchnorm_momentum_rule)2;
@@ -169,8 +159,7 @@ static void run_poisoned(const batchnorm_shape *shape, double poison, size_t at,
     problem_destroy(clean);
 }
 
-static void poison_stays_in_its_channel(void **state) {
-    (void)state;
+TEST(poison_stays_in_its_channel) {
     const double poisons[] = {(double)NAN, INFINITY, -INFINITY};
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++)
@@ -183,8 +172,7 @@ static void poison_stays_in_its_channel(void **state) {
 }
 
 /* With given statistics a value that is not finite spoils itself alone. */
-static void inference_is_elementwise(void **state) {
-    (void)state;
+TEST(inference_is_elementwise) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
             batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 4, 50);
@@ -203,8 +191,7 @@ static void inference_is_elementwise(void **state) {
 }
 
 /* running_var: negative below -eps gives NaN, infinite gives the bias, 0 divides by sqrt(eps). */
-static void odd_running_variances(void **state) {
-    (void)state;
+TEST(odd_running_variances) {
     const float x[3] = {2, 2, 2}, mean[3] = {1, 1, 1}, var[3] = {-1, INFINITY, 0}, bias[3] = {5, 6, 7};
     float y[3];
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 3, 1);
@@ -212,8 +199,7 @@ static void odd_running_variances(void **state) {
     assert_true(isnan(y[0]) && y[1] == 6 && fabs(y[2] - (7 + 316.22776601683796)) < 1e-4);
 }
 
-static void eps_0_and_variance_0_give_the_formulas_value(void **state) {
-    (void)state;
+TEST(eps_0_and_variance_0_give_the_formulas_value) {
     const float x[3] = {2, 1, 0}, mean[3] = {1, 1, 1}, var[3] = {0, 0, 0};
     float y[3];
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 3, 1);
@@ -224,8 +210,7 @@ static void eps_0_and_variance_0_give_the_formulas_value(void **state) {
 }
 
 /* An infinite mean takes every value to the other infinity, and a channel of that one to NaN. */
-static void odd_running_means(void **state) {
-    (void)state;
+TEST(odd_running_means) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
             batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 2, 3, 20);
@@ -245,8 +230,7 @@ static void odd_running_means(void **state) {
         }
 }
 
-static void texts_are_there(void **state) {
-    (void)state;
+TEST(texts_are_there) {
     char version[40];
     snprintf(version, sizeof version, "%d.%d.%d", BATCHNORM_VERSION_MAJOR, BATCHNORM_VERSION_MINOR, BATCHNORM_VERSION_PATCH);
     assert_string_equal(batchnorm_version(), version);
@@ -272,8 +256,7 @@ static void assert_strides(batchnorm_strides s, ptrdiff_t outer, ptrdiff_t chann
     assert_true(s.outer == outer && s.channel == channel && s.inner == inner);
 }
 
-static void usual_layouts(void **state) {
-    (void)state;
+TEST(usual_layouts) {
     batchnorm_shape a = batchnorm_planar(BATCHNORM_BF16, 3, 4, 5), b = batchnorm_channels_last(BATCHNORM_F16, 3, 4, 5);
     assert_true(a.outer == 3 && a.channels == 4 && a.inner == 5 && a.dtype == BATCHNORM_BF16);
     assert_true(b.outer == 3 && b.channels == 4 && b.inner == 5 && b.dtype == BATCHNORM_F16);

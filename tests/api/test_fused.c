@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The fused calls do what the separate steps do. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/fused.h"
+#include "tests/support/test.h"
 
 static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},
                                                    {BATCHNORM_RELU, 0},
@@ -79,10 +76,7 @@ static void forward_steps(struct pair *pair, const struct fused *f) {
     }
 }
 
-static void forward_has_the_bits_of_the_separate_steps(void **state) {
-    (void)state;
-    for_all(forward_steps, 2); /* F32 and F64 */
-}
+TEST(forward_has_the_bits_of_the_separate_steps) { for_all(forward_steps, 2); /* F32 and F64 */ }
 
 /* y in the fused problem is that of a forward with the saved statistics. In the other one dy becomes dy gated by y. */
 static void prepare_backward(struct pair *pair, const struct fused *f) {
@@ -123,10 +117,7 @@ static void backward_steps(struct pair *pair, const struct fused *f) {
     }
 }
 
-static void backward_has_the_bits_of_the_gated_gradient(void **state) {
-    (void)state;
-    for_all(backward_steps, 4);
-}
+TEST(backward_has_the_bits_of_the_gated_gradient) { for_all(backward_steps, 4); }
 
 static void copy_array(const struct problem *from, struct problem *to, enum array array) {
     memcpy(to->array[array].lowest, from->array[array].lowest,
@@ -158,10 +149,7 @@ static void backward_subsets(struct pair *pair, const struct fused *f) {
     }
 }
 
-static void unwanted_gradients_change_no_bit(void **state) {
-    (void)state;
-    for_all(backward_subsets, 4);
-}
+TEST(unwanted_gradients_change_no_bit) { for_all(backward_subsets, 4); }
 
 /* y over x or z. */
 static void forward_over_inputs(struct pair *pair, const struct fused *f) {
@@ -181,10 +169,7 @@ static void forward_over_inputs(struct pair *pair, const struct fused *f) {
     }
 }
 
-static void forward_in_place_gives_the_same_bits(void **state) {
-    (void)state;
-    for_all(forward_over_inputs, 4);
-}
+TEST(forward_in_place_gives_the_same_bits) { for_all(forward_over_inputs, 4); }
 
 /* dx and dz over any two inputs. */
 static void backward_over_inputs(struct pair *pair, const struct fused *f) {
@@ -213,10 +198,7 @@ static void backward_over_inputs(struct pair *pair, const struct fused *f) {
     }
 }
 
-static void backward_in_place_gives_the_same_bits(void **state) {
-    (void)state;
-    for_all(backward_over_inputs, 4);
-}
+TEST(backward_in_place_gives_the_same_bits) { for_all(backward_over_inputs, 4); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {

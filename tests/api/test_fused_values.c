@@ -2,14 +2,11 @@
 /* The fused calls against a long double oracle and finite differences; values that are not finite; what is refused. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/fused.h"
+#include "tests/support/test.h"
 
 static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},      {BATCHNORM_RELU, 0},
                                                    {BATCHNORM_LEAKY_RELU, 0.01}, {BATCHNORM_LEAKY_RELU, 0},
@@ -44,8 +41,7 @@ static void expect_rounded_once(const struct problem *p, const struct fused *f) 
     }
 }
 
-static void halves_are_rounded_once(void **state) {
-    (void)state;
+TEST(halves_are_rounded_once) {
     for (int d = 2; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++)
             for (int k = 0; k < ACTIVATIONS * 2; k++) {
@@ -123,8 +119,7 @@ static void differ(enum fused_verb verb, const struct fused *f) {
     problem_destroy(g);
 }
 
-static void gradients_are_those_of_finite_differences(void **state) {
-    (void)state;
+TEST(gradients_are_those_of_finite_differences) {
     for (int k = 0; k < ACTIVATIONS * 4; k++) {
         const struct fused f = {activations[k / 4], k & 1, k & 2};
         differ(INFER_FUSED, &f);
@@ -133,8 +128,7 @@ static void gradients_are_those_of_finite_differences(void **state) {
 }
 
 /* Not a number stays so; -inf is cut, times a slope, or stays; inf is clipped, or stays. */
-static void values_that_are_not_finite(void **state) {
-    (void)state;
+TEST(values_that_are_not_finite) {
     for (int d = 0; d < 4; d++)
         for (int k = 0; k < ACTIVATIONS * 4; k++) {
             const struct fused f = {activations[k / 4], k & 1, true};
@@ -158,8 +152,7 @@ static void values_that_are_not_finite(void **state) {
         }
 }
 
-static void activations_outside_their_range_are_refused(void **state) {
-    (void)state;
+TEST(activations_outside_their_range_are_refused) {
     const batchnorm_activation bad[] = {
         {(batchnorm_activation_kind)4, 1},   {(batchnorm_activation_kind)77, 1},       {BATCHNORM_LEAKY_RELU, -0.01},
         {BATCHNORM_LEAKY_RELU, (double)NAN}, {BATCHNORM_LEAKY_RELU, (double)INFINITY}, {BATCHNORM_CLIPPED_RELU, 0},
@@ -185,8 +178,7 @@ static void overlap(struct problem *p, enum array array, void *data, enum fused_
 }
 
 /* dx and dz may not be one array; and no output may lie over a part of an array that is read. */
-static void overlaps_are_refused(void **state) {
-    (void)state;
+TEST(overlaps_are_refused) {
     for (int d = 0; d < 4; d++) {
         ptrdiff_t bytes = (ptrdiff_t)batchnorm_dtype_bytes(all_dtypes[d]);
         batchnorm_shape shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Golden vectors from PyTorch: every case of golden/vectors.txt is a test. golden/make_golden.py made the file. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "replay.h"
+#include "tests/support/test.h"
 
 enum { CASES_MIN = 400 }; /* so that a file that lost its cases is noticed */
 
@@ -48,7 +44,7 @@ static size_t split(char *text, char **lines, struct golden_case *cases) {
     return count;
 }
 
-static void replay_case(void **state) {
+TEST(replay_case) {
     const struct golden_case *c = *state;
     struct replay r = {0};
     size_t i = 0;

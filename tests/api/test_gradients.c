@@ -2,14 +2,11 @@
 /* Derivatives against central finite differences of the functions themselves, in double through the raw calls: no formula but
  * that of the forward is trusted. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
 enum { N = 3, C = 2, S = 4, M = N * S, ELEMENTS = N * C * S };
 static const double step = 1e-5, tolerance = 2e-8;
@@ -111,14 +108,12 @@ static void check_backward(enum layout layout, bool frozen, uint64_t seed) {
     }
 }
 
-static void backward_is_the_derivative(void **state) {
-    (void)state;
+TEST(backward_is_the_derivative) {
     for (enum layout layout = PLANAR; layout < SPACED; layout++)
         for (uint64_t seed = 1; seed < 4; seed++) check_backward(layout, false, seed);
 }
 
-static void frozen_backward_is_the_derivative(void **state) {
-    (void)state;
+TEST(frozen_backward_is_the_derivative) {
     for (enum layout layout = PLANAR; layout < SPACED; layout++)
         for (uint64_t seed = 1; seed < 4; seed++) check_backward(layout, true, seed);
 }
@@ -144,8 +139,7 @@ static void check_jvp(enum layout layout, bool frozen, uint64_t seed) {
     for (size_t i = 0; i < ELEMENTS; i++) expect("ty", i, ty[i], (y[1][i] - y[0][i]) / (2 * step));
 }
 
-static void jvp_is_the_derivative(void **state) {
-    (void)state;
+TEST(jvp_is_the_derivative) {
     for (enum layout layout = PLANAR; layout < SPACED; layout++)
         for (uint64_t seed = 1; seed < 4; seed++)
             for (int frozen = 0; frozen < 2; frozen++) check_jvp(layout, frozen, seed);
@@ -167,16 +161,14 @@ static void check_double(enum layout layout, bool frozen, uint64_t seed) {
     for (size_t c = 0; c < C; c++) expect("gweight", c, gweight[c], difference(&p, &p.weight[c], layout, frozen, &v));
 }
 
-static void double_backward_is_the_derivative_of_backward(void **state) {
-    (void)state;
+TEST(double_backward_is_the_derivative_of_backward) {
     for (enum layout layout = PLANAR; layout < SPACED; layout++)
         for (uint64_t seed = 1; seed < 4; seed++)
             for (int frozen = 0; frozen < 2; frozen++) check_double(layout, frozen, seed);
 }
 
 /* Exact relations: in training the gradient has no component along 1, and along xhat only eps leaves one. */
-static void training_gradient_is_orthogonal(void **state) {
-    (void)state;
+TEST(training_gradient_is_orthogonal) {
     struct point p = make_point(7);
     struct vectors d;
     double y[ELEMENTS], mean[C], rstd[C];
@@ -195,8 +187,7 @@ static void training_gradient_is_orthogonal(void **state) {
 }
 
 /* jvp and backward are transposes of each other. */
-static void jvp_is_the_transpose_of_backward(void **state) {
-    (void)state;
+TEST(jvp_is_the_transpose_of_backward) {
     for (int frozen = 0; frozen < 2; frozen++) {
         struct point p = make_point(9);
         struct vectors d, t = make_vectors(10);

@@ -2,14 +2,11 @@
 /* Making a layer, and its forward: modes, empty inputs, lazy layers, numbers that are not finite. What a forward refuses is in
  * test_layer_checks.c. Longer than 300 lines, most of them tables. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -17,8 +14,7 @@ static const int64_t images[] = {2, 3, 2, 2};
 
 static int64_t count_of(batchnorm_layer *layer) { return *batchnorm_layer_num_batches_tracked(layer); }
 
-static void defaults_are_those_of_pytorch(void **state) {
-    (void)state;
+TEST(defaults_are_those_of_pytorch) {
     const batchnorm_layer_options o = batchnorm_layer_defaults(2, 16);
     assert_int_equal(o.dims, 2);
     assert_int_equal(o.num_features, 16);
@@ -31,8 +27,7 @@ static void defaults_are_those_of_pytorch(void **state) {
     assert_null(o.allocator);
 }
 
-static void a_new_layer_has_initial_values(void **state) {
-    (void)state;
+TEST(a_new_layer_has_initial_values) {
     for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++) {
         batchnorm_layer *layer = make_layer(2, 3, (batchnorm_dtype)dtype);
         const batchnorm_parameter *weight = batchnorm_layer_weight(layer), *bias = batchnorm_layer_bias(layer);
@@ -49,12 +44,10 @@ static void a_new_layer_has_initial_values(void **state) {
         assert_true(weight->requires_grad && bias->requires_grad && batchnorm_layer_is_training(layer));
         assert_int_equal(count_of(layer), 0);
         assert_string_equal(batchnorm_layer_message(layer), "");
-        batchnorm_layer_destroy(layer);
     }
 }
 
-static void what_a_layer_has_follows_its_options(void **state) {
-    (void)state;
+TEST(what_a_layer_has_follows_its_options) {
     for (int i = 0; i < 8; i++) {
         batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
         o.affine = i & 1;
@@ -70,7 +63,6 @@ static void what_a_layer_has_follows_its_options(void **state) {
         assert_int_equal(now.affine, o.affine);
         assert_int_equal(now.bias, o.affine && o.bias); /* bias without affine is no bias */
         assert_int_equal(now.track_running_stats, o.track_running_stats);
-        batchnorm_layer_destroy(layer);
     }
 }
 
@@ -87,8 +79,7 @@ static void *allocate_nothing(void *user, size_t bytes) {
     return NULL;
 }
 
-static void create_checks_its_options(void **state) {
-    (void)state;
+TEST(create_checks_its_options) {
     batchnorm_layer *layer = (batchnorm_layer *)state;
     batchnorm_layer_options o = batchnorm_layer_defaults(2, 3);
     assert_int_equal(batchnorm_layer_create(&o, NULL), BATCHNORM_NULL_POINTER);
@@ -121,8 +112,7 @@ static void create_checks_its_options(void **state) {
     create(o, BATCHNORM_OK);
 }
 
-static void null_layers_are_harmless(void **state) {
-    (void)state;
+TEST(null_layers_are_harmless) {
     const batchnorm_tensor t = {0};
     batchnorm_layer_destroy(NULL);
     batchnorm_saved_destroy(NULL);
@@ -158,8 +148,7 @@ static void null_layers_are_harmless(void **state) {
 }
 
 /* The rows of the table of modes: which statistics are used, which are updated, what is counted. */
-static void modes_choose_the_statistics(void **state) {
-    (void)state;
+TEST(modes_choose_the_statistics) {
     static const struct {
         bool training, made_with, flag, has_count, cumulative;
         bool batch, moves, counts;
@@ -193,15 +182,11 @@ static void modes_choose_the_statistics(void **state) {
             expect_near(value_of(batchnorm_layer_running_var(layer), c, 0), (1 - f) * rv + f * m.var * m.count / (m.count - 1));
         }
         if (table[i].has_count) assert_int_equal(count_of(layer), table[i].counts ? 42 : 41);
-        batchnorm_layer_destroy(layer);
     }
-    box_free(x);
-    box_free(y);
 }
 
 /* Empty inputs: any channels, counted in training, and nothing else happens. */
-static void empty_inputs_only_count(void **state) {
-    (void)state;
+TEST(empty_inputs_only_count) {
     static const int64_t shapes[][2] = {{0, 3}, {0, 7}, {4, 0}, {0, 0}};
     for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++)
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
@@ -224,12 +209,10 @@ static void empty_inputs_only_count(void **state) {
                                   : i == 1 ? "the output has the size [1, 7], the input [0, 7]"
                                   : i == 2 ? "the output has the size [5, 0], the input [4, 0]"
                                            : "the output has the size [1, 0], the input [0, 0]");
-            batchnorm_layer_destroy(layer);
         }
 }
 
-static void in_place_equals_out_of_place(void **state) {
-    (void)state;
+TEST(in_place_equals_out_of_place) {
     batchnorm_layer *a = make_layer(2, 3, BATCHNORM_F32), *b = make_layer(2, 3, BATCHNORM_F32);
     for (int i = 0; i < 4; i++) {
         const batchnorm_dtype dtype = all_dtypes[i] == BATCHNORM_F64 ? BATCHNORM_F32 : all_dtypes[i];
@@ -237,13 +220,8 @@ static void in_place_equals_out_of_place(void **state) {
         assert_int_equal(batchnorm_layer_forward(a, x, y, NULL, 0, NULL), BATCHNORM_OK);
         assert_int_equal(batchnorm_layer_forward(b, same, same, NULL, 0, NULL), BATCHNORM_OK);
         assert_memory_equal(same.data, y.data, box_bytes(y));
-        box_free(x);
-        box_free(same);
-        box_free(y);
     }
     expect_same_picture(picture(a, NULL), b, NULL);
-    batchnorm_layer_destroy(a);
-    batchnorm_layer_destroy(b);
 }
 
 static batchnorm_layer *make_lazy(int dims, bool affine, bool track) {
@@ -254,8 +232,7 @@ static batchnorm_layer *make_lazy(int dims, bool affine, bool track) {
     return make_layer_of(o);
 }
 
-static void lazy_layers_learn_their_channels(void **state) {
-    (void)state;
+TEST(lazy_layers_learn_their_channels) {
     batchnorm_layer *lazy = make_lazy(2, true, true), *plain = make_layer(2, 3, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 0);
     assert_true(batchnorm_layer_get_options(lazy).lazy);
@@ -275,26 +252,21 @@ static void lazy_layers_learn_their_channels(void **state) {
     assert_false(batchnorm_layer_get_options(lazy).lazy);
     forward_refuses(lazy, BATCHNORM_F32, 4, (int64_t[]){2, 4, 2, 2}, BATCHNORM_BAD_SHAPE,
                     "running_mean should contain 4 elements not 3");
-    batchnorm_layer_destroy(lazy);
-    batchnorm_layer_destroy(plain);
 
     lazy = make_lazy(1, true, true); /* in evaluation mode */
     batchnorm_layer_eval(lazy);
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){1, 5}, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 5);
     assert_int_equal(count_of(lazy), 0);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, true, true); /* from an input without elements */
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){0, 5}, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_get_options(lazy).num_features, 5);
     assert_int_equal(count_of(lazy), 1);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, false, false); /* with nothing to be sized it still accepts everything */
     assert_int_equal(run_forward(lazy, BATCHNORM_F32, 2, (int64_t[]){2, 5}, 0), BATCHNORM_OK);
     assert_int_equal(run_forward(lazy, BATCHNORM_F64, 2, (int64_t[]){2, 6}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(lazy);
 
     lazy = make_lazy(1, true, true); /* removed before it was there */
     assert_int_equal(batchnorm_layer_remove(lazy, "bias"), BATCHNORM_OK);
@@ -303,12 +275,10 @@ static void lazy_layers_learn_their_channels(void **state) {
     assert_non_null(batchnorm_layer_weight(lazy));
     assert_int_equal(batchnorm_layer_commit_update(lazy), BATCHNORM_OK);
     assert_int_equal(count_of(lazy), 1);
-    batchnorm_layer_destroy(lazy);
 }
 
 /* A channel with NaN or Inf poisons its own outputs and statistics only; in evaluation, only its own elements. */
-static void bad_numbers_stay_in_their_channel(void **state) {
-    (void)state;
+TEST(bad_numbers_stay_in_their_channel) {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 3; i++) {
         batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);
@@ -327,24 +297,21 @@ static void bad_numbers_stay_in_their_channel(void **state) {
             assert_int_equal(isnan(value_of(batchnorm_layer_running_var(layer), c, 0)) != 0, c == 1);
         }
         expect_near(value_of(batchnorm_layer_running_mean(layer), 1, 0), bad[i]);
-        batchnorm_layer_destroy(layer);
-        box_free(x);
-        box_free(y);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_those_of_pytorch),
-        cmocka_unit_test(a_new_layer_has_initial_values),
-        cmocka_unit_test(what_a_layer_has_follows_its_options),
-        cmocka_unit_test(create_checks_its_options),
-        cmocka_unit_test(null_layers_are_harmless),
-        cmocka_unit_test(modes_choose_the_statistics),
-        cmocka_unit_test(empty_inputs_only_count),
-        cmocka_unit_test(in_place_equals_out_of_place),
-        cmocka_unit_test(lazy_layers_learn_their_channels),
-        cmocka_unit_test(bad_numbers_stay_in_their_channel),
+        cmocka_unit_test_teardown(defaults_are_those_of_pytorch, let_go),
+        cmocka_unit_test_teardown(a_new_layer_has_initial_values, let_go),
+        cmocka_unit_test_teardown(what_a_layer_has_follows_its_options, let_go),
+        cmocka_unit_test_teardown(create_checks_its_options, let_go),
+        cmocka_unit_test_teardown(null_layers_are_harmless, let_go),
+        cmocka_unit_test_teardown(modes_choose_the_statistics, let_go),
+        cmocka_unit_test_teardown(empty_inputs_only_count, let_go),
+        cmocka_unit_test_teardown(in_place_equals_out_of_place, let_go),
+        cmocka_unit_test_teardown(lazy_layers_learn_their_channels, let_go),
+        cmocka_unit_test_teardown(bad_numbers_stay_in_their_channel, let_go),
     };
     return cmocka_run_group_tests_name("api.layer", tests, NULL, NULL);
 }

@@ -3,14 +3,11 @@
  * saved. The formulas themselves are proven with the raw calls; here the numbers that the layer gives them are.
  * Longer than 300 lines, because the formulas stand here once more. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { N = 2, C = 3, S = 4, ACCUMULATE = BATCHNORM_ACCUMULATE };
 
@@ -34,12 +31,6 @@ static struct fixture start(bool training) {
     scramble(f.layer);
     if (!training) batchnorm_layer_eval(f.layer);
     return f;
-}
-
-static void end(struct fixture f) {
-    const batchnorm_tensor all[] = {f.x, f.y, f.dy, f.dx, f.vx, f.gdy};
-    batchnorm_layer_destroy(f.layer);
-    for (int i = 0; i < 6; i++) box_free(all[i]);
 }
 
 static batchnorm_status forward(const struct fixture *f, batchnorm_saved *saved) {
@@ -105,8 +96,7 @@ static void expect_gradients(const struct fixture *f, bool training, bool dweigh
 }
 
 /* Every subset of dx, dweight, dbias, overwritten or added, in both modes. */
-static void any_subset_of_gradients(void **state) {
-    (void)state;
+TEST(any_subset_of_gradients) {
     for (int i = 0; i < 32; i++) {
         const bool training = i & 1, dx = i & 2, dweight = i & 4, dbias = i & 8, accumulate = i & 16;
         struct fixture f = start(training);
@@ -121,17 +111,14 @@ static void any_subset_of_gradients(void **state) {
         if (!dx) assert_true(box_at(f.dx, 0, 0, 0) == 0);
         expect_gradients(&f, training, dweight, dbias, accumulate);
         assert_string_equal(batchnorm_layer_message(f.layer), "");
-        end(f);
     }
 }
 
 /* PyTorch reads the running statistics again, and gets this wrong: between forward and backward everything may change. */
-static void backward_uses_what_its_forward_used(void **state) {
-    (void)state;
+TEST(backward_uses_what_its_forward_used) {
     for (int training = 0; training < 2; training++) {
         struct fixture f = start(training);
-        batchnorm_saved *first;
-        assert_int_equal(batchnorm_saved_create(f.layer, &first), BATCHNORM_OK);
+        batchnorm_saved *first = make_saved(f.layer);
         assert_null(batchnorm_saved_mean(first));
         assert_null(batchnorm_saved_rstd(first));
         assert_int_equal(forward(&f, first), BATCHNORM_OK);
@@ -153,54 +140,42 @@ static void backward_uses_what_its_forward_used(void **state) {
         memset(f.dx.data, 0, box_bytes(f.dx));
         assert_int_equal(backward(&f, first, 0), BATCHNORM_OK);
         expect_dx(&f, training);
-        batchnorm_saved_destroy(first);
-        end(f);
     }
 }
 
 /* Several forwards before their backwards, as in a recurrent network; and a place grows with the channels. */
-static void places_are_independent(void **state) {
-    (void)state;
+TEST(places_are_independent) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 1);
     o.affine = o.track_running_stats = false;
     batchnorm_layer *layer = make_layer_of(o);
     batchnorm_saved *saved[3];
     batchnorm_tensor x[3];
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(batchnorm_saved_create(layer, &saved[i]), BATCHNORM_OK);
+        saved[i] = make_saved(layer);
         x[i] = box(BATCHNORM_F32, 2, (int64_t[]){4, 1 + 5 * i}, 50 + (uint64_t)i);
         const batchnorm_tensor y = box_like(x[i]);
         assert_int_equal(batchnorm_layer_forward(layer, x[i], y, saved[i], 0, NULL), BATCHNORM_OK);
         if (i == 1) assert_int_equal(batchnorm_layer_forward(layer, x[i], y, saved[0], 0, NULL), BATCHNORM_OK);
-        box_free(y);
     }
     for (int i = 0; i < 3; i++) {
         const batchnorm_tensor of = x[i == 0 ? 1 : i], dx = box_like(of);
         for (int64_t c = 0; c < of.shape[1]; c++)
             assert_true(fabs(batchnorm_saved_mean(saved[i])[c] - moments_of(of, c).mean) < 1e-9);
         assert_int_equal(batchnorm_layer_backward(layer, saved[i], of, of, dx, 0, NULL), BATCHNORM_OK);
-        box_free(dx);
     }
-    for (int i = 0; i < 3; i++) batchnorm_saved_destroy(saved[i]);
-    for (int i = 0; i < 3; i++) box_free(x[i]);
-    batchnorm_layer_destroy(layer);
 }
 
 /* A forward that fails leaves what the one before it saved. */
-static void a_failed_forward_keeps_the_saved(void **state) {
-    (void)state;
+TEST(a_failed_forward_keeps_the_saved) {
     struct fixture f = start(true);
     assert_int_equal(forward(&f, NULL), BATCHNORM_OK);
     const batchnorm_tensor bad = box(BATCHNORM_F64, 4, (int64_t[]){N, C + 1, 2, 2}, 5);
     assert_int_equal(batchnorm_layer_forward(f.layer, bad, bad, NULL, 0, NULL), BATCHNORM_BAD_SHAPE);
     assert_int_equal(backward(&f, NULL, 0), BATCHNORM_OK);
     expect_dx(&f, true);
-    box_free(bad);
-    end(f);
 }
 
-static void dx_may_be_dy_or_x(void **state) {
-    (void)state;
+TEST(dx_may_be_dy_or_x) {
     for (int i = 0; i < 2; i++) {
         struct fixture f = start(true), plain = start(true);
         const batchnorm_tensor out = i == 0 ? f.dy : f.x;
@@ -210,22 +185,16 @@ static void dx_may_be_dy_or_x(void **state) {
         assert_int_equal(batchnorm_layer_backward(f.layer, NULL, f.x, f.dy, out, 0, NULL), BATCHNORM_OK);
         assert_memory_equal(out.data, plain.dx.data, box_bytes(out));
         expect_same_picture(picture(plain.layer, NULL), f.layer, NULL);
-        end(f);
-        end(plain);
     }
 }
 
-static void empty_inputs_have_zero_gradients(void **state) {
-    (void)state;
+TEST(empty_inputs_have_zero_gradients) {
     static const int64_t shapes[][4] = {{0, C, 2, 2}, {N, 7, 0, 2}};
     for (int i = 0; i < 4; i++) {
         struct fixture f = start(i / 2);
         const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F64, 4, shapes[i % 2]);
-        batchnorm_saved *saved;
-        assert_int_equal(batchnorm_saved_create(f.layer, &saved), BATCHNORM_OK);
         assert_int_equal(batchnorm_layer_remove(f.layer, "nothing"), BATCHNORM_BAD_OPTION); /* leaves a message */
-        batchnorm_saved_destroy(saved);
-        assert_int_equal(batchnorm_saved_create(f.layer, &saved), BATCHNORM_OK);
+        batchnorm_saved *saved = make_saved(f.layer);
         assert_string_equal(batchnorm_layer_message(f.layer), "");
         assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.y, saved, BATCHNORM_SKIP_UPDATE, NULL), BATCHNORM_OK);
         assert_non_null(batchnorm_saved_mean(saved));
@@ -256,13 +225,10 @@ static void empty_inputs_have_zero_gradients(void **state) {
         batchnorm_tensor other = empty;
         other.shape[1]++;
         assert_int_equal(batchnorm_layer_backward(f.layer, saved, other, empty, empty, 0, NULL), BATCHNORM_BAD_SHAPE);
-        batchnorm_saved_destroy(saved);
-        end(f);
     }
 }
 
-static void jvp_follows_its_forward(void **state) {
-    (void)state;
+TEST(jvp_follows_its_forward) {
     for (int i = 0; i < 8; i++) {
         const bool training = i & 1, tweight = i & 2, tbias = i & 4;
         struct fixture f = start(training);
@@ -277,7 +243,6 @@ static void jvp_follows_its_forward(void **state) {
                                                            (tweight ? f.t1[c] * xhat(&k, f.x, n, c, s) : 0) +
                                                            (tbias ? f.t2[c] : 0));
         }
-        end(f);
     }
 }
 
@@ -303,8 +268,7 @@ static double expected_gx(const struct fixture *f, int64_t n, int64_t c, int64_t
     return y.weight * y.rstd * y.rstd * second + f->t1[c] * y.rstd * (dy - y.sum / m - h * y.dot / m);
 }
 
-static void double_backward_follows_its_forward(void **state) {
-    (void)state;
+TEST(double_backward_follows_its_forward) {
     for (int training = 0; training < 2; training++) {
         struct fixture f = start(training);
         assert_int_equal(forward(&f, NULL), BATCHNORM_OK);
@@ -328,16 +292,19 @@ static void double_backward_follows_its_forward(void **state) {
         assert_true(box_at(f.dx, 0, 0, 0) == 0 && f.gweight[0] == 0);
         assert_int_equal(batchnorm_layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none, NULL, NULL),
                          BATCHNORM_OK);
-        end(f);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_subset_of_gradients), cmocka_unit_test(backward_uses_what_its_forward_used),
-        cmocka_unit_test(places_are_independent),  cmocka_unit_test(a_failed_forward_keeps_the_saved),
-        cmocka_unit_test(dx_may_be_dy_or_x),       cmocka_unit_test(empty_inputs_have_zero_gradients),
-        cmocka_unit_test(jvp_follows_its_forward), cmocka_unit_test(double_backward_follows_its_forward),
+        cmocka_unit_test_teardown(any_subset_of_gradients, let_go),
+        cmocka_unit_test_teardown(backward_uses_what_its_forward_used, let_go),
+        cmocka_unit_test_teardown(places_are_independent, let_go),
+        cmocka_unit_test_teardown(a_failed_forward_keeps_the_saved, let_go),
+        cmocka_unit_test_teardown(dx_may_be_dy_or_x, let_go),
+        cmocka_unit_test_teardown(empty_inputs_have_zero_gradients, let_go),
+        cmocka_unit_test_teardown(jvp_follows_its_forward, let_go),
+        cmocka_unit_test_teardown(double_backward_follows_its_forward, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.backward", tests, NULL, NULL);
 }

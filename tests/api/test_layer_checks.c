@@ -3,14 +3,11 @@
  * Long because it is a table of refusals. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -19,8 +16,7 @@ static double space[64];
 
 static int64_t count_of(batchnorm_layer *layer) { return *batchnorm_layer_num_batches_tracked(layer); }
 
-static void each_class_has_its_ranks(void **state) {
-    (void)state;
+TEST(each_class_has_its_ranks) {
     static const char *const wanted[] = {"2D or 3D", "4D", "5D"};
     const int64_t shape[BATCHNORM_MAX_RANK] = {2, 3, 2, 1, 1, 1, 1, 1};
     for (int dims = 1; dims <= 3; dims++) {
@@ -35,12 +31,10 @@ static void each_class_has_its_ranks(void **state) {
         }
         const batchnorm_tensor none = {.data = space, .rank = -1};
         assert_int_equal(batchnorm_layer_forward(layer, none, none, NULL, 0, NULL), BATCHNORM_BAD_RANK);
-        batchnorm_layer_destroy(layer);
     }
 }
 
-static void one_value_per_channel_is_refused(void **state) {
-    (void)state;
+TEST(one_value_per_channel_is_refused) {
     static const char *const message = "Expected more than 1 value per channel when training, got input size [1, 3]";
     batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F64);
     forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, BATCHNORM_ONE_VALUE, message);
@@ -55,7 +49,6 @@ static void one_value_per_channel_is_refused(void **state) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 3, (int64_t[]){1, 3, 0}, 0), BATCHNORM_OK);
     batchnorm_layer_eval(layer);
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
     o.track_running_stats = false;
@@ -66,11 +59,9 @@ static void one_value_per_channel_is_refused(void **state) {
     o.convention.allow_one_value = true;
     batchnorm_layer_set_convention(layer, &o.convention);
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){1, 3}, 0), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 }
 
-static void eps_has_rules(void **state) {
-    (void)state;
+TEST(eps_has_rules) {
     static const struct {
         double eps;
         const char *training, *evaluation; /* NULL: accepted */
@@ -97,12 +88,10 @@ static void eps_has_rules(void **state) {
                 forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){2, 4}, BATCHNORM_BAD_EPS, message);
             if (message != NULL) forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){0, 3}, BATCHNORM_BAD_EPS, message);
         }
-    batchnorm_layer_destroy(layer);
 }
 
 /* What is compared with the channels, and in which order: the first that differs is named. */
-static void channels_must_agree(void **state) {
-    (void)state;
+TEST(channels_must_agree) {
     static const char *const order[] = {"running_mean", "running_var", "weight", "bias"};
     batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F64);
     for (int i = 0; i < 4; i++) {
@@ -115,12 +104,10 @@ static void channels_must_agree(void **state) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){3, 7}, 0), BATCHNORM_OK);
     assert_int_equal(run_forward(layer, BATCHNORM_F32, 2, (int64_t[]){3, 5}, 0), BATCHNORM_OK);
     assert_int_equal(count_of(layer), 2);
-    batchnorm_layer_destroy(layer);
 }
 
 /* The flag hides statistics in training, but never parameters. */
-static void parameters_are_always_compared(void **state) {
-    (void)state;
+TEST(parameters_are_always_compared) {
     static const char *const names[] = {"weight", "bias"};
     for (int i = 0; i < 2; i++) {
         char message[64];
@@ -131,13 +118,11 @@ static void parameters_are_always_compared(void **state) {
         forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message);
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){3, 3}, BATCHNORM_BAD_DTYPE,
                         "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)");
-        batchnorm_layer_destroy(layer);
     }
 }
 
 /* A layer that has nothing, and one whose flag hides in training what it has. */
-static void without_parameters_anything_goes(void **state) {
-    (void)state;
+TEST(without_parameters_anything_goes) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 3);
     o.affine = o.track_running_stats = false;
     batchnorm_layer *layer = make_layer_of(o);
@@ -147,11 +132,9 @@ static void without_parameters_anything_goes(void **state) {
                 assert_int_equal(run_forward(layer, all_dtypes[i], 2, (int64_t[]){2, c}, 0), BATCHNORM_OK);
         batchnorm_layer_eval(layer);
     }
-    batchnorm_layer_destroy(layer);
     layer = make_layer_of(o); /* but what it saves has to fit */
     const batchnorm_tensor wide = batchnorm_tensor_contiguous(space, BATCHNORM_F16, 2, (int64_t[]){2, INT64_MAX / 8});
     forward_refuses_these(layer, wide, wide, 0, BATCHNORM_TOO_LARGE, batchnorm_status_string(BATCHNORM_TOO_LARGE));
-    batchnorm_layer_destroy(layer);
     o.track_running_stats = true;
     layer = make_layer_of(o);
     batchnorm_layer_set_track_running_stats(layer, false);
@@ -159,11 +142,9 @@ static void without_parameters_anything_goes(void **state) {
     batchnorm_layer_eval(layer); /* evaluation ignores the flag */
     forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){2, 4}, BATCHNORM_BAD_SHAPE,
                     "running_mean should contain 4 elements not 3");
-    batchnorm_layer_destroy(layer);
 }
 
-static void types_must_agree(void **state) {
-    (void)state;
+TEST(types_must_agree) {
     static const char *const f64_into_f32 =
         "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)";
     for (int training = 0; training < 2; training++) {
@@ -186,13 +167,10 @@ static void types_must_agree(void **state) {
         const batchnorm_tensor odd = batchnorm_tensor_contiguous(space, (batchnorm_dtype)9, 2, shape);
         forward_refuses_these(f32, odd, odd, 0, BATCHNORM_BAD_DTYPE, "element types that must agree do not");
         assert_int_equal(run_forward(f32, BATCHNORM_F64, 2, (int64_t[]){0, 5}, 0), BATCHNORM_OK); /* empty: not looked at */
-        batchnorm_layer_destroy(f32);
-        batchnorm_layer_destroy(f64);
     }
 }
 
-static void flags_and_rules_are_checked(void **state) {
-    (void)state;
+TEST(flags_and_rules_are_checked) {
     const batchnorm_tensor x = box(BATCHNORM_F64, 4, images, 3), y = box_like(x);
     batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);
     forward_refuses_these(layer, x, y, 64, BATCHNORM_BAD_OPTION, "unknown flag in 0x40");
@@ -208,13 +186,9 @@ static void flags_and_rules_are_checked(void **state) {
     o.running_variance = (batchnorm_variance_rule)4;
     batchnorm_layer_set_convention(layer, &o);
     forward_refuses_these(layer, x, y, 0, BATCHNORM_BAD_OPTION, "momentum is NaN, or a rule of the convention is unknown");
-    batchnorm_layer_destroy(layer);
-    box_free(x);
-    box_free(y);
 }
 
-static void bad_tensors_are_refused(void **state) {
-    (void)state;
+TEST(bad_tensors_are_refused) {
     const batchnorm_tensor x = box(BATCHNORM_F64, 4, images, 3), y = box_like(x);
     batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F64);
     batchnorm_tensor bad = x;
@@ -248,13 +222,9 @@ static void bad_tensors_are_refused(void **state) {
     forward_refuses_these(layer, bad, y, 0, BATCHNORM_TOO_LARGE, batchnorm_status_string(BATCHNORM_TOO_LARGE));
     assert_int_equal(batchnorm_layer_forward(layer, x, y, NULL, 0, NULL), BATCHNORM_OK);
     assert_string_equal(batchnorm_layer_message(layer), ""); /* of the last call */
-    batchnorm_layer_destroy(layer);
-    box_free(x);
-    box_free(y);
 }
 
-static void y_must_not_be_the_layers_own_memory(void **state) {
-    (void)state;
+TEST(y_must_not_be_the_layers_own_memory) {
     batchnorm_layer *layer = make_layer(1, 16, BATCHNORM_F64);
     batchnorm_tensor own[] = {
         batchnorm_layer_weight(layer)->value, batchnorm_layer_bias(layer)->grad, batchnorm_layer_running_mean(layer), {0}};
@@ -265,13 +235,9 @@ static void y_must_not_be_the_layers_own_memory(void **state) {
         const batchnorm_tensor y = batchnorm_tensor_contiguous(own[i].data, BATCHNORM_F64, 2, wide.shape);
         assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_OVERLAP);
     }
-    batchnorm_layer_destroy(layer);
-    box_free(wide);
-    box_free(out);
 }
 
-static void half_of_the_statistics_is_none(void **state) {
-    (void)state;
+TEST(half_of_the_statistics_is_none) {
     static const char *const both = "running_mean and running_var must either both be None or neither be None";
     static const char *const names[] = {"running_mean", "running_var"};
     for (int i = 0; i < 2; i++) {
@@ -290,23 +256,22 @@ static void half_of_the_statistics_is_none(void **state) {
         batchnorm_layer_train(layer);
         batchnorm_layer_set_track_running_stats(layer, false); /* hidden */
         assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){2, 3}, 0), BATCHNORM_OK);
-        batchnorm_layer_destroy(layer);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_class_has_its_ranks),
-        cmocka_unit_test(one_value_per_channel_is_refused),
-        cmocka_unit_test(eps_has_rules),
-        cmocka_unit_test(channels_must_agree),
-        cmocka_unit_test(parameters_are_always_compared),
-        cmocka_unit_test(without_parameters_anything_goes),
-        cmocka_unit_test(types_must_agree),
-        cmocka_unit_test(flags_and_rules_are_checked),
-        cmocka_unit_test(bad_tensors_are_refused),
-        cmocka_unit_test(y_must_not_be_the_layers_own_memory),
-        cmocka_unit_test(half_of_the_statistics_is_none),
+        cmocka_unit_test_teardown(each_class_has_its_ranks, let_go),
+        cmocka_unit_test_teardown(one_value_per_channel_is_refused, let_go),
+        cmocka_unit_test_teardown(eps_has_rules, let_go),
+        cmocka_unit_test_teardown(channels_must_agree, let_go),
+        cmocka_unit_test_teardown(parameters_are_always_compared, let_go),
+        cmocka_unit_test_teardown(without_parameters_anything_goes, let_go),
+        cmocka_unit_test_teardown(types_must_agree, let_go),
+        cmocka_unit_test_teardown(flags_and_rules_are_checked, let_go),
+        cmocka_unit_test_teardown(bad_tensors_are_refused, let_go),
+        cmocka_unit_test_teardown(y_must_not_be_the_layers_own_memory, let_go),
+        cmocka_unit_test_teardown(half_of_the_statistics_is_none, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.checks", tests, NULL, NULL);
 }

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The layer's fused calls give the bits of the raw ones with the same numbers, in both modes and with both ways to gate. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/layer.h"
+#include "tests/support/test.h"
 
 enum { N = 3, C = 5, H = 5, W = 7, S = H * W, ALL = N * C * S };
 
@@ -65,8 +62,7 @@ static void compare(batchnorm_layer *layer, const struct arrays *got, bool train
     assert_memory_equal(batchnorm_layer_bias(layer)->grad.data, dbias, sizeof dbias);
 }
 
-static void bits_are_those_of_the_raw_calls(void **state) {
-    (void)state;
+TEST(bits_are_those_of_the_raw_calls) {
     static struct arrays a;
     for (int way = 0; way < 4; way++) {
         const bool training = way & 1, by_y = way & 2;
@@ -87,8 +83,7 @@ static void bits_are_those_of_the_raw_calls(void **state) {
     }
 }
 
-static void what_does_not_fit_is_refused(void **state) {
-    (void)state;
+TEST(what_does_not_fit_is_refused) {
     static struct arrays a;
     batchnorm_layer *layer = make_layer(true);
     fill(&a);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A layer's memory: the k-th allocation fails, for every k, and nothing has changed; calls that were made before allocate nothing;
  * everything goes through the allocator and comes back. Long because each call needs its own failing allocations. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 /* The linker sends the library's calls of malloc here (--wrap). */
 void *__real_malloc(size_t bytes);
@@ -24,7 +21,7 @@ enum { C = 3 };
 
 /* Calls that need memory, in the order in which a program might make them. */
 struct run {
-    struct ledger ledger;
+    struct ledger *ledger;
     batchnorm_layer *layer, *lazy;
     batchnorm_saved *saved;
     batchnorm_tensor small, large, y, dx, gdy;
@@ -35,8 +32,16 @@ static batchnorm_status create(batchnorm_layer **layer, struct run *r, bool lazy
     batchnorm_layer_options o = batchnorm_layer_defaults(2, C);
     o.lazy = lazy;
     o.dtype = BATCHNORM_F64;
-    o.allocator = &r->ledger.allocator;
-    return batchnorm_layer_create(&o, layer);
+    o.allocator = &r->ledger->allocator;
+    const batchnorm_status status = batchnorm_layer_create(&o, layer);
+    if (status == BATCHNORM_OK) keep_layer(*layer);
+    return status;
+}
+
+static batchnorm_status create_saved(struct run *r) {
+    const batchnorm_status status = batchnorm_saved_create(r->layer, &r->saved);
+    if (status == BATCHNORM_OK) keep_saved(r->saved);
+    return status;
 }
 
 static batchnorm_status forward(batchnorm_layer *layer, batchnorm_tensor x, const struct run *r, batchnorm_saved *saved,
@@ -64,7 +69,7 @@ static batchnorm_status step(struct run *r, int i) {
     case 3:
         return batchnorm_layer_commit_update(r->layer);
     case 4:
-        return batchnorm_saved_create(r->layer, &r->saved);
+        return create_saved(r);
     case 5:
         return forward(r->layer, r->large, r, r->saved, 0);
     case 6:
@@ -86,9 +91,8 @@ static batchnorm_status step(struct run *r, int i) {
 }
 
 static struct run *start(void) {
-    struct run *r = calloc(1, sizeof *r);
-    assert_non_null(r);
-    ledger_start(&r->ledger);
+    struct run *r = keep(calloc(1, sizeof *r), free);
+    r->ledger = make_ledger();
     r->small = box(BATCHNORM_F64, 4, (int64_t[]){2, C, 2, 2}, 3);
     r->large = box(BATCHNORM_F64, 4, (int64_t[]){9, C, 50, 51}, 4);
     r->y = box_like(r->large);
@@ -98,123 +102,88 @@ static struct run *start(void) {
     return r;
 }
 
-static void end(struct run *r) {
-    const batchnorm_tensor all[] = {r->small, r->large, r->y, r->dx, r->gdy};
-    batchnorm_saved_destroy(r->saved);
-    batchnorm_layer_destroy(r->layer);
-    batchnorm_layer_destroy(r->lazy);
-    assert_int_equal(r->ledger.live, 0);
-    for (int i = 0; i < 5; i++) box_free(all[i]);
-    free(r);
-}
-
 /* Both layers and every output. */
-static char *whole(const struct run *r) {
-    char *a = r->layer == NULL ? NULL : picture(r->layer, r->saved), *b = r->lazy == NULL ? NULL : picture(r->lazy, NULL);
+static const char *whole(const struct run *r) {
+    const char *a = r->layer == NULL ? "" : picture(r->layer, r->saved), *b = r->lazy == NULL ? "" : picture(r->lazy, NULL);
     const size_t bytes = box_bytes(r->y);
     unsigned long sum = 5381;
     const batchnorm_tensor outputs[] = {r->y, r->dx, r->gdy};
     for (int i = 0; i < 3; i++)
         for (size_t k = 0; k < bytes; k++) sum = sum * 33 + ((unsigned char *)outputs[i].data)[k];
     for (size_t k = 0; k < sizeof r->gweight; k++) sum = sum * 33 + ((const unsigned char *)r->gweight)[k];
-    const size_t size = (a == NULL ? 0 : strlen(a)) + (b == NULL ? 0 : strlen(b)) + 64;
-    char *text = malloc(size);
-    assert_non_null(text);
-    snprintf(text, size, "%s%s%lx", a == NULL ? "" : a, b == NULL ? "" : b, sum);
-    free(a);
-    free(b);
+    const size_t size = strlen(a) + strlen(b) + 64;
+    char *text = keep(malloc(size), free);
+    snprintf(text, size, "%s%s%lx", a, b, sum);
     return text;
 }
 
 /* All steps; one that fails for want of memory must have changed nothing, and is then repeated. Returns the failures. */
 static int run_all(struct run *r, long fail_at) {
     int failures = 0;
-    r->ledger.fail_at = fail_at;
+    r->ledger->fail_at = fail_at;
     for (int i = 0; i < STEPS; i++) {
-        char *before = whole(r);
+        const char *before = whole(r);
         batchnorm_status status = step(r, i);
         if (status == BATCHNORM_NO_MEMORY) {
-            char *after = whole(r);
-            assert_string_equal(before, after);
-            free(after);
+            assert_string_equal(before, whole(r));
             failures++;
             if (i != 0 && i != 10)
                 assert_string_equal(batchnorm_layer_message(i > 10 ? r->lazy : r->layer), "memory could not be allocated");
             status = step(r, i);
         }
-        free(before);
         assert_int_equal(status, BATCHNORM_OK);
     }
     return failures;
 }
 
-static void any_allocation_may_fail(void **state) {
-    (void)state;
+TEST(any_allocation_may_fail) {
     struct run *good = start();
     assert_int_equal(run_all(good, 0), 0);
-    char *wanted = whole(good);
-    const long calls = good->ledger.calls;
+    const char *wanted = whole(good);
+    const long calls = good->ledger->calls;
     assert_true(calls > 14);
     for (long k = 1; k <= calls; k++) {
         struct run *r = start();
         assert_int_equal(run_all(r, k), 1);
-        char *got = whole(r);
-        assert_string_equal(wanted, got);
-        free(got);
-        end(r);
+        assert_string_equal(wanted, whole(r));
     }
-    free(wanted);
-    end(good);
 }
 
 /* The place has grown before the next allocation fails: what it holds must have come along. */
-static void a_place_that_has_grown_keeps_what_it_holds(void **state) {
-    (void)state;
-    struct ledger ledger;
-    ledger_start(&ledger);
+TEST(a_place_that_has_grown_keeps_what_it_holds) {
+    struct ledger *ledger = make_ledger();
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
     o.affine = o.track_running_stats = false;
-    o.allocator = &ledger.allocator;
+    o.allocator = &ledger->allocator;
     batchnorm_layer *layer = make_layer_of(o);
     const batchnorm_tensor x = box(BATCHNORM_F32, 2, (int64_t[]){4, 2}, 3), wide = box(BATCHNORM_F32, 2, (int64_t[]){4, 9}, 4);
     const batchnorm_tensor y = box_like(wide), dx = box_like(x);
     assert_int_equal(batchnorm_layer_forward(layer, x, dx, NULL, 0, NULL), BATCHNORM_OK);
-    char *before = picture(layer, NULL);
-    const long calls = ledger.calls;
-    ledger.fail_at = calls + 2;
+    const char *before = picture(layer, NULL);
+    const long calls = ledger->calls;
+    ledger->fail_at = calls + 2;
     assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_NO_MEMORY);
-    assert_int_equal(ledger.calls, calls + 2);
+    assert_int_equal(ledger->calls, calls + 2);
     expect_same_picture(before, layer, NULL);
     assert_int_equal(batchnorm_layer_backward(layer, NULL, x, x, dx, 0, NULL), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_forward(layer, wide, y, NULL, 0, NULL), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
-    assert_int_equal(ledger.live, 0);
-    box_free(x);
-    box_free(wide);
-    box_free(y);
-    box_free(dx);
 }
 
-static void a_layer_without_channels_has_memory(void **state) {
-    (void)state;
-    struct ledger ledger;
-    ledger_start(&ledger);
+TEST(a_layer_without_channels_has_memory) {
+    struct ledger *ledger = make_ledger();
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
-    o.allocator = &ledger.allocator;
+    o.allocator = &ledger->allocator;
     batchnorm_layer *layer = make_layer_of(o);
     const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F32, 2, (int64_t[]){4, 0});
     assert_non_null(batchnorm_layer_weight(layer));
     assert_int_equal(batchnorm_layer_forward(layer, empty, empty, NULL, BATCHNORM_HOLD_UPDATE, NULL), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_commit_update(layer), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
-    assert_int_equal(ledger.live, 0);
 }
 
-static void a_second_time_nothing_is_allocated(void **state) {
-    (void)state;
+TEST(a_second_time_nothing_is_allocated) {
     struct run *r = start();
     assert_int_equal(run_all(r, 0), 0);
-    const long calls = r->ledger.calls;
+    const long calls = r->ledger->calls;
     malloc_calls = 0;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(forward(r->layer, r->large, r, r->saved, 0), BATCHNORM_OK);
@@ -225,14 +194,12 @@ static void a_second_time_nothing_is_allocated(void **state) {
         assert_int_equal(forward(r->layer, r->small, r, NULL, 0), BATCHNORM_OK);
         batchnorm_layer_train(r->layer);
     }
-    assert_int_equal(r->ledger.calls, calls);
+    assert_int_equal(r->ledger->calls, calls);
     assert_int_equal(malloc_calls, 0);
-    end(r);
 }
 
 /* A workspace of the caller that is large enough replaces the layer's, with the same bits; a smaller one is not used. */
-static void a_workspace_can_be_given(void **state) {
-    (void)state;
+TEST(a_workspace_can_be_given) {
     struct run *own = start(), *given = start();
     static char workspace[1 << 16];
     batchnorm_exec exec = {.workspace = workspace, .workspace_bytes = sizeof workspace};
@@ -240,15 +207,13 @@ static void a_workspace_can_be_given(void **state) {
     assert_int_equal(step(given, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, NULL), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_forward(given->layer, given->large, given->y, NULL, 0, &exec), BATCHNORM_OK);
-    assert_int_equal(given->ledger.calls, own->ledger.calls - 1);
+    assert_int_equal(given->ledger->calls, own->ledger->calls - 1);
     assert_memory_equal(own->y.data, given->y.data, box_bytes(own->y));
     memset(workspace, 0x11, sizeof workspace);
     exec.workspace_bytes = 8;
     assert_int_equal(batchnorm_layer_forward(given->layer, given->large, given->y, NULL, 0, &exec), BATCHNORM_OK);
-    assert_int_equal(given->ledger.calls, own->ledger.calls);
+    assert_int_equal(given->ledger->calls, own->ledger->calls);
     for (size_t i = 0; i < sizeof workspace; i++) assert_int_equal(workspace[i], 0x11);
-    end(own);
-    end(given);
 }
 
 /* In reverse, and counted. */
@@ -258,8 +223,7 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 }
 
 /* The caller's parallel_for does the work of every call. */
-static void exec_is_passed_on(void **state) {
-    (void)state;
+TEST(exec_is_passed_on) {
     struct run *a = start(), *b = start();
     size_t items = 0, before = 0;
     const batchnorm_exec exec = {.parallel_for = counting_for, .user = &items};
@@ -278,33 +242,28 @@ static void exec_is_passed_on(void **state) {
         before = items;
     }
     assert_memory_equal(a->y.data, b->y.data, box_bytes(a->y));
-    end(a);
-    end(b);
 }
 
-static void the_allocator_is_shown(void **state) {
-    (void)state;
+TEST(the_allocator_is_shown) {
     struct run *r = start();
     assert_int_equal(step(r, 0), BATCHNORM_OK);
     const batchnorm_allocator *shown = batchnorm_layer_get_options(r->layer).allocator;
     assert_non_null(shown);
-    assert_ptr_not_equal(shown, &r->ledger.allocator); /* it was copied */
-    assert_ptr_equal(shown->user, &r->ledger);
-    end(r);
+    assert_ptr_not_equal(shown, &r->ledger->allocator); /* it was copied */
+    assert_ptr_equal(shown->user, r->ledger);
     batchnorm_layer *layer = make_layer(2, 3, BATCHNORM_F32);
     assert_null(batchnorm_layer_get_options(layer).allocator);
-    batchnorm_layer_destroy(layer);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_allocation_may_fail),
-        cmocka_unit_test(a_place_that_has_grown_keeps_what_it_holds),
-        cmocka_unit_test(a_layer_without_channels_has_memory),
-        cmocka_unit_test(a_second_time_nothing_is_allocated),
-        cmocka_unit_test(a_workspace_can_be_given),
-        cmocka_unit_test(exec_is_passed_on),
-        cmocka_unit_test(the_allocator_is_shown),
+        cmocka_unit_test_teardown(any_allocation_may_fail, let_go),
+        cmocka_unit_test_teardown(a_place_that_has_grown_keeps_what_it_holds, let_go),
+        cmocka_unit_test_teardown(a_layer_without_channels_has_memory, let_go),
+        cmocka_unit_test_teardown(a_second_time_nothing_is_allocated, let_go),
+        cmocka_unit_test_teardown(a_workspace_can_be_given, let_go),
+        cmocka_unit_test_teardown(exec_is_passed_on, let_go),
+        cmocka_unit_test_teardown(the_allocator_is_shown, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.memory", tests, NULL, NULL);
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Every status of the calls that follow a forward, with nothing written; and the k-th allocation that fails, for all k.
  * Long because each call has a table of its own. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { N = 2, C = 3 };
 
@@ -37,15 +34,9 @@ static struct fixture start(enum call call) {
     f.gx = f.home[3];
     f.gdy = f.home[4];
     scramble(f.layer);
-    assert_int_equal(batchnorm_saved_create(f.layer, &f.saved), BATCHNORM_OK);
+    f.saved = make_saved(f.layer);
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.gx, f.saved, 0, NULL), BATCHNORM_OK);
     return f;
-}
-
-static void end(struct fixture *f) {
-    batchnorm_saved_destroy(f->saved);
-    batchnorm_layer_destroy(f->layer);
-    for (int i = 0; i < 5; i++) box_free(f->home[i]);
 }
 
 static batchnorm_status run(struct fixture *f) {
@@ -62,7 +53,7 @@ static batchnorm_status run(struct fixture *f) {
 
 /* The call fails like this and changes no byte anywhere. */
 static void refuses(struct fixture *f, batchnorm_status status, const char *message) {
-    char *before = picture(f->layer, f->saved);
+    const char *before = picture(f->layer, f->saved);
     double kept[5][64], numbers[3][C];
     for (int i = 0; i < 5; i++) memcpy(kept[i], f->home[i].data, box_bytes(f->home[i]));
     memcpy(numbers, f->numbers, sizeof numbers);
@@ -73,13 +64,11 @@ static void refuses(struct fixture *f, batchnorm_status status, const char *mess
     expect_same_picture(before, f->layer, f->saved);
 }
 
-static void a_forward_must_have_been(void **state) {
-    (void)state;
+TEST(a_forward_must_have_been) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call), other = start((enum call)call);
-        batchnorm_saved *own = f.saved, *unused;
+        batchnorm_saved *own = f.saved, *unused = make_saved(f.layer);
         assert_int_equal(run(&f), BATCHNORM_OK);
-        assert_int_equal(batchnorm_saved_create(f.layer, &unused), BATCHNORM_OK);
         assert_int_equal(batchnorm_saved_create(f.layer, NULL), BATCHNORM_NULL_POINTER);
         f.saved = unused;
         refuses(&f, BATCHNORM_NO_FORWARD, NULL);
@@ -89,14 +78,10 @@ static void a_forward_must_have_been(void **state) {
         assert_int_equal(run(&f), BATCHNORM_NO_FORWARD);
         f.saved = own;
         assert_int_equal(run(&f), BATCHNORM_OK);
-        batchnorm_saved_destroy(unused);
-        end(&f);
-        end(&other);
     }
 }
 
-static void sizes_and_types_must_be_the_forwards(void **state) {
-    (void)state;
+TEST(sizes_and_types_must_be_the_forwards) {
     static const char *const names[CALLS][5] = {
         {"x", "dy", NULL, "dx", NULL}, {"x", "tx", NULL, "ty", NULL}, {"x", "dy", "vx", "gx", "gdy"}};
     for (int call = 0; call < CALLS; call++) {
@@ -123,12 +108,10 @@ static void sizes_and_types_must_be_the_forwards(void **state) {
             *all[i] = good;
         }
         assert_int_equal(run(&f), BATCHNORM_OK);
-        end(&f);
     }
 }
 
-static void needed_tensors_must_be_there(void **state) {
-    (void)state;
+TEST(needed_tensors_must_be_there) {
     static const char *const names[CALLS][2] = {{"x", "dy"}, {"x", "tx"}, {"x", "dy"}};
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call);
@@ -141,17 +124,14 @@ static void needed_tensors_must_be_there(void **state) {
             refuses(&f, BATCHNORM_NULL_POINTER, message);
             *all[i] = good;
         }
-        end(&f);
     }
     struct fixture f = start(JVP);
     f.gx.data = NULL;
     refuses(&f, BATCHNORM_NULL_POINTER, "ty is needed and its data is NULL");
-    end(&f);
 }
 
 /* After a forward with running statistics, x is needed for the weight's gradient only. */
-static void x_may_be_absent_where_it_plays_no_part(void **state) {
-    (void)state;
+TEST(x_may_be_absent_where_it_plays_no_part) {
     struct fixture f = start(BACKWARD);
     batchnorm_layer_eval(f.layer);
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.vx, f.saved, 0, NULL), BATCHNORM_OK);
@@ -179,11 +159,9 @@ static void x_may_be_absent_where_it_plays_no_part(void **state) {
     assert_int_equal(batchnorm_layer_forward(f.layer, f.x, f.vx, f.saved, 0, NULL), BATCHNORM_OK);
     f.x.data = NULL;
     refuses(&f, BATCHNORM_NULL_POINTER, "x is needed and its data is NULL");
-    end(&f);
 }
 
-static void outputs_must_be_apart(void **state) {
-    (void)state;
+TEST(outputs_must_be_apart) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call);
         batchnorm_tensor *const outputs[] = {&f.gx, &f.gdy};
@@ -207,13 +185,11 @@ static void outputs_must_be_apart(void **state) {
             if (call == DOUBLE_BACKWARD) refuses(&f, BATCHNORM_OVERLAP, NULL);
             *outputs[i] = good;
         }
-        end(&f);
     }
 }
 
 /* The gradients are outputs, and so is gweight; tangents and cotangents are inputs. */
-static void numbers_must_be_apart(void **state) {
-    (void)state;
+TEST(numbers_must_be_apart) {
     struct fixture f = start(BACKWARD);
     batchnorm_parameter *const parameters[] = {batchnorm_layer_weight(f.layer), batchnorm_layer_bias(f.layer)};
     for (int i = 0; i < 2; i++) {
@@ -224,7 +200,6 @@ static void numbers_must_be_apart(void **state) {
         assert_int_equal(run(&f), BATCHNORM_OK);
         parameters[i]->requires_grad = true;
     }
-    end(&f);
 
     f = start(JVP);
     f.vweight = f.gx.data;
@@ -234,7 +209,6 @@ static void numbers_must_be_apart(void **state) {
     refuses(&f, BATCHNORM_OVERLAP, NULL);
     f.vbias = f.x.data; /* inputs may overlap */
     assert_int_equal(run(&f), BATCHNORM_OK);
-    end(&f);
 
     f = start(DOUBLE_BACKWARD);
     double *const outputs[] = {f.gx.data, f.gdy.data};
@@ -262,17 +236,14 @@ static void numbers_must_be_apart(void **state) {
     assert_int_equal(run(&f), BATCHNORM_OK);
     f.gweight = batchnorm_layer_weight(f.layer)->grad.data; /* a usual place for it */
     assert_int_equal(run(&f), BATCHNORM_OK);
-    end(&f);
 }
 
-static void unknown_flags_and_parameters(void **state) {
-    (void)state;
+TEST(unknown_flags_and_parameters) {
     struct fixture f = start(BACKWARD);
     f.flags = BATCHNORM_FROZEN;
     refuses(&f, BATCHNORM_BAD_OPTION, "unknown flag in 0x1");
     f.flags = BATCHNORM_ACCUMULATE | BATCHNORM_HOLD_UPDATE;
     refuses(&f, BATCHNORM_BAD_OPTION, "unknown flag in 0x22");
-    end(&f);
     for (int call = JVP; call <= DOUBLE_BACKWARD; call++) {
         f = start((enum call)call);
         assert_int_equal(batchnorm_layer_remove(f.layer, "bias"), BATCHNORM_OK);
@@ -290,16 +261,18 @@ static void unknown_flags_and_parameters(void **state) {
         f.vweight = NULL;
         f.gweight = f.numbers[1];
         if (call == DOUBLE_BACKWARD) refuses(&f, BATCHNORM_BAD_OPTION, "gweight was given, but the layer has no weight");
-        end(&f);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_forward_must_have_been),     cmocka_unit_test(sizes_and_types_must_be_the_forwards),
-        cmocka_unit_test(needed_tensors_must_be_there), cmocka_unit_test(x_may_be_absent_where_it_plays_no_part),
-        cmocka_unit_test(outputs_must_be_apart),        cmocka_unit_test(numbers_must_be_apart),
-        cmocka_unit_test(unknown_flags_and_parameters),
+        cmocka_unit_test_teardown(a_forward_must_have_been, let_go),
+        cmocka_unit_test_teardown(sizes_and_types_must_be_the_forwards, let_go),
+        cmocka_unit_test_teardown(needed_tensors_must_be_there, let_go),
+        cmocka_unit_test_teardown(x_may_be_absent_where_it_plays_no_part, let_go),
+        cmocka_unit_test_teardown(outputs_must_be_apart, let_go),
+        cmocka_unit_test_teardown(numbers_must_be_apart, let_go),
+        cmocka_unit_test_teardown(unknown_flags_and_parameters, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.refusals", tests, NULL, NULL);
 }

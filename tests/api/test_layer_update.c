@@ -2,14 +2,11 @@
 /* The running statistics of a layer: averages, conventions, updates that are skipped, held, or refused, resets.
  * Longer than 300 lines: one story for each way an update can go. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { HOLD = BATCHNORM_HOLD_UPDATE, SKIP = BATCHNORM_SKIP_UPDATE };
 
@@ -26,12 +23,6 @@ static struct fixture start(batchnorm_dtype dtype) {
     return f;
 }
 
-static void end(struct fixture f) {
-    batchnorm_layer_destroy(f.layer);
-    box_free(f.x);
-    box_free(f.y);
-}
-
 static batchnorm_status forward(const struct fixture *f, unsigned flags) {
     return batchnorm_layer_forward(f->layer, f->x, f->y, NULL, flags, NULL);
 }
@@ -44,13 +35,11 @@ static double var_of(const struct fixture *f, int64_t c) { return value_of(batch
 
 static double unbiased(struct moments m) { return m.var * m.count / (m.count - 1); }
 
-static void momentum_none_is_the_plain_average(void **state) {
-    (void)state;
+TEST(momentum_none_is_the_plain_average) {
     struct fixture f = start(BATCHNORM_F64);
     double mean[3] = {0}, var[3] = {0};
     batchnorm_layer_set_cumulative(f.layer, true);
     for (int i = 1; i <= 5; i++) {
-        box_free(f.x);
         f.x = box(BATCHNORM_F64, 4, images, (uint64_t)i * 77);
         assert_int_equal(forward(&f, 0), BATCHNORM_OK);
         assert_int_equal(count_of(&f), i);
@@ -62,15 +51,13 @@ static void momentum_none_is_the_plain_average(void **state) {
         }
     }
     *batchnorm_layer_num_batches_tracked(f.layer) = -1;
-    char *before = picture(f.layer, NULL);
+    const char *before = picture(f.layer, NULL);
     assert_int_equal(forward(&f, 0), BATCHNORM_BAD_OPTION); /* PyTorch divides by zero here */
     assert_string_equal(batchnorm_layer_message(f.layer), "num_batches_tracked is -1: there is no average of 0 batches");
     expect_same_picture(before, f.layer, NULL);
-    end(f);
 }
 
-static void any_momentum_is_taken(void **state) {
-    (void)state;
+TEST(any_momentum_is_taken) {
     static const double momenta[] = {0, 1, 2, -0.5, -1.2};
     for (size_t i = 0; i < sizeof momenta / sizeof momenta[0]; i++) {
         struct fixture f = start(BATCHNORM_F64);
@@ -85,12 +72,10 @@ static void any_momentum_is_taken(void **state) {
             expect_near(mean_of(&f, c), (1 - momenta[i]) * (2.25 + 0.25 * (double)c) + momenta[i] * m.mean);
             expect_near(var_of(&f, c), (1 - momenta[i]) * (3.25 + 0.25 * (double)c) + momenta[i] * unbiased(m));
         }
-        end(f);
     }
 }
 
-static void conventions_are_followed(void **state) {
-    (void)state;
+TEST(conventions_are_followed) {
     for (int framework = BATCHNORM_PYTORCH; framework <= BATCHNORM_TF_FUSED; framework++) {
         struct fixture f = start(BATCHNORM_F64);
         const batchnorm_options o = batchnorm_convention((batchnorm_framework)framework);
@@ -103,29 +88,25 @@ static void conventions_are_followed(void **state) {
             expect_near(var_of(&f, c), 1 - new + new *(o.running_variance == BATCHNORM_VARIANCE_BIASED ? m.var : unbiased(m)));
             expect_normalized(f.x, f.y, c, m.mean, m.var, o.eps, 1, 0);
         }
-        end(f);
     }
 }
 
-static void skipped_updates_change_nothing(void **state) {
-    (void)state;
+TEST(skipped_updates_change_nothing) {
     struct fixture f = start(BATCHNORM_F32);
     assert_int_equal(forward(&f, 0), BATCHNORM_OK);
     float *once = malloc(box_bytes(f.y));
     assert_non_null(once);
     memcpy(once, f.y.data, box_bytes(f.y));
-    char *before = picture(f.layer, NULL);
+    const char *before = picture(f.layer, NULL);
     memset(f.y.data, 0, box_bytes(f.y));
     assert_int_equal(forward(&f, SKIP), BATCHNORM_OK);
     assert_memory_equal(f.y.data, once, box_bytes(f.y)); /* recomputed, to the bit */
     expect_same_picture(before, f.layer, NULL);
     free(once);
-    end(f);
 }
 
 /* Held, looked at, and committed: the same bits as an update at once. */
-static void held_updates_are_committed_later(void **state) {
-    (void)state;
+TEST(held_updates_are_committed_later) {
     struct fixture f = start(BATCHNORM_F32), at_once = start(BATCHNORM_F32);
     batchnorm_tensor mean, var;
     int64_t count;
@@ -150,28 +131,23 @@ static void held_updates_are_committed_later(void **state) {
         assert_string_equal(batchnorm_layer_message(f.layer), "");
         expect_same_picture(picture(at_once.layer, NULL), f.layer, NULL);
     }
-    end(f);
-    end(at_once);
 }
 
-static void held_updates_can_be_dropped(void **state) {
-    (void)state;
+TEST(held_updates_can_be_dropped) {
     struct fixture f = start(BATCHNORM_F32);
     assert_int_equal(forward(&f, SKIP), BATCHNORM_OK);
-    char *before = picture(f.layer, NULL);
+    const char *before = picture(f.layer, NULL);
     assert_int_equal(forward(&f, HOLD), BATCHNORM_OK);
     batchnorm_layer_drop_update(f.layer);
     batchnorm_layer_drop_update(f.layer);
     expect_same_picture(before, f.layer, NULL);
     assert_int_equal(batchnorm_layer_commit_update(f.layer), BATCHNORM_NO_HELD_UPDATE);
-    end(f);
 }
 
 static bool holds(const struct fixture *f) { return batchnorm_layer_held_update(f->layer, NULL, NULL, NULL) == BATCHNORM_OK; }
 
 /* What was computed from statistics that have changed since must not be committed. */
-static void a_held_update_does_not_outlive_its_base(void **state) {
-    (void)state;
+TEST(a_held_update_does_not_outlive_its_base) {
     struct fixture f = start(BATCHNORM_F32);
     batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
     const size_t count = batchnorm_layer_state(f.layer, entries);
@@ -197,14 +173,11 @@ static void a_held_update_does_not_outlive_its_base(void **state) {
         assert_int_equal(forward(&g, HOLD), BATCHNORM_OK);
         assert_int_equal(batchnorm_layer_remove(g.layer, names[i]), BATCHNORM_OK);
         assert_false(holds(&g));
-        end(g);
     }
-    end(f);
 }
 
 /* A layer that lost its buffers holds what is left: the count, or nothing at all. */
-static void held_updates_have_what_the_layer_has(void **state) {
-    (void)state;
+TEST(held_updates_have_what_the_layer_has) {
     struct fixture f = start(BATCHNORM_F32);
     batchnorm_tensor mean, var;
     int64_t count = 7;
@@ -220,11 +193,9 @@ static void held_updates_have_what_the_layer_has(void **state) {
     batchnorm_layer_set_track_running_stats(f.layer, false);
     assert_int_equal(forward(&f, HOLD), BATCHNORM_OK);
     assert_false(holds(&f));
-    end(f);
 }
 
-static void an_empty_batch_can_be_held(void **state) {
-    (void)state;
+TEST(an_empty_batch_can_be_held) {
     struct fixture f = start(BATCHNORM_F64);
     const batchnorm_tensor empty = batchnorm_tensor_contiguous(NULL, BATCHNORM_F64, 4, (int64_t[]){0, 9, 2, 2});
     batchnorm_tensor mean, var;
@@ -238,12 +209,10 @@ static void an_empty_batch_can_be_held(void **state) {
     assert_memory_equal(var.data, batchnorm_layer_running_var(f.layer).data, 3 * sizeof(double));
     assert_int_equal(batchnorm_layer_commit_update(f.layer), BATCHNORM_OK);
     assert_int_equal(count_of(&f), 42);
-    end(f);
 }
 
 /* With require_finite y is written, and the running statistics and the counter stay. */
-static void batches_that_are_not_finite_can_be_refused(void **state) {
-    (void)state;
+TEST(batches_that_are_not_finite_can_be_refused) {
     static const double bad[] = {NAN, INFINITY, -INFINITY, 1e300 /* its square is infinite */};
     for (int i = 0; i < 4; i++) {
         struct fixture f = start(BATCHNORM_F64);
@@ -273,16 +242,14 @@ static void batches_that_are_not_finite_can_be_refused(void **state) {
         box_set(f.x, 1, 2, 0, 1);
         assert_int_equal(forward(&f, 0), BATCHNORM_OK);
         assert_int_equal(count_of(&f), 42);
-        end(f);
     }
 }
 
-static void resets_follow_the_flag(void **state) {
-    (void)state;
+TEST(resets_follow_the_flag) {
     struct fixture f = start(BATCHNORM_F64);
     scramble(f.layer);
     batchnorm_layer_set_track_running_stats(f.layer, false);
-    char *before = picture(f.layer, NULL);
+    const char *before = picture(f.layer, NULL);
     batchnorm_layer_reset_running_stats(f.layer); /* nothing, as in PyTorch */
     expect_same_picture(before, f.layer, NULL);
     batchnorm_layer_reset_parameters(f.layer);
@@ -302,11 +269,9 @@ static void resets_follow_the_flag(void **state) {
     assert_true(value_of(weight->value, 0, 0) == 9);
     assert_int_equal(batchnorm_layer_remove(f.layer, "running_var"), BATCHNORM_OK);
     batchnorm_layer_reset_running_stats(f.layer); /* where the layer has them */
-    end(f);
 }
 
-static void options_can_be_changed_and_read(void **state) {
-    (void)state;
+TEST(options_can_be_changed_and_read) {
     struct fixture f = start(BATCHNORM_F64);
     batchnorm_options keras = batchnorm_convention(BATCHNORM_KERAS);
     batchnorm_layer_set_convention(f.layer, &keras);
@@ -326,23 +291,22 @@ static void options_can_be_changed_and_read(void **state) {
     assert_int_equal(batchnorm_layer_remove(f.layer, "bias"), BATCHNORM_OK);
     o = batchnorm_layer_get_options(f.layer);
     assert_true(o.affine && !o.bias);
-    end(f);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(momentum_none_is_the_plain_average),
-        cmocka_unit_test(any_momentum_is_taken),
-        cmocka_unit_test(conventions_are_followed),
-        cmocka_unit_test(skipped_updates_change_nothing),
-        cmocka_unit_test(held_updates_are_committed_later),
-        cmocka_unit_test(held_updates_can_be_dropped),
-        cmocka_unit_test(a_held_update_does_not_outlive_its_base),
-        cmocka_unit_test(held_updates_have_what_the_layer_has),
-        cmocka_unit_test(an_empty_batch_can_be_held),
-        cmocka_unit_test(batches_that_are_not_finite_can_be_refused),
-        cmocka_unit_test(resets_follow_the_flag),
-        cmocka_unit_test(options_can_be_changed_and_read),
+        cmocka_unit_test_teardown(momentum_none_is_the_plain_average, let_go),
+        cmocka_unit_test_teardown(any_momentum_is_taken, let_go),
+        cmocka_unit_test_teardown(conventions_are_followed, let_go),
+        cmocka_unit_test_teardown(skipped_updates_change_nothing, let_go),
+        cmocka_unit_test_teardown(held_updates_are_committed_later, let_go),
+        cmocka_unit_test_teardown(held_updates_can_be_dropped, let_go),
+        cmocka_unit_test_teardown(a_held_update_does_not_outlive_its_base, let_go),
+        cmocka_unit_test_teardown(held_updates_have_what_the_layer_has, let_go),
+        cmocka_unit_test_teardown(an_empty_batch_can_be_held, let_go),
+        cmocka_unit_test_teardown(batches_that_are_not_finite_can_be_refused, let_go),
+        cmocka_unit_test_teardown(resets_follow_the_flag, let_go),
+        cmocka_unit_test_teardown(options_can_be_changed_and_read, let_go),
     };
     return cmocka_run_group_tests_name("api.layer.update", tests, NULL, NULL);
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory of the raw calls: which arrays may be the same, that nothing beyond an array is touched, the workspace, shapes without
  * elements. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
 /* An output that may be the very same array as an input. */
 static const struct {
@@ -36,8 +33,7 @@ static void run_in_place(size_t i, const batchnorm_shape *shape) {
     problem_destroy(in_place);
 }
 
-static void in_place_gives_the_same_bits(void **state) {
-    (void)state;
+TEST(in_place_gives_the_same_bits) {
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         for (int d = 0; d < 4; d++)
             for (enum layout layout = PLANAR; layout < MIXED; layout++) {
@@ -47,8 +43,7 @@ static void in_place_gives_the_same_bits(void **state) {
 }
 
 /* The same address with other strides is no alias. */
-static void other_strides_at_the_same_address_overlap(void **state) {
-    (void)state;
+TEST(other_strides_at_the_same_address_overlap) {
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5),
                         last = batchnorm_channels_last(BATCHNORM_F32, 3, 4, 5);
@@ -64,8 +59,7 @@ static void other_strides_at_the_same_address_overlap(void **state) {
 }
 
 /* Every element output of every call against every other shaped array of that call, one element apart. */
-static void shifted_arrays_overlap(void **state) {
-    (void)state;
+TEST(shifted_arrays_overlap) {
     static const struct {
         enum verb verb;
         enum array output, other;
@@ -118,8 +112,7 @@ static void run_slices(enum verb verb, const batchnorm_shape *wide, size_t chann
     problem_destroy(storage);
 }
 
-static void interleaved_channel_slices_are_apart(void **state) {
-    (void)state;
+TEST(interleaved_channel_slices_are_apart) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++)
             for (enum verb verb = INFER; verb <= FORWARD; verb++) {
@@ -129,8 +122,7 @@ static void interleaved_channel_slices_are_apart(void **state) {
 }
 
 /* One array lies whole in a gap of the other. */
-static void an_array_in_a_gap_of_another_is_apart(void **state) {
-    (void)state;
+TEST(an_array_in_a_gap_of_another_is_apart) {
     const batchnorm_strides wide = {100, 8, 1}, dense = {8, 4, 1};
     for (int x_is_wide = 0; x_is_wide < 2; x_is_wide++)
         for (int last = 84; last <= 85; last++) { /* the dense one ends where the wide one goes on, or one further */
@@ -158,8 +150,7 @@ static void run_guarded(const batchnorm_shape *shape, bool at_end) {
     problem_destroy(p);
 }
 
-static void nothing_beyond_an_array_is_touched(void **state) {
-    (void)state;
+TEST(nothing_beyond_an_array_is_touched) {
     for (size_t n = 0; n <= 67; n++)
         for (int d = 0; d < 4; d++)
             for (int at_end = 0; at_end < 2; at_end++) {
@@ -188,8 +179,7 @@ static void run_in_workspace(enum verb verb, struct problem *a, struct problem *
     guarded_free(&memory);
 }
 
-static void workspace_of_exact_size_suffices(void **state) {
-    (void)state;
+TEST(workspace_of_exact_size_suffices) {
     static const size_t sizes[][3] = {{3, 4, 5}, {1, 1, 2}, {7, 33, 1}, {2, 3, 1500}, {40, 70, 3}, {3, 5, 0}};
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -203,8 +193,7 @@ static void workspace_of_exact_size_suffices(void **state) {
 }
 
 /* Each array planar or channels-last on its own: what is asked for depends on which array a call reads and writes where. */
-static void workspace_suffices_for_every_mixture_of_layouts(void **state) {
-    (void)state;
+TEST(workspace_suffices_for_every_mixture_of_layouts) {
     for (int mixture = 0; mixture < 16; mixture++) {
         batchnorm_shape shape = layout_shape(PLANAR, BATCHNORM_F32, 6, 40, 30);
         const batchnorm_strides last = layout_shape(CHANNELS_LAST, BATCHNORM_F32, 6, 40, 30).x;
@@ -219,8 +208,7 @@ static void workspace_suffices_for_every_mixture_of_layouts(void **state) {
     }
 }
 
-static void workspace_of_no_or_too_large_a_shape_is_0(void **state) {
-    (void)state;
+TEST(workspace_of_no_or_too_large_a_shape_is_0) {
     for (int i = BATCHNORM_OP_STATS; i <= BATCHNORM_OP_DOUBLE_BACKWARD; i++) {
         batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, SIZE_MAX / 4, 2);
         assert_int_equal(batchnorm_workspace_bytes(NULL, (batchnorm_operation)i), 0);
@@ -248,8 +236,7 @@ static void run_empty(const batchnorm_shape *shape, enum verb verb, unsigned fla
     problem_destroy(p);
 }
 
-static void no_element_is_fine(void **state) {
-    (void)state;
+TEST(no_element_is_fine) {
     static const size_t sizes[][3] = {{0, 4, 5}, {3, 0, 5}, {3, 4, 0}, {0, 0, 0}, {1, 0, 1}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int d = 0; d < 4; d++)

@@ -4,15 +4,12 @@
  *
  * A .pb file is one TensorProto. Of the wire format two things are needed: a varint, and (key, length, bytes). */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/support.h"
+#include "tests/support/test.h"
 
 #define DATA "/usr/share/libonnx-testdata/data"
 
@@ -150,7 +147,7 @@ static void compare(const char *what, const struct tensor *want, const float *go
             fail_msg("%s[%zu] is %.9g, expected %.9g", what, i, got[i], want->value[i]);
 }
 
-static void run_vector(void **state) {
+TEST(run_vector) {
     const struct vector *v = *state;
     static struct tensor in[INPUTS], out[3];
     static float y[1024];

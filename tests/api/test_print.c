@@ -4,16 +4,13 @@
 #define _POSIX_C_SOURCE 200809L /* open_memstream, mkdtemp */
 #include <locale.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "api/float_text.h"
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 /* No momentum: it stands for None. */
 #define NONE 1e300
@@ -94,14 +91,10 @@ static void expect_reprs(void) {
         char text[256];
         assert_int_equal(batchnorm_layer_repr(layer, text, sizeof text), strlen(layers[i].repr));
         assert_string_equal(text, layers[i].repr);
-        batchnorm_layer_destroy(layer);
     }
 }
 
-static void repr_is_pytorchs(void **state) {
-    (void)state;
-    expect_reprs();
-}
+TEST(repr_is_pytorchs) { expect_reprs(); }
 
 static bool use_comma(const char *const *names) {
     char half[8];
@@ -131,8 +124,7 @@ static bool find_comma(char *directory) {
     return found;
 }
 
-static void repr_does_not_depend_on_the_locale(void **state) {
-    (void)state;
+TEST(repr_does_not_depend_on_the_locale) {
     char directory[] = "/tmp/batchnorm-locale-XXXXXX", command[64];
     const bool found = find_comma(directory);
     snprintf(command, sizeof command, "rm -rf %s", directory); /* what was loaded stays */
@@ -144,8 +136,7 @@ static void repr_does_not_depend_on_the_locale(void **state) {
     skip();
 }
 
-static void repr_cuts_like_snprintf(void **state) {
-    (void)state;
+TEST(repr_cuts_like_snprintf) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     const char *whole = "BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)";
     const size_t length = strlen(whole);
@@ -162,12 +153,10 @@ static void repr_cuts_like_snprintf(void **state) {
     char text[4] = "abc";
     assert_int_equal(batchnorm_layer_repr(NULL, text, sizeof text), 0);
     assert_string_equal(text, "");
-    batchnorm_layer_destroy(layer);
 }
 
 /* The bias is told by what the layer has now. */
-static void repr_follows_the_layer(void **state) {
-    (void)state;
+TEST(repr_follows_the_layer) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     char text[256];
     assert_int_equal(batchnorm_layer_remove(layer, "bias"), BATCHNORM_OK);
@@ -176,11 +165,9 @@ static void repr_follows_the_layer(void **state) {
     batchnorm_layer_set_cumulative(layer, true);
     batchnorm_layer_repr(layer, text, sizeof text);
     assert_string_equal(text, "BatchNorm1d(2, eps=1e-05, momentum=None, affine=True, bias=False, track_running_stats=False)");
-    batchnorm_layer_destroy(layer);
 }
 
-static void numbers_are_pythons(void **state) {
-    (void)state;
+TEST(numbers_are_pythons) {
     static const struct {
         double value;
         const char *text;
@@ -225,8 +212,7 @@ static void numbers_are_pythons(void **state) {
 }
 
 /* Whatever the bits: the text gives them back, and no shorter text does. */
-static void numbers_round_trip(void **state) {
-    (void)state;
+TEST(numbers_round_trip) {
     uint64_t seed = 77;
     char text[BN_FLOAT_TEXT], shorter[BN_FLOAT_TEXT];
     for (int i = 0; i < 20000; i++) {
@@ -258,8 +244,7 @@ static void expect_print(const batchnorm_layer *layer, const char *wanted) {
     free(text);
 }
 
-static void print_shows_everything(void **state) {
-    (void)state;
+TEST(print_shows_everything) {
     batchnorm_layer *layer = make_layer(2, 9, BATCHNORM_F32); /* more than a line of numbers */
     scramble(layer);
     set_value(batchnorm_layer_weight(layer)->value, 8, 1.0 / 3);
@@ -297,11 +282,9 @@ static void print_shows_everything(void **state) {
                         "momentum: 0.1\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
 }
 
-static void print_shows_what_is_not_there(void **state) {
-    (void)state;
+TEST(print_shows_what_is_not_there) {
     batchnorm_layer_options o = batchnorm_layer_defaults(1, 0);
     o.bias = false;
     o.cumulative = true;
@@ -326,7 +309,6 @@ static void print_shows_what_is_not_there(void **state) {
                         "momentum: None\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
     o.lazy = true;
     layer = make_layer_of(o);
     assert_int_equal(batchnorm_layer_remove(layer, "running_var"), BATCHNORM_OK);
@@ -346,11 +328,9 @@ static void print_shows_what_is_not_there(void **state) {
                         "momentum: None\n"
                         "affine: True\n"
                         "track_running_stats: True\n");
-    batchnorm_layer_destroy(layer);
 }
 
-static void print_tells_that_a_file_is_full(void **state) {
-    (void)state;
+TEST(print_tells_that_a_file_is_full) {
     batchnorm_layer *layer = make_layer(1, 2, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_print(NULL, stdout), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_print(layer, NULL), BATCHNORM_NULL_POINTER);
@@ -363,20 +343,19 @@ static void print_tells_that_a_file_is_full(void **state) {
     assert_non_null(unwritable);
     assert_int_equal(batchnorm_layer_print(layer, unwritable), BATCHNORM_IO);
     fclose(unwritable);
-    batchnorm_layer_destroy(layer);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(repr_is_pytorchs),
-        cmocka_unit_test(repr_does_not_depend_on_the_locale),
-        cmocka_unit_test(repr_cuts_like_snprintf),
-        cmocka_unit_test(repr_follows_the_layer),
-        cmocka_unit_test(numbers_are_pythons),
-        cmocka_unit_test(numbers_round_trip),
-        cmocka_unit_test(print_shows_everything),
-        cmocka_unit_test(print_shows_what_is_not_there),
-        cmocka_unit_test(print_tells_that_a_file_is_full),
+        cmocka_unit_test_teardown(repr_is_pytorchs, let_go),
+        cmocka_unit_test_teardown(repr_does_not_depend_on_the_locale, let_go),
+        cmocka_unit_test_teardown(repr_cuts_like_snprintf, let_go),
+        cmocka_unit_test_teardown(repr_follows_the_layer, let_go),
+        cmocka_unit_test_teardown(numbers_are_pythons, let_go),
+        cmocka_unit_test_teardown(numbers_round_trip, let_go),
+        cmocka_unit_test_teardown(print_shows_everything, let_go),
+        cmocka_unit_test_teardown(print_shows_what_is_not_there, let_go),
+        cmocka_unit_test_teardown(print_tells_that_a_file_is_full, let_go),
     };
     return cmocka_run_group_tests_name("api.print", tests, NULL, NULL);
 }

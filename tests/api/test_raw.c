@@ -2,14 +2,11 @@
 /* The contract of the raw calls: which status, in which order, and that nothing is written on error; NULL in place of every
  * optional array. Long because the order of checks and the tables of arrays serve all of these tests. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
 /* The linker sends the library's calls of malloc here (--wrap). */
 void *__real_malloc(size_t bytes);
@@ -142,8 +139,7 @@ static bool call_with(enum verb verb, unsigned bits, batchnorm_status *status, c
 }
 
 /* Every fault alone, and every two at once: the one that is checked first wins. */
-static void statuses_come_in_the_documented_order(void **state) {
-    (void)state;
+TEST(statuses_come_in_the_documented_order) {
     size_t calls = 0;
     for (enum verb verb = 0; verb < VERBS; verb++)
         for (int i = 0; i < FAULTS; i++)
@@ -161,8 +157,7 @@ static void statuses_come_in_the_documented_order(void **state) {
 }
 
 /* Offsets that wrap around to something harmless are too large all the same. */
-static void strides_beyond_the_address_space_are_too_large(void **state) {
-    (void)state;
+TEST(strides_beyond_the_address_space_are_too_large) {
     const ptrdiff_t quarter = PTRDIFF_MAX / 2 + 1; /* 2^62 bytes, so that four steps are 2^64 */
     for (int axis = 0; axis < 3; axis++)
         for (int which = 0; which < 4; which++)
@@ -209,8 +204,7 @@ static unsigned optional(enum verb verb) {
     return arrays[verb];
 }
 
-static void each_required_array_is_asked_for(void **state) {
-    (void)state;
+TEST(each_required_array_is_asked_for) {
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
     for (enum verb verb = 0; verb < VERBS; verb++)
         for (enum array i = X; i < ARRAYS; i++) {
@@ -247,8 +241,7 @@ static void refuse_overlap(enum verb verb, batchnorm_dtype dtype, enum array out
 }
 
 /* Every output over every parameter and statistic, and these over every other array. */
-static void outputs_may_overlap_no_parameter(void **state) {
-    (void)state;
+TEST(outputs_may_overlap_no_parameter) {
     int pairs = 0;
     for (int d = 0; d < 4; d++)
         for (enum verb verb = 0; verb < VERBS; verb++)
@@ -264,8 +257,7 @@ static void outputs_may_overlap_no_parameter(void **state) {
 }
 
 /* Arrays side by side in one piece of memory, in both orders, are no overlap. */
-static void arrays_may_touch(void **state) {
-    (void)state;
+TEST(arrays_may_touch) {
     static double memory[1 << 13];
     for (int d = 0; d < 4; d++)
         for (enum verb verb = 0; verb < VERBS; verb++)
@@ -285,8 +277,7 @@ static void arrays_may_touch(void **state) {
             }
 }
 
-static void shape_is_asked_for(void **state) {
-    (void)state;
+TEST(shape_is_asked_for) {
     float x[4] = {0}, y[4];
     double saved[1] = {0};
     batchnorm_stat stat;
@@ -311,8 +302,7 @@ static void run_subset(enum verb verb, const batchnorm_shape *shape, unsigned ab
 }
 
 /* Every subset of the optional arrays: the others come out as the oracle says, and an absent input counts as its default. */
-static void each_subset_of_optional_arrays_works(void **state) {
-    (void)state;
+TEST(each_subset_of_optional_arrays_works) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
             batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 5, 7);
@@ -325,8 +315,7 @@ static void each_subset_of_optional_arrays_works(void **state) {
 }
 
 /* x is not read where nothing depends on it. */
-static void frozen_backward_without_dweight_needs_no_x(void **state) {
-    (void)state;
+TEST(frozen_backward_without_dweight_needs_no_x) {
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
     for (unsigned set = 0; set < 4; set++) {
         struct problem *p = problem_create(&shape, 1, true);
@@ -343,8 +332,7 @@ static void frozen_backward_without_dweight_needs_no_x(void **state) {
     problem_destroy(p);
 }
 
-static void each_unknown_flag_is_refused(void **state) {
-    (void)state;
+TEST(each_unknown_flag_is_refused) {
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
     for (enum verb verb = BACKWARD; verb < VERBS; verb++)
         for (int bit = 0; bit < 32; bit++) {
@@ -357,8 +345,7 @@ static void each_unknown_flag_is_refused(void **state) {
         }
 }
 
-static void options_null_are_pytorchs(void **state) {
-    (void)state;
+TEST(options_null_are_pytorchs) {
     float x[6] = {1, 2, 3, 4, 5, 7}, y[2][6], mean[2] = {0, 0}, var[2] = {1, 1};
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, 1, 3);
     batchnorm_options options = batchnorm_convention(BATCHNORM_PYTORCH);
@@ -372,8 +359,7 @@ static void options_null_are_pytorchs(void **state) {
 }
 
 /* One run that needs memory, so that the faults above were real: it calls malloc without a workspace and never with one. */
-static void workspace_replaces_malloc(void **state) {
-    (void)state;
+TEST(workspace_replaces_malloc) {
     for (enum layout layout = PLANAR; layout < BROADCAST_N; layout++) {
         batchnorm_shape shape = layout_shape(layout, BATCHNORM_F32, 3, 20, 50);
         for (enum verb verb = 0; verb < VERBS; verb++) {

@@ -2,14 +2,11 @@
 /* The state of a layer: what it lists, what it takes, what it refuses. Sentences are PyTorch 2.15's.
  * Longer than 300 lines, most of them tables of what a state may hold. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "layer_support.h"
+#include "tests/support/test.h"
 
 enum { C = 3 };
 
@@ -36,8 +33,7 @@ static batchnorm_tensor array_of(batchnorm_layer *layer, int i) {
     return i == 2 ? batchnorm_layer_running_mean(layer) : batchnorm_layer_running_var(layer);
 }
 
-static void state_lists_what_there_is(void **state) {
-    (void)state;
+TEST(state_lists_what_there_is) {
     for (int mask = 0; mask < 32; mask++) {
         batchnorm_layer *layer = make_layer(2, C, BATCHNORM_F64);
         batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
@@ -56,23 +52,19 @@ static void state_lists_what_there_is(void **state) {
             assert_int_equal(batchnorm_tensor_elements(t), i == 4 ? 1 : C);
         }
         assert_int_equal(n, at);
-        batchnorm_layer_destroy(layer);
     }
     batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
     batchnorm_layer *layer = make_layer(2, 0, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_state(layer, entries), 5); /* without channels there are arrays all the same */
     assert_int_equal(batchnorm_layer_state(layer, NULL), 0);
     assert_int_equal(batchnorm_layer_state(NULL, entries), 0);
-    batchnorm_layer_destroy(layer);
     batchnorm_layer_options o = batchnorm_layer_defaults(2, 0);
     o.lazy = true;
     layer = make_layer_of(o);
     assert_int_equal(batchnorm_layer_state(layer, entries), 0);
-    batchnorm_layer_destroy(layer);
 }
 
-static void remove_takes_known_names(void **state) {
-    (void)state;
+TEST(remove_takes_known_names) {
     batchnorm_layer *layer = make_layer(2, C, BATCHNORM_F32);
     assert_int_equal(batchnorm_layer_remove(NULL, "weight"), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_remove(layer, NULL), BATCHNORM_NULL_POINTER);
@@ -85,12 +77,10 @@ static void remove_takes_known_names(void **state) {
     for (int i = 0; i < 4; i++) assert_null(array_of(layer, i).data);
     batchnorm_layer_reset_parameters(layer);
     batchnorm_layer_zero_grad(layer);
-    batchnorm_layer_destroy(layer);
 }
 
 /* Sixteen bits and eight, from double: exact for the numbers used here. */
-static void any_type_is_converted(void **state) {
-    (void)state;
+TEST(any_type_is_converted) {
     static const batchnorm_dtype types[] = {BATCHNORM_F32, BATCHNORM_F64, BATCHNORM_BF16, BATCHNORM_F16};
     static const double values[] = {0,        -0.0,        1,       -2.5,     65504,    -65504,    0x1p-14, 0x1p-24,
                                     -0x3p-24, 0x1.ffcp-15, 0x1p127, 0x1p-133, INFINITY, -INFINITY, NAN,     0.333251953125};
@@ -115,12 +105,10 @@ static void any_type_is_converted(void **state) {
                 if (isnan(wanted) ? !isnan(got) : got != wanted || signbit(got) != signbit(wanted))
                     fail_msg("%a became %a, not %a", values[c], got, wanted);
             }
-            batchnorm_layer_destroy(layer);
         }
 }
 
-static void integers_are_converted(void **state) {
-    (void)state;
+TEST(integers_are_converted) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F32);
     int64_t integers[C] = {1, -7, (1LL << 53) + 1};
     batchnorm_named_tensor e = entry("weight", integers, BATCHNORM_I64, 1, C);
@@ -129,11 +117,9 @@ static void integers_are_converted(void **state) {
     e.tensor.stride[0] = 0; /* broadcast */
     assert_int_equal(batchnorm_layer_load_state(layer, &e, 1, 2, false), BATCHNORM_OK);
     for (int c = 0; c < C; c++) assert_true(value_of(array_of(layer, 0), c, 0) == 1);
-    batchnorm_layer_destroy(layer);
 }
 
-static void the_counter_is_exact(void **state) {
-    (void)state;
+TEST(the_counter_is_exact) {
     static const int64_t counts[] = {0, 1, -1, INT64_MAX, INT64_MIN, (1LL << 53) + 1};
     static const double floats[] = {2.7, -2.7, 0, -0x1p63, 0x1.fffffep62};
     static const double bad[] = {NAN, INFINITY, -INFINITY, 0x1p63, -0x1.000002p63};
@@ -158,16 +144,14 @@ static void the_counter_is_exact(void **state) {
         float value = (float)bad[i];
         batchnorm_named_tensor e[] = {entry(keys[0], numbers[0], BATCHNORM_F64, 1, C),
                                       entry(keys[4], &value, BATCHNORM_F32, 0, 0)};
-        char *before = picture(layer, NULL);
+        const char *before = picture(layer, NULL);
         assert_int_equal(batchnorm_layer_load_state(layer, e, 2, 2, false), BATCHNORM_BAD_DTYPE);
         if (i == 0) assert_string_equal(batchnorm_layer_message(layer), "num_batches_tracked: nan is no int64");
         expect_same_picture(before, layer, NULL);
     }
-    batchnorm_layer_destroy(layer);
 }
 
-static void states_go_from_layer_to_layer(void **state) {
-    (void)state;
+TEST(states_go_from_layer_to_layer) {
     batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
     for (int from = BATCHNORM_F32; from <= BATCHNORM_F64; from++)
         for (int to = BATCHNORM_F32; to <= BATCHNORM_F64; to++) {
@@ -179,11 +163,9 @@ static void states_go_from_layer_to_layer(void **state) {
                 for (int c = 0; c < C; c++) assert_true(value_of(array_of(a, i), c, 0) == value_of(array_of(b, i), c, 1));
             assert_int_equal(*batchnorm_layer_num_batches_tracked(b), 41);
             assert_true(value_of(batchnorm_layer_weight(b)->grad, 0, 1) == 0); /* gradients are no state */
-            char *before = picture(a, NULL);
+            const char *before = picture(a, NULL);
             assert_int_equal(batchnorm_layer_load_state(a, entries, n, 2, true), BATCHNORM_OK); /* into itself */
             expect_same_picture(before, a, NULL);
-            batchnorm_layer_destroy(a);
-            batchnorm_layer_destroy(b);
         }
     /* exchanged within one layer: everything is read before anything is written */
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
@@ -193,19 +175,17 @@ static void states_go_from_layer_to_layer(void **state) {
     entries[1].name = "weight";
     assert_int_equal(batchnorm_layer_load_state(layer, entries, 2, 2, false), BATCHNORM_OK);
     assert_true(value_of(array_of(layer, 0), 0, 0) == -0.75 && value_of(array_of(layer, 1), 0, 0) == 1.25);
-    batchnorm_layer_destroy(layer);
 }
 
 static void refuses(batchnorm_layer *layer, const batchnorm_named_tensor *entries, size_t n, int version, bool strict,
                     batchnorm_status status, const char *message) {
-    char *before = picture(layer, NULL);
+    const char *before = picture(layer, NULL);
     assert_int_equal(batchnorm_layer_load_state(layer, entries, n, version, strict), status);
     assert_string_equal(batchnorm_layer_message(layer), message);
     expect_same_picture(before, layer, NULL);
 }
 
-static void keys_are_checked_when_strict(void **state) {
-    (void)state;
+TEST(keys_are_checked_when_strict) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX + 1];
     const size_t n = whole(e);
@@ -228,11 +208,9 @@ static void keys_are_checked_when_strict(void **state) {
     assert_string_equal(batchnorm_layer_message(layer), "");
     assert_int_equal(batchnorm_layer_remove(layer, "bias"), BATCHNORM_OK); /* what a layer lost is unknown to it */
     refuses(layer, e, n, 2, true, BATCHNORM_UNEXPECTED_KEY, "Unexpected key(s) in state_dict: \"bias\".");
-    batchnorm_layer_destroy(layer);
 }
 
-static void keys_are_left_out_when_not_strict(void **state) {
-    (void)state;
+TEST(keys_are_left_out_when_not_strict) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     const batchnorm_named_tensor e[] = {entry("foo", NULL, BATCHNORM_F64, 1, 7), entry("bias", numbers[3], BATCHNORM_F64, 1, C),
                                         entry("foo", NULL, BATCHNORM_F64, 1, 7)};
@@ -242,12 +220,10 @@ static void keys_are_left_out_when_not_strict(void **state) {
     assert_true(value_of(array_of(layer, 0), 2, 0) == 1.75);
     assert_int_equal(*batchnorm_layer_num_batches_tracked(layer), 41);
     assert_int_equal(batchnorm_layer_load_state(layer, NULL, 0, 2, false), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 }
 
 /* Before version 2 there was no num_batches_tracked: the layer keeps its own, if it tracks. */
-static void old_states_lack_the_counter(void **state) {
-    (void)state;
+TEST(old_states_lack_the_counter) {
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX];
     whole(e);
     for (int version = -1; version <= 3; version++) {
@@ -264,12 +240,10 @@ static void old_states_lack_the_counter(void **state) {
         assert_int_equal(batchnorm_layer_remove(layer, "num_batches_tracked"), BATCHNORM_OK);
         batchnorm_layer_set_track_running_stats(layer, true);
         assert_int_equal(batchnorm_layer_load_state(layer, e, 4, version, true), BATCHNORM_OK);
-        batchnorm_layer_destroy(layer);
     }
 }
 
-static void sizes_and_types_are_checked(void **state) {
-    (void)state;
+TEST(sizes_and_types_are_checked) {
     batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
     scramble(layer);
     for (int strict = 0; strict < 2; strict++)
@@ -309,11 +283,9 @@ static void sizes_and_types_are_checked(void **state) {
             "size mismatch for weight: copying a param with shape [] from checkpoint, the shape in current model is [3].");
     refuses(layer, NULL, 1, 2, false, BATCHNORM_NULL_POINTER, "a required pointer is NULL");
     assert_int_equal(batchnorm_layer_load_state(NULL, NULL, 0, 2, false), BATCHNORM_NULL_POINTER);
-    batchnorm_layer_destroy(layer);
 }
 
-static void long_names_fit_the_message(void **state) {
-    (void)state;
+TEST(long_names_fit_the_message) {
     char name[1000];
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
@@ -325,7 +297,6 @@ static void long_names_fit_the_message(void **state) {
     assert_int_equal(batchnorm_layer_load_state(layer, e, 6, 2, true), BATCHNORM_UNEXPECTED_KEY);
     assert_int_equal(strlen(batchnorm_layer_message(layer)), 255);
     assert_int_equal(batchnorm_layer_load_state(layer, e, 5, 2, true), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
 }
 
 static batchnorm_layer *make_lazy(bool affine, bool track) {
@@ -336,8 +307,7 @@ static batchnorm_layer *make_lazy(bool affine, bool track) {
     return make_layer_of(o);
 }
 
-static void lazy_layers_take_their_channels_from_a_state(void **state) {
-    (void)state;
+TEST(lazy_layers_take_their_channels_from_a_state) {
     batchnorm_named_tensor e[BATCHNORM_STATE_MAX];
     whole(e);
     batchnorm_layer *layer = make_lazy(true, true);
@@ -354,40 +324,41 @@ static void lazy_layers_take_their_channels_from_a_state(void **state) {
     assert_true(!o.lazy && o.num_features == C);
     for (int i = 0; i < 4; i++) assert_true(value_of(array_of(layer, i), 2, 0) == numbers[i][2]);
     assert_int_equal(*batchnorm_layer_num_batches_tracked(layer), 99);
-    batchnorm_layer_destroy(layer);
 
     layer = make_lazy(true, true); /* one array is enough; the others begin as in a new layer */
     assert_int_equal(batchnorm_layer_load_state(layer, e + 2, 1, 2, false), BATCHNORM_OK);
     assert_true(value_of(array_of(layer, 0), 1, 0) == 1 && value_of(array_of(layer, 2), 1, 0) == 0.25);
-    batchnorm_layer_destroy(layer);
 
     layer = make_lazy(true, true); /* no channels are channels, too */
     const batchnorm_named_tensor no_channels = entry("weight", NULL, BATCHNORM_F64, 1, 0);
     assert_int_equal(batchnorm_layer_load_state(layer, &no_channels, 1, 2, false), BATCHNORM_OK);
     assert_false(batchnorm_layer_get_options(layer).lazy);
     assert_non_null(batchnorm_layer_weight(layer));
-    batchnorm_layer_destroy(layer);
 
     layer = make_lazy(true, true); /* the counter alone does not tell the channels */
     assert_int_equal(batchnorm_layer_load_state(layer, e + 4, 1, 2, false), BATCHNORM_OK);
     assert_true(batchnorm_layer_get_options(layer).lazy);
     assert_int_equal(*batchnorm_layer_num_batches_tracked(layer), 99);
-    batchnorm_layer_destroy(layer);
 
     layer = make_lazy(false, false);
     assert_int_equal(batchnorm_layer_load_state(layer, NULL, 0, 2, true), BATCHNORM_OK);
     assert_true(batchnorm_layer_get_options(layer).lazy);
-    batchnorm_layer_destroy(layer);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(state_lists_what_there_is),    cmocka_unit_test(remove_takes_known_names),
-        cmocka_unit_test(any_type_is_converted),        cmocka_unit_test(integers_are_converted),
-        cmocka_unit_test(the_counter_is_exact),         cmocka_unit_test(states_go_from_layer_to_layer),
-        cmocka_unit_test(keys_are_checked_when_strict), cmocka_unit_test(keys_are_left_out_when_not_strict),
-        cmocka_unit_test(old_states_lack_the_counter),  cmocka_unit_test(sizes_and_types_are_checked),
-        cmocka_unit_test(long_names_fit_the_message),   cmocka_unit_test(lazy_layers_take_their_channels_from_a_state),
+        cmocka_unit_test_teardown(state_lists_what_there_is, let_go),
+        cmocka_unit_test_teardown(remove_takes_known_names, let_go),
+        cmocka_unit_test_teardown(any_type_is_converted, let_go),
+        cmocka_unit_test_teardown(integers_are_converted, let_go),
+        cmocka_unit_test_teardown(the_counter_is_exact, let_go),
+        cmocka_unit_test_teardown(states_go_from_layer_to_layer, let_go),
+        cmocka_unit_test_teardown(keys_are_checked_when_strict, let_go),
+        cmocka_unit_test_teardown(keys_are_left_out_when_not_strict, let_go),
+        cmocka_unit_test_teardown(old_states_lack_the_counter, let_go),
+        cmocka_unit_test_teardown(sizes_and_types_are_checked, let_go),
+        cmocka_unit_test_teardown(long_names_fit_the_message, let_go),
+        cmocka_unit_test_teardown(lazy_layers_take_their_channels_from_a_state, let_go),
     };
     return cmocka_run_group_tests_name("api.state", tests, NULL, NULL);
 }

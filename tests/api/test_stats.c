@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Statistics as a value. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/problem.h"
+#include "tests/support/test.h"
 
 enum { C = 21 };
 
@@ -24,8 +21,7 @@ static void accumulate(batchnorm_stat *stats, const float *x, size_t n, size_t s
     assert_int_equal(batchnorm_stats_accumulate(&shape, x, stats, NULL), BATCHNORM_OK);
 }
 
-static void clear_means_no_value_seen(void **state) {
-    (void)state;
+TEST(clear_means_no_value_seen) {
     batchnorm_stat stats[3], zero = {0};
     memset(stats, 0x33, sizeof stats);
     batchnorm_stats_clear(stats, 2);
@@ -35,8 +31,7 @@ static void clear_means_no_value_seen(void **state) {
 }
 
 /* One chunk holds what the forward saves, bit for bit. */
-static void one_chunk_is_what_forward_uses(void **state) {
-    (void)state;
+TEST(one_chunk_is_what_forward_uses) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout < LAYOUTS; layout++) {
             batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 5, C, 333);
@@ -55,8 +50,7 @@ static void one_chunk_is_what_forward_uses(void **state) {
 }
 
 /* Chunks of uneven sizes, far from zero, against the oracle over all of them. */
-static void chunks_add_up_to_the_whole(void **state) {
-    (void)state;
+TEST(chunks_add_up_to_the_whole) {
     static const size_t sizes[] = {3, 1, 50, 7, 0, 2, 30};
     const double offsets[] = {0, 1e4, -1e6, 1e7};
     for (size_t o = 0; o < 4; o++) {
@@ -85,8 +79,7 @@ static void chunks_add_up_to_the_whole(void **state) {
 }
 
 /* Accumulating is merging: the same order gives the same bits, whoever does it. */
-static void accumulate_is_merge_bit_for_bit(void **state) {
-    (void)state;
+TEST(accumulate_is_merge_bit_for_bit) {
     batchnorm_stat running[C], merged[C], part[C];
     batchnorm_stats_clear(running, C);
     batchnorm_stats_clear(merged, C);
@@ -102,15 +95,13 @@ static void accumulate_is_merge_bit_for_bit(void **state) {
 }
 
 /* The documented formula, and numbers that can be checked by hand. */
-static void merge_follows_the_formula(void **state) {
-    (void)state;
+TEST(merge_follows_the_formula) {
     batchnorm_stat a = {4, 10, 8}, b = {12, 2, 36};
     batchnorm_stats_merge(&a, &b, 1);
     assert_true(a.count == 16 && a.mean == 4 && a.m2 == 8 + 36 + 64 * 3);
 }
 
-static void merge_with_nothing_changes_nothing(void **state) {
-    (void)state;
+TEST(merge_with_nothing_changes_nothing) {
     const batchnorm_stat value = {3, 1.0 / 3, 0.7}, nan = {2, (double)NAN, (double)NAN};
     batchnorm_stat a = value, none = {0}, into = {0};
     batchnorm_stats_merge(&a, &none, 1);
@@ -134,16 +125,14 @@ static void merge_with_nothing_changes_nothing(void **state) {
     assert_memory_equal(&into, &far, sizeof far);
 }
 
-static void merge_with_itself_doubles_the_count(void **state) {
-    (void)state;
+TEST(merge_with_itself_doubles_the_count) {
     batchnorm_stat a = {3, 7, 2};
     batchnorm_stats_merge(&a, &a, 1);
     assert_true(a.count == 6 && a.mean == 7 && a.m2 == 4);
 }
 
 /* As a sum does: inf + finite is inf, inf - inf is NaN, NaN stays. */
-static void infinities_propagate_as_in_a_sum(void **state) {
-    (void)state;
+TEST(infinities_propagate_as_in_a_sum) {
     const struct {
         double a, b;
     } rows[] = {{INFINITY, 1},    {1, INFINITY},    {-INFINITY, 1},          {INFINITY, INFINITY}, {INFINITY, -INFINITY},
@@ -165,8 +154,7 @@ static void infinities_propagate_as_in_a_sum(void **state) {
     assert_true(one.mean == INFINITY && two.mean == INFINITY && isnan(one.m2) && isnan(two.m2));
 }
 
-static void finish_gives_both_variances(void **state) {
-    (void)state;
+TEST(finish_gives_both_variances) {
     const batchnorm_stat stats[] = {{4, 4, 20}, {1, 3, 0}, {0, 0, 0}};
     double mean[3], var[3], rstd[3];
     batchnorm_stats_finish(stats, 3, 0, 0.25, mean, var, rstd);
@@ -180,8 +168,7 @@ static void finish_gives_both_variances(void **state) {
     batchnorm_stats_finish(stats, 3, 0, 0.25, NULL, NULL, NULL);
 }
 
-static void update_running_is_forwards_update(void **state) {
-    (void)state;
+TEST(update_running_is_forwards_update) {
     for (int f = BATCHNORM_PYTORCH; f <= BATCHNORM_TF_FUSED; f++)
         for (int d = 0; d < 4; d++) {
             batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 3, C, 5);
@@ -203,8 +190,7 @@ static batchnorm_status update(const batchnorm_stat *stats, float *mean, float *
     return batchnorm_stats_update_running(stats, 2, BATCHNORM_BF16, mean, var, options);
 }
 
-static void update_running_has_its_statuses(void **state) {
-    (void)state;
+TEST(update_running_has_its_statuses) {
     const batchnorm_stat good[2] = {{4, 4, 20}, {4, 1, 4}}, one[2] = {{4, 4, 20}, {1, 1, 0}}, none[2] = {{4, 4, 20}, {0, 0, 0}};
     const batchnorm_stat bad[2] = {{4, 4, 20}, {4, INFINITY, (double)NAN}};
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH), odd = o;
@@ -243,8 +229,7 @@ static void update_running_has_its_statuses(void **state) {
 }
 
 /* A difference of counts beyond 2^53 aside, merging many values one by one stays as good as one pass. */
-static void many_merges_stay_accurate(void **state) {
-    (void)state;
+TEST(many_merges_stay_accurate) {
     uint64_t seed = 5;
     batchnorm_stat stat = {0};
     long double *all = calloc(20000, sizeof *all);

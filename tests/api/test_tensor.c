@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Views: strides, sizes, DLPack. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/tensor.h"
+#include "tests/support/test.h"
 
 static float numbers[64];
 
@@ -17,8 +12,7 @@ static void expect_strides(batchnorm_tensor t, int rank, const int64_t *strides)
     for (int d = 0; d < rank; d++) assert_int_equal(t.stride[d], strides[d]);
 }
 
-static void contiguous_is_row_major(void **state) {
-    (void)state;
+TEST(contiguous_is_row_major) {
     const int64_t shape[] = {2, 3, 4, 5};
     const batchnorm_tensor t = batchnorm_tensor_contiguous(numbers, BATCHNORM_F16, 4, shape);
     assert_ptr_equal(t.data, numbers);
@@ -29,8 +23,7 @@ static void contiguous_is_row_major(void **state) {
     expect_strides(batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, 0, NULL), 0, NULL);
 }
 
-static void channels_last_puts_channels_innermost(void **state) {
-    (void)state;
+TEST(channels_last_puts_channels_innermost) {
     const int64_t shape[] = {2, 3, 4, 5, 6};
     const batchnorm_tensor t = batchnorm_tensor_channels_last(numbers, BATCHNORM_F32, 4, shape);
     assert_memory_equal(t.shape, shape, 4 * sizeof shape[0]);
@@ -41,8 +34,7 @@ static void channels_last_puts_channels_innermost(void **state) {
     expect_strides(batchnorm_tensor_channels_last(numbers, BATCHNORM_F32, 1, shape), 1, (int64_t[]){1});
 }
 
-static void a_bad_rank_gives_rank_minus_1(void **state) {
-    (void)state;
+TEST(a_bad_rank_gives_rank_minus_1) {
     const int64_t shape[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
     assert_int_equal(batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, 8, shape).rank, 8);
     assert_int_equal(batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, 9, shape).rank, -1);
@@ -58,8 +50,7 @@ static int64_t elements(int rank, const int64_t *shape) {
     return batchnorm_tensor_elements(&t);
 }
 
-static void elements_are_the_product(void **state) {
-    (void)state;
+TEST(elements_are_the_product) {
     assert_int_equal(elements(0, NULL), 1);
     assert_int_equal(elements(3, (int64_t[]){2, 3, 4}), 24);
     assert_int_equal(elements(3, (int64_t[]){INT64_MAX, INT64_MAX, 0}), 0);
@@ -79,8 +70,7 @@ static bool contiguous(int rank, const int64_t *shape, const int64_t *strides) {
     return batchnorm_tensor_is_contiguous(&t);
 }
 
-static void contiguity_ignores_sizes_of_1(void **state) {
-    (void)state;
+TEST(contiguity_ignores_sizes_of_1) {
     assert_true(contiguous(3, (int64_t[]){2, 3, 4}, (int64_t[]){12, 4, 1}));
     assert_true(contiguous(3, (int64_t[]){1, 3, 4}, (int64_t[]){-7, 4, 1}));
     assert_true(contiguous(3, (int64_t[]){2, 3, 1}, (int64_t[]){3, 1, 99}));
@@ -120,8 +110,7 @@ static DLTensor dl_tensor(void) {
     return t;
 }
 
-static void dlpack_becomes_a_view(void **state) {
-    (void)state;
+TEST(dlpack_becomes_a_view) {
     DLTensor dl = dl_tensor();
     batchnorm_tensor t;
     assert_int_equal(batchnorm_tensor_from_dlpack(&dl, &t), BATCHNORM_OK);
@@ -141,8 +130,7 @@ static void dlpack_becomes_a_view(void **state) {
     assert_null(t.data);
 }
 
-static void dlpack_dtypes_go_both_ways(void **state) {
-    (void)state;
+TEST(dlpack_dtypes_go_both_ways) {
     static const struct {
         batchnorm_dtype dtype;
         uint8_t code, bits;
@@ -171,8 +159,7 @@ static void dlpack_dtypes_go_both_ways(void **state) {
     }
 }
 
-static void dlpack_takes_any_rank(void **state) {
-    (void)state;
+TEST(dlpack_takes_any_rank) {
     for (int rank = 0; rank <= BATCHNORM_MAX_RANK; rank++) {
         batchnorm_tensor t = batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, rank, dl_shape), back;
         DLTensor dl;
@@ -191,8 +178,7 @@ static void refuses(const DLTensor *dl, batchnorm_status status) {
     assert_memory_equal(&t, &before, sizeof t);
 }
 
-static void dlpack_refuses_what_it_cannot_view(void **state) {
-    (void)state;
+TEST(dlpack_refuses_what_it_cannot_view) {
     DLTensor dl = dl_tensor();
     refuses(NULL, BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_tensor_from_dlpack(&dl, NULL), BATCHNORM_NULL_POINTER);
@@ -228,8 +214,7 @@ static void dlpack_refuses_what_it_cannot_view(void **state) {
     refuses(&dl, BATCHNORM_NULL_POINTER);
 }
 
-static void to_dlpack_refuses_and_leaves_alone(void **state) {
-    (void)state;
+TEST(to_dlpack_refuses_and_leaves_alone) {
     batchnorm_tensor t = batchnorm_tensor_contiguous(numbers, BATCHNORM_F32, 3, dl_shape);
     DLTensor dl, before;
     memset(&dl, 0x5a, sizeof dl);

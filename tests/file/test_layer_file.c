@@ -2,22 +2,13 @@
 /* A layer's state as a file: keys, metadata, and loads that must leave the layer as it was. */
 #include <locale.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
-
-static batchnorm_layer *new_layer(batchnorm_layer_options options) {
-    batchnorm_layer *layer;
-    assert_int_equal(batchnorm_layer_create(&options, &layer), BATCHNORM_OK);
-    return layer;
-}
+#include "tests/support/test.h"
 
 static float *floats(batchnorm_tensor tensor) { return tensor.data; }
 
@@ -39,25 +30,20 @@ static void load(batchnorm_layer *layer) {
     if (batchnorm_layer_load(layer, file_path("f"), message) != BATCHNORM_OK) fail_msg("%s", message);
 }
 
-static void keys_are_those_of_pytorch(void **state) {
-    (void)state;
+TEST(keys_are_those_of_pytorch) {
     static const char *const keys[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
     batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3));
     assert_int_equal(batchnorm_layer_save(layer, file_path("f"), NULL), BATCHNORM_OK);
-    batchnorm_layer_destroy(layer);
-    batchnorm_safetensors *f;
-    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
     assert_int_equal(batchnorm_safetensors_count(f), 5);
     for (size_t i = 0; i < 5; i++) assert_string_equal(batchnorm_safetensors_at(f, i)->name, keys[i]);
     assert_int_equal(batchnorm_safetensors_at(f, 4)->tensor.rank, 0);
     assert_string_equal(batchnorm_safetensors_metadata(f, "format"), "pt");
     assert_string_equal(batchnorm_safetensors_metadata(f, "batchnorm.eps"), "1.0000000000000001e-05");
     assert_string_equal(batchnorm_safetensors_metadata(f, "batchnorm.momentum"), "0.10000000000000001");
-    batchnorm_safetensors_close(f);
 }
 
-static void a_state_comes_back(void **state) {
-    (void)state;
+TEST(a_state_comes_back) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention.eps = 1.0 / 3;
     options.convention.momentum = -2e-300;
@@ -69,25 +55,19 @@ static void a_state_comes_back(void **state) {
     assert_true(*batchnorm_layer_num_batches_tracked(to) == ((int64_t)1 << 40) + 1);
     options = batchnorm_layer_get_options(to);
     assert_true(options.convention.eps == 1.0 / 3 && options.convention.momentum == -2e-300 && !options.cumulative);
-    batchnorm_layer_destroy(from);
-    batchnorm_layer_destroy(to);
 }
 
-static void momentum_none_comes_back(void **state) {
-    (void)state;
+TEST(momentum_none_comes_back) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.cumulative = true;
     batchnorm_layer *from = sample(options), *to = new_layer(batchnorm_layer_defaults(2, 3));
     assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
     load(to);
     assert_true(batchnorm_layer_get_options(to).cumulative);
-    batchnorm_layer_destroy(from);
-    batchnorm_layer_destroy(to);
 }
 
 /* In the file momentum is that of the new value, so layers of different conventions understand each other. */
-static void momentum_is_that_of_the_new_value(void **state) {
-    (void)state;
+TEST(momentum_is_that_of_the_new_value) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention = batchnorm_convention(BATCHNORM_ONNX);
     options.convention.momentum = 0.75;
@@ -97,12 +77,9 @@ static void momentum_is_that_of_the_new_value(void **state) {
     assert_true(batchnorm_layer_get_options(torch).convention.momentum == 0.25);
     load(onnx);
     assert_true(batchnorm_layer_get_options(onnx).convention.momentum == 0.75);
-    batchnorm_layer_destroy(onnx);
-    batchnorm_layer_destroy(torch);
 }
 
-static void a_lazy_layer_learns_its_channels(void **state) {
-    (void)state;
+TEST(a_lazy_layer_learns_its_channels) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     batchnorm_layer *from = sample(options);
     options.lazy = true;
@@ -110,13 +87,10 @@ static void a_lazy_layer_learns_its_channels(void **state) {
     assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
     load(to);
     assert_int_equal(batchnorm_layer_running_mean(to).shape[0], 3);
-    batchnorm_layer_destroy(from);
-    batchnorm_layer_destroy(to);
 }
 
 /* The decimal comma of a locale stays out of the file. */
-static void locales_do_not_matter(void **state) {
-    (void)state;
+TEST(locales_do_not_matter) {
     static const char *const with_comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR", "pl_PL.UTF-8"};
     const char *set = NULL;
     for (size_t i = 0; !set && i < sizeof with_comma / sizeof with_comma[0]; i++) set = setlocale(LC_ALL, with_comma[i]);
@@ -144,8 +118,7 @@ static const struct {
     {"{", 0, BATCHNORM_BAD_FILE, ""},
 };
 
-static void a_load_that_fails_changes_nothing(void **state) {
-    (void)state;
+TEST(a_load_that_fails_changes_nothing) {
     batchnorm_layer *layer = sample(batchnorm_layer_defaults(2, 3)), *other = new_layer(batchnorm_layer_defaults(2, 4));
     char message[BATCHNORM_MESSAGE_BYTES];
     for (size_t i = 0; i <= sizeof refused / sizeof refused[0]; i++) {
@@ -167,13 +140,10 @@ static void a_load_that_fails_changes_nothing(void **state) {
         assert_true(batchnorm_layer_get_options(layer).convention.eps == 1e-5);
         assert_true(*batchnorm_layer_num_batches_tracked(layer) == ((int64_t)1 << 40) + 1);
     }
-    batchnorm_layer_destroy(layer);
-    batchnorm_layer_destroy(other);
 }
 
 /* Metadata is applied only after the tensors were accepted. */
-static void metadata_alone_does_not_count(void **state) {
-    (void)state;
+TEST(metadata_alone_does_not_count) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 4);
     options.convention.eps = 0.5;
     options.cumulative = true;
@@ -186,16 +156,18 @@ static void metadata_alone_does_not_count(void **state) {
     assert_int_equal(batchnorm_layer_load(NULL, "f", NULL), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_save(NULL, "f", NULL), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_layer_save(three, NULL, NULL), BATCHNORM_NULL_POINTER);
-    batchnorm_layer_destroy(four);
-    batchnorm_layer_destroy(three);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_are_those_of_pytorch),         cmocka_unit_test(a_state_comes_back),
-        cmocka_unit_test(momentum_none_comes_back),          cmocka_unit_test(momentum_is_that_of_the_new_value),
-        cmocka_unit_test(a_lazy_layer_learns_its_channels),  cmocka_unit_test(locales_do_not_matter),
-        cmocka_unit_test(a_load_that_fails_changes_nothing), cmocka_unit_test(metadata_alone_does_not_count),
+        cmocka_unit_test_teardown(keys_are_those_of_pytorch, let_go),
+        cmocka_unit_test_teardown(a_state_comes_back, let_go),
+        cmocka_unit_test_teardown(momentum_none_comes_back, let_go),
+        cmocka_unit_test_teardown(momentum_is_that_of_the_new_value, let_go),
+        cmocka_unit_test_teardown(a_lazy_layer_learns_its_channels, let_go),
+        cmocka_unit_test_teardown(locales_do_not_matter, let_go),
+        cmocka_unit_test_teardown(a_load_that_fails_changes_nothing, let_go),
+        cmocka_unit_test_teardown(metadata_alone_does_not_count, let_go),
     };
     return cmocka_run_group_tests_name("file.layer", tests, files_setup, files_teardown);
 }

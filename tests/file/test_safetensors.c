@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading safetensors files: what a good file gives, every rule of the format, and files that were cut or changed. Longer than
  * other files because its tables of files, right and wrong, are. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
+#include "tests/support/malformed.h"
+#include "tests/support/test.h"
 
 /* A file of this header and that many bytes of data: 0, 1, 2, ... */
 static size_t compose(unsigned char *bytes, const char *header, size_t data) {
@@ -21,15 +19,28 @@ static size_t compose(unsigned char *bytes, const char *header, size_t data) {
     return 8 + length + data;
 }
 
-static batchnorm_safetensors *open_good(const char *path) {
-    char message[BATCHNORM_MESSAGE_BYTES] = "";
-    batchnorm_safetensors *file;
-    if (batchnorm_safetensors_open(path, &file, message) != BATCHNORM_OK) fail_msg("%s", message);
-    return file;
+/* Whether there is room for a message changes nothing. What was in the pointers is replaced. */
+static bool reads(const char *path, char *message) {
+    batchnorm_safetensors *f = (batchnorm_safetensors *)message, *other = f;
+    const batchnorm_status status = batchnorm_safetensors_open(path, &f, message);
+    assert_int_equal(batchnorm_safetensors_open(path, &other, NULL), status);
+    batchnorm_safetensors_close(other);
+    if (status != BATCHNORM_OK) {
+        assert_int_equal(status, BATCHNORM_BAD_FILE);
+        assert_null(f);
+        return false;
+    }
+    unsigned sum = 0;
+    for (size_t i = 0; i < batchnorm_safetensors_count(f); i++) {
+        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, i);
+        for (size_t b = 0; entry->tensor.data && b < entry->bytes; b++) sum += ((unsigned char *)entry->tensor.data)[b];
+        assert_true(strlen(entry->name) + strlen(entry->dtype) > 0 && sum < 1u << 20);
+    }
+    batchnorm_safetensors_close(f);
+    return true;
 }
 
-static void elements_are_little_endian(void **state) {
-    (void)state;
+TEST(elements_are_little_endian) {
     static const unsigned char file[] = "\xa7\0\0\0\0\0\0\0"
                                         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]},"
                                         "\"b\":{\"shape\":[1,1],\"dtype\":\"BF16\",\"data_offsets\":[0,2]},"
@@ -56,7 +67,6 @@ static void elements_are_little_endian(void **state) {
     assert_int_equal(*(int64_t *)n->tensor.data, 258);
     assert_null(batchnorm_safetensors_at(f, 3));
     assert_null(batchnorm_safetensors_find(f, "c"));
-    batchnorm_safetensors_close(f);
 }
 
 /* Files that are right, though unusual: the header, and how many bytes of data go with it. */
@@ -79,19 +89,16 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2],\"more\":null}}", 2, 1},
 };
 
-static void unusual_files_are_read(void **state) {
-    (void)state;
+TEST(unusual_files_are_read) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         file_put(file_path("f"), bytes, compose(bytes, good[i].header, good[i].data));
         batchnorm_safetensors *f = open_good(file_path("f"));
         assert_int_equal(batchnorm_safetensors_count(f), good[i].tensors);
-        batchnorm_safetensors_close(f);
     }
 }
 
-static void types_without_a_view_have_no_data(void **state) {
-    (void)state;
+TEST(types_without_a_view_have_no_data) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, good[3].header, good[3].data));
     batchnorm_safetensors *f = open_good(file_path("f"));
@@ -99,17 +106,14 @@ static void types_without_a_view_have_no_data(void **state) {
     assert_string_equal(entry->dtype, "U8");
     assert_null(entry->tensor.data);
     assert_int_equal(entry->bytes, 3);
-    batchnorm_safetensors_close(f);
     file_put(file_path("f"), bytes, compose(bytes, good[8].header, good[8].data));
     f = open_good(file_path("f"));
     entry = batchnorm_safetensors_at(f, 0);
     assert_int_equal(entry->tensor.rank, -1);
     assert_null(entry->tensor.data);
-    batchnorm_safetensors_close(f);
 }
 
-static void metadata_is_listed_in_its_order(void **state) {
-    (void)state;
+TEST(metadata_is_listed_in_its_order) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, "{\"__metadata__\":{\"z\":\"1\",\"format\":\"pt\",\"a\":\"\"}}", 0));
     batchnorm_safetensors *f = open_good(file_path("f"));
@@ -118,18 +122,13 @@ static void metadata_is_listed_in_its_order(void **state) {
     assert_string_equal(batchnorm_safetensors_metadata_at(f, 0)->key, "z");
     assert_string_equal(batchnorm_safetensors_metadata_at(f, 2)->value, "");
     assert_null(batchnorm_safetensors_metadata_at(f, 3));
-    batchnorm_safetensors_close(f);
 }
 
 /* One tensor 'a' of the given description. */
 #define A(text) "{\"a\":{" text "}}"
 
 /* Files that break a rule, with words of the message that says which. */
-static const struct {
-    const char *header;
-    size_t data;
-    const char *says;
-} broken[] = {
+static const struct malformed broken[] = {
     {" {}", 0, "begin with '{'"},
     {"[]", 0, "begin with '{'"},
     {"", 0, "empty"},
@@ -172,43 +171,20 @@ static const struct {
     {"{}", 1, "1 bytes at its end"},
 };
 
-static void every_rule_is_checked(void **state) {
-    (void)state;
-    unsigned char bytes[1000];
-    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
-        file_put(file_path("f"), bytes, compose(bytes, broken[i].header, broken[i].data));
-        char message[BATCHNORM_MESSAGE_BYTES] = "";
-        batchnorm_safetensors *f = (batchnorm_safetensors *)bytes;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
-        assert_null(f);
-        if (!strstr(message, broken[i].says)) fail_msg("%s: %s", broken[i].header, message);
-    }
-}
+TEST(every_rule_is_checked) { every_one_is_refused(reads, compose, broken, sizeof broken / sizeof broken[0]); }
 
-static void header_sizes_are_checked(void **state) {
-    (void)state;
-    static const struct {
-        const char *bytes;
-        size_t count;
-        const char *says;
-    } files[] = {
+TEST(header_sizes_are_checked) {
+    static const struct malformed files[] = {
         {"", 0, "has 0 bytes"},
         {"\2\0\0\0\0\0\0", 7, "has 7 bytes"},
         {"\3\0\0\0\0\0\0\0{}", 10, "only 2 bytes follow"},
         {"\1\xe1\xf5\5\0\0\0\0{}", 10, "100000001; at most 100000000"},
         {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, "18446744073709551615; at most"},
     };
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        file_put(file_path("f"), files[i].bytes, files[i].count);
-        char message[BATCHNORM_MESSAGE_BYTES] = "";
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
-        if (!strstr(message, files[i].says)) fail_msg("file %zu: %s", i, message);
-    }
+    every_one_is_refused(reads, NULL, files, sizeof files / sizeof files[0]);
 }
 
-static void what_cannot_be_opened_is_said(void **state) {
-    (void)state;
+TEST(what_cannot_be_opened_is_said) {
     char message[BATCHNORM_MESSAGE_BYTES] = "";
     batchnorm_safetensors *f;
     assert_int_equal(batchnorm_safetensors_open(file_path("absent"), &f, message), BATCHNORM_IO);
@@ -223,8 +199,7 @@ static void what_cannot_be_opened_is_said(void **state) {
 }
 
 /* Names come from hostile files; a message goes to a terminal. */
-static void messages_have_no_control_characters(void **state) {
-    (void)state;
+TEST(messages_have_no_control_characters) {
     unsigned char bytes[1000];
     file_put(file_path("f"), bytes, compose(bytes, "{\"\\u001b[2J\":1}", 0));
     char message[BATCHNORM_MESSAGE_BYTES] = "";
@@ -238,69 +213,29 @@ static const char sample[] = "{\"__metadata__\":{\"format\":\"pt\"},"
                              "\"weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[8,32]},"
                              "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}} ";
 
-static void a_cut_file_is_an_error_at_every_length(void **state) {
-    (void)state;
+TEST(a_cut_file_is_an_error_at_every_length) {
     unsigned char bytes[1000];
-    size_t whole = compose(bytes, sample, 32);
-    for (size_t length = 0; length < whole; length++) {
-        file_put(file_path("f"), bytes, length);
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_BAD_FILE);
-    }
-    file_put(file_path("f"), bytes, whole);
-    batchnorm_safetensors_close(open_good(file_path("f")));
+    every_cut_is_refused(reads, bytes, compose(bytes, sample, 32));
 }
 
-/* A changed file is refused, or read so that every byte it gives is there: a sanitizer would see one that is not. */
-static bool survives(const unsigned char *bytes, size_t count) {
-    file_put(file_path("f"), bytes, count);
-    batchnorm_safetensors *f;
-    batchnorm_status status = batchnorm_safetensors_open(file_path("f"), &f, NULL);
-    if (status != BATCHNORM_OK) {
-        assert_int_equal(status, BATCHNORM_BAD_FILE);
-        return false;
-    }
-    unsigned sum = 0;
-    for (size_t i = 0; i < batchnorm_safetensors_count(f); i++) {
-        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(f, i);
-        for (size_t b = 0; entry->tensor.data && b < entry->bytes; b++) sum += ((unsigned char *)entry->tensor.data)[b];
-        assert_true(strlen(entry->name) + strlen(entry->dtype) > 0 && sum < 1u << 20);
-    }
-    batchnorm_safetensors_close(f);
-    return true;
-}
-
-static void a_changed_header_is_an_error_or_a_file(void **state) {
-    (void)state;
-    static const char others[] = "09-+.eE\"{}[]:,\\ \x1b\n";
+TEST(a_changed_header_is_an_error_or_a_file) {
     unsigned char bytes[1000];
-    size_t whole = compose(bytes, sample, 32), refused = 0, read = 0;
-    for (size_t i = 0; i < whole - 32; i++) {
-        unsigned char kept = bytes[i];
-        for (int change = 0; change < 8 + (int)sizeof others; change++) {
-            bytes[i] = change < 8 ? (unsigned char)(kept ^ 1u << change) : (unsigned char)others[change - 8];
-            if (survives(bytes, whole))
-                read++;
-            else
-                refused++;
-        }
-        bytes[i] = kept;
-    }
-    assert_true(refused > 1000 && read > 100);
+    const size_t whole = compose(bytes, sample, 32);
+    every_change_is_stood(reads, bytes, whole, whole - 32, "09-+.eE\"{}[]:,\\ \x1b\n");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elements_are_little_endian),
-        cmocka_unit_test(unusual_files_are_read),
-        cmocka_unit_test(types_without_a_view_have_no_data),
-        cmocka_unit_test(metadata_is_listed_in_its_order),
-        cmocka_unit_test(every_rule_is_checked),
-        cmocka_unit_test(header_sizes_are_checked),
-        cmocka_unit_test(what_cannot_be_opened_is_said),
-        cmocka_unit_test(messages_have_no_control_characters),
-        cmocka_unit_test(a_cut_file_is_an_error_at_every_length),
-        cmocka_unit_test(a_changed_header_is_an_error_or_a_file),
+        cmocka_unit_test_teardown(elements_are_little_endian, let_go),
+        cmocka_unit_test_teardown(unusual_files_are_read, let_go),
+        cmocka_unit_test_teardown(types_without_a_view_have_no_data, let_go),
+        cmocka_unit_test_teardown(metadata_is_listed_in_its_order, let_go),
+        cmocka_unit_test_teardown(every_rule_is_checked, let_go),
+        cmocka_unit_test_teardown(header_sizes_are_checked, let_go),
+        cmocka_unit_test_teardown(what_cannot_be_opened_is_said, let_go),
+        cmocka_unit_test_teardown(messages_have_no_control_characters, let_go),
+        cmocka_unit_test_teardown(a_cut_file_is_an_error_at_every_length, let_go),
+        cmocka_unit_test_teardown(a_changed_header_is_an_error_or_a_file, let_go),
     };
     return cmocka_run_group_tests_name("file.safetensors", tests, files_setup, files_teardown);
 }

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* safetensors files while memory is short: the k-th allocation fails, for every k until none is left to fail. Everything is
  * freed, which a sanitizer checks. jansson's own allocations fail too. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
-
-static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
-    return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
-}
+#include "tests/support/test.h"
 
 static void expect_old_file(batchnorm_status status) {
     assert_int_equal(status, BATCHNORM_NO_MEMORY);
@@ -46,8 +40,7 @@ static batchnorm_status put_sample(const char *path) {
 }
 
 /* The file is as a write with enough memory makes it, or the old one. */
-static void every_allocation_of_a_write_may_fail(void **state) {
-    (void)state;
+TEST(every_allocation_of_a_write_may_fail) {
     char want[1000], got[1000];
     assert_int_equal(put_sample(file_path("g")), BATCHNORM_OK);
     size_t count = file_get(file_path("g"), want, sizeof want);
@@ -68,8 +61,7 @@ static void every_allocation_of_a_write_may_fail(void **state) {
     assert_memory_equal(got, want, count);
 }
 
-static void every_allocation_of_an_open_may_fail(void **state) {
-    (void)state;
+TEST(every_allocation_of_an_open_may_fail) {
     assert_int_equal(put_sample(file_path("f")), BATCHNORM_OK);
     json_set_alloc_funcs(__wrap_malloc, free);
     batchnorm_status status = BATCHNORM_NO_MEMORY;
@@ -94,17 +86,14 @@ static void every_allocation_of_an_open_may_fail(void **state) {
     assert_in_range(k, 40, 999);
 }
 
-static batchnorm_layer *new_layer(double eps) {
+static batchnorm_layer *layer_of(double eps) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention.eps = eps;
-    batchnorm_layer *layer;
-    assert_int_equal(batchnorm_layer_create(&options, &layer), BATCHNORM_OK);
-    return layer;
+    return new_layer(options);
 }
 
-static void every_allocation_of_a_load_may_fail(void **state) {
-    (void)state;
-    batchnorm_layer *from = new_layer(1.0 / 3), *to = new_layer(0.5);
+TEST(every_allocation_of_a_load_may_fail) {
+    batchnorm_layer *from = layer_of(1.0 / 3), *to = layer_of(0.5);
     ((float *)batchnorm_layer_weight(from)->value.data)[1] = 7;
     assert_int_equal(batchnorm_layer_save(from, file_path("f"), NULL), BATCHNORM_OK);
     json_set_alloc_funcs(__wrap_malloc, free);
@@ -121,15 +110,13 @@ static void every_allocation_of_a_load_may_fail(void **state) {
     assert_in_range(k, 40, 999);
     assert_true(((float *)batchnorm_layer_weight(to)->value.data)[1] == 7);
     assert_true(batchnorm_layer_get_options(to).convention.eps == 1.0 / 3);
-    batchnorm_layer_destroy(from);
-    batchnorm_layer_destroy(to);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_of_a_write_may_fail),
         cmocka_unit_test(every_allocation_of_an_open_may_fail),
-        cmocka_unit_test(every_allocation_of_a_load_may_fail),
+        cmocka_unit_test_teardown(every_allocation_of_a_load_may_fail, let_go),
     };
     return cmocka_run_group_tests_name("file.safetensors.memory", tests, files_setup, files_teardown);
 }

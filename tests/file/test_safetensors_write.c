@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing safetensors files: their bytes, what is refused, and that a path holds the old file or the new one, whole. */
 #define _XOPEN_SOURCE 700
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "batchnorm/safetensors.h"
+#include "file_support.h"
 #include "tests/support/files.h"
-
-static batchnorm_named_tensor named(const char *name, void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
-    return (batchnorm_named_tensor){name, batchnorm_tensor_contiguous(data, dtype, rank, shape)};
-}
+#include "tests/support/test.h"
 
 static batchnorm_status put(const batchnorm_named_tensor *entries, size_t count, char *message) {
     return batchnorm_safetensors_write(file_path("f"), entries, count, NULL, 0, message);
 }
 
 /* The header keeps the order, the bytes come widest first, and the header is filled up to a multiple of 8. */
-static void bytes_are_these(void **state) {
-    (void)state;
+TEST(bytes_are_these) {
     static const char want[] = "\xc8\0\0\0\0\0\0\0"
                                "{\"__metadata__\":{\"format\":\"pt\"},"
                                "\"w\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[8,20]},"
@@ -46,8 +38,7 @@ static void bytes_are_these(void **state) {
 }
 
 /* Transposed, reversed and broadcast views come out in row-major order; more elements than the writer gathers at a time. */
-static void any_strides_are_written_in_order(void **state) {
-    (void)state;
+TEST(any_strides_are_written_in_order) {
     enum { ROWS = 301, COLUMNS = 97 };
     double *data = malloc(sizeof(double) * ROWS * COLUMNS);
     for (int i = 0; i < ROWS * COLUMNS; i++) data[i] = i;
@@ -57,19 +48,16 @@ static void any_strides_are_written_in_order(void **state) {
     entries[1].tensor = (batchnorm_tensor){.data = data + 9, .dtype = BATCHNORM_F64, .rank = 1, .shape = {10}, .stride = {-1}};
     entries[2].tensor = (batchnorm_tensor){.data = data + 5, .dtype = BATCHNORM_F64, .rank = 2, .shape = {2, 2}};
     assert_int_equal(put(entries, 3, NULL), BATCHNORM_OK);
-    batchnorm_safetensors *f;
-    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
     const double *transposed = batchnorm_safetensors_at(f, 0)->tensor.data;
     for (int c = 0; c < COLUMNS; c++)
         for (int r = 0; r < ROWS; r++) assert_true(transposed[c * ROWS + r] == r * COLUMNS + c);
     for (int i = 0; i < 10; i++) assert_true(((double *)batchnorm_safetensors_at(f, 1)->tensor.data)[i] == 9 - i);
     for (int i = 0; i < 4; i++) assert_true(((double *)batchnorm_safetensors_at(f, 2)->tensor.data)[i] == 5);
-    batchnorm_safetensors_close(f);
     free(data);
 }
 
-static void nothing_is_a_file_too(void **state) {
-    (void)state;
+TEST(nothing_is_a_file_too) {
     assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
     char got[100];
     assert_int_equal(file_get(file_path("f"), got, sizeof got), 16);
@@ -77,10 +65,8 @@ static void nothing_is_a_file_too(void **state) {
     int64_t none[] = {0, 5};
     batchnorm_named_tensor empty = named("e", NULL, BATCHNORM_F32, 2, none);
     assert_int_equal(put(&empty, 1, NULL), BATCHNORM_OK);
-    batchnorm_safetensors *f;
-    assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
     assert_int_equal(batchnorm_safetensors_at(f, 0)->tensor.shape[1], 5);
-    batchnorm_safetensors_close(f);
 }
 
 /* Whatever is refused, the file that was there stays. */
@@ -92,14 +78,12 @@ static void expect_refused(batchnorm_status status, batchnorm_status want) {
     assert_int_equal(files_count(), 1);
 }
 
-static int only_an_old_file(void **state) {
-    (void)state;
+FIXTURE(only_an_old_file) {
     file_put(file_path("f"), "old", 3);
     return 0;
 }
 
-static void wrong_names_are_refused(void **state) {
-    (void)state;
+TEST(wrong_names_are_refused) {
     static const char *const names[] = {"",         "__metadata__",     "\xff",         "a\xc0\x80",       "\xed\xa0\x80",
                                         "\xe2\x82", "\xf4\x90\x80\x80", "\x80 at last", "\xf0\x8f\xbf\xbf"};
     float x = 0;
@@ -118,23 +102,19 @@ static void wrong_names_are_refused(void **state) {
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, keys, 2, NULL), BATCHNORM_BAD_OPTION);
 }
 
-static void good_names_are_not(void **state) {
-    (void)state;
+TEST(good_names_are_not) {
     static const char *const names[] = {"\x01",         "\xc2\x80",         "\xdf\xbf", "\xe0\xa0\x80",
                                         "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf", "a/\"b\\"};
     float x = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         batchnorm_named_tensor entry = named(names[i], &x, BATCHNORM_F32, 0, NULL);
         assert_int_equal(put(&entry, 1, NULL), BATCHNORM_OK);
-        batchnorm_safetensors *f;
-        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), BATCHNORM_OK);
+        const batchnorm_safetensors *f = open_good(file_path("f"));
         assert_string_equal(batchnorm_safetensors_at(f, 0)->name, names[i]);
-        batchnorm_safetensors_close(f);
     }
 }
 
-static void wrong_tensors_are_refused(void **state) {
-    (void)state;
+TEST(wrong_tensors_are_refused) {
     float x = 0;
     int64_t huge[] = {INT64_MAX / 4, 4}, negative[] = {-1};
     batchnorm_named_tensor e = named("a", NULL, BATCHNORM_F32, 0, NULL);
@@ -158,8 +138,7 @@ static void wrong_tensors_are_refused(void **state) {
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, NULL, 1, NULL), BATCHNORM_NULL_POINTER);
 }
 
-static void a_full_disk_leaves_the_old_file(void **state) {
-    (void)state;
+TEST(a_full_disk_leaves_the_old_file) {
     float *data = calloc(40000, sizeof *data);
     int64_t shape[] = {40000};
     const batchnorm_named_tensor entry = named("a", data, BATCHNORM_F32, 1, shape);
@@ -175,8 +154,7 @@ static void a_full_disk_leaves_the_old_file(void **state) {
     free(data);
 }
 
-static void what_is_no_file_is_not_replaced(void **state) {
-    (void)state;
+TEST(what_is_no_file_is_not_replaced) {
     char message[BATCHNORM_MESSAGE_BYTES];
     static const char *const places[] = {"", "absent/f", "f/f"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
@@ -191,8 +169,7 @@ static void what_is_no_file_is_not_replaced(void **state) {
     remove(file_path("pipe"));
 }
 
-static void the_mode_follows_the_umask(void **state) {
-    (void)state;
+TEST(the_mode_follows_the_umask) {
     static const mode_t masks[] = {022, 077, 002};
     mode_t before = umask(0);
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
@@ -206,8 +183,7 @@ static void the_mode_follows_the_umask(void **state) {
 }
 
 /* A name as long as names can be, in the current directory. */
-static void long_and_bare_names_work(void **state) {
-    (void)state;
+TEST(long_and_bare_names_work) {
     char name[256], here[1000];
     memset(name, 'n', 255);
     name[255] = '\0';
@@ -225,10 +201,10 @@ static void long_and_bare_names_work(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_these),
-        cmocka_unit_test(any_strides_are_written_in_order),
-        cmocka_unit_test(nothing_is_a_file_too),
+        cmocka_unit_test_teardown(any_strides_are_written_in_order, let_go),
+        cmocka_unit_test_teardown(nothing_is_a_file_too, let_go),
         cmocka_unit_test_setup(wrong_names_are_refused, only_an_old_file),
-        cmocka_unit_test(good_names_are_not),
+        cmocka_unit_test_teardown(good_names_are_not, let_go),
         cmocka_unit_test_setup(wrong_tensors_are_refused, only_an_old_file),
         cmocka_unit_test_setup(a_full_disk_leaves_the_old_file, only_an_old_file),
         cmocka_unit_test_setup(what_is_no_file_is_not_replaced, only_an_old_file),

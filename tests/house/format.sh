@@ -1,13 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# format.sh SOURCE_DIR: every C file is as clang-format leaves it, and starts with its licence.
-set -euo pipefail
-cd "$1"
-command -v clang-format >/dev/null || { echo "skipped: clang-format was not found"; exit 77; }
-mapfile -t files < <(find include src nn lab tools examples tests bench -name '*.[ch]' 2>/dev/null)
-status=0
+# format.sh: every C file is as clang-format leaves it, and starts with its licence.
+. "$(dirname "$0")/common.sh"
+needs clang-format
+list=$(sources)
+mapfile -t files <<<"$list"
 for file in "${files[@]}"; do
-    [ "$(head -1 "$file")" = "/* SPDX-License-Identifier: MIT */" ] || { echo "$file: line 1 is not the SPDX line"; status=1; }
+    [ "$(head -1 "$file")" = "/* SPDX-License-Identifier: MIT */" ] || wrong "$file: line 1 is not the SPDX line"
 done
-clang-format --dry-run -Werror "${files[@]}" || status=1
-exit $status
+clang-format --dry-run -Werror "${files[@]}" || failed=1
+exit $failed

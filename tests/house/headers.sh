@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# headers.sh SOURCE_DIR: every public header compiles alone, as C11 and as C++11, with every compiler that is there.
-set -euo pipefail
-cd "$1"
+# headers.sh: every public header compiles alone, as C11 and as C++11, with every compiler that is there.
+. "$(dirname "$0")/common.sh"
 compile() { # <header> <compiler> <language> <standard>
     command -v "$2" >/dev/null || return 0
     printf '#include <batchnorm/%s>\ntypedef int not_empty;\n' "$(basename "$1")" |

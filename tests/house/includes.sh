@@ -1,19 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# includes.sh SOURCE_DIR: includes point downwards only. Each room may include what its line names, and its own files.
-set -euo pipefail
-cd "$1"
-failed=0
+# includes.sh: includes point downwards only. Each room may include what its line names, and its own files.
+. "$(dirname "$0")/common.sh"
 
 # room <directory> <first path components that its includes may have>; "." stands for a name without a directory
 room() {
     local line path
-    [ -d "$1" ] || { echo "there is no $1"; failed=1; }
+    [ -d "$1" ] || wrong "there is no $1"
     while IFS= read -r line; do
         path=${line##*[\"<]}
         case " $2 " in *" $(dirname "$path" | cut -d/ -f1) "*) continue ;; esac
-        echo "$line: $1 may include only: $2"
-        failed=1
+        wrong "$line: $1 may include only: $2"
     done < <(grep -rnoE --include='*.[ch]' --include='*.inc' '^ *# *include *("[^"]+|<batchnorm/[^>]+)' "$1")
 }
 

@@ -3,18 +3,15 @@
 # kernels.sh NM OBJDUMP OBJECT...: the object of an instruction set has one external symbol, its table (the linker could keep
 # another one for every processor), and no fused multiply-add (it would round differently) but those of vectors.h that multiply vectors
 # of doubles by one, and so add; kernel.golden shows that they do.
-set -euo pipefail
+. "$(dirname "$0")/common.sh"
 nm=$1 objdump=$2
 shift 2
-failed=0
 for object; do
     names=$("$nm" -g --defined-only "$object" | awk '{ print $3 }')
-    [[ $names =~ ^bnk_table__[a-z0-9]+$ ]] || { echo "$object: external symbols:" $names; failed=1; }
+    [[ $names =~ ^bnk_table__[a-z0-9]+$ ]] || wrong "$object: external symbols:" $names
     code=$("$objdump" -d --no-show-raw-insn "$object")
-    [ "${#code}" -gt 1000 ] || { echo "$object: hardly any code"; failed=1; }
-    if fused=$(grep -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)' <<<"$code" | grep -vE '\bvfm(add|sub)[0-9]+pd\b.*%[yz]mm'); then
-        echo "$object: fused multiply-add, first:" $(head -1 <<<"$fused")
-        failed=1
-    fi
+    [ "${#code}" -gt 1000 ] || wrong "$object: hardly any code"
+    fused=$(grep -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)' <<<"$code" | grep -vE '\bvfm(add|sub)[0-9]+pd\b.*%[yz]mm') &&
+        wrong "$object: fused multiply-add, first:" $(head -1 <<<"$fused")
 done
 exit $failed

@@ -1,14 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# sizes.sh SOURCE_DIR: a file of more than 300 lines, or with a function of more than 60, says at its top why: "Long because ...",
+# sizes.sh: a file of more than 300 lines, or with a function of more than 60, says at its top why: "Long because ...",
 # "Longer than 300 lines, because ...".
-set -euo pipefail
-cd "$1"
-failed=0
-
-mapfile -t files < <(find include src nn lab tools examples tests bench cmake scripts .ci -type f \
-    \( -name '*.[ch]' -o -name '*.inc' -o -name '*.py' -o -name '*.sh' -o -name '*.cmake' -o -name CMakeLists.txt \) | sort)
-[ ${#files[@]} -gt 100 ] || { echo "only ${#files[@]} files were found"; exit 1; }
+. "$(dirname "$0")/common.sh"
+list=$(sources '*.[ch]' '*.inc' '*.py' '*.sh' '*.cmake' CMakeLists.txt)
+mapfile -t files <<<"$list"
 
 says_why() { head -20 "$1" | tr -s '\n */#' ' ' | grep -qE '([Ll]ong|[Ll]onger than|[Oo]ver) [^.]*(because|most of them|lines: )|[Ll]ong because'; }
 
@@ -17,20 +13,18 @@ longest() {
     awk '/^[a-zA-Z_][^:]*$/ || /^[a-zA-Z_].*[({]/ { if (!inside) { start = NR; name = $0 } }
          /\{$/ { inside = 1 }
          /^}/ { if (inside && name ~ /\(/ && NR - start + 1 > most) { most = NR - start + 1; which = name } inside = 0 }
-         END { sub(/\(.*/, "", which); sub(/.*[ *]/, "", which); print most + 0, which }' "$1"
+         END { sub(/^(TEST|FIXTURE)\(/, "", which); sub(/[()].*/, "", which); sub(/.*[ *]/, "", which); print most + 0, which }' "$1"
 }
 
 for file in "${files[@]}"; do
     lines=$(wc -l <"$file")
     if [ "$lines" -gt 300 ] && ! says_why "$file"; then
-        echo "$file: $lines lines, and its top does not say why"
-        failed=1
+        wrong "$file: $lines lines, and its top does not say why"
     fi
     case $file in *.[ch] | *.inc) ;; *) continue ;; esac
     read -r lines name < <(longest "$file")
     if [ "$lines" -gt 60 ] && ! says_why "$file"; then
-        echo "$file: $name() has $lines lines, and the top of the file does not say why"
-        failed=1
+        wrong "$file: $name() has $lines lines, and the top of the file does not say why"
     fi
 done
 exit $failed

@@ -2,19 +2,15 @@
 # SPDX-License-Identifier: MIT
 # symbols.sh NM LIBRARY...: a shared library exports batchnorm_* under a version node and nothing else; a static one brings only
 # names that begin with batchnorm_, bn_ or bnk_ into the user's name space.
-set -euo pipefail
+. "$(dirname "$0")/common.sh"
 nm=$1
 shift
-failed=0
 for library; do
     case $library in
     *.a) names=$("$nm" -g --defined-only "$library" | awk 'NF == 3 { print $3 }') ours='^(batchnorm|bnk?)_' ;;
     *) names=$("$nm" -D --defined-only "$library" | awk '$2 != "A" { print $3 }') ours='^batchnorm_[a-z0-9_]+@@BATCHNORM_[0-9]+$' ;;
     esac
-    [ -n "$names" ] || { echo "$library: no symbol at all"; failed=1; }
-    if foreign=$(grep -vE "$ours" <<<"$names"); then
-        echo "$library: foreign symbols:" $foreign
-        failed=1
-    fi
+    [ -n "$names" ] || wrong "$library: no symbol at all"
+    foreign=$(grep -vE "$ours" <<<"$names") && wrong "$library: foreign symbols:" $foreign
 done
 exit $failed

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The same bits from every instruction set: each runnable table's kernels run on fixed inputs, are compared bit for bit with a plain
  * scalar model written here, and hashed. The hashes stand below, so that machines that never meet are compared, too. Needs no test
- * library: it also runs under an emulator. Usage: golden_kernels; prints a line per table and ends with 1 on a difference. */
+ * library: it also runs under an emulator. Prints a line per table and type and ends with 1 on a difference. */
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,12 +152,25 @@ static double model_blend(const struct problem *p, double dy, double x, size_t c
     return round_to(p, both + number(p, BNK_S, c));
 }
 
-/* The eight kernels by number: verb = which / 2, layout = which % 2. */
-enum { KERNELS = 8, MOMENTS = 0, AFFINE = 1, DOTS = 2, BLEND = 3 };
+/* What is checked. `at` is where struct bnk_verbs has the kernel. The hashes are over all of them in this order. */
+enum verb { MOMENTS, AFFINE, DOTS, BLEND };
+enum layout { PLANE, ROWS_OF_CHANNELS };
+#define KERNEL(name) #name, offsetof(struct bnk_verbs, name)
+static const struct kernel {
+    enum verb verb;
+    enum layout layout;
+    const char *name;
+    size_t at;
+} kernels[] = {
+    {MOMENTS, PLANE, KERNEL(moments_plane)}, {MOMENTS, ROWS_OF_CHANNELS, KERNEL(moments_rows)},
+    {AFFINE, PLANE, KERNEL(affine_plane)},   {AFFINE, ROWS_OF_CHANNELS, KERNEL(affine_rows)},
+    {DOTS, PLANE, KERNEL(dots_plane)},       {DOTS, ROWS_OF_CHANNELS, KERNEL(dots_rows)},
+    {BLEND, PLANE, KERNEL(blend_plane)},     {BLEND, ROWS_OF_CHANNELS, KERNEL(blend_rows)},
+};
 
-static void model(struct problem *p, int which) {
-    int verb = which / 2;
-    bool rows = which % 2;
+static void model(struct problem *p, const struct kernel *k) {
+    enum verb verb = k->verb;
+    bool rows = k->layout == ROWS_OF_CHANNELS;
     for (size_t r = 0; r < ROWS; r++)
         for (size_t i = 0; i < p->length; i++) {
             size_t at = r * PITCH + i, channel = rows ? i : 0, lane = rows ? i : i % BNK_LANES;
@@ -169,7 +183,7 @@ static void model(struct problem *p, int which) {
         }
 }
 
-static void kernel(struct problem *p, const struct bnk_verbs *k, int which) {
+static void run(struct problem *p, const struct bnk_verbs *verbs, const struct kernel *k) {
     struct bnk_call call = {.rows = ROWS, .channels = 1, .length = p->length, .k = numbers(p)};
     call.x = (struct bnk_array){.at = (char *)&p->x, .row = PITCH};
     call.dy = (struct bnk_array){.at = (char *)&p->dy, .row = PITCH};
@@ -177,9 +191,9 @@ static void kernel(struct problem *p, const struct bnk_verbs *k, int which) {
     call.shift = p->shift;
     call.sums = call.sum = p->sums;
     call.dot = p->sums + PITCH;
-    bnk_verb *const kernels[KERNELS] = {k->moments_plane, k->moments_rows, k->affine_plane, k->affine_rows,
-                                        k->dots_plane,    k->dots_rows,    k->blend_plane,  k->blend_rows};
-    kernels[which](&call);
+    bnk_verb *kernel;
+    memcpy(&kernel, (const char *)verbs + k->at, sizeof kernel);
+    kernel(&call);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value) {
@@ -217,14 +231,14 @@ static bool check_dtype(const struct bnk_table *table, int dtype) {
     bool good = true;
     state = 1;
     for (size_t length = 0; length < LENGTHS; length++)
-        for (int which = 0; which < KERNELS; which++) {
+        for (const struct kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; k++) {
             fill(&p, dtype, length);
-            model(&p, which);
-            kernel(&p, &table->verbs[dtype], which);
-            bool sums = which / 2 == MOMENTS || which / 2 == DOTS;
-            bool same = !sums || compare_sums(&p, which % 2, &hash);
+            model(&p, k);
+            run(&p, &table->verbs[dtype], k);
+            bool sums = k->verb == MOMENTS || k->verb == DOTS;
+            bool same = !sums || compare_sums(&p, k->layout == ROWS_OF_CHANNELS, &hash);
             if (!compare_elements(&p, &hash)) same = false;
-            if (!same) printf("%s %s kernel %d length %zu differs from the model\n", table->name, names[dtype], which, length);
+            if (!same) printf("%s: %s %s length %zu differs\n", table->name, k->name, names[dtype], length);
             good = good && same;
         }
     printf("%-8s %-5s %016llx%s\n", table->name, names[dtype], (unsigned long long)hash,
@@ -232,18 +246,10 @@ static bool check_dtype(const struct bnk_table *table, int dtype) {
     return good && hash == golden[dtype];
 }
 
-#ifdef GOLDEN_WIDE
-/* The source at AVX-512's width, compiled for what this machine has: the code of a wide register where none is at hand. */
-extern const struct bnk_table bnk_table__wide;
-#endif
-
 int main(void) {
     bool good = true;
     const struct bnk_table *table;
     for (size_t i = 0; (table = bnk_runnable(i)) != NULL; i++)
         for (int dtype = 0; dtype < BNK_DTYPES; dtype++) good &= check_dtype(table, dtype);
-#ifdef GOLDEN_WIDE
-    for (int dtype = 0; dtype < BNK_DTYPES; dtype++) good &= check_dtype(&bnk_table__wide, dtype);
-#endif
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,14 +2,11 @@
 /* Every BF16 and F16 value through a kernel: reading is exact, and writing rounds the float result to the nearest, ties to
  * even, into subnormals and over the top. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/support.h"
+#include "tests/support/test.h"
 
 enum { VALUES = 65536 };
 
@@ -51,8 +48,8 @@ static void run(batchnorm_dtype dtype) {
     }
 }
 
-static void bf16_reads_and_rounds_every_value(void **state) { (void)state, run(BATCHNORM_BF16); }
-static void f16_reads_and_rounds_every_value(void **state) { (void)state, run(BATCHNORM_F16); }
+TEST(bf16_reads_and_rounds_every_value) { run(BATCHNORM_BF16); }
+TEST(f16_reads_and_rounds_every_value) { run(BATCHNORM_F16); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* From metrics to gnuplot's script, to SVG, to the page; without running gnuplot. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "lab/figure_svg.h"
 #include "lab/report.h"
+#include "tests/support/test.h"
 #include "tools/shared/messages.h"
 
 static struct metrics metrics;
@@ -51,8 +46,7 @@ static char *script_of(struct panel *panel, const struct point *points, size_t c
 }
 
 /* A point that is no number interrupts the line; a range without an end stops at the point. */
-static void points_that_are_none_interrupt_a_line(void **state) {
-    (void)state;
+TEST(points_that_are_none_interrupt_a_line) {
     struct panel panel = {.x_label = "steps", .y_label = "loss", .percent = true};
     bool empty;
     char *script = script_of(&panel, some, 3, &empty);
@@ -61,8 +55,7 @@ static void points_that_are_none_interrupt_a_line(void **state) {
     free(script);
 }
 
-static void a_panel_can_have_nothing_to_draw(void **state) {
-    (void)state;
+TEST(a_panel_can_have_nothing_to_draw) {
     struct panel panel = {.log_y = true};
     bool empty;
     assert_null(script_of(&panel, &(struct point){1, -1, -1, -1, NULL}, 1, &empty));
@@ -70,8 +63,7 @@ static void a_panel_can_have_nothing_to_draw(void **state) {
 }
 
 /* Short logarithmic axes have 1, 2 and 5, long ones powers of ten; batch sizes have powers of two. */
-static void logarithmic_axes_have_numbers(void **state) {
-    (void)state;
+TEST(logarithmic_axes_have_numbers) {
     struct panel panel = {.log_x = true, .log_y = true};
     const struct point points[] = {{1, 0.3, 0.3, 0.3, NULL}, {4, 3, 3, 3, NULL}};
     bool empty;
@@ -86,8 +78,7 @@ static void logarithmic_axes_have_numbers(void **state) {
 }
 
 /* An axis has a few numbers, and room for half of the last one to the right of it. */
-static void linear_axes_have_room_for_their_last_number(void **state) {
-    (void)state;
+TEST(linear_axes_have_room_for_their_last_number) {
     struct panel panel = {0};
     bool empty;
     char *script = script_of(&panel, (const struct point[]){{0, 1, 1, 1, NULL}, {0.0025, 2, 2, 2, NULL}}, 2, &empty);
@@ -100,8 +91,7 @@ static void linear_axes_have_room_for_their_last_number(void **state) {
 }
 
 /* Nothing of a name is a command. */
-static void labels_are_quoted(void **state) {
-    (void)state;
+TEST(labels_are_quoted) {
     struct panel panel = {.x_label = "it's `date`\"", .y_label = "y"};
     bool empty;
     char *script = script_of(&panel, some, 1, &empty);
@@ -121,8 +111,7 @@ static const char drawn[] =
     "<g fill=\"rgb(16,0,2)\" font-family=\"sans-serif\"><title>a_plot_1</title>\n<path stroke='rgb( 16,   0,   1)'/>"
     "<path stroke='rgb(9,9,9)'/></g>\n</g>\n</svg>\n";
 
-static void pictures_get_the_colours_of_the_page(void **state) {
-    (void)state;
+TEST(pictures_get_the_colours_of_the_page) {
     char *svg = figure_adapt(drawn, "f-1", "a \"b\" < c");
     assert_string_equal(
         svg, "<svg viewBox=\"0 0 440 300\" role=\"img\" aria-label=\"a &#34;b&#34; &#60; c\">\n<g>\n"
@@ -165,8 +154,7 @@ static void fill(int seeds) {
     }
 }
 
-static void the_page_has_claims_figures_and_numbers(void **state) {
-    (void)state;
+TEST(the_page_has_claims_figures_and_numbers) {
     struct report r = {.seeds_done = {2, 2, 2, 2, 2, 2}};
     fill(2);
     char *page = page_of(&r);
@@ -185,8 +173,7 @@ static void the_page_has_claims_figures_and_numbers(void **state) {
     free(page);
 }
 
-static void the_page_loads_and_runs_nothing(void **state) {
-    (void)state;
+TEST(the_page_loads_and_runs_nothing) {
     struct report r = {0};
     char *page = page_of(&r);
     assert_true(has(page, "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\""));
@@ -198,8 +185,7 @@ static void the_page_loads_and_runs_nothing(void **state) {
     free(page);
 }
 
-static void a_stopped_run_says_what_is_missing(void **state) {
-    (void)state;
+TEST(a_stopped_run_says_what_is_missing) {
     struct report r = {.stopped = true, .seeds_done = {2, 2, 2, 1, 0, 0}};
     fill(2);
     char *page = page_of(&r);
@@ -209,8 +195,7 @@ static void a_stopped_run_says_what_is_missing(void **state) {
     free(page);
 }
 
-static void summaries_agree_with_their_numbers(void **state) {
-    (void)state;
+TEST(summaries_agree_with_their_numbers) {
     static const struct claim claims[] = {{.verdict = HOLDS}, {.verdict = MIXED}, {.verdict = FAILS}, {.verdict = FAILS}};
     struct report r = {.claims = claims, .claim_count = 3};
     char text[160];
@@ -221,8 +206,7 @@ static void summaries_agree_with_their_numbers(void **state) {
     assert_string_equal(text, "1 of 4 claims hold, 1 is mixed, 2 do not hold");
 }
 
-static int clear(void **state) {
-    (void)state;
+FIXTURE(clear) {
     metrics_free(&metrics);
     return reports == 0 ? 0 : -1;
 }

@@ -2,24 +2,18 @@
 /* The table of metrics, and what is computed from it: spreads, words, claims, sentences. Over 300 lines, because each of them needs
  * rows of its own that can be checked by hand. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "lab/claims.h"
 #include "lab/figures.h"
 #include "lab/measure.h"
 #include "lab/plan.h"
+#include "tests/support/test.h"
 
 static struct metrics metrics;
 
-static int clear(void **state) {
-    (void)state;
+FIXTURE(clear) {
     metrics_free(&metrics);
     return 0;
 }
@@ -38,22 +32,19 @@ static void assert_spread(struct spread s, size_t count, double median, double l
 
 /* The table. */
 
-static void a_median_and_its_range(void **state) {
-    (void)state;
+TEST(a_median_and_its_range) {
     assert_spread(spread_of((double[]){3, 1, 2}, 3), 3, 2, 1, 3);
     assert_spread(spread_of((double[]){4, 1, 2, 3}, 4), 4, 2.5, 1, 4);
     assert_spread(spread_of(NULL, 0), 0, NAN, NAN, NAN);
 }
 
 /* A run that diverged is the worst of all, and half of it is no number. */
-static void a_diverged_run_counts_as_infinite(void **state) {
-    (void)state;
+TEST(a_diverged_run_counts_as_infinite) {
     assert_spread(spread_of((double[]){NAN, 1, 2}, 3), 3, 2, 1, INFINITY);
     assert_spread(spread_of((double[]){NAN, 1}, 2), 2, INFINITY, 1, INFINITY);
 }
 
-static void a_key_selects_rows(void **state) {
-    (void)state;
+TEST(a_key_selects_rows) {
     add_in(SWEEP, SIDE_WITH, 0.1, 1, 5, "", "a", 1);
     add_in(SWEEP, SIDE_WITH, 0.1, 2, 5, "", "a", 2);
     add_in(SWEEP, SIDE_WITH, 0.3, 1, 9, "conv1", "a", 4);
@@ -74,8 +65,7 @@ static void a_key_selects_rows(void **state) {
     assert_true(isnan(metrics_value(&metrics, &key)));
 }
 
-static void columns_are_distinct_and_in_order(void **state) {
-    (void)state;
+TEST(columns_are_distinct_and_in_order) {
     static const char *const layers[] = {"conv1", "fc", "conv1", "bn"};
     static const double ats[] = {3, 1, 3, 2};
     for (int i = 0; i < 4; i++) add_in(LAYER, SIDE_WITH, ats[i], 1, 10 * (long)ats[i], layers[i], "a", 0);
@@ -99,8 +89,7 @@ static void columns_are_distinct_and_in_order(void **state) {
 }
 
 /* What a claim is about: the seeds that are complete. */
-static void rows_of_complete_seeds(void **state) {
-    (void)state;
+TEST(rows_of_complete_seeds) {
     for (int seed = 1; seed <= 3; seed++) {
         add_in(SWEEP, SIDE_WITH, 0.1, seed, 5, "conv1", "a", seed);
         add_in(BEST, SIDE_WITH, 0.1, seed, 5, "conv1", "a", seed);
@@ -114,8 +103,7 @@ static void rows_of_complete_seeds(void **state) {
     assert_string_equal(metrics.rows[5].layer, "conv1"); /* the names are still there */
 }
 
-static void csv_has_every_row(void **state) {
-    (void)state;
+TEST(csv_has_every_row) {
     add_in(CONVERGENCE, SIDE_WITH, NAN, 1, 40, "", "test_accuracy", 0.8125);
     add_in(SWEEP, SIDE_WITHOUT, 0.003, 2, 0, "conv1.weight", "final_loss", -NAN);
     add_in(BEST, SIDE_WITH, 10, 3, 7, "", "steps_to", INFINITY);
@@ -129,8 +117,7 @@ static void csv_has_every_row(void **state) {
 
 /* Words. */
 
-static void numbers_as_words(void **state) {
-    (void)state;
+TEST(numbers_as_words) {
     static const struct {
         double value;
         enum unit unit;
@@ -154,8 +141,7 @@ static void numbers_as_words(void **state) {
         assert_string_equal(word_number(cases[i].value, cases[i].unit, text), cases[i].text);
 }
 
-static void spreads_as_words(void **state) {
-    (void)state;
+TEST(spreads_as_words) {
     char text[WORD_BYTES];
     assert_string_equal(word_spread(&(struct spread){3, 0.842, 0.83, 0.851}, UNIT_PERCENT, text), "84.2 % (83.0 to 85.1)");
     assert_string_equal(word_spread(&(struct spread){3, 20, 10, INFINITY}, UNIT_STEPS, text), "20 (10 to never)");
@@ -165,15 +151,13 @@ static void spreads_as_words(void **state) {
 
 /* Numbers about arrays. */
 
-static void norms_and_saturated_units(void **state) {
-    (void)state;
+TEST(norms_and_saturated_units) {
     assert_true(measure_norm((float[]){3, -4}, 2) == 5);
     assert_true(measure_saturated((float[]){0.04f, 0.06f, 0.5f, 0.94f, 0.96f}, 5, 0, 1) == 0.4);
     assert_true(measure_saturated((float[]){-0.95f, -0.85f, 0.95f, 0}, 4, -1, 1) == 0.5); /* tanh: beyond 0.9 */
 }
 
-static void a_channel_of_several(void **state) {
-    (void)state;
+TEST(a_channel_of_several) {
     float values[2 * 101];
     for (int i = 0; i <= 100; i++) {
         values[2 * i] = (float)((37 * i) % 101); /* 0 to 100 in some order */
@@ -186,8 +170,7 @@ static void a_channel_of_several(void **state) {
 }
 
 /* The largest distance between the empirical distribution and the normal one, found by hand. */
-static void distance_from_the_normal_distribution(void **state) {
-    (void)state;
+TEST(distance_from_the_normal_distribution) {
     assert_float_equal(measure_channel((float[]){0, 0, 0}, 3, 1).distance, 0.5, 1e-12);
     assert_float_equal(measure_channel((float[]){100}, 1, 1).distance, 1, 1e-12);
     /* the quartiles of N(0, 1) in the middle of four steps: an eighth on either side */
@@ -214,8 +197,7 @@ static const struct claim *judged(void) {
     return find(claims, claims_make(&metrics, 1u << BEST, claims), "Lower best test loss");
 }
 
-static void a_claim_is_judged_seed_by_seed(void **state) {
-    (void)state;
+TEST(a_claim_is_judged_seed_by_seed) {
     assert_int_equal(judged()->verdict, NOT_MEASURED);
     add_best(1, 0.3, 0.4);
     add_best(2, 0.5, 0.6); /* worse than the first without, but better than its own pair */
@@ -229,8 +211,7 @@ static void a_claim_is_judged_seed_by_seed(void **state) {
     assert_spread(judged()->sides[SIDE_WITH], 4, 0.2, 0.0, 0.5);
 }
 
-static void a_claim_can_fail(void **state) {
-    (void)state;
+TEST(a_claim_can_fail) {
     add_best(1, 0.5, 0.4);
     add_best(2, INFINITY, 0.4);
     assert_int_equal(judged()->verdict, FAILS);
@@ -243,8 +224,7 @@ static void add_steps_to(enum side side, int seed, double target, double steps) 
 }
 
 /* The highest that all seeds of both sides reached; if there is none, of one side. */
-static void the_target_is_within_reach(void **state) {
-    (void)state;
+TEST(the_target_is_within_reach) {
     struct claim claims[MOST_CLAIMS];
     assert_true(isnan(claims_target(&metrics)));
     for (int seed = 1; seed <= 2; seed++) {
@@ -271,8 +251,7 @@ static void add_sweep(enum side side, double rate, int seed, double accuracy, do
 }
 
 /* Trained is more than halfway from chance (0.1) to the best (0.9). */
-static void rates_that_train_and_the_best_one(void **state) {
-    (void)state;
+TEST(rates_that_train_and_the_best_one) {
     add_sweep(SIDE_WITH, 0.01, 1, 0.8, 0.5);
     add_sweep(SIDE_WITH, 0.1, 1, 0.9, 0.3);
     add_sweep(SIDE_WITH, 1, 1, 0.5, 2);
@@ -290,8 +269,7 @@ static void rates_that_train_and_the_best_one(void **state) {
 }
 
 /* Percentiles between 1, 2, ..., 11 are 2 and 10; of a constant gradient they are equal. */
-static void spread_of_gradients(void **state) {
-    (void)state;
+TEST(spread_of_gradients) {
     for (int i = 0; i < 11; i++) {
         add_in(GRADIENTS, SIDE_WITH, NAN, 1, i, "a.weight", "gradient_norm", 11 - i);
         add_in(GRADIENTS, SIDE_WITH, NAN, 1, i, "b.weight", "gradient_norm", 7);
@@ -300,8 +278,7 @@ static void spread_of_gradients(void **state) {
     assert_true(isnan(gradient_spread(&metrics, SIDE_WITHOUT, 1)));
 }
 
-static void ranges_along_the_step(void **state) {
-    (void)state;
+TEST(ranges_along_the_step) {
     static const double losses[3][3] = {{1, 2, 4}, {3, 3, 3}, {5, 4, NAN}};
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 3; i++) {
@@ -313,8 +290,7 @@ static void ranges_along_the_step(void **state) {
     assert_true(gradient_change(&metrics, SIDE_WITH, 1) == 12);
 }
 
-static void sigmoids_at_the_end(void **state) {
-    (void)state;
+TEST(sigmoids_at_the_end) {
     for (int step = 0; step <= 10; step += 5) {
         add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "conv1", "saturated", step / 100.0);
         add_in(SIGMOID, SIDE_WITH, NAN, 1, step, "fc1", "saturated", step / 50.0);
@@ -336,8 +312,7 @@ static void add_channel(double channel, double mean, double std, double weight, 
     for (size_t i = 0; i < 6; i++) add_in(LAYER, SIDE_WITH, channel, 1, 5, "bn1", rows[i].name, rows[i].value);
 }
 
-static void errors_of_channels(void **state) {
-    (void)state;
+TEST(errors_of_channels) {
     struct claim claims[MOST_CLAIMS];
     add_channel(0, 0.001, 0.998, -2, 1, 1.001, 2.003); /* a negative weight turns the channel round */
     add_channel(1, -0.004, 1, 3, -1, -1.005, 3);
@@ -359,8 +334,7 @@ static void add_gap(double batch, double train, double eval, double frozen) {
 }
 
 /* Batch size 1 is left out where it did not train as the others. */
-static void gaps_of_batches(void **state) {
-    (void)state;
+TEST(gaps_of_batches) {
     add_gap(1, 0.1, 0.9, 1);
     add_gap(2, 0.5, 0.8, 0);
     add_gap(256, 0.81, 0.8, 0);
@@ -368,8 +342,7 @@ static void gaps_of_batches(void **state) {
     assert_float_equal(gap_large(&metrics, SIDE_WITH, 1), 0.01, 1e-12);
 }
 
-static void running_statistics_from_first_to_last(void **state) {
-    (void)state;
+TEST(running_statistics_from_first_to_last) {
     for (int step = 0; step <= 20; step += 10) {
         add_in(LAYER, SIDE_WITH, NAN, 1, step, "bn1", "running_mean_error", 1.0 / (step + 1));
         add_in(LAYER, SIDE_WITH, NAN, 1, step, "bn2", "running_mean_error", 3.0 / (step + 1));
@@ -391,8 +364,7 @@ static const char *sentence_of(const char *id, unsigned experiments) {
     return sentence;
 }
 
-static void the_sentence_of_convergence(void **state) {
-    (void)state;
+TEST(the_sentence_of_convergence) {
     for (int seed = 1; seed <= 3; seed++) {
         for (int side = 0; side < SIDES; side++) {
             add_in(CONVERGENCE, (enum side)side, NAN, seed, 40, "", "test_accuracy", 0.8);
@@ -408,8 +380,7 @@ static void the_sentence_of_convergence(void **state) {
         "the runs).");
 }
 
-static void the_sentence_of_batch_sizes(void **state) {
-    (void)state;
+TEST(the_sentence_of_batch_sizes) {
     add_gap(1, 0.1, 0.9, 1);
     add_gap(2, 0.5, 0.8, 0);
     add_gap(64, 0.81, 0.8, 0);

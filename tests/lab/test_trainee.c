@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at a network changes nothing, both sides train on the same from the same, and what is recorded is what is there. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "batchnorm/layer.h"
 #include "lab/lab.h"
+#include "tests/support/test.h"
 #include "tools/shared/messages.h"
 
 enum { IMAGES = 40, SIDE = 8, CLASSES = 3 };
@@ -27,8 +22,7 @@ int report(int code, const char *format, ...) {
     return code;
 }
 
-static int set_up(void **state) {
-    (void)state;
+FIXTURE(set_up) {
     nn_rng rng = nn_rng_create(7, 0);
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)nn_rng_below(&rng, 256);
     for (size_t i = 0; i < IMAGES; i++) labels[i] = (uint8_t)nn_rng_below(&rng, CLASSES);
@@ -52,24 +46,31 @@ static int set_up(void **state) {
     return nn_backend_create(1, &lab.backend) ? -1 : 0;
 }
 
-static int tear_down(void **state) {
-    (void)state;
+FIXTURE(tear_down) {
     nn_backend_destroy(lab.backend);
     return 0;
 }
 
-static int clear(void **state) {
-    (void)state;
+FIXTURE(clear) {
     metrics_free(&lab.metrics);
     lab_stop = 0;
-    return 0;
+    return let_go(state);
 }
 
-static struct trainee trainee_of(enum side side) {
-    struct trainee t;
-    const struct trainee_options options = trainee_defaults(&lab, side, 1);
-    assert_null(trainee_init(&t, &lab, &options));
+static void release_trainee(void *t) {
+    trainee_free(t);
+    free(t);
+}
+
+static struct trainee *trainee_with(const struct trainee_options *options) {
+    struct trainee *t = keep(calloc(1, sizeof *t), release_trainee);
+    assert_null(trainee_init(t, &lab, options));
     return t;
+}
+
+static struct trainee *trainee_of(enum side side) {
+    const struct trainee_options options = trainee_defaults(&lab, side, 1);
+    return trainee_with(&options);
 }
 
 static void step(struct trainee *t) {
@@ -88,14 +89,13 @@ static void assert_same(const struct trainee *a, const struct trainee *b) {
     trainee_copy_free(&y);
 }
 
-static void both_sides_begin_with_the_same_weights_and_batch(void **state) {
-    (void)state;
-    struct trainee with = trainee_of(SIDE_WITH), without = trainee_of(SIDE_WITHOUT);
+TEST(both_sides_begin_with_the_same_weights_and_batch) {
+    struct trainee *with = trainee_of(SIDE_WITH), *without = trainee_of(SIDE_WITHOUT);
     size_t compared = 0;
-    for (size_t i = 0; i < nn_network_parameter_count(with.network); i++) {
-        const nn_parameter *p = nn_network_parameter(with.network, i);
-        for (size_t j = 0; j < nn_network_parameter_count(without.network) && p->rank > 1; j++) {
-            const nn_parameter *q = nn_network_parameter(without.network, j);
+    for (size_t i = 0; i < nn_network_parameter_count(with->network); i++) {
+        const nn_parameter *p = nn_network_parameter(with->network, i);
+        for (size_t j = 0; j < nn_network_parameter_count(without->network) && p->rank > 1; j++) {
+            const nn_parameter *q = nn_network_parameter(without->network, j);
             if (strcmp(p->name, q->name) != 0) continue;
             assert_memory_equal(p->value, q->value, p->count * sizeof *p->value);
             compared++;
@@ -103,55 +103,48 @@ static void both_sides_begin_with_the_same_weights_and_batch(void **state) {
     }
     assert_int_equal(compared, 4);
     for (int i = 0; i < 12; i++) { /* more than two passes */
-        step(&with);
-        step(&without);
-        assert_memory_equal(with.labels, without.labels, with.n);
-        assert_memory_equal(nn_network_input(with.network), nn_network_input(without.network),
-                            with.n * SIDE * SIDE * sizeof(float));
+        step(with);
+        step(without);
+        assert_memory_equal(with->labels, without->labels, with->n);
+        assert_memory_equal(nn_network_input(with->network), nn_network_input(without->network),
+                            with->n * SIDE * SIDE * sizeof(float));
     }
-    trainee_free(&with);
-    trainee_free(&without);
 }
 
 /* Tests, walks along the gradient and other batches in between, and training goes on with the same bits. */
-static void looking_changes_nothing(void **state) {
-    (void)state;
-    struct trainee watched = trainee_of(SIDE_WITH), alone = trainee_of(SIDE_WITH);
+TEST(looking_changes_nothing) {
+    struct trainee *watched = trainee_of(SIDE_WITH), *alone = trainee_of(SIDE_WITH);
     for (int i = 0; i < 3; i++) {
         struct trainee_copy copy;
         double loss, there, accuracy;
-        assert_null(trainee_gradient(&watched, &loss));
-        assert_true(trainee_save(&watched, &copy));
-        trainee_move(&watched, &copy, 0.5);
-        assert_null(trainee_gradient_again(&watched, &there));
+        assert_null(trainee_gradient(watched, &loss));
+        assert_true(trainee_save(watched, &copy));
+        trainee_move(watched, &copy, 0.5);
+        assert_null(trainee_gradient_again(watched, &there));
         assert_true(there != loss);
-        assert_true(trainee_gradient_distance(&watched, &copy) > 0);
-        trainee_restore(&watched, &copy);
-        assert_true(trainee_gradient_distance(&watched, &copy) == 0);
+        assert_true(trainee_gradient_distance(watched, &copy) > 0);
+        trainee_restore(watched, &copy);
+        assert_true(trainee_gradient_distance(watched, &copy) == 0);
         trainee_copy_free(&copy);
-        assert_null(trainee_update(&watched));
-        assert_null(trainee_test(&watched, NULL, &accuracy));
-        step(&alone);
-        assert_same(&watched, &alone);
+        assert_null(trainee_update(watched));
+        assert_null(trainee_test(watched, NULL, &accuracy));
+        step(alone);
+        assert_same(watched, alone);
     }
-    trainee_free(&watched);
-    trainee_free(&alone);
 }
 
 /* The change of the loss over a short way against the gradient is that way by the squared length of the gradient. */
-static void a_short_way_against_the_gradient(void **state) {
-    (void)state;
-    struct trainee t = trainee_of(SIDE_WITHOUT);
+TEST(a_short_way_against_the_gradient) {
+    struct trainee *t = trainee_of(SIDE_WITHOUT);
     struct trainee_copy copy;
     double loss, there;
-    assert_null(trainee_gradient(&t, &loss));
-    assert_true(trainee_save(&t, &copy));
+    assert_null(trainee_gradient(t, &loss));
+    assert_true(trainee_save(t, &copy));
     const double length = trainee_gradient_length(&copy), way = 1e-3 / (length * length);
-    trainee_move(&t, &copy, way);
-    assert_null(trainee_gradient_again(&t, &there));
+    trainee_move(t, &copy, way);
+    assert_null(trainee_gradient_again(t, &there));
     assert_float_equal((loss - there) / 1e-3, 1, 0.02);
     trainee_copy_free(&copy);
-    trainee_free(&t);
 }
 
 static size_t rows_of(enum experiment experiment, enum side side, const char *name) {
@@ -161,8 +154,7 @@ static size_t rows_of(enum experiment experiment, enum side side, const char *na
     return count;
 }
 
-static void gradients_leaves_its_rows(void **state) {
-    (void)state;
+TEST(gradients_leaves_its_rows) {
     assert_null(run_gradients(&lab, 1));
     for (int side = 0; side < SIDES; side++) {
         assert_int_equal(rows_of(GRADIENTS, (enum side)side, "gradient_norm"), 10 * 4); /* steps, weights */
@@ -171,8 +163,7 @@ static void gradients_leaves_its_rows(void **state) {
     }
 }
 
-static void sigmoid_sees_every_sigmoid(void **state) {
-    (void)state;
+TEST(sigmoid_sees_every_sigmoid) {
     assert_null(run_sigmoid(&lab, 1));
     const struct metric_key key = metric_key(SIGMOID, SIDE_WITH, "saturated");
     size_t count;
@@ -183,8 +174,7 @@ static void sigmoid_sees_every_sigmoid(void **state) {
     free(layers);
 }
 
-static void layer_records_channels_and_running_statistics(void **state) {
-    (void)state;
+TEST(layer_records_channels_and_running_statistics) {
     assert_null(run_layer(&lab, 1));
     assert_int_equal(rows_of(LAYER, SIDE_WITH, "normalized_mean"), 32 + 64 + 128);
     assert_int_equal(rows_of(LAYER, SIDE_WITH, "running_mean_error"), 3 * 3); /* at the start, in the middle, at the end */
@@ -200,16 +190,15 @@ static void layer_records_channels_and_running_statistics(void **state) {
 }
 
 /* New running statistics are 0 and 1. */
-static void running_statistics_begin_at_0_and_1(void **state) {
-    (void)state;
+TEST(running_statistics_begin_at_0_and_1) {
     assert_null(run_layer(&lab, 1));
     struct metric_key key = metric_key(LAYER, SIDE_WITH, "running_mean_error"),
                       var = metric_key(LAYER, SIDE_WITH, "running_var_error");
     key.step = var.step = 0;
     key.layer = var.layer = "bn1";
     /* the first convolution alone, over all images, in double */
-    struct trainee t = trainee_of(SIDE_WITH);
-    const nn_parameter *weight = nn_network_parameter(t.network, 0);
+    struct trainee *t = trainee_of(SIDE_WITH);
+    const nn_parameter *weight = nn_network_parameter(t->network, 0);
     assert_string_equal(weight->name, "conv1.weight");
     double mean_error = 0, var_error = 0;
     for (size_t c = 0; c < 32; c++) {
@@ -231,38 +220,32 @@ static void running_statistics_begin_at_0_and_1(void **state) {
     }
     assert_float_equal(metrics_value(&lab.metrics, &key) / mean_error, 1, 1e-3);
     assert_float_equal(metrics_value(&lab.metrics, &var) / var_error, 1, 1e-3);
-    trainee_free(&t);
 }
 
-static void a_signal_stops_a_step(void **state) {
-    (void)state;
-    struct trainee t = trainee_of(SIDE_WITH);
+TEST(a_signal_stops_a_step) {
+    struct trainee *t = trainee_of(SIDE_WITH);
     lab_stop = 1;
-    assert_ptr_equal(trainee_gradient(&t, NULL), LAB_STOPPED);
-    assert_ptr_equal(trainee_forward(&t), LAB_STOPPED);
-    assert_ptr_equal(trainee_test(&t, NULL, NULL), LAB_STOPPED);
-    trainee_free(&t);
+    assert_ptr_equal(trainee_gradient(t, NULL), LAB_STOPPED);
+    assert_ptr_equal(trainee_forward(t), LAB_STOPPED);
+    assert_ptr_equal(trainee_test(t, NULL, NULL), LAB_STOPPED);
     assert_ptr_equal(run_sweep(&lab, 1), LAB_STOPPED);
     assert_int_equal(lab.metrics.count, 0);
 }
 
 /* A batch of one image: layers that see one value per channel are left out of the statistics, others are not. */
-static void one_image_at_a_time(void **state) {
-    (void)state;
+TEST(one_image_at_a_time) {
     struct trainee_options options = trainee_defaults(&lab, SIDE_WITH, 1);
-    struct trainee t;
     options.batch = 1;
-    assert_null(trainee_init(&t, &lab, &options));
-    t.one_value = true;
-    trainee_set_training(&t, true);
-    step(&t);
+    struct trainee *t = trainee_with(&options);
+    t->one_value = true;
+    trainee_set_training(t, true);
+    step(t);
     const char *name;
-    assert_int_equal(*batchnorm_layer_num_batches_tracked(nn_network_batch_norm_at(t.network, 0, &name)), 1);
-    assert_int_equal(*batchnorm_layer_num_batches_tracked(nn_network_batch_norm_at(t.network, 2, &name)), 0);
-    t.one_value = false;
-    trainee_set_training(&t, true);
-    assert_non_null(trainee_gradient(&t, NULL));
-    trainee_free(&t);
+    assert_int_equal(*batchnorm_layer_num_batches_tracked(nn_network_batch_norm_at(t->network, 0, &name)), 1);
+    assert_int_equal(*batchnorm_layer_num_batches_tracked(nn_network_batch_norm_at(t->network, 2, &name)), 0);
+    t->one_value = false;
+    trainee_set_training(t, true);
+    assert_non_null(trainee_gradient(t, NULL));
 }
 
 int main(void) {

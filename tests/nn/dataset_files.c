@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "dataset_files.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <zlib.h>
 
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static uint8_t *put_size(uint8_t *to, size_t size) {
     for (int shift = 24; shift >= 0; shift -= 8) *to++ = (uint8_t)(size >> shift);

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "image_files.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
 #include <jpeglib.h>
 #include <png.h>
 
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static FILE *create(const char *name) {
     const char *path = file_path(name);

@@ -2,26 +2,17 @@
 #include "nn_support.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "nn/loss.h"
+#include "tests/support/test.h"
 
 static const uint8_t labels[NN_TEST_BATCH] = {0, 2, 1, 2, 0};
 
 nn_backend *backend;
 
-int open_backend(void **state) {
-    (void)state;
-    return nn_backend_create(NN_TEST_THREADS, &backend) ? -1 : 0;
-}
+int open_backend(void **state UNUSED) { return nn_backend_create(NN_TEST_THREADS, &backend) ? -1 : 0; }
 
-int close_backend(void **state) {
-    (void)state;
+int close_backend(void **state UNUSED) {
     nn_backend_destroy(backend);
     return 0;
 }
@@ -52,9 +43,16 @@ nn_model_options small_model(nn_model_kind kind, nn_norm norm, nn_activation act
                               .seed = 3};
 }
 
+static void release_network(void *network) { nn_network_destroy(network); }
+
+nn_network *new_network(nn_shape input, size_t batch, int threads) {
+    return keep(nn_network_create(backend, threads, input, batch, 3), release_network);
+}
+
 nn_network *make_model(const nn_model_options *options) {
     nn_network *network;
     assert_null(nn_model_create(backend, options, &network));
+    keep(network, release_network);
     /* weights of both signs: what is fused must not take them for positive */
     nn_rng rng = nn_rng_create(77, 1);
     for (size_t p = 0; p < nn_network_parameter_count(network); p++) {
@@ -103,5 +101,4 @@ void check_network(nn_network *network, size_t n) {
             check_parameter(network, layer, (int)which, n);
         }
     }
-    nn_network_destroy(network);
 }

@@ -24,11 +24,13 @@ size_t sample_stride(size_t count);
 
 /* Options of a model for images of 6 x 5 pixels and three colours; a resnet has depth 8. */
 nn_model_options small_model(nn_model_kind kind, nn_norm norm, nn_activation activation);
+/* These are kept until let_go(): the whole model, and a network without a layer yet. */
 nn_network *make_model(const nn_model_options *options);
+nn_network *new_network(nn_shape input, size_t batch, int threads);
 /* Forward, loss and backward of n samples with fixed labels; the mean loss. The network has NN_TEST_CLASSES outputs. */
 double step_of(nn_network *network, size_t n);
-/* The loss and the gradients of some numbers of every parameter, against the reference. Takes the network. It runs twice:
- * the second pass must not find anything of the first. */
+/* The loss and the gradients of some numbers of every parameter, against the reference. It runs twice: the second
+ * pass must not find anything of the first. */
 void check_network(nn_network *network, size_t n);
 
 #endif

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Batches: against a reference that pads, cuts and flips in separate steps, and the fairness of what is drawn. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn/dataset.h"
 #include "nn/machine.h"
+#include "tests/support/test.h"
 
 enum { MOST_SHIFT = 4 };
 
@@ -62,8 +59,7 @@ static size_t recognize(const nn_dataset *set, uint32_t i, size_t shift, const f
     return 0;
 }
 
-static void a_batch_is_normalized(void **state) {
-    (void)state;
+TEST(a_batch_is_normalized) {
     for (size_t channels = 1; channels <= 3; channels += 2) {
         nn_dataset set = make(7, 9, 11, channels);
         const uint32_t order[] = {6, 0, 0, 3};
@@ -110,8 +106,7 @@ static void assert_fair(size_t channels, unsigned shift, bool flip) {
     nn_dataset_free(&set);
 }
 
-static void views_are_those_of_the_reference_and_fair(void **state) {
-    (void)state;
+TEST(views_are_those_of_the_reference_and_fair) {
     assert_fair(1, 0, true);
     assert_fair(1, 2, false);
     assert_fair(3, 1, true);
@@ -120,8 +115,7 @@ static void views_are_those_of_the_reference_and_fair(void **state) {
 
 /* Of two draws for (seed, epoch, image) that differ a little, one says nothing of the other: the nine shifts of both come in
  * all pairs equally often. The last two of these keep a sum that a careless mixture would draw from. */
-static void draws_are_independent(void **state) {
-    (void)state;
+TEST(draws_are_independent) {
     enum { DRAWS = 4000, VIEWS = 9 };
     static const uint32_t steps[][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0, 1, -1u}, {1, -1u, 0}};
     nn_dataset set = make(2, 3, 3, 1);
@@ -147,8 +141,7 @@ static void draws_are_independent(void **state) {
 }
 
 /* Neither threads nor the cut into batches nor the order change what happens to an image; seed and epoch do. */
-static void an_image_does_not_depend_on_its_company(void **state) {
-    (void)state;
+TEST(an_image_does_not_depend_on_its_company) {
     enum { N = 50 };
     nn_dataset set = make(N, 8, 8, 3);
     const size_t size = nn_shape_size(set.image);

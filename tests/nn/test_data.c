@@ -1,34 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* Random numbers, loss, and training on a small data set. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dataset_files.h"
 #include "nn/train.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static char message[NN_MESSAGE_BYTES];
 
 /* Random numbers. */
 
-static void pcg32_gives_its_authors_numbers(void **state) {
-    (void)state;
+TEST(pcg32_gives_its_authors_numbers) {
     static const uint32_t expected[] = {0xa15c02b7, 0x7b47f409, 0xba1d3330, 0x83d2f293, 0xbfa4784b, 0xcbed606e};
     nn_rng rng = nn_rng_create(42, 54);
     for (size_t i = 0; i < 6; i++) assert_int_equal(nn_rng_next(&rng), expected[i]);
 }
 
 /* Of 2^32 values, three quarters can be spread evenly over three quarters; the last one must be drawn again. */
-static void below_is_unbiased(void **state) {
-    (void)state;
+TEST(below_is_unbiased) {
     nn_rng rng = nn_rng_create(1, 0);
     int low = 0;
     for (int i = 0; i < 9000; i++) low += nn_rng_below(&rng, 3u << 30) < 1u << 30;
@@ -36,8 +29,7 @@ static void below_is_unbiased(void **state) {
     for (int i = 0; i < 100; i++) assert_true(nn_rng_below(&rng, 7) < 7);
 }
 
-static void shuffle_is_a_fair_permutation(void **state) {
-    (void)state;
+TEST(shuffle_is_a_fair_permutation) {
     nn_rng rng = nn_rng_create(1, 0);
     int first[5] = {0};
     for (int turn = 0; turn < 5000; turn++) {
@@ -52,8 +44,7 @@ static void shuffle_is_a_fair_permutation(void **state) {
 
 /* Loss. */
 
-static void loss_gradient_equals_finite_differences(void **state) {
-    (void)state;
+TEST(loss_gradient_equals_finite_differences) {
     static const uint8_t labels[] = {2, 0};
     float logits[] = {0.5f, -1.0f, 0.25f, 2.0f, 0.0f, -0.75f}, gradient[6];
     const float step = 0x1p-6f;
@@ -70,8 +61,7 @@ static void loss_gradient_equals_finite_differences(void **state) {
     }
 }
 
-static void loss_of_large_logits_is_finite(void **state) {
-    (void)state;
+TEST(loss_of_large_logits_is_finite) {
     static const uint8_t labels[] = {1};
     const float logits[] = {1000.0f, -1000.0f};
     float gradient[2];
@@ -118,8 +108,7 @@ static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, co
 }
 
 /* 41 and 21 images in batches of 10: one sample is left over, in training (skipped) and in testing (used). */
-static void training_learns_and_repeats_itself(void **state) {
-    (void)state;
+TEST(training_learns_and_repeats_itself) {
     nn_dataset train, test;
     put_stripes(TRAIN, TEST);
     assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
@@ -154,8 +143,7 @@ static void watch_progress(void *user, size_t done, size_t total) {
     watch->first = watch->trainer->order[0];
 }
 
-static void epochs_are_shuffled_and_skip_a_single_leftover(void **state) {
-    (void)state;
+TEST(epochs_are_shuffled_and_skip_a_single_leftover) {
     nn_dataset train, test;
     nn_backend *backend;
     nn_network *network;

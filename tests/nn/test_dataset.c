@@ -2,18 +2,15 @@
 /* IDX files, and data sets of IDX and CIFAR files, as they are and as they should not be. Over 300 lines, because each rule of two
  * formats is broken once. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "dataset_files.h"
 #include "nn/dataset.h"
 #include "nn/idx.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static char message[NN_MESSAGE_BYTES];
 static nn_dataset train, test;
@@ -44,8 +41,7 @@ static void assert_bad(const char *name, const char *what) {
     assert_says(file_path(name), what);
 }
 
-static void idx_reads_plain_and_compressed(void **state) {
-    (void)state;
+TEST(idx_reads_plain_and_compressed) {
     file_put(file_path("file"), good, sizeof good);
     assert_good("file");
     file_put(file_path("file"), good, sizeof good);
@@ -53,8 +49,7 @@ static void idx_reads_plain_and_compressed(void **state) {
     assert_good("file.gz");
 }
 
-static void idx_truncated_anywhere_is_refused(void **state) {
-    (void)state;
+TEST(idx_truncated_anywhere_is_refused) {
     uint8_t compressed[256];
     for (size_t count = 0; count < sizeof good; count++) {
         file_put(file_path("file"), good, count);
@@ -80,8 +75,7 @@ static void assert_bad_change(size_t offset, uint8_t value, const char *what) {
     assert_bad("file", what);
 }
 
-static void idx_malformed_is_refused(void **state) {
-    (void)state;
+TEST(idx_malformed_is_refused) {
     assert_bad_change(0, 1, "not an IDX file");
     assert_bad_change(2, 13, "must be unsigned bytes");
     assert_bad_change(3, 0, "1 to 4 dimensions");
@@ -122,8 +116,7 @@ enum { IMAGE = 28 * 28, TRAIN = 41, TEST = 21 };
 static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
                                     "t10k-labels-idx1-ubyte"};
 
-static int remove_stripes(void **state) {
-    (void)state;
+FIXTURE(remove_stripes) {
     char compressed[64];
     for (size_t i = 0; i < 4; i++) {
         files_remove(file_path(names[i]));
@@ -134,8 +127,7 @@ static int remove_stripes(void **state) {
     return 0;
 }
 
-static void idx_is_read_and_scaled(void **state) {
-    (void)state;
+TEST(idx_is_read_and_scaled) {
     static float x[10 * IMAGE];
     uint8_t labels[10];
     uint32_t order[10];
@@ -156,8 +148,7 @@ static void idx_is_read_and_scaled(void **state) {
 }
 
 /* Any of the files, compressed; and the path of a file instead of its directory. */
-static void idx_may_be_compressed_and_named_by_a_file(void **state) {
-    (void)state;
+TEST(idx_may_be_compressed_and_named_by_a_file) {
     put_stripes(TRAIN, TEST);
     compress_file(names[3]);
     compress_file(names[0]);
@@ -171,8 +162,7 @@ static void idx_may_be_compressed_and_named_by_a_file(void **state) {
 }
 
 /* Other beginnings, sizes, channels and classes; "test" for "t10k"; two sets in one directory. */
-static void idx_has_relatives(void **state) {
-    (void)state;
+TEST(idx_has_relatives) {
     file_make_directories(file_path("set/x"));
     put_images("set/a-train-images.idx4-ubyte", 30, 5, 9, 3);
     put_labels("set/a-train-labels.idx1-ubyte", 30, 46);
@@ -193,8 +183,7 @@ static void idx_has_relatives(void **state) {
 }
 
 /* The classes of the one set that has names, where it is installed. */
-static void fashion_mnist_is_known(void **state) {
-    (void)state;
+TEST(fashion_mnist_is_known) {
     if (!file_exists(NN_DATASET_DEFAULT)) skip();
     if (!nn_dataset_load(NN_DATASET_DEFAULT, 0, &train, &test, message)) fail_msg("%s", message);
     assert_true(train.count == 60000 && test.count == 10000 && train.classes == 10);
@@ -205,8 +194,7 @@ static void fashion_mnist_is_known(void **state) {
     unload();
 }
 
-static void idx_that_does_not_fit_is_refused(void **state) {
-    (void)state;
+TEST(idx_that_does_not_fit_is_refused) {
 #define PUT(CALL, NAME, WHAT)                                                                                                  \
     remove_stripes(NULL);                                                                                                      \
     put_stripes(TRAIN, TEST);                                                                                                  \
@@ -233,8 +221,7 @@ static void idx_that_does_not_fit_is_refused(void **state) {
 #undef PUT
 }
 
-static void what_is_no_data_set_is_refused(void **state) {
-    (void)state;
+TEST(what_is_no_data_set_is_refused) {
     assert_bad_dataset("missing", "missing", "No such file or directory; it must be a data set");
     assert_bad_dataset("", "", "no data set is recognized here; looked for IDX files");
     file_put(file_path("file"), "text", 4);
@@ -295,8 +282,7 @@ static void assert_statistics(const nn_dataset *set) {
     }
 }
 
-static void cifar10_is_read(void **state) {
-    (void)state;
+TEST(cifar10_is_read) {
     static const char meta[] = "aa\r\nb b\nc\nd\ne\nf\ng\nh\ni\nj\n\n";
     put_cifar10();
     compress_file("set/data_batch_4.bin");
@@ -319,8 +305,7 @@ static void cifar10_is_read(void **state) {
     assert_bad_dataset("set", "set/batches.meta.txt", "1 names; it must be 10, one in each line");
 }
 
-static void cifar100_is_read(void **state) {
-    (void)state;
+TEST(cifar100_is_read) {
     files_remove(file_path("set"));
     file_make_directories(file_path("set/x"));
     put_cifar("set/train.bin", 0, 110, 2, 100);
@@ -339,8 +324,7 @@ static void cifar100_is_read(void **state) {
                        "there is no train.bin or train.bin.gz here, which belongs to the other files of CIFAR-100");
 }
 
-static void cifar_that_is_broken_is_refused(void **state) {
-    (void)state;
+TEST(cifar_that_is_broken_is_refused) {
     static uint8_t file[2 * (1 + 3 * PLANE)];
     put_cifar10();
     files_remove(file_path("set/data_batch_5.bin"));

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Data sets that are folders of PNG and JPEG files. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "image_files.h"
 #include "nn/dataset.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static char message[NN_MESSAGE_BYTES];
 static nn_dataset train, test;
@@ -33,8 +30,7 @@ static void assert_bad(const char *name, const char *what) {
     if (!strstr(message, name) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\" or \"%s\"", message, name, what);
 }
 
-static int clear(void **state) {
-    (void)state;
+FIXTURE(clear) {
     files_remove(file_path("set"));
     return 0;
 }
@@ -57,8 +53,7 @@ static void assert_image(const nn_dataset *set, size_t i, uint8_t label, uint8_t
 }
 
 /* Every sixth file is for testing; classes take turns; what is hidden or no folder does not count. */
-static void one_folder_is_split(void **state) {
-    (void)state;
+TEST(one_folder_is_split) {
     static const uint8_t trains[][2] = {{0, 10}, {1, 100}, {0, 11}, {1, 101}, {0, 12}, {0, 13}, {0, 14}, {0, 16}};
     put_class("b cat", 7, 10);
     put_class("dog", 2, 100);
@@ -79,8 +74,7 @@ static void one_folder_is_split(void **state) {
     unload();
 }
 
-static void parts_have_folders_of_their_own(void **state) {
-    (void)state;
+TEST(parts_have_folders_of_their_own) {
     static const char *const parts[] = {"val", "test"}; /* test, if both are there */
     put_class("train/a", 8, 10);
     put_class("train/b", 1, 60);
@@ -100,8 +94,7 @@ static void parts_have_folders_of_their_own(void **state) {
 }
 
 /* One image with colours, wherever it is, and all have three channels. */
-static void grey_and_colour_mix(void **state) {
-    (void)state;
+TEST(grey_and_colour_mix) {
     static const char *const where[] = {"set/train/a/00.png", "set/train/b/01.png", "set/test/a/00.png", "set/test/b/70.jpg"};
     for (size_t i = 0; i < 4; i++) {
         clear(NULL);
@@ -127,8 +120,7 @@ static void grey_and_colour_mix(void **state) {
     }
 }
 
-static void folders_that_do_not_fit_are_refused(void **state) {
-    (void)state;
+TEST(folders_that_do_not_fit_are_refused) {
     put_class("a", 6, 0);
     assert_bad("set", "all images are of one class; there must be at least 2");
     file_make_directories(file_path("set/b/x"));
@@ -146,8 +138,7 @@ static void folders_that_do_not_fit_are_refused(void **state) {
     assert_bad("set", "every 6th image of a class is for testing, and no class has so many");
 }
 
-static void parts_that_do_not_fit_are_refused(void **state) {
-    (void)state;
+TEST(parts_that_do_not_fit_are_refused) {
     file_make_directories(file_path("set/train/x"));
     assert_bad("set", "there is a folder train, but neither test nor val");
     file_make_directories(file_path("set/val/x"));
@@ -165,8 +156,7 @@ static void parts_that_do_not_fit_are_refused(void **state) {
 }
 
 /* The first broken file is told, whichever thread met one first; a few hundred, so that there are several blocks. */
-static void the_first_broken_file_is_named(void **state) {
-    (void)state;
+TEST(the_first_broken_file_is_named) {
     put_class("a", 90, 0);
     put_class("b", 90, 90);
     file_put(file_path("set/b/73.png"), "", 0);
@@ -180,8 +170,7 @@ static void the_first_broken_file_is_named(void **state) {
     assert_bad("set/b/88.png", "broken JPEG");
 }
 
-static void too_many_classes_are_refused(void **state) {
-    (void)state;
+TEST(too_many_classes_are_refused) {
     char folder[16];
     for (int i = 0; i < 257; i++) {
         snprintf(folder, sizeof folder, "%03d", i);
@@ -195,8 +184,7 @@ static void too_many_classes_are_refused(void **state) {
     unload();
 }
 
-static void single_files_become_what_a_network_takes(void **state) {
-    (void)state;
+TEST(single_files_become_what_a_network_takes) {
     char colour[700], grey[700];
     put_plain_png("set/colour.png", WIDTH, HEIGHT, 10, 100, 250);
     put_plain_png("set/grey.png", WIDTH, HEIGHT, 7, 7, 7);

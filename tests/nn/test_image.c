@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* PNG and JPEG files of every kind become pixels; broken ones are refused, without a word on stderr. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <png.h>
 
 #include "image_files.h"
 #include "nn/image.h"
 #include "nn/message.h"
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 
 static char message[NN_MESSAGE_BYTES];
 
@@ -39,8 +37,7 @@ static nn_image read_png(int bits, int type, bool interlaced) {
     return image;
 }
 
-static void grey_png_of_every_depth(void **state) {
-    (void)state;
+TEST(grey_png_of_every_depth) {
     for (unsigned bits = 1; bits <= 8; bits *= 2) {
         for (int interlaced = 0; interlaced < 2; interlaced++) {
             const nn_image image = read_png((int)bits, PNG_COLOR_TYPE_GRAY, interlaced);
@@ -69,8 +66,7 @@ static void assert_png(int bits, int type, size_t samples, size_t channels, bool
     free(image.pixels);
 }
 
-static void png_with_colours_alpha_and_16_bits(void **state) {
-    (void)state;
+TEST(png_with_colours_alpha_and_16_bits) {
     for (int interlaced = 0; interlaced < 2; interlaced++) {
         for (int bits = 8; bits <= 16; bits += 8) {
             assert_png(bits, PNG_COLOR_TYPE_GRAY, 1, 1, interlaced);
@@ -81,8 +77,7 @@ static void png_with_colours_alpha_and_16_bits(void **state) {
     }
 }
 
-static void png_with_a_palette(void **state) {
-    (void)state;
+TEST(png_with_a_palette) {
     for (unsigned bits = 1; bits <= 8; bits *= 2) {
         const nn_image image = read_png((int)bits, PNG_COLOR_TYPE_PALETTE, bits == 4);
         const size_t row = (WIDTH * bits + 7) / 8;
@@ -98,8 +93,7 @@ static void png_with_a_palette(void **state) {
     }
 }
 
-static void equal_colours_are_grey(void **state) {
-    (void)state;
+TEST(equal_colours_are_grey) {
     nn_image image;
     put_plain_png("a.png", 3, 2, 7, 7, 7);
     assert_true(nn_image_read(file_path("a.png"), &image, message));
@@ -113,8 +107,7 @@ static void equal_colours_are_grey(void **state) {
 }
 
 /* Smooth, so that little is lost. */
-static void jpeg_grey_and_colour(void **state) {
-    (void)state;
+TEST(jpeg_grey_and_colour) {
     uint8_t pixels[PIXELS * 3];
     nn_image image;
     for (int channels = 1; channels <= 3; channels += 2) {
@@ -162,8 +155,7 @@ static void assert_truncated_is_refused(const char *name) {
     if (!strstr(message, file_path(name))) fail_msg("%s", message);
 }
 
-static void truncated_anywhere_is_refused(void **state) {
-    (void)state;
+TEST(truncated_anywhere_is_refused) {
     for (int kind = 0; kind < 4; kind++) {
         put_png("a",
                 &(struct png){WIDTH, HEIGHT, 8, kind & 1 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_PALETTE, kind & 2, noise()});
@@ -174,8 +166,7 @@ static void truncated_anywhere_is_refused(void **state) {
 }
 
 /* Checksums: a flipped bit is found, or it was in something that has no influence on pixels. */
-static void png_with_a_flipped_bit_is_refused(void **state) {
-    (void)state;
+TEST(png_with_a_flipped_bit_is_refused) {
     static uint8_t bytes[MOST];
     nn_image image;
     size_t refused = 0;
@@ -195,8 +186,7 @@ static void png_with_a_flipped_bit_is_refused(void **state) {
 }
 
 /* JPEG has no checksums: what is left is that nothing breaks, which sanitizers watch. */
-static void jpeg_with_a_wrong_byte_does_no_harm(void **state) {
-    (void)state;
+TEST(jpeg_with_a_wrong_byte_does_no_harm) {
     static uint8_t bytes[MOST];
     nn_image image;
     size_t refused = 0;
@@ -215,8 +205,7 @@ static void jpeg_with_a_wrong_byte_does_no_harm(void **state) {
     assert_in_range(refused, 20, count);
 }
 
-static void what_is_no_image_is_refused(void **state) {
-    (void)state;
+TEST(what_is_no_image_is_refused) {
     nn_image image;
     assert_false(decode((const uint8_t *)"", 0, &image));
     assert_string_equal(message, "the file is empty; it must be PNG or JPEG");

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Every layer of nn/ against finite differences in double. One program for each backend. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 /* A layer with random inputs and a random gradient of its output: the loss is sum(dy * y). z is NULL for layers with one
  * input. */
@@ -158,8 +153,7 @@ static void check_conv(size_t n, nn_shape in, size_t channels, size_t kernel, si
     check_layer(layer, error, n);
 }
 
-static void conv_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(conv_gradients_equal_finite_differences) {
     for (size_t kernel = 1; kernel <= 3; kernel += 2) {
         for (size_t stride = 1; stride <= 2; stride++) {
             check_conv(3, (nn_shape){5, 6, 3}, 4, kernel, stride, true);
@@ -171,8 +165,7 @@ static void conv_gradients_equal_finite_differences(void **state) {
 }
 
 /* A prepared convolution is for one batch size; five sizes in turn are more than a layer keeps. */
-static void conv_serves_any_batch_size(void **state) {
-    (void)state;
+TEST(conv_serves_any_batch_size) {
     static const size_t sizes[] = {5, 2, 1, 4, 3, 5, 2};
     const nn_shape in = {4, 4, 2};
     nn_rng rng = nn_rng_create(1, 3);
@@ -192,8 +185,7 @@ static void conv_serves_any_batch_size(void **state) {
     bench_end(&all);
 }
 
-static void conv_at_the_trainers_sizes(void **state) {
-    (void)state;
+TEST(conv_at_the_trainers_sizes) {
     check_conv(2, (nn_shape){28, 28, 1}, 32, 3, 1, true);
     check_conv(2, (nn_shape){14, 14, 32}, 64, 3, 1, false);
     check_conv(2, (nn_shape){16, 16, 16}, 32, 3, 2, false);
@@ -201,8 +193,7 @@ static void conv_at_the_trainers_sizes(void **state) {
     check_conv(2, (nn_shape){32, 32, 3}, 16, 3, 1, false);
 }
 
-static void linear_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(linear_gradients_equal_finite_differences) {
     nn_rng rng = nn_rng_create(1, 2);
     nn_layer *layer = NULL;
     nn_error error = nn_layer_linear(backend, &rng, (nn_shape){2, 1, 4}, 5, true, &layer);
@@ -211,8 +202,7 @@ static void linear_gradients_equal_finite_differences(void **state) {
     check_layer(layer, error, 37);
 }
 
-static void pool_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(pool_gradients_equal_finite_differences) {
     nn_layer *layer = NULL;
     nn_error error = nn_layer_max_pool((nn_shape){4, 6, 19}, 2, &layer);
     check_layer(layer, error, 2);
@@ -222,8 +212,7 @@ static void pool_gradients_equal_finite_differences(void **state) {
     check_layer(layer, error, 3);
 }
 
-static void activation_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(activation_gradients_equal_finite_differences) {
     for (int activation = NN_IDENTITY; activation <= NN_TANH; activation++) {
         nn_layer *layer = NULL;
         const nn_error error = nn_layer_activation((nn_shape){3, 3, 5}, (nn_activation)activation, &layer);
@@ -231,15 +220,13 @@ static void activation_gradients_equal_finite_differences(void **state) {
     }
 }
 
-static void add_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(add_gradients_equal_finite_differences) {
     nn_layer *layer = NULL;
     const nn_error error = nn_layer_add((nn_shape){3, 3, 5}, &layer);
     check_layer_of(layer, error, 4, true);
 }
 
-static void batch_norm_gradients_equal_finite_differences(void **state) {
-    (void)state;
+TEST(batch_norm_gradients_equal_finite_differences) {
     for (int which = 0; which < 8; which++) {
         const nn_batch_norm_options options = {.activation = which & 1 ? NN_RELU : NN_IDENTITY,
                                                .residual = which & 2,
@@ -254,8 +241,7 @@ static void batch_norm_gradients_equal_finite_differences(void **state) {
 }
 
 /* A diverged network must show it, and not turn NaN into 0 on the way. */
-static void nan_passes(void **state) {
-    (void)state;
+TEST(nan_passes) {
     const nn_shape shape = {2, 2, 1};
     const float x[] = {1, NAN, 2, 3};
     float y[4];

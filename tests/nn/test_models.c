@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The models of nn/: gradients of every whole network against finite differences in double, names, initial weights. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 static void check_model(nn_model_kind kind) {
     for (int norm = NN_NORM_NONE; norm <= NN_NORM_AFTER; norm++) {
@@ -23,23 +18,13 @@ static void check_model(nn_model_kind kind) {
     }
 }
 
-static void mlp_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_MLP);
-}
+TEST(mlp_gradients_equal_finite_differences) { check_model(NN_MLP); }
 
-static void cnn_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_CNN);
-}
+TEST(cnn_gradients_equal_finite_differences) { check_model(NN_CNN); }
 
-static void resnet_gradients_equal_finite_differences(void **state) {
-    (void)state;
-    check_model(NN_RESNET);
-}
+TEST(resnet_gradients_equal_finite_differences) { check_model(NN_RESNET); }
 
-static void parameters_have_pytorchs_names(void **state) {
-    (void)state;
+TEST(parameters_have_pytorchs_names) {
     static const char *const expected[] = {
         "conv1.weight",
         "bn1.weight",
@@ -88,11 +73,9 @@ static void parameters_have_pytorchs_names(void **state) {
     assert_non_null(nn_network_batch_norm_at(network, 4, &name));
     assert_string_equal(name, "layer2.0.downsample.1");
     assert_null(nn_network_batch_norm_at(network, 9, &name));
-    nn_network_destroy(network);
 }
 
-static void depths_and_sizes_are_checked(void **state) {
-    (void)state;
+TEST(depths_and_sizes_are_checked) {
     nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = (nn_network *)&options;
     options.depth = 9;
@@ -105,12 +88,10 @@ static void depths_and_sizes_are_checked(void **state) {
     options.depth = 20;
     network = make_model(&options);
     assert_int_equal(nn_network_parameter_count(network), 2 * (20 + 2));
-    nn_network_destroy(network);
 }
 
 /* Initial weights do not depend on batch norm, so that runs with and without it begin alike. */
-static void initial_weights_depend_on_the_seed_alone(void **state) {
-    (void)state;
+TEST(initial_weights_depend_on_the_seed_alone) {
     for (int kind = NN_MLP; kind <= NN_RESNET; kind++) {
         nn_model_options options = small_model((nn_model_kind)kind, NN_NORM_BEFORE, NN_RELU);
         nn_network *with = make_model(&options);
@@ -122,13 +103,10 @@ static void initial_weights_depend_on_the_seed_alone(void **state) {
             while (strcmp(nn_network_parameter(without, j)->name, a->name) != 0) j++; /* biases that only this one has */
             assert_memory_equal(a->value, nn_network_parameter(without, j)->value, a->count * sizeof(float));
         }
-        nn_network_destroy(with);
-        nn_network_destroy(without);
     }
 }
 
-static void initial_weights_fill_their_interval(void **state) {
-    (void)state;
+TEST(initial_weights_fill_their_interval) {
     const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = make_model(&options);
     const nn_parameter *a = nn_network_parameter(network, 3);
@@ -136,18 +114,17 @@ static void initial_weights_fill_their_interval(void **state) {
     float most = 0;
     for (size_t i = 0; i < a->count; i++) most = fmaxf(most, fabsf(a->value[i]));
     assert_true(most <= bound && most > 0.99f * bound);
-    nn_network_destroy(network);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mlp_gradients_equal_finite_differences),
-        cmocka_unit_test(cnn_gradients_equal_finite_differences),
-        cmocka_unit_test(resnet_gradients_equal_finite_differences),
-        cmocka_unit_test(parameters_have_pytorchs_names),
-        cmocka_unit_test(depths_and_sizes_are_checked),
-        cmocka_unit_test(initial_weights_depend_on_the_seed_alone),
-        cmocka_unit_test(initial_weights_fill_their_interval),
+        cmocka_unit_test_teardown(mlp_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(cnn_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(resnet_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(parameters_have_pytorchs_names, let_go),
+        cmocka_unit_test_teardown(depths_and_sizes_are_checked, let_go),
+        cmocka_unit_test_teardown(initial_weights_depend_on_the_seed_alone, let_go),
+        cmocka_unit_test_teardown(initial_weights_fill_their_interval, let_go),
     };
     return cmocka_run_group_tests_name("nn.models", tests, open_backend, close_backend);
 }

@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Networks of nn/ as graphs: building, memory, observers, and a graph that no model has. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn/memory_plan.h"
 #include "nn_support.h"
+#include "tests/support/test.h"
 
-static nn_network *new_network(nn_shape input) {
-    nn_network *network = nn_network_create(backend, NN_TEST_THREADS, input, NN_TEST_BATCH, 3);
-    assert_non_null(network);
-    return network;
-}
+static nn_network *new_graph(nn_shape input) { return new_network(input, NN_TEST_BATCH, NN_TEST_THREADS); }
 
 /* Values that are read twice and more, by the same layer or by several, in every combination that the models do not have. */
-static void values_may_be_read_by_many(void **state) {
-    (void)state;
-    nn_network *n = new_network((nn_shape){4, 4, 2});
+TEST(values_may_be_read_by_many) {
+    nn_network *n = new_graph((nn_shape){4, 4, 2});
     const nn_conv_options conv = {.channels = 2, .kernel = 3, .stride = 1, .bias = true};
     const nn_value a = nn_network_conv(n, NN_INPUT, &conv, "a");
     const nn_value twice = nn_network_add(n, a, a);
@@ -59,8 +49,7 @@ static void see_backward(void *user, size_t layer, size_t n, const float *dy) {
     for (size_t i = 0; i < n; i++) seen->bias += (double)dy[i * NN_TEST_CLASSES];
 }
 
-static void observers_see_every_value_and_gradient(void **state) {
-    (void)state;
+TEST(observers_see_every_value_and_gradient) {
     const nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = make_model(&options);
     nn_rng rng = nn_rng_create(11, 1);
@@ -75,49 +64,43 @@ static void observers_see_every_value_and_gradient(void **state) {
     step_of(network, NN_TEST_BATCH);
     assert_int_equal(seen.forwards, network->count);
     reference_free(network, seen.values);
-    nn_network_destroy(network);
 }
 
-static void refuses(nn_network *network, const char *message) {
-    assert_string_equal(nn_network_finish(network), message);
-    nn_network_destroy(network);
-}
+static void refuses(nn_network *network, const char *message) { assert_string_equal(nn_network_finish(network), message); }
 
-static void wrong_graphs_are_refused(void **state) {
-    (void)state;
+TEST(wrong_graphs_are_refused) {
     const nn_shape image = {4, 4, 2};
-    refuses(new_network(image), "a network needs a layer");
+    refuses(new_graph(image), "a network needs a layer");
 
-    nn_network *n = new_network(image);
+    nn_network *n = new_graph(image);
     assert_true(nn_network_activation(n, 1, NN_RELU) == NN_NO_VALUE);
     assert_true(nn_network_activation(n, NN_INPUT, NN_RELU) == NN_NO_VALUE); /* nothing works after an error */
     refuses(n, "a layer reads a value that no layer before it gives");
 
-    n = new_network(image);
+    n = new_graph(image);
     nn_network_activation(n, NN_INPUT, NN_RELU);
     nn_network_activation(n, NN_INPUT, NN_RELU);
     refuses(n, "a layer gives a value that no layer reads");
 
-    n = new_network(image);
+    n = new_graph(image);
     nn_network_add(n, NN_INPUT, nn_network_max_pool(n, NN_INPUT));
     refuses(n, "values of different shapes cannot be added");
 
-    n = new_network(image);
+    n = new_graph(image);
     nn_network_conv(n, NN_INPUT, &(nn_conv_options){.channels = 1, .kernel = 5, .stride = 1}, "a");
     refuses(n, "a convolution has a kernel of 1 or 3 and a stride of 1 or 2");
 
-    n = new_network(image);
+    n = new_graph(image);
     nn_network_batch_norm(n, NN_INPUT, NN_NO_VALUE, NN_TANH, "a");
     refuses(n, "batch norm can be fused with relu only");
 
-    n = new_network(image);
+    n = new_graph(image);
     nn_network_linear(n, NN_INPUT, 1, true, "0123456789012345678901234567890123456789012345678901234567890123");
     refuses(n, "the name of a layer is too long");
 }
 
-static void many_layers_fit(void **state) {
-    (void)state;
-    nn_network *n = new_network((nn_shape){1, 1, NN_TEST_CLASSES});
+TEST(many_layers_fit) {
+    nn_network *n = new_graph((nn_shape){1, 1, NN_TEST_CLASSES});
     nn_value x = nn_network_linear(n, NN_INPUT, NN_TEST_CLASSES, true, "fc");
     for (int i = 0; i < 100; i++) x = nn_network_activation(n, x, NN_IDENTITY);
     assert_null(nn_network_finish(n));
@@ -126,8 +109,7 @@ static void many_layers_fit(void **state) {
 }
 
 /* Random spans: none may overlap, and the block is not larger than what is in use at once by much. */
-static void memory_is_shared_without_overlap(void **state) {
-    (void)state;
+TEST(memory_is_shared_without_overlap) {
     enum { SPANS = 60, MOMENTS = 40 };
     nn_rng rng = nn_rng_create(5, 1);
     for (int turn = 0; turn < 50; turn++) {
@@ -158,9 +140,11 @@ static void memory_is_shared_without_overlap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_may_be_read_by_many),       cmocka_unit_test(observers_see_every_value_and_gradient),
-        cmocka_unit_test(wrong_graphs_are_refused),         cmocka_unit_test(many_layers_fit),
-        cmocka_unit_test(memory_is_shared_without_overlap),
+        cmocka_unit_test_teardown(values_may_be_read_by_many, let_go),
+        cmocka_unit_test_teardown(observers_see_every_value_and_gradient, let_go),
+        cmocka_unit_test_teardown(wrong_graphs_are_refused, let_go),
+        cmocka_unit_test_teardown(many_layers_fit, let_go),
+        cmocka_unit_test_teardown(memory_is_shared_without_overlap, let_go),
     };
     return cmocka_run_group_tests_name("nn.network", tests, open_backend, close_backend);
 }

@@ -1,33 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /* Optimizers and schedules against PyTorch's numbers (golden/training.txt), and the course of training. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "nn/machine.h"
 #include "nn/train.h"
 #include "nn_support.h"
+#include "tests/support/test.h"
 
 static const char *golden = "golden/training.txt";
 
 /* Three weights that a test can set. */
 static nn_network *three_numbers(void) {
-    nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, 3}, 1, 1);
+    nn_network *network = new_network((nn_shape){1, 1, 3}, 1, 1);
     nn_network_linear(network, NN_INPUT, 1, false, "fc");
     assert_null(nn_network_finish(network));
     return network;
 }
 
+static void release_optimizer(void *optimizer) {
+    nn_optimizer_free(optimizer);
+    free(optimizer);
+}
+
+static nn_optimizer *make_optimizer(nn_network *network, const nn_optimizer_options *options) {
+    nn_optimizer *optimizer = keep(calloc(1, sizeof *optimizer), release_optimizer);
+    assert_null(nn_optimizer_init(optimizer, network, options));
+    return optimizer;
+}
+
 static const double start[] = {1.0, -2.0, 0.5};
 
-static void begin_optimizer(const char *line, nn_network *network, nn_optimizer *optimizer) {
+static nn_optimizer *begin_optimizer(const char *line, nn_network *network) {
     char kind[16];
     double momentum, decay, beta1, beta2, eps;
     int nesterov;
@@ -44,9 +50,8 @@ static void begin_optimizer(const char *line, nn_network *network, nn_optimizer 
         .beta2 = (float)beta2,
         .eps = (float)eps,
     };
-    nn_optimizer_free(optimizer);
-    assert_null(nn_optimizer_init(optimizer, network, &options));
     for (int i = 0; i < 3; i++) nn_network_parameter(network, 0)->value[i] = (float)start[i];
+    return make_optimizer(network, &options);
 }
 
 static void make_step(const char *line, nn_network *network, nn_optimizer *optimizer) {
@@ -86,62 +91,54 @@ static void check_rates(char *line, const nn_schedule *schedule) {
     assert_int_equal(step, schedule->steps);
 }
 
-static void optimizers_and_schedules_are_pytorchs(void **state) {
-    (void)state;
+TEST(optimizers_and_schedules_are_pytorchs) {
     static char line[4096];
     nn_network *network = three_numbers();
-    nn_optimizer optimizer = {0};
+    nn_optimizer *optimizer = NULL;
     nn_schedule schedule = {0};
     int steps = 0, schedules = 0;
     FILE *file = fopen(golden, "r");
     if (!file) fail_msg("%s cannot be read; run the test in the directory tests/, or give its path", golden);
     while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, "optimizer", 9) == 0) begin_optimizer(line, network, &optimizer);
-        if (strncmp(line, "step", 4) == 0) make_step(line, network, &optimizer), steps++;
+        if (strncmp(line, "optimizer", 9) == 0) optimizer = begin_optimizer(line, network);
+        if (strncmp(line, "step", 4) == 0) make_step(line, network, optimizer), steps++;
         if (strncmp(line, "schedule", 8) == 0) schedule = read_schedule(line);
         if (strncmp(line, "rates", 5) == 0) check_rates(line, &schedule), schedules++;
     }
     fclose(file);
     assert_int_equal(steps, 8 * 6);
     assert_int_equal(schedules, 4);
-    nn_optimizer_free(&optimizer);
-    nn_network_destroy(network);
 }
 
 /* Of equal gradients, only decay makes a difference. */
-static void norm_layers_are_spared_from_decay(void **state) {
-    (void)state;
+TEST(norm_layers_are_spared_from_decay) {
     for (int spared = 0; spared < 2; spared++) {
-        nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, 2}, 2, 1);
+        nn_network *network = new_network((nn_shape){1, 1, 2}, 2, 1);
         nn_value x = nn_network_linear(network, NN_INPUT, 2, false, "fc");
         nn_network_batch_norm(network, x, NN_NO_VALUE, NN_IDENTITY, "bn");
         assert_null(nn_network_finish(network));
         nn_optimizer_options options = nn_optimizer_defaults(NN_SGD);
         options.weight_decay = 0.5f;
         options.decay_norm = !spared;
-        nn_optimizer optimizer;
-        assert_null(nn_optimizer_init(&optimizer, network, &options));
+        nn_optimizer *optimizer = make_optimizer(network, &options);
         const nn_parameter *fc = nn_network_parameter(network, 0), *bn = nn_network_parameter(network, 1);
         assert_true(bn->norm && !fc->norm);
         fc->value[0] = bn->value[0] = 4;
         fc->grad[0] = bn->grad[0] = 0;
-        nn_optimizer_step(&optimizer, 0.25f);
+        nn_optimizer_step(optimizer, 0.25f);
         assert_true(fc->value[0] == 3.5f);
         assert_true(bn->value[0] == (spared ? 4.0f : 3.5f));
-        nn_optimizer_free(&optimizer);
-        nn_network_destroy(network);
     }
 }
 
 /* Large enough to be divided among threads, and of a count that no vector divides. */
-static void threads_do_not_change_a_step(void **state) {
-    (void)state;
+TEST(threads_do_not_change_a_step) {
     enum { IN = 211, OUT = 173 };
     static float first[IN * OUT];
     for (int kind = NN_SGD; kind <= NN_ADAMW; kind++)
         for (int threads = 1; threads <= 3; threads++) {
             nn_set_threads(threads);
-            nn_network *network = nn_network_create(backend, 1, (nn_shape){1, 1, IN}, 1, 1);
+            nn_network *network = new_network((nn_shape){1, 1, IN}, 1, 1);
             nn_network_linear(network, NN_INPUT, OUT, false, "fc");
             assert_null(nn_network_finish(network));
             const nn_parameter *p = nn_network_parameter(network, 0);
@@ -150,13 +147,10 @@ static void threads_do_not_change_a_step(void **state) {
             nn_optimizer_options options = nn_optimizer_defaults((nn_optimizer_kind)kind);
             options.weight_decay = 0.01f;
             options.nesterov = true;
-            nn_optimizer optimizer;
-            assert_null(nn_optimizer_init(&optimizer, network, &options));
-            for (int i = 0; i < 3; i++) nn_optimizer_step(&optimizer, 0.1f);
+            nn_optimizer *optimizer = make_optimizer(network, &options);
+            for (int i = 0; i < 3; i++) nn_optimizer_step(optimizer, 0.1f);
             if (threads == 1) memcpy(first, p->value, sizeof first);
             assert_memory_equal(first, p->value, sizeof first);
-            nn_optimizer_free(&optimizer);
-            nn_network_destroy(network);
         }
     nn_set_threads(NN_TEST_THREADS);
 }
@@ -188,46 +182,50 @@ static nn_training_options options_of(void) {
     return options;
 }
 
+static void release_trainer(void *trainer) {
+    nn_trainer_free(trainer);
+    free(trainer);
+}
+
+static nn_trainer *make_trainer(nn_network *network, const nn_dataset *data) {
+    const nn_training_options options = options_of();
+    nn_trainer *trainer = keep(calloc(1, sizeof *trainer), release_trainer);
+    assert_null(nn_trainer_init(trainer, network, data, data, &options));
+    return trainer;
+}
+
 /* Copies of what a checkpoint must hold, put into another network, go on to the same bits. */
-static void training_goes_on_from_any_step(void **state) {
-    (void)state;
+TEST(training_goes_on_from_any_step) {
     const nn_dataset data = images();
     const nn_model_options model = small_model(NN_MLP, NN_NORM_NONE, NN_TANH);
-    const nn_training_options options = options_of();
     nn_network *one = make_model(&model), *two = make_model(&model);
-    nn_trainer a, b;
-    assert_null(nn_trainer_init(&a, one, &data, &data, &options));
-    assert_null(nn_trainer_init(&b, two, &data, &data, &options));
+    nn_trainer *a = make_trainer(one, &data), *b = make_trainer(two, &data);
     nn_epoch result;
-    assert_null(nn_trainer_epoch(&a, NULL, NULL, &result));
-    assert_null(nn_trainer_step(&a, NULL));
+    assert_null(nn_trainer_epoch(a, NULL, NULL, &result));
+    assert_null(nn_trainer_step(a, NULL));
     for (size_t i = 0; i < nn_network_parameter_count(one); i++) {
         const nn_parameter *from = nn_network_parameter(one, i), *to = nn_network_parameter(two, i);
         memcpy(to->value, from->value, from->count * sizeof *from->value);
     }
-    memcpy(b.optimizer.state[0], a.optimizer.state[0], nn_network_parameters(one) * sizeof(float));
-    b.optimizer.steps = a.optimizer.steps;
-    nn_trainer_seek(&b, &a.at);
+    memcpy(b->optimizer.state[0], a->optimizer.state[0], nn_network_parameters(one) * sizeof(float));
+    b->optimizer.steps = a->optimizer.steps;
+    nn_trainer_seek(b, &a->at);
     nn_epoch of_a, of_b;
-    assert_null(nn_trainer_epoch(&a, NULL, NULL, &of_a));
-    assert_null(nn_trainer_epoch(&b, NULL, NULL, &of_b));
+    assert_null(nn_trainer_epoch(a, NULL, NULL, &of_a));
+    assert_null(nn_trainer_epoch(b, NULL, NULL, &of_b));
     assert_true(of_a.loss == of_b.loss && of_a.test_loss == of_b.test_loss);
     for (size_t i = 0; i < nn_network_parameter_count(one); i++) {
         const nn_parameter *p = nn_network_parameter(one, i), *q = nn_network_parameter(two, i);
         assert_memory_equal(p->value, q->value, p->count * sizeof *p->value);
     }
-    nn_trainer_free(&a);
-    nn_trainer_free(&b);
-    nn_network_destroy(one);
-    nn_network_destroy(two);
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(optimizers_and_schedules_are_pytorchs),
-        cmocka_unit_test(norm_layers_are_spared_from_decay),
-        cmocka_unit_test(threads_do_not_change_a_step),
-        cmocka_unit_test(training_goes_on_from_any_step),
+        cmocka_unit_test_teardown(optimizers_and_schedules_are_pytorchs, let_go),
+        cmocka_unit_test_teardown(norm_layers_are_spared_from_decay, let_go),
+        cmocka_unit_test_teardown(threads_do_not_change_a_step, let_go),
+        cmocka_unit_test_teardown(training_goes_on_from_any_step, let_go),
     };
     if (argc > 1) golden = argv[1];
     return cmocka_run_group_tests_name("nn.training", tests, open_backend, close_backend);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What is decided from the sizes of caches and the number of threads - blocks or sweeps, fused or not, past the caches or not,
  * how many items - changes no bit of a result. All arrays lie between guard pages. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "plan/tuning.h"
 #include "tests/support/fused.h"
+#include "tests/support/test.h"
 #include "tests/support/threads.h"
 
 /* The calls: some of enum verb, then all fused ones with y to gate, then the fused backwards without it. */
@@ -156,32 +153,28 @@ static void compare_sizes(const size_t (*sizes)[3], size_t count, const enum lay
         }
 }
 
-static void small_shapes_have_the_same_bits(void **state) {
-    (void)state;
+TEST(small_shapes_have_the_same_bits) {
     static const enum layout layouts[] = {PLANAR, CHANNELS_LAST};
     static const size_t sizes[][3] = {{3, 70, 49}, {5, 1, 33}, {7, 3, 129}, {33, 37, 1}, {4, 16, 64}, {1, 33, 7}};
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 2);
 }
 
 /* Arrays that are cut in pieces, and planes in parts. */
-static void long_shapes_have_the_same_bits(void **state) {
-    (void)state;
+TEST(long_shapes_have_the_same_bits) {
     static const enum layout layouts[] = {PLANAR, CHANNELS_LAST};
     static const size_t sizes[][3] = {{1, 3, 16411}, {1, 1, 33001}, {301, 7, 15}};
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 2);
 }
 
 /* Rows in one block or in two, and in two pieces. */
-static void wide_rows_have_the_same_bits(void **state) {
-    (void)state;
+TEST(wide_rows_have_the_same_bits) {
     static const enum layout layouts[] = {CHANNELS_LAST};
     static const size_t sizes[][3] = {{131, 530, 1}};
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 1);
 }
 
 /* Tiles, and arrays in different orders. */
-static void strided_shapes_have_the_same_bits(void **state) {
-    (void)state;
+TEST(strided_shapes_have_the_same_bits) {
     static const enum layout layouts[] = {SPACED, REVERSED, S_CHANNEL_N, MIXED};
     static const size_t sizes[][3] = {{3, 5, 67}, {2, 70, 9}};
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 4);

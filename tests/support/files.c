@@ -4,10 +4,7 @@
 
 #include <dirent.h>
 #include <ftw.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/support/test.h"
 
 static char directory[256];
 
-int files_setup(void **state) {
-    (void)state;
+int files_setup(void **state UNUSED) {
     const char *base = getenv("TMPDIR");
     snprintf(directory, sizeof directory, "%s/batchnorm-test-XXXXXX", base ? base : "/tmp");
     return mkdtemp(directory) ? 0 : -1;
@@ -31,10 +27,7 @@ static int remove_entry(const char *path, const struct stat *about, int kind, st
     return remove(path);
 }
 
-int files_teardown(void **state) {
-    (void)state;
-    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
+int files_teardown(void **state UNUSED) { return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
 
 void files_remove(const char *path) {
     if (access(path, F_OK) == 0) assert_int_equal(nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);

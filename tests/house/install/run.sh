@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # run.sh BUILD_DIR CC: install the build into a temporary prefix, build a foreign project against it by find_package and by
 # pkg-config, shared and static, and run everything. The prefix is moved in between: nothing may remember where it was.
-set -euo pipefail
-build=$1 cc=$2 here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/../common.sh"
+build=$1 cc=$2 here=$PWD/tests/house/install
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cmake --install "$build" --prefix "$tmp/first" >/dev/null

@@ -4,22 +4,12 @@
 # Longer than other files because it is a list of cases.
 #
 # The numbers are small enough to be exact: with eps 3, x = 1, 3 has the mean 2 and the variance 1, so y = -0.5, 0.5.
-set -eu
-export LC_ALL=C
-name=$1
-shift
-command=("$@")
+. "$(dirname "$0")/../cases.sh"
 
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
+# Here a message is all that it says, and the arguments begin with the verb: some cases have none.
 batchnorm() { "${command[@]}" "$@"; }
-
-needs_safetensors() {
-    [ -z "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
-}
+refuses() { fails "$1" "$2" batchnorm "${@:3}"; }
+ok() { silently batchnorm "$@"; }
 
 # Hexadecimal words, highest byte first, as little-endian bytes.
 words() {
@@ -44,29 +34,7 @@ safetensors() {
     { words "$(printf '%016x' ${#header})"; printf '%s' "$header"; words "$@"; } >"$file"
 }
 
-# What the directory holds, file by file.
-contents() { find . -mindepth 1 ! -name '*.log' -exec ls -dl --time-style=+ {} + ; find . -type f ! -name '*.log' -exec cksum {} + | sort -k3; }
-
 same() { cmp "$1" "$2" || { od -A d -t x1z "$1" >&2; od -A d -t x1z "$2" >&2; fail "$1 differs from $2"; }; }
-
-# The command succeeds and says nothing; leaves no temporary file.
-ok() {
-    batchnorm "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
-    [ ! -s err.log ] || fail "it says: $(cat err.log)"
-    [ -z "$(find . -name '.batchnorm*')" ] || fail "a temporary file is left"
-}
-
-# refuses STATUS MESSAGE ARGUMENT...: it fails so, says exactly that, and touches no file.
-refuses() {
-    local status=$1 message=$2 before got=0
-    shift 2
-    before=$(contents)
-    batchnorm "$@" >out.log 2>err.log || got=$?
-    [ "$got" = "$status" ] || fail "status $got instead of $status: $* ($(cat err.log))"
-    [ "$(head -n 1 err.log)" = "$message" ] || fail "it says: $(cat err.log)"
-    [ "$(contents)" = "$before" ] || fail "files were touched: $(contents)"
-    [ ! -s out.log ] || fail "it printed: $(cat out.log)"
-}
 
 x_1d() { npy x.npy '<f4' False '(2, 2)' 3f800000 40000000 40400000 40800000; } # 1 2 3 4
 y_1d=(bf000000 bf000000 3f000000 3f000000)
@@ -426,8 +394,4 @@ case_without_safetensors_it_says_so() {
     refuses 1 "batchnorm apply: y.safetensors:y: $why" apply --dims 1 x.npy -o y.safetensors:y
 }
 
-script=$(realpath "$0")
-directory=$(mktemp -d "${TMPDIR:-/tmp}/batchnorm-cli-XXXXXX")
-trap 'rm -rf "$directory"' EXIT
-cd "$directory"
-"case_$name"
+run_case

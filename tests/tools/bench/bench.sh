@@ -2,40 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm bench`: bench.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Nothing here
 # depends on how long anything takes.
-set -eu
-export LC_ALL=C OMP_WAIT_POLICY=passive
-name=$1
-shift
-command=("$@")
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/../cases.sh"
 
 bench() { "${command[@]}" bench --seconds 0.01 "$@"; }
 
-# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, stdout is empty, and no file is there.
-refuses() {
-    local status=$1 message=$2 got=0
-    shift 2
-    bench "$@" >out.log 2>err.log || got=$?
-    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat err.log))"
-    [ "$(head -1 err.log)" = "batchnorm bench: $message" ] || fail "it says: $(head -1 err.log)"
-    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
-    [ "$(ls -A | tr '\n' ' ')" = "err.log out.log " ] || fail "files: $(ls -A)"
-}
-
-# shows ARGUMENT...: runs it, with every number as N; nothing goes to stderr where that is no terminal.
+# shows ARGUMENT...: what it prints, with every number as N.
 shows() {
-    bench "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
-    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    silently bench "$@"
     sed -E 's/(^|[^a-z0-9])[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?/\1N/g' out.log
 }
-
-# Limits on memory that a sanitizer or an emulator does not stand.
-needs_limit() { [ -z "${BATCHNORM_TEST_NO_LIMIT:-}" ] || exit 77; }
-needs_openmp() { [ -z "${BATCHNORM_TEST_NO_OPENMP:-}" ] || exit 77; }
 
 case_wrong_usage() {
     local sizes="N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more"
@@ -189,10 +164,9 @@ stats,none,0,96 " ] || fail "$(cat out.log)"
 }
 
 is_picture() { grep -q '^<svg' "$1" && grep -v '^$' "$1" | tail -1 | grep -qx '</svg>' || fail "$1 is no picture"; }
-needs_gnuplot() { command -v gnuplot >/dev/null || { echo "skipped: gnuplot was not found"; exit 77; }; }
 
 case_svg() {
-    needs_gnuplot
+    needs gnuplot
     shows --shape 2,3,4 --shape 5,6 --threads 1 --svg 'a picture; $(touch no) `touch no`.svg' >/dev/null
     [ "$(ls -A)" = 'a picture; $(touch no) `touch no`.svg
 err.log
@@ -206,7 +180,7 @@ out.log' ] || fail "files: $(ls -A)"
 
 # A chart with more bars than colours, and with all that can differ.
 case_svg_of_many_bars() {
-    needs_gnuplot
+    needs gnuplot
     needs_openmp
     shows --shape 2,3,4 --threads 1,2,3 --dtype f32,f64 --op eval,stats --csv --svg b.svg >/dev/null
     [ "$(wc -l <out.log)" = 25 ] || fail "$(cat out.log)"
@@ -250,7 +224,7 @@ case_a_full_disk() {
     [ "$(cat err.log)" = 'batchnorm bench: standard output cannot be written' ] || fail "$(cat err.log)"
     refuses 1 "absent/x.svg: cannot be created: No such file or directory" --svg absent/x.svg
     refuses 1 ".: is not a regular file and cannot be replaced" --svg .
-    needs_gnuplot
+    needs gnuplot
     trap '' XFSZ
     echo old >x.svg
     got=0
@@ -260,7 +234,4 @@ case_a_full_disk() {
     [ "$(cat x.svg)" = old ] && [ "$(ls -A | tr '\n' ' ')" = "err.log out.log x.svg " ] || fail "files: $(ls -A)"
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-"case_$name"
+run_case

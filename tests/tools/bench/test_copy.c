@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The copies that `batchnorm bench` compares with move every byte, on any number of threads, and write nothing else. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/support/test.h"
 #include "tools/bench/copy.h"
 
 /* Some steps of every width, and pieces for each of three threads; what follows an array must stay. */
@@ -14,8 +11,7 @@ enum { MOST_BYTES = 3 * 4096 + 700, ROOM = 16384, GUARD = 0x5a };
 
 static unsigned char *arrays[BENCH_READS + BENCH_WRITES];
 
-static int allocate(void **state) {
-    (void)state;
+FIXTURE(allocate) {
     for (int i = 0; i < BENCH_READS + BENCH_WRITES; i++) {
         if (!(arrays[i] = aligned_alloc(64, ROOM))) return -1;
         for (size_t k = 0; k < ROOM; k++) arrays[i][k] = (unsigned char)((k * 2654435761u + (size_t)i * 40503u) >> 7);
@@ -23,8 +19,7 @@ static int allocate(void **state) {
     return 0;
 }
 
-static int release(void **state) {
-    (void)state;
+FIXTURE(release) {
     for (int i = 0; i < BENCH_READS + BENCH_WRITES; i++) free(arrays[i]);
     return 0;
 }
@@ -46,9 +41,8 @@ static void check(int reads, int writes, size_t bytes, int threads, bool non_tem
         for (size_t k = 0; k < ROOM; k++) assert_int_equal(arrays[BENCH_READS + i][k], GUARD);
 }
 
-static void every_byte_is_moved_and_no_other(void **state) {
+TEST(every_byte_is_moved_and_no_other) {
     static const int pairs[][2] = {{1, 0}, {1, 1}, {2, 1}, {2, 2}, {3, 2}};
-    (void)state;
     for (size_t pair = 0; pair < sizeof pairs / sizeof pairs[0]; pair++)
         for (size_t bytes = 0; bytes <= MOST_BYTES; bytes += bytes < 700 ? 1 : 997)
             for (int threads = 1; threads <= 3; threads++)
@@ -56,8 +50,7 @@ static void every_byte_is_moved_and_no_other(void **state) {
                     check(pairs[pair][0], pairs[pair][1], bytes, threads, non_temporal);
 }
 
-static void vectors_have_a_width(void **state) {
-    (void)state;
+TEST(vectors_have_a_width) {
     const int bytes = bench_copy_vector_bytes();
     assert_true(bytes == 16 || bytes == 32 || bytes == 64);
 }

@@ -2,25 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm compare`: compare.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
 # small made-up one: 48 training images and 48 test images in which a class is a stripe's place.
-set -eu
-export LC_ALL=C OMP_WAIT_POLICY=passive
-name=$1
-shift
-command=("$@")
-here=$(cd "$(dirname "$0")" && pwd)
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/../cases.sh"
 
 # The smallest network, one thread, one seed: a second or two.
 compare() { "${command[@]}" compare --data data --model mlp --batch 16 --threads 1 --seeds 1 "$@"; }
 
-number() { printf '\0\0\0'; printf "\\x$(printf %x "$1")"; }
-labels() { printf '\0\0\10\1'; number "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 10))"; done; }
 images() {
-    printf '\0\0\10\3'; number "$1"; number 28; number 28
+    images_head "$1" 28
     for ((i = 0; i < $1; i++)); do
         head -c $((56 * (i % 10))) /dev/zero
         yes "~k~U$i" | head -c 84
@@ -35,21 +23,6 @@ make_data() {
     cp data/train-images-idx3-ubyte data/t10k-images-idx3-ubyte
     cp data/train-labels-idx1-ubyte data/t10k-labels-idx1-ubyte
 }
-
-# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, and stdout is empty.
-refuses() {
-    local status=$1 message=$2 got=0
-    shift 2
-    compare "$@" >out.log 2>err.log || got=$?
-    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat err.log))"
-    [ "$(head -1 err.log)" = "batchnorm compare: $message" ] || fail "it says: $(head -1 err.log)"
-    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
-}
-
-needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
-needs_json() { [ -z "${BATCHNORM_TEST_NO_JSON:-}" ] || exit 77; }
-# Without it a report has no pictures.
-needs() { command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }; }
 
 case_wrong_usage() {
     local names="convergence, gradients, sweep, best, sigmoid or layer"
@@ -84,8 +57,7 @@ case_everything() {
     needs_backend
     needs gnuplot
     make_data
-    compare --out a --seeds 2 >out.log 2>err.log || fail "status $? ($(cat err.log))"
-    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    silently compare --out a --seeds 2
     tail -1 out.log | grep -q '^[0-9]* s\. Report: a/report.html, numbers: a/metrics.csv' || fail "$(cat out.log)"
     [ "$(grep -c 'holds$\|does not hold$\|mixed ([0-9] of 2)$' out.log)" = 16 ] || fail "$(cat out.log)"
     [ "$(head -1 a/metrics.csv)" = experiment,norm,at,seed,step,layer,name,value ] || fail "$(head -1 a/metrics.csv)"
@@ -100,7 +72,7 @@ case_everything() {
     [ "$(grep -c '^layer,.*,after_std,' a/metrics.csv)" = 768 ] || fail "channels"
     [ "$(grep -c '^layer,.*,eval_loss,' a/metrics.csv)" = 12 ] || fail "batches"
     [ "$(grep -c '^layer,with,1,.*,frozen_layers,2' a/metrics.csv)" = 2 ] || fail "batch size 1"
-    compare --out b --seeds 2 >out.log 2>err.log || fail "status $?"
+    silently compare --out b --seeds 2
     diff <(grep -v ,seconds a/metrics.csv) <(grep -v ,seconds b/metrics.csv) || fail "another run has other numbers"
 }
 
@@ -110,7 +82,7 @@ case_json() {
     needs_json
     needs python3
     make_data
-    compare --only convergence,sweep --json >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    runs compare --only convergence,sweep --json
     python3 - <<'END' || fail "$(cat out.log)"
 import csv, json
 printed = [json.loads(line) for line in open("out.log")]
@@ -132,7 +104,7 @@ END
 case_a_diverging_run_is_reported() {
     needs_backend
     make_data
-    compare --only convergence --lr 1e30 >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    runs compare --only convergence --lr 1e30
     grep -q '^convergence,without,.*,test_loss,\(nan\|inf\)$' batchnorm-compare/metrics.csv || fail "it did not diverge"
     grep -q 'diverged' batchnorm-compare/report.html || fail "the report does not say so"
 }
@@ -166,7 +138,7 @@ case_interrupted() {
 case_no_gnuplot() {
     needs_backend
     make_data
-    PATH=/nowhere compare --only sweep >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    PATH=/nowhere runs compare --only sweep
     [ "$(cat err.log)" = "batchnorm compare: gnuplot was not found (Debian: gnuplot-nox)
 batchnorm compare: the report will have the numbers of its figures only" ] || fail "it says: $(cat err.log)"
     grep -q '<details open>' batchnorm-compare/report.html || fail "the numbers are not shown"
@@ -179,11 +151,8 @@ case_report_in_a_browser() {
     needs chromium
     needs python3
     make_data
-    compare --out out --seeds 2 >out.log 2>err.log || fail "status $? ($(cat err.log))"
+    runs compare --out out --seeds 2
     python3 "$here/report_check.py" out/report.html out/metrics.csv || fail "see above"
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-"case_$name"
+run_case

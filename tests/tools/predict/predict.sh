@@ -2,20 +2,11 @@
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm predict`: predict.sh CASE COMMAND... runs the function case_CASE in a directory of its own, which has a
 # network that can tell two classes of small images: dark.png and light.png.
-set -eu
-export LC_ALL=C OMP_WAIT_POLICY=passive
-name=$1
-shift
-command=("$@")
+. "$(dirname "$0")/../cases.sh"
 
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
-[ -z "${BATCHNORM_TEST_NO_BACKEND:-}${BATCHNORM_TEST_NO_SAFETENSORS:-}${BATCHNORM_TEST_NO_PNG:-}" ] || exit 77
-
-number() { printf "\\x$(printf %x $(($1 >> 24 & 255)))\\x$(printf %x $(($1 >> 16 & 255)))\\x$(printf %x $(($1 >> 8 & 255)))\\x$(printf %x $(($1 & 255)))"; }
+needs_backend
+needs_safetensors
+needs_png
 
 # chunk TYPE <data: a chunk of a PNG; gzip knows the checksum.
 chunk() {
@@ -53,15 +44,6 @@ make_network() {
 }
 
 predict() { "${command[@]}" predict --checkpoint network --threads 1 "$@" >out.log 2>err.log; }
-
-refuses() {
-    local status=$1 message=$2 got=0
-    shift 2
-    predict "$@" || got=$?
-    [ "$got" = "$status" ] || fail "status $got, not $status, of: $* ($(cat out.log err.log))"
-    [ "$(head -1 err.log)" = "batchnorm predict: $message" ] || fail "it says: $(head -1 err.log)"
-    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
-}
 
 case_classes_with_probabilities() {
     make_network
@@ -147,7 +129,4 @@ case_no_numbers() {
     grep -q '"loss": null}$' out.log || fail "$(cat out.log)"
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-"case_$name"
+run_case

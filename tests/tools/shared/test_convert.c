@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The command's conversions between element types, against the tests' own. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/support.h"
+#include "tests/support/test.h"
 #include "tools/shared/convert.h"
 #include "tools/shared/numbers.h"
 
-static void every_half_is_exact_in_double(void **state) {
-    (void)state;
+TEST(every_half_is_exact_in_double) {
     static const batchnorm_dtype halves[] = {BATCHNORM_BF16, BATCHNORM_F16};
     for (int h = 0; h < 2; h++) {
         for (uint32_t bits = 0; bits < 0x10000; bits++) {
@@ -32,8 +28,7 @@ static void every_half_is_exact_in_double(void **state) {
 }
 
 /* Numbers near the boundaries of rounding: a number of the type, the middle to the next, and both sides of it. */
-static void doubles_are_rounded_once(void **state) {
-    (void)state;
+TEST(doubles_are_rounded_once) {
     uint64_t seed = 1;
     for (int i = 0; i < 200000; i++) {
         batchnorm_dtype to = i % 3 == 0 ? BATCHNORM_BF16 : i % 3 == 1 ? BATCHNORM_F16 : BATCHNORM_F32;
@@ -49,8 +44,7 @@ static void doubles_are_rounded_once(void **state) {
     }
 }
 
-static void extremes_convert(void **state) {
-    (void)state;
+TEST(extremes_convert) {
     static const double values[] = {0.0,    -0.0,   INFINITY, -INFINITY, 65504,    65519.999, 65520,    1e300,
                                     -1e300, 5e-324, 0x1p-25,  0x1.8p-25, 0x1p-134, 3.4e38,    3.3953e38};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
@@ -70,8 +64,7 @@ static void extremes_convert(void **state) {
 }
 
 /* More elements than are converted at a time. */
-static void long_arrays_convert(void **state) {
-    (void)state;
+TEST(long_arrays_convert) {
     float from[1000];
     double to[1000];
     for (int i = 0; i < 1000; i++) from[i] = (float)i / 3;
@@ -79,8 +72,7 @@ static void long_arrays_convert(void **state) {
     for (int i = 0; i < 1000; i++) assert_true(to[i] == from[i]);
 }
 
-static void numbers_are_whole_texts(void **state) {
-    (void)state;
+TEST(numbers_are_whole_texts) {
     static const char *const wrong[] = {"",    " 1",  "1 ",    "abc",    "1e",  "e5",  "0x10",
                                         "inf", "nan", "1e999", "1e-999", "1,5", "--1", "."};
     double real = 7;

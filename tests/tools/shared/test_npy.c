@@ -3,20 +3,18 @@
  * or changed. */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "tests/support/files.h"
+#include "tests/support/malformed.h"
+#include "tests/support/test.h"
 #include "tools/shared/npy.h"
 
 /* A file of this version, header and that many bytes of data: 0, 1, 2, ... */
-static size_t compose(unsigned char *bytes, int version, const char *header, size_t data) {
+static size_t compose_version(unsigned char *bytes, int version, const char *header, size_t data) {
     size_t length = strlen(header), at = 8;
     memcpy(bytes, "\x93NUMPY", 6);
     bytes[6] = (unsigned char)version;
@@ -25,6 +23,20 @@ static size_t compose(unsigned char *bytes, int version, const char *header, siz
     memcpy(bytes + at, header, length);
     for (size_t i = 0; i < data; i++) bytes[at + length + i] = (unsigned char)i;
     return at + length + data;
+}
+
+static size_t compose(unsigned char *bytes, const char *header, size_t data) { return compose_version(bytes, 1, header, data); }
+
+/* Every file here that may be read has 24 bytes of elements. */
+static bool reads(const char *path, char *message) {
+    struct array a;
+    if (!npy_read(&a, path, message)) {
+        assert_null(a.memory);
+        return false;
+    }
+    assert_int_equal((size_t)batchnorm_tensor_elements(&a.view) * batchnorm_dtype_bytes(a.view.dtype), 24);
+    array_free(&a);
+    return true;
 }
 
 static struct array read_good(const void *bytes, size_t count) {
@@ -45,8 +57,7 @@ static const char big_fortran[] = "\x93NUMPY\1\0\x76\0{'descr': '>f4', 'fortran_
                                   "           \n"
                                   "\x3f\x80\0\0\x40\x80\0\0\x40\0\0\0\x40\xa0\0\0\x40\x40\0\0\x40\xc0\0\0";
 
-static void orders_and_byte_orders_mean_the_same(void **state) {
-    (void)state;
+TEST(orders_and_byte_orders_mean_the_same) {
     assert_int_equal(sizeof little - 1, 128 + 24);
     assert_int_equal(sizeof big_fortran - 1, 128 + 24);
     for (int fortran = 0; fortran < 2; fortran++) {
@@ -64,8 +75,7 @@ static void orders_and_byte_orders_mean_the_same(void **state) {
     }
 }
 
-static void what_is_written_is_what_numpy_writes(void **state) {
-    (void)state;
+TEST(what_is_written_is_what_numpy_writes) {
     float data[6] = {1, 2, 3, 4, 5, 6};
     int64_t shape[] = {2, 3};
     batchnorm_tensor tensor = batchnorm_tensor_contiguous(data, BATCHNORM_F32, 2, shape);
@@ -77,8 +87,7 @@ static void what_is_written_is_what_numpy_writes(void **state) {
     assert_memory_equal(got, little, 152);
 }
 
-static void every_shape_comes_back(void **state) {
-    (void)state;
+TEST(every_shape_comes_back) {
     static const struct {
         int rank;
         int64_t shape[BATCHNORM_MAX_RANK];
@@ -104,8 +113,7 @@ static void every_shape_comes_back(void **state) {
     }
 }
 
-static void bf16_has_no_name_here(void **state) {
-    (void)state;
+TEST(bf16_has_no_name_here) {
     uint16_t data[1] = {0};
     batchnorm_tensor tensor = batchnorm_tensor_contiguous(data, BATCHNORM_BF16, 0, NULL);
     char message[MESSAGE_BYTES];
@@ -128,21 +136,16 @@ static const struct {
     {1, "{'descr': '<f4', 'fortran_order': True, 'shape': (9223372036854775807, 9223372036854775807, 0)}", 0},
 };
 
-static void unusual_headers_are_read(void **state) {
-    (void)state;
+TEST(unusual_headers_are_read) {
     unsigned char bytes[1000];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        struct array a = read_good(bytes, compose(bytes, good[i].version, good[i].header, good[i].data));
+        struct array a = read_good(bytes, compose_version(bytes, good[i].version, good[i].header, good[i].data));
         array_free(&a);
     }
 }
 
 /* Headers that are wrong, with words of the message that says how. */
-static const struct {
-    const char *header;
-    size_t data;
-    const char *says;
-} broken[] = {
+static const struct malformed broken[] = {
     {"", 0, "'' where '{' should be"},
     {"['descr']", 0, "'['descr']' where '{'"},
     {"{'descr': '<f4', 'fortran_order': False}", 0, "lacks the key 'shape'"},
@@ -179,26 +182,10 @@ static const struct {
     {"{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (2, 3)}", 24, "'?[2J'"},
 };
 
-static void every_rule_is_checked(void **state) {
-    (void)state;
-    unsigned char bytes[1000];
-    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
-        file_put(file_path("f"), bytes, compose(bytes, 1, broken[i].header, broken[i].data));
-        char message[MESSAGE_BYTES] = "";
-        struct array a;
-        assert_false(npy_read(&a, file_path("f"), message));
-        assert_null(a.memory);
-        if (!strstr(message, broken[i].says)) fail_msg("%s: %s", broken[i].header, message);
-    }
-}
+TEST(every_rule_is_checked) { every_one_is_refused(reads, compose, broken, sizeof broken / sizeof broken[0]); }
 
-static void what_is_no_npy_file_is_said(void **state) {
-    (void)state;
-    static const struct {
-        const char *bytes;
-        size_t count;
-        const char *says;
-    } files[] = {
+TEST(what_is_no_npy_file_is_said) {
+    static const struct malformed files[] = {
         {"", 0, "it has only 0 bytes"},
         {"PK\3\4\0\0\0\0\0\0", 10, "first bytes"},
         {"\x93NUMPY\4\0\0\0", 10, "version 4.0"},
@@ -208,51 +195,19 @@ static void what_is_no_npy_file_is_said(void **state) {
         {"\x93NUMPY\2\0\xff\xff\xff\xff", 12, "header of 4294967295 bytes"},
         {"\x93NUMPY\1\0\xff\xff{", 11, "ends inside its header"},
     };
+    every_one_is_refused(reads, NULL, files, sizeof files / sizeof files[0]);
     char message[MESSAGE_BYTES] = "";
     struct array a;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        file_put(file_path("f"), files[i].bytes, files[i].count);
-        assert_false(npy_read(&a, file_path("f"), message));
-        if (!strstr(message, files[i].says)) fail_msg("file %zu: %s", i, message);
-    }
     assert_false(npy_read(&a, file_path("absent"), message));
     assert_non_null(strstr(message, "No such file"));
     assert_false(npy_read(&a, file_path(""), message));
     assert_non_null(strstr(message, "not a regular file"));
 }
 
-static void a_cut_file_is_an_error_at_every_length(void **state) {
-    (void)state;
-    char message[MESSAGE_BYTES];
-    struct array a;
-    for (size_t length = 0; length < sizeof little - 1; length++) {
-        file_put(file_path("f"), little, length);
-        assert_false(npy_read(&a, file_path("f"), message));
-    }
-}
+TEST(a_cut_file_is_an_error_at_every_length) { every_cut_is_refused(reads, little, sizeof little - 1); }
 
-static void a_changed_header_is_an_error_or_an_array(void **state) {
-    (void)state;
-    static const char others[] = "09-+.L'\"{}():,\\ \x1b\n<>";
-    char bytes[sizeof little], message[MESSAGE_BYTES];
-    memcpy(bytes, little, sizeof little);
-    size_t refused = 0, read = 0;
-    for (size_t i = 0; i < 128; i++) {
-        for (int change = 0; change < 8 + (int)sizeof others; change++) {
-            bytes[i] = change < 8 ? (char)(little[i] ^ 1 << change) : others[change - 8];
-            file_put(file_path("f"), bytes, sizeof little - 1);
-            struct array a;
-            if (npy_read(&a, file_path("f"), message)) {
-                assert_int_equal((size_t)batchnorm_tensor_elements(&a.view) * batchnorm_dtype_bytes(a.view.dtype), 24);
-                read++;
-                array_free(&a);
-            } else {
-                refused++;
-            }
-        }
-        bytes[i] = little[i];
-    }
-    assert_true(refused > 1000 && read > 100);
+TEST(a_changed_header_is_an_error_or_an_array) {
+    every_change_is_stood(reads, little, sizeof little - 1, 128, "09-+.L'\"{}():,\\ \x1b\n<>");
 }
 
 int main(void) {

@@ -3,10 +3,6 @@
  * help say what the table says. */
 #define _GNU_SOURCE /* argp, memfd_create */
 #include <argp.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "tests/support/test.h"
 #include "tools/shared/options.h"
 
 static const char *const colours[] = {"red", "green", "blue", NULL};
@@ -148,8 +143,7 @@ static void refuses(const char *line, const char *message) {
     assert_int_equal(status, 2);
 }
 
-static void every_kind_goes_where_its_row_says(void **state) {
-    (void)state;
+TEST(every_kind_goes_where_its_row_says) {
     struct request r = parse("");
     assert_true(!r.on && r.off && !r.was_given && r.colour == 8 && r.size == 128);
     assert_true(parse("--on").on && parse("-n").on && !parse("--off").off);
@@ -171,8 +165,7 @@ static void every_kind_goes_where_its_row_says(void **state) {
     assert_string_equal(parse("--own mine").own, "mine");
 }
 
-static void what_does_not_fit_is_refused(void **state) {
-    (void)state;
+TEST(what_does_not_fit_is_refused) {
     refuses("--colour pink", "--colour: 'pink' is not red, green or blue");
     refuses("--colour re", "--colour: 're' is not red, green or blue");
     refuses("--colours red,pink,green", "--colours: 'pink' is not red, green, blue or all");
@@ -193,8 +186,7 @@ static void what_does_not_fit_is_refused(void **state) {
     refuses("--nothing", "unrecognized option '--nothing'");
 }
 
-static void arguments_are_taken_together(void **state) {
-    (void)state;
+TEST(arguments_are_taken_together) {
     table.arguments = "FILE...";
     table.arguments_at = offsetof(struct request, arguments);
     struct request r = parse("--size 3 one two --off");
@@ -207,8 +199,7 @@ static void arguments_are_taken_together(void **state) {
     table.arguments = NULL;
 }
 
-static void help_says_what_the_table_says(void **state) {
-    (void)state;
+TEST(help_says_what_the_table_says) {
     static const char *const lines[] = {
         " The first:\n",
         "  -n, --on                   Sets\n",

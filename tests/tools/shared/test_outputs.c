@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The command's outputs: every call that can fail fails once, and what was there before is there again. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/support/files.h"
+#include "tests/support/test.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
 
@@ -126,8 +123,7 @@ static bool run_failing(int files, enum call call, int number) {
     return ok;
 }
 
-static void all_are_new_and_nothing_is_left(void **state) {
-    (void)state;
+TEST(all_are_new_and_nothing_is_left) {
     assert_true(run(FILES));
     for (int i = 0; i < FILES; i++) assert_true(is_new(i));
     assert_int_equal(files_count(), FILES);
@@ -136,8 +132,7 @@ static void all_are_new_and_nothing_is_left(void **state) {
     assert_true(made[FSYNC] >= FILES && made[CLOSE] >= FILES);
 }
 
-static void before_the_first_rename_nothing_is_touched(void **state) {
-    (void)state;
+TEST(before_the_first_rename_nothing_is_touched) {
     for (enum call call = FSYNC; call <= CLOSE; call++)
         for (int number = 1; number <= FILES; number++) {
             if (run_failing(FILES, call, number)) fail_msg("call %d, number %d: no failure", (int)call, number);
@@ -149,8 +144,7 @@ static void before_the_first_rename_nothing_is_touched(void **state) {
         }
 }
 
-static void a_rename_that_fails_takes_back_those_before_it(void **state) {
-    (void)state;
+TEST(a_rename_that_fails_takes_back_those_before_it) {
     for (int number = 1; number <= FILES; number++) {
         char expected[700];
         snprintf(expected, sizeof expected, "%s: cannot be replaced: %s\n", file_path(names[number - 1]), strerror(EBUSY));
@@ -162,8 +156,7 @@ static void a_rename_that_fails_takes_back_those_before_it(void **state) {
     }
 }
 
-static void one_output_needs_no_second_name(void **state) {
-    (void)state;
+TEST(one_output_needs_no_second_name) {
     assert_true(run(1));
     assert_true(is_new(0));
     assert_int_equal(made[LINK], 0);
@@ -172,8 +165,7 @@ static void one_output_needs_no_second_name(void **state) {
 }
 
 /* Old files cannot come back; that is said, and those that were not there are gone again. */
-static void without_hard_links_what_stays_is_reported(void **state) {
-    (void)state;
+TEST(without_hard_links_what_stays_is_reported) {
     no_links = true;
     assert_true(run(FILES));
     for (int i = 0; i < FILES; i++) assert_true(is_new(i));
@@ -188,8 +180,7 @@ static void without_hard_links_what_stays_is_reported(void **state) {
 }
 
 /* Files without a second name beside others that have one. */
-static void what_can_be_taken_back_is(void **state) {
-    (void)state;
+TEST(what_can_be_taken_back_is) {
     failing[LINK] = 1;
     assert_false(run_failing(FILES, RENAME, 4));
     failing[LINK] = 0;
@@ -198,8 +189,7 @@ static void what_can_be_taken_back_is(void **state) {
 }
 
 /* The old file is not lost when it cannot get its name back. */
-static void a_way_back_that_fails_keeps_the_old_file(void **state) {
-    (void)state;
+TEST(a_way_back_that_fails_keeps_the_old_file) {
     all_renames_from = 3;
     assert_false(run(FILES));
     all_renames_from = 0;

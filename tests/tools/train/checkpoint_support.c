@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "checkpoint_support.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/support/test.h"
 
 char message[NN_MESSAGE_BYTES];
 
@@ -26,7 +24,16 @@ nn_dataset make_data(void) {
                         .rstd = {0.01f, 0.02f, 1e-3f}};
 }
 
-void begin(struct training *t, const struct train_request *request) {
+static void end(void *training) {
+    struct training *t = training;
+    nn_trainer_free(&t->trainer);
+    nn_network_destroy(t->network);
+    nn_backend_destroy(t->backend);
+    free(t);
+}
+
+struct training *begin(const struct train_request *request) {
+    struct training *t = keep(calloc(1, sizeof *t), end);
     t->request = *request;
     t->data = make_data();
     t->request.save = "something";
@@ -34,12 +41,7 @@ void begin(struct training *t, const struct train_request *request) {
     assert_null(nn_backend_create(1, &t->backend));
     assert_null(nn_model_create(t->backend, &t->request.model, &t->network));
     assert_null(nn_trainer_init(&t->trainer, t->network, &t->data, &t->data, &t->request.training));
-}
-
-void end(struct training *t) {
-    nn_trainer_free(&t->trainer);
-    nn_network_destroy(t->network);
-    nn_backend_destroy(t->backend);
+    return t;
 }
 
 static struct train_request request_of(nn_optimizer_kind kind) {
@@ -68,14 +70,15 @@ static struct train_request request_of(nn_optimizer_kind kind) {
     return r;
 }
 
-void begin_trained(struct training *t, nn_optimizer_kind kind) {
+struct training *begin_trained(nn_optimizer_kind kind) {
     const struct train_request request = request_of(kind);
-    begin(t, &request);
+    struct training *t = begin(&request);
     for (int step = 0; step < 5; step++) {
         if (t->trainer.at.done == nn_trainer_samples(&t->trainer)) nn_trainer_end_epoch(&t->trainer);
         assert_null(nn_trainer_step(&t->trainer, NULL));
     }
     assert_true(checkpoint_save(file_path("part"), &t->request, &t->trainer, message));
+    return t;
 }
 
 /* All numbers that restoring may change, one after another; returns how many bytes. */

@@ -21,10 +21,10 @@ extern char message[NN_MESSAGE_BYTES];
 
 /* The same each time; the pixels may be changed. */
 nn_dataset make_data(void);
-void begin(struct training *t, const struct train_request *request);
+/* Trainings are kept until let_go(). */
+struct training *begin(const struct train_request *request);
 /* A resnet with another value than the default for every option, in the middle of its second epoch, saved as "part". */
-void begin_trained(struct training *t, nn_optimizer_kind kind);
-void end(struct training *t);
+struct training *begin_trained(nn_optimizer_kind kind);
 
 /* All that restoring may change as bytes, to be freed. */
 unsigned char *copy_state(const struct training *t, size_t *bytes);

@@ -1,59 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints: everything comes back, and other data is noticed. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "checkpoint_support.h"
+#include "tests/support/test.h"
 
-static void everything_comes_back(void **state) {
-    (void)state;
+TEST(everything_comes_back) {
     for (int kind = NN_SGD; kind <= NN_ADAMW; kind++) {
-        struct training was, is;
+        struct training *was = begin_trained((nn_optimizer_kind)kind);
         struct checkpoint c;
         size_t bytes;
-        begin_trained(&was, (nn_optimizer_kind)kind);
-        unsigned char *expected = copy_state(&was, &bytes);
+        unsigned char *expected = copy_state(was, &bytes);
         assert_true(checkpoint_open(file_path("part"), &c, message));
-        assert_true(checkpoint_fits_data(&c, "part", &was.data, message));
-        assert_int_equal(was.trainer.at.step, 5);
+        assert_true(checkpoint_fits_data(&c, "part", &was->data, message));
+        assert_int_equal(was->trainer.at.step, 5);
         c.request.model.threads = 1;
-        begin(&is, &c.request);
-        assert_false(has_state(&is, expected, bytes));
-        assert_true(checkpoint_restore(&c, "part", is.network, &is.trainer, message));
-        assert_true(has_state(&is, expected, bytes));
+        struct training *is = begin(&c.request);
+        assert_false(has_state(is, expected, bytes));
+        assert_true(checkpoint_restore(&c, "part", is->network, &is->trainer, message));
+        assert_true(has_state(is, expected, bytes));
         /* options, order and position: the next steps and a new checkpoint are the same */
-        assert_true(checkpoint_save(file_path("again"), &is.request, &is.trainer, message));
+        assert_true(checkpoint_save(file_path("again"), &is->request, &is->trainer, message));
         enum { MOST = 4 << 20 };
         unsigned char *files = malloc(2 * MOST);
         const size_t size = file_get(file_path("part"), files, MOST);
         assert_true(size < MOST);
         assert_int_equal(file_get(file_path("again"), files + MOST, MOST), size);
         assert_memory_equal(files, files + MOST, size);
-        assert_null(nn_trainer_step(&was.trainer, NULL));
-        assert_null(nn_trainer_step(&is.trainer, NULL));
+        assert_null(nn_trainer_step(&was->trainer, NULL));
+        assert_null(nn_trainer_step(&is->trainer, NULL));
         free(expected);
-        expected = copy_state(&was, &bytes);
-        assert_true(has_state(&is, expected, bytes));
+        expected = copy_state(was, &bytes);
+        assert_true(has_state(is, expected, bytes));
         free(files);
         free(expected);
         checkpoint_close(&c);
-        end(&was);
-        end(&is);
     }
 }
 
-static void other_data_does_not_fit(void **state) {
-    (void)state;
-    struct training t;
+TEST(other_data_does_not_fit) {
+    struct training *t = begin_trained(NN_SGD);
     struct checkpoint c;
-    begin_trained(&t, NN_SGD);
     assert_true(checkpoint_open(file_path("part"), &c, message));
-    nn_dataset data = t.data;
+    nn_dataset data = t->data;
     assert_true(checkpoint_fits_data(&c, "part", &data, message));
     data.pixels[IMAGES * nn_shape_size(data.image) - 1] ^= 1;
     assert_false(checkpoint_fits_data(&c, "part", &data, message));
@@ -69,13 +60,12 @@ static void other_data_does_not_fit(void **state) {
     assert_false(checkpoint_fits_data(&c, "part", &data, message));
     assert_non_null(strstr(message, "\"three\""));
     checkpoint_close(&c);
-    end(&t);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_comes_back),
-        cmocka_unit_test(other_data_does_not_fit),
+        cmocka_unit_test_teardown(everything_comes_back, let_go),
+        cmocka_unit_test_teardown(other_data_does_not_fit, let_go),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Of a checkpoint that is wrong anywhere nothing is taken. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "checkpoint_support.h"
+#include "tests/support/test.h"
 
 enum { MOST = 256 }; /* tensors of a file */
 
@@ -20,8 +17,11 @@ struct parts {
     size_t count, pair_count;
 };
 
+static void release_file(void *file) { batchnorm_safetensors_close(file); }
+
 static void take_apart(struct parts *p) {
     assert_int_equal(batchnorm_safetensors_open(file_path("part"), &p->file, message), BATCHNORM_OK);
+    keep(p->file, release_file);
     for (p->count = 0; p->count < batchnorm_safetensors_count(p->file); p->count++) {
         const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(p->file, p->count);
         assert_true(p->count < MOST);
@@ -49,11 +49,9 @@ static void assert_not_opened(const char *word) {
         fail_msg("\"%s\" does not say %s", message, word);
 }
 
-static void every_option_is_needed_and_checked(void **state) {
-    (void)state;
-    struct training t;
+TEST(every_option_is_needed_and_checked) {
+    begin_trained(NN_SGD);
     static struct parts p;
-    begin_trained(&t, NN_SGD);
     take_apart(&p);
     for (size_t i = 0; i < p.pair_count; i++) {
         const batchnorm_safetensors_pair pair = p.pairs[i];
@@ -68,12 +66,9 @@ static void every_option_is_needed_and_checked(void **state) {
         assert_not_opened(pair.key[0] == 'c' && pair.key[1] == 'h' ? "format \"-nonsense\"" : pair.key);
         p.pairs[i] = pair;
     }
-    batchnorm_safetensors_close(p.file);
-    end(&t);
 }
 
-static void models_that_cannot_be_are_refused(void **state) {
-    (void)state;
+TEST(models_that_cannot_be_are_refused) {
     static const char *const wrong[][2] = {{"depth", "2"},
                                            {"depth", "9"},
                                            {"depth", "26"},
@@ -91,9 +86,8 @@ static void models_that_cannot_be_are_refused(void **state) {
                                            {"frozen", "2"},
                                            {"seed", "18446744073709551616"},
                                            {"shift", "1 "}};
-    struct training t;
+    begin_trained(NN_SGD);
     static struct parts p;
-    begin_trained(&t, NN_SGD);
     take_apart(&p);
     for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++) {
         for (size_t i = 0; i < p.pair_count; i++) {
@@ -105,8 +99,6 @@ static void models_that_cannot_be_are_refused(void **state) {
             p.pairs[i] = pair;
         }
     }
-    batchnorm_safetensors_close(p.file);
-    end(&t);
 }
 
 /* It opens, but the network does not take it: the words name `word`, and nothing of network and trainer is changed. */
@@ -123,40 +115,34 @@ static void assert_not_restored(struct training *t, const struct parts *p, const
     free(before);
 }
 
-static void every_tensor_is_needed_and_checked(void **state) {
-    (void)state;
-    struct training t;
+TEST(every_tensor_is_needed_and_checked) {
+    struct training *t = begin_trained(NN_ADAM);
     static struct parts p;
     static double doubles[1 << 16];
-    begin_trained(&t, NN_ADAM);
-    assert_null(nn_trainer_step(&t.trainer, NULL)); /* so that what is in the file differs from all that is here */
+    assert_null(nn_trainer_step(&t->trainer, NULL)); /* so that what is in the file differs from all that is here */
     take_apart(&p);
     for (size_t i = 0; i < p.count; i++) {
         const batchnorm_named_tensor tensor = p.tensors[i];
         p.tensors[i].name = "trainer.other";
-        assert_not_restored(&t, &p, tensor.name);
+        assert_not_restored(t, &p, tensor.name);
         p.tensors[i] = tensor;
         if (i % 5 != 0) continue; /* every file is synced, which takes a moment */
         p.tensors[i].tensor.shape[p.tensors[i].tensor.rank++] = 1;
-        assert_not_restored(&t, &p, tensor.name);
+        assert_not_restored(t, &p, tensor.name);
         p.tensors[i] = tensor;
         if (tensor.tensor.rank > 0) p.tensors[i].tensor.shape[0]--;
-        if (tensor.tensor.rank > 0) assert_not_restored(&t, &p, tensor.name);
+        if (tensor.tensor.rank > 0) assert_not_restored(t, &p, tensor.name);
         p.tensors[i] = tensor;
         p.tensors[i].tensor = batchnorm_tensor_contiguous(doubles, BATCHNORM_F64, tensor.tensor.rank, tensor.tensor.shape);
-        assert_not_restored(&t, &p, tensor.name);
+        assert_not_restored(t, &p, tensor.name);
         p.tensors[i] = tensor;
     }
     p.tensors[p.count++] = (batchnorm_named_tensor){"bn9.weight", p.tensors[0].tensor};
-    assert_not_restored(&t, &p, "1 tensor");
-    batchnorm_safetensors_close(p.file);
-    end(&t);
+    assert_not_restored(t, &p, "1 tensor");
 }
 
-static void cut_files_are_refused(void **state) {
-    (void)state;
-    struct training t;
-    begin_trained(&t, NN_SGD);
+TEST(cut_files_are_refused) {
+    begin_trained(NN_SGD);
     unsigned char *whole = malloc(2 << 20);
     const size_t size = file_get(file_path("part"), whole, 2 << 20);
     for (size_t cut = 0; cut < size; cut += cut < 16 ? 1 : size / 29) {
@@ -164,15 +150,14 @@ static void cut_files_are_refused(void **state) {
         assert_not_opened("");
     }
     free(whole);
-    end(&t);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_option_is_needed_and_checked),
-        cmocka_unit_test(models_that_cannot_be_are_refused),
-        cmocka_unit_test(every_tensor_is_needed_and_checked),
-        cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test_teardown(every_option_is_needed_and_checked, let_go),
+        cmocka_unit_test_teardown(models_that_cannot_be_are_refused, let_go),
+        cmocka_unit_test_teardown(every_tensor_is_needed_and_checked, let_go),
+        cmocka_unit_test_teardown(cut_files_are_refused, let_go),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
 }

@@ -2,24 +2,12 @@
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm train`: train.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
 # small made-up one: 24 training images and 12 test images of stripes. Long because it is a list of cases.
-set -eu
-export LC_ALL=C OMP_WAIT_POLICY=passive
-name=$1
-shift
-command=("$@")
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/../cases.sh"
 
 train() { "${command[@]}" train --data data "$@"; }
 
-# A number below 256 as four bytes, highest first; labels 0 1 2 ... 9 0 1 ...
-number() { printf '\0\0\0'; printf "\\x$(printf %x "$1")"; }
-labels() { printf '\0\0\10\1'; number "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 10))"; done; }
 # images COUNT SIDE: the text is only something that is not constant.
-images() { printf '\0\0\10\3'; number "$1"; number "$2"; number "$2"; yes "0 9 aZ~" | head -c $(($1 * $2 * $2)); }
+images() { images_head "$1" "$2"; yes "0 9 aZ~" | head -c $(($1 * $2 * $2)); }
 
 make_data() {
     mkdir -p data
@@ -29,24 +17,11 @@ make_data() {
     labels 12 >data/t10k-labels-idx1-ubyte
 }
 
-# refuses STATUS MESSAGE ARGUMENT...: its first line on stderr is this one, and stdout is empty.
-refuses() {
-    local status=$1 message=$2 got=0
-    shift 2
-    train "$@" >out.log 2>err.log || got=$?
-    [ "$got" = "$status" ] || fail "status $got, not $status, of: $*"
-    [ "$(head -1 err.log)" = "batchnorm train: $message" ] || fail "it says: $(head -1 err.log)"
-    [ ! -s out.log ] || fail "it prints: $(cat out.log)"
-}
-
-# shows ARGUMENT...: runs it, with every number as N; nothing goes to stderr where that is no terminal.
+# shows ARGUMENT...: what it prints, with every number as N.
 shows() {
-    train --threads 2 "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
-    [ ! -s err.log ] || fail "stderr: $(cat err.log)"
+    silently train --threads 2 "$@"
     sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g' out.log
 }
-
-needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
 
 case_wrong_usage() {
     refuses 2 "batch norm needs a --batch of at least 2" --batch 1
@@ -129,7 +104,7 @@ $line" ] || fail "$(cat out.log)"
 describes() {
     local text=$1
     shift
-    train --threads 2 --epochs 2 --batch 8 "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"
+    runs train --threads 2 --epochs 2 --batch 8 "$@"
     case $(head -1 out.log) in
     "$text;"*) ;;
     *) fail "$(cat out.log)" ;;
@@ -167,7 +142,7 @@ case_choices_matter() {
 
 needs_checkpoints() {
     needs_backend
-    [ -z "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
+    needs_safetensors
     make_data
 }
 
@@ -175,7 +150,7 @@ needs_checkpoints() {
 small=(--model resnet --batch 5 --optimizer nesterov --schedule cosine --weight-decay 0.01 --flip --shift 2 --threads 1)
 
 # go ARGUMENT...: it runs, and what it prints is of no interest.
-go() { train "$@" >out.log 2>err.log || fail "status $? of: $* ($(cat err.log))"; }
+go() { runs train "$@"; }
 
 case_resume_gives_the_same_bits() {
     needs_checkpoints
@@ -350,7 +325,4 @@ case_repeats() {
     [ "$(sed -n 1,2p all.log)" != "$(sed -n 5,6p all.log)" ] || fail "$(cat all.log)"
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-"case_$name"
+run_case
