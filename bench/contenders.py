@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The contenders of peers.py, in one long file because they are variations of one thing: the arrays that all of them work on, how each one is called, and what came out of it.
+"""The contenders of peers.py, in one long file because they are variations of one thing: the arrays that all of them work on,
+how each one is called, and what came out of it.
 
 An array is kept in one of three layouts: planar (n, c, s), rows (n, s, c), and blocked (n, c/16, s, 16), which is oneDNN's own.
 No contender is timed while it reorders data. What has a name in C is called in a loop in C; torch is called from Python.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of work that a training forward in F32 hands out, for several shapes and numbers of threads, the bytes of x that each
- * covers, and the predicted balance: the table of docs/performance.md. What is handed out as a single item does not show.
+/* The items of work that a training forward in F32 hands out, for several shapes and numbers of threads, the bytes of x that
+ * each covers, and the predicted balance: the table of docs/performance.md. What is handed out as a single item does not show.
  *
  *     cc -O2 bench/items.c -Iinclude -Lbuild -lbatchnorm -Wl,-rpath,build -o items && ./items */
 #include <stdio.h>

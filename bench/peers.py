@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Time libbatchnorm, PyTorch and oneDNN in one process on the same arrays, beside a copy of the same bytes. The file is long because
-measuring, judging and printing share one description of a case.
+"""Time libbatchnorm, PyTorch and oneDNN in one process on the same arrays, beside a copy of the same bytes. The file is long
+because measuring, judging and printing share one description of a case.
 
     make bench                                    # installs what it needs, builds, and runs this
     bench/peers.py --quick --threads 1            # less of everything

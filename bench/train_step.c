@@ -3,11 +3,11 @@
  *
  *     train_step MODEL DEPTH NORM HEIGHT WIDTH CHANNELS CLASSES BATCH THREADS
  *
- * It writes the version of its convolution library, the number of parameters, and each parameter: a line "NAME OUT HEIGHT WIDTH IN
- * RANK" and then its values as floats. It reads the batch, floats [n][height][width][channels] and bytes [n]. Then for each letter
- * that it reads: s takes a step and writes its seconds, seconds of processor time and loss; p writes a line "NAME FORWARD BACKWARD"
- * for each layer, seconds since the last p, then an empty line; m writes the megabytes of memory it had at most, and those it had
- * before it made the network. */
+ * It writes the version of its convolution library, the number of parameters, and each parameter: a line "NAME OUT HEIGHT WIDTH
+ * IN RANK" and then its values as floats. It reads the batch, floats [n][height][width][channels] and bytes [n]. Then for each
+ * letter that it reads: s takes a step and writes its seconds, seconds of processor time and loss; p writes a line "NAME
+ * FORWARD BACKWARD" for each layer, seconds since the last p, then an empty line; m writes the megabytes of memory it had at
+ * most, and those it had before it made the network. */
 #define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

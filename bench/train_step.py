@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Times one training step (forward, loss, backward, SGD with momentum) of the command's networks and of the same networks in PyTorch.
+"""Times one training step (forward, loss, backward, SGD with momentum) of the command's networks and of the same networks in
+PyTorch.
 
 Both sides begin with the same weights and work on the same batch of random images, with the same number of threads. Their steps
-take turns, ours in a process of its own, so that what else the machine does slows both. PyTorch runs in both of its memory formats,
-and the faster one counts. Printed are the medians, ours divided by PyTorch's, the share of batch norm in our step, how far the first
-losses are apart, and how much memory each process took at most, on top of what it had before it made a network.
-"""
+take turns, ours in a process of its own, so that what else the machine does slows both. PyTorch runs in both of its memory
+formats, and the faster one counts. Printed are the medians, ours divided by PyTorch's, the share of batch norm in our step, how
+far the first losses are apart, and how much memory each process took at most, on top of what it had before it made a
+network."""
 import argparse
 import json
 import os
@@ -242,7 +243,8 @@ print(t.peak_megabytes() - start)
 
 
 def show(row, torch_megabytes):
-    print(f"\n{row['case']}, batch {row['batch']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}, {row['steps']} steps:")
+    threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+    print(f"\n{row['case']}, batch {row['batch']}, {threads}, {row['steps']} steps:")
     for name, seconds in row["seconds"].items():
         print(f"  {name:24} {1e3 * seconds:8.2f} ms")
     print(f"  ratio {row['ratio']:.3f}; batch norm with relu and pools {100 * row['norm_share']:.1f} % of our step, of which a "

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # libbatchnorm, shared and static, from one set of objects.
 
-# Room 4 once for every instruction set. Multiply-add instructions are there for the kernels to add with; -ffp-contract=off keeps the
-# compiler from fusing products into sums.
+# Room 4 once for every instruction set. Multiply-add instructions are there for the kernels to add with; -ffp-contract=off
+# keeps the compiler from fusing products into sums.
 set(isa_flags_generic "")
 set(isa_flags_neon "")
 set(isa_flags_avx2 -mavx2 -mfma -mf16c)

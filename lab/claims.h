@@ -51,7 +51,8 @@ claim_value gap_small, gap_large;       /* |train - eval| accuracy at the smalle
 /* Accuracy above which a network counts as trained: halfway from chance to the best of the sweep. */
 double sweep_threshold(const struct metrics *metrics);
 
-/* The rate of the sweep with the best median accuracy of a side, of several the one with the least loss; NaN without a sweep. */
+/* The rate of the sweep with the best median accuracy of a side, of several the one with the least loss; NaN without a
+ * sweep. */
 double sweep_best_rate(const struct metrics *metrics, enum side side);
 
 #endif

@@ -199,8 +199,8 @@ static size_t partner(const struct metrics *metrics, struct metric_key key, cons
     return found < metrics->count ? found : metrics_next(metrics, &key, 0);
 }
 
-/* The largest |a - b| over the channels of all layers; of |a - otherwise| where b has no name. Rows of both come in the same order,
- * so that the next partner is never far. */
+/* The largest |a - b| over the channels of all layers; of |a - otherwise| where b has no name. Rows of both come in the same
+ * order, so that the next partner is never far. */
 static double largest_error(const struct metrics *metrics, int seed, const char *a, const char *b, double otherwise,
                             bool magnitude) {
     const struct metric_key key = key_of(LAYER, SIDE_WITH, seed, a), other = key_of(LAYER, SIDE_WITH, seed, b ? b : a);

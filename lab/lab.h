@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A network in training that can be looked at, with and without batch norm. Everything that the experiments do to nn/ is here. */
+/* A network in training that can be looked at, with and without batch norm. Everything that the experiments do to nn/ is
+ * here. */
 #ifndef LAB_LAB_H
 #define LAB_LAB_H
 

@@ -24,8 +24,8 @@ static int ascending(const void *a, const void *b) {
 
 static double normal(double x) { return 0.5 * erfc(-x / sqrt(2)); }
 
-/* At value i the empirical distribution jumps from i / count to (i + 1) / count. (Where values are equal it jumps further; the ends
- * of that jump are among those looked at, and what lies between them is no farther.) */
+/* At value i the empirical distribution jumps from i / count to (i + 1) / count. (Where values are equal it jumps further; the
+ * ends of that jump are among those looked at, and what lies between them is no farther.) */
 static double distance_from_normal(const float *sorted, size_t count) {
     double largest = 0;
     for (size_t i = 0; i < count; i++) {

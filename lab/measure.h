@@ -9,8 +9,8 @@
 double measure_norm(const float *values, size_t count);
 
 /* The share of y = activation(x) so close to a limit of the activation, low or high, that the units hardly learn: within a
- * twentieth of the distance between the two. For a sigmoid that is y < 0.05 or y > 0.95, where its slope is below a fifth of its
- * largest. */
+ * twentieth of the distance between the two. For a sigmoid that is y < 0.05 or y > 0.95, where its slope is below a fifth of
+ * its largest. */
 double measure_saturated(const float *y, size_t count, double low, double high);
 
 /* One channel's values. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Everything that `batchnorm compare` measures, as one table. The files, the terminal's table, the figures and the sentences are
- * all made from it, and from nothing else.
+/* Everything that `batchnorm compare` measures, as one table. The files, the terminal's table, the figures and the sentences
+ * are all made from it, and from nothing else.
  */
 #ifndef LAB_METRICS_H
 #define LAB_METRICS_H
@@ -89,16 +89,16 @@ struct metric_group *metrics_by_at(const struct metrics *metrics, const struct m
 /* The values of all rows of a key, in their order; likewise. */
 double *metrics_values(const struct metrics *metrics, const struct metric_key *key, size_t *count);
 
-/* The distinct values of one column in the rows of a key, ascending, or for layers in the order of their first rows. To be freed;
- * NULL if there are none, with count 0. */
+/* The distinct values of one column in the rows of a key, ascending, or for layers in the order of their first rows. To be
+ * freed; NULL if there are none, with count 0. */
 double *metrics_ats(const struct metrics *metrics, const struct metric_key *key, size_t *count);
 double *metrics_steps(const struct metrics *metrics, const struct metric_key *key, size_t *count);
 const char **metrics_layers(const struct metrics *metrics, const struct metric_key *key, size_t *count);
 /* How many seeds have a row. */
 size_t metrics_seeds(const struct metrics *metrics, const struct metric_key *key);
 
-/* All rows as text; to be freed, NULL without memory. Numbers have as many digits as tell floats apart, and a decimal point in every
- * locale; what is not finite is "nan", "inf" or "-inf" in CSV. */
+/* All rows as text; to be freed, NULL without memory. Numbers have as many digits as tell floats apart, and a decimal point in
+ * every locale; what is not finite is "nan", "inf" or "-inf" in CSV. */
 char *metrics_csv(const struct metrics *metrics);
 
 #endif

@@ -38,7 +38,8 @@ char *report_json(const struct report *report);
 /* One line for each claim. */
 void report_print_json(const struct report *report);
 
-/* The page; to be freed. NULL: reported. draw: with figures by gnuplot, which must be there; without, with their numbers only. */
+/* The page; to be freed. NULL: reported. draw: with figures by gnuplot, which must be there; without, with their numbers
+ * only. */
 char *report_html(const struct report *report, bool draw);
 
 #endif

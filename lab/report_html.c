@@ -16,20 +16,18 @@ static const struct {
                      "Both networks train at the same learning rate, and are tested now and then. Seconds are those of "
                      "training alone, without tests."},
     [GRADIENTS] = {"More stable gradients",
-                   "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much "
-                   "the loss and the gradient change "
-                   "along the direction in which the step goes (the measure of Santurkar et al., 2018)."},
+                   "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much the loss "
+                   "and the gradient change along the direction in which the step goes (the measure of Santurkar et al., "
+                   "2018)."},
     [SWEEP] = {"Larger learning rates",
                "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
     [BEST] = {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
     [SIGMOID] = {"Sigmoid and vanishing gradients",
-                 "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has "
-                 "nearly no slope, and passes nearly no gradient "
-                 "on."},
+                 "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has nearly no slope, and passes "
+                 "nearly no gradient on."},
     [LAYER] = {"What the layer does",
-               "Channels before and after batch norm in one batch at the end of training; running statistics "
-               "beside those of many training "
-               "images, with the weights of that moment; and training mode beside evaluation mode on the test "
+               "Channels before and after batch norm in one batch at the end of training; running statistics beside those of "
+               "many training images, with the weights of that moment; and training mode beside evaluation mode on the test "
                "images, for batches of 1 to 256."}};
 
 /* The median in full, the range smaller. */
@@ -102,13 +100,11 @@ static void write_head(FILE *page, const struct report *report) {
         page,
         "<p>The same network (%s) is trained with and without batch normalization, from the same initial weights, on the same "
         "images in the same order, once for each of %d seed%s. Numbers are medians over the seeds, with the range. A claim "
-        "holds if "
-        "it does so for every seed, does not hold if for none, and is mixed otherwise.</p>\n",
+        "holds if it does so for every seed, does not hold if for none, and is mixed otherwise.</p>\n",
         plan_model_name(r), r->seeds, r->seeds == 1 ? "" : "s");
     if (report->stopped)
         fputs("<p class=\"notice\"><strong>This run was stopped before its end.</strong> What was measured until then is "
-              "shown; the "
-              "parts that are missing or incomplete say so.</p>\n",
+              "shown; the parts that are missing or incomplete say so.</p>\n",
               page);
     html_claims(page, report);
     fputs("</header>\n<main>\n", page);

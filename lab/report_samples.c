@@ -36,8 +36,7 @@ bool html_samples(FILE *page, const struct report *report) {
     bool ok = true;
     if (report->sample_count == 0 || !report->test) return true;
     fputs("<section id=\"samples\"><h2>Some test images</h2>\n<p>What they are, and what the two networks of seed 1 take them "
-          "for at the "
-          "end of the first experiment, with the probability that each gives its answer.</p>\n",
+          "for at the end of the first experiment, with the probability that each gives its answer.</p>\n",
           page);
     if (!picture_possible())
         fputs("<p class=\"notice\">Built without libpng, so that the images themselves are not shown.</p>\n", page);

@@ -19,8 +19,8 @@ static bool is_point(long step, long steps, long points) {
     return step * points / steps != (step - 1) * points / steps || step == 0 || points >= steps;
 }
 
-/* From the parameters against the gradient, as far as a step of SGD would go, half, twice and four times as far: the loss of the
- * same batch and how far its gradient moves (Santurkar et al. 2018). Everything is put back. */
+/* From the parameters against the gradient, as far as a step of SGD would go, half, twice and four times as far: the loss of
+ * the same batch and how far its gradient moves (Santurkar et al. 2018). Everything is put back. */
 static nn_error record_landscape(struct trainee *t, double loss) {
     struct trainee_copy copy;
     nn_error error = NULL;

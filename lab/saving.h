@@ -5,8 +5,8 @@
 
 #include "report.h"
 
-/* Make the directory, if it is not there, and see that the files can go there. Returns an exit status, after a report if it is not
- * EXIT_DONE. */
+/* Make the directory, if it is not there, and see that the files can go there. Returns an exit status, after a report if it is
+ * not EXIT_DONE. */
 int saving_prepare(const char *directory);
 
 /* metrics.csv and metrics.json, and report.html if it is wanted: all of them, or none is touched. false: reported. */

@@ -66,8 +66,8 @@ void trainee_free(struct trainee *trainee) {
     *trainee = (struct trainee){0};
 }
 
-/* A layer that sees one value per channel has no statistics: those stay in evaluation mode where one_value says that batches may
- * be of one image. */
+/* A layer that sees one value per channel has no statistics: those stay in evaluation mode where one_value says that batches
+ * may be of one image. */
 void trainee_set_training(struct trainee *trainee, bool training) {
     nn_network *network = trainee->network;
     nn_network_set_training(network, training);
@@ -77,8 +77,8 @@ void trainee_set_training(struct trainee *trainee, bool training) {
     }
 }
 
-/* What is left over at the end of a pass, too little for a batch, is not used: all steps are alike. The order is another in each
- * pass, so it is others each time. */
+/* What is left over at the end of a pass, too little for a batch, is not used: all steps are alike. The order is another in
+ * each pass, so it is others each time. */
 static size_t images_per_pass(uint32_t count, size_t batch) { return count - count % batch; }
 
 long trainee_steps_per_pass(const struct lab *lab, size_t batch) {

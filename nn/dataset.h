@@ -4,9 +4,9 @@
  * Three kinds of data are told apart by what is there:
  *
  * IDX (MNIST, Fashion-MNIST, EMNIST and their like), plain or .gz:
- *     ...train-images-idx3-ubyte, ...train-labels-idx1-ubyte, and the same with t10k or test for train. idx4 has colours: (count,
- *     height, width, 3). Labels are 0 to the largest of the training labels. Where a directory has several such sets, the path
- *     is that of one file of training images. Names of classes: those of Fashion-MNIST if it is that, else numbers.
+ *     ...train-images-idx3-ubyte, ...train-labels-idx1-ubyte, and the same with t10k or test for train. idx4 has colours:
+ *     (count, height, width, 3). Labels are 0 to the largest of the training labels. Where a directory has several such sets,
+ *     the path is that of one file of training images. Names of classes: those of Fashion-MNIST if it is that, else numbers.
  * CIFAR, the binary version, plain or .gz:
  *     data_batch_1.bin to data_batch_5.bin and test_batch.bin, all with as many images, and names in batches.meta.txt if it is
  *     there (CIFAR-10); or train.bin, five times as long as test.bin, and fine_label_names.txt (CIFAR-100, fine labels).

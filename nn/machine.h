@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Time and threads. Threads are OpenMP's where the compiler has it. nn's own loops are `#pragma omp parallel for` over independent
- * items, so they give the same bits with and without it. */
+/* Time and threads. Threads are OpenMP's where the compiler has it. nn's own loops are `#pragma omp parallel for` over
+ * independent items, so they give the same bits with and without it. */
 #ifndef NN_MACHINE_H
 #define NN_MACHINE_H
 

@@ -18,8 +18,8 @@ typedef struct nn_model_options {
     nn_norm norm;
     bool frozen; /* batch norm keeps its running statistics and parameters, in training too */
     nn_activation activation;
-    bool
-        separate; /* batch norm, relu and pool are layers of their own, whose values an observer sees, where they would be one */
+    /* batch norm, relu and pool are layers of their own, whose values an observer sees, where they would be one */
+    bool separate;
     size_t batch; /* at most so many images at a time */
     int threads;
     uint64_t seed;

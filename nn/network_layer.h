@@ -94,8 +94,8 @@ nn_error nn_layer_add(nn_shape in, nn_layer **layer); /* y = x + z */
 nn_error nn_layer_max_pool(nn_shape in, size_t capacity, nn_layer **layer);
 nn_error nn_layer_global_average_pool(nn_shape in, nn_layer **layer);
 
-/* n samples of what a layer reads, as PyTorch sees them: (N, C, H, W), or (N, C) where an image is one pixel, over memory that is
- * channels last. data NULL: a tensor without data. */
+/* n samples of what a layer reads, as PyTorch sees them: (N, C, H, W), or (N, C) where an image is one pixel, over memory that
+ * is channels last. data NULL: a tensor without data. */
 batchnorm_tensor nn_layer_view(const nn_layer *layer, size_t n, const float *data);
 
 /* Arrays that lie as a parameter does, from and to PyTorch's order. */

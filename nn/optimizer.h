@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a step changes the parameters: stochastic gradient descent and Adam, with PyTorch's formulas (torch.optim, 2.15). For each
- * parameter p with gradient g, in the order of the lines:
+/* How a step changes the parameters: stochastic gradient descent and Adam, with PyTorch's formulas (torch.optim, 2.15). For
+ * each parameter p with gradient g, in the order of the lines:
  *
  * SGD     g += weight_decay * p;  v = momentum * v + g;  p -= rate * (nesterov ? g + momentum * v : v)       (dampening 0)
  * Adam    g += weight_decay * p;  m += (1 - beta1) * (g - m);  s = beta2 * s + (1 - beta2) * g * g;

@@ -14,8 +14,8 @@
 #define NN_VECTORIZED
 #endif
 
-/* Before a loop that may be made of vectors although the compiler cannot see it, or that calls a function which the C library has for
- * whole vectors: those are only used where a loop asks for it. (clang has no such functions, and warns.) */
+/* Before a loop that may be made of vectors although the compiler cannot see it, or that calls a function which the C library
+ * has for whole vectors: those are only used where a loop asks for it. (clang has no such functions, and warns.) */
 #if defined(_OPENMP) && !defined(__clang__)
 #define NN_SIMD _Pragma("omp simd")
 #else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* manual <docs/batchnorm.1.scd.in >batchnorm.1.scd: the manual page in scdoc's format. A line "@options VERB" becomes the options of
- * that verb, from the same table as its --help; each verb must have one. */
+/* manual <docs/batchnorm.1.scd.in >batchnorm.1.scd: the manual page in scdoc's format. A line "@options VERB" becomes the
+ * options of that verb, from the same table as its --help; each verb must have one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,8 @@
 #include "batchnorm/tensor.h"
 #include "plan/job.h"
 
-/* Whether the byte extents of every array of g fit the address space, relative to their data. Where they do, sets where the arrays
- * lie, which the checks below go by. */
+/* Whether the byte extents of every array of g fit the address space, relative to their data. Where they do, sets where the
+ * arrays lie, which the checks below go by. */
 batchnorm_status bn_check_sizes(struct bn_geometry *g);
 
 /* Outputs (the arrays whose bit is set in `outputs`) must not have two elements at one address, and must not share memory with

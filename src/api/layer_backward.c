@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file is long
- * because the four share the way from tensors to a job. */
+/* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file
+ * is long because the four share the way from tensors to a job. */
 #include <stdint.h>
 #include <string.h>
 

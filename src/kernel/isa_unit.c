@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One instruction set: compiled once for each with -DBNK_ISA=<name> and the flags of that set. Its one external symbol is the table. */
+/* One instruction set: compiled once for each with -DBNK_ISA=<name> and the flags of that set. Its one external symbol is the
+ * table. */
 #if defined(__AVX512F__)
 #define BNK_BYTES 64
 #elif defined(__AVX2__)

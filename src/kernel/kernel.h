@@ -13,8 +13,8 @@
 /* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
 #define BNK_SUMS (2 * BNK_LANES)
 
-/* Rows that the kernels do together, so that sums or numbers are loaded once for all of them, and several pages of memory are on their
- * way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
+/* Rows that the kernels do together, so that sums or numbers are loaded once for all of them, and several pages of memory are
+ * on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
 enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
 /* Bytes of one number of every channel of a row, up to which all of its numbers stay in the first-level cache. */
@@ -30,30 +30,30 @@ struct bnk_numbers {
     size_t pitch;
 };
 
-/* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must be
- * computed again has the numbers of that v, too. */
+/* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must
+ * be computed again has the numbers of that v, too. */
 enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_NUMBERS, BNK_P = BNK_K, BNK_Q = BNK_B, BNK_S = 4, BNK_BLEND_NUMBERS };
 enum { BNK_GATE = BNK_BLEND_NUMBERS, BNK_GATED_NUMBERS = BNK_GATE + BNK_AFFINE_NUMBERS };
 
-/* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope where
- * not v > 0, and 0 from the ceiling on. All activations are settings of these. */
+/* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope
+ * where not v > 0, and 0 from the ceiling on. All activations are settings of these. */
 struct bnk_act {
     double slope, ceiling;
     bool cut;
 };
 
-/* An array as a kernel sees it; at NULL: not there. Distances in elements, but `ahead`: so many bytes before an input is read it is
- * fetched into the second-level cache; 0: it is not. */
+/* An array as a kernel sees it; at NULL: not there. Distances in elements, but `ahead`: so many bytes before an input is read
+ * it is fetched into the second-level cache; 0: it is not. */
 struct bnk_array {
     char *at;
     ptrdiff_t row, channel, ahead;
 };
 
-/* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In rows:
- * for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are not used).
- * Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls: of channel c in a
- * plane they are sums[c * BNK_SUMS ...]; in rows one lane a channel, in `sum` and `dot`. Everything in rows is padded to whole
- * steps of BNK_LANES by its owner. */
+/* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In
+ * rows: for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are
+ * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls: of
+ * channel c in a plane they are sums[c * BNK_SUMS ...]; in rows one lane a channel, in `sum` and `dot`. Everything in rows is
+ * padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
     struct bnk_array x, dy, z, y; /* inputs. moments: x; affine: x, z; dots and blend: dy, x, and y or z for the gate */
@@ -79,13 +79,13 @@ struct bnk_verbs {
     bnk_verb *moments_plane, *moments_rows;
     /* out = affine(x), or if active act(affine(x) + z) */
     bnk_verb *affine_plane, *affine_rows;
-    /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed again
-     * from x and z if there is no y */
+    /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed
+     * again from x and z if there is no y */
     bnk_verb *dots_plane, *dots_rows;
     /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz */
     bnk_verb *blend_plane, *blend_rows;
-    /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows, channels
-     * and length of the two are equal. */
+    /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows,
+     * channels and length of the two are equal. */
     void (*affine_moments)(const struct bnk_call *write, const struct bnk_call *reduce);
     void (*blend_dots)(const struct bnk_call *write, const struct bnk_call *reduce);
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */

@@ -22,8 +22,8 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
 #define BNK_MASKS 0
 #endif
 
-/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back. Nothing
- * else is read or written. */
+/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back.
+ * Nothing else is read or written. */
 BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
     const __mmask16 mask = (__mmask16)((1u << n) - 1);

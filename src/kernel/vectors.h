@@ -104,7 +104,8 @@ BNK_INLINE bnk_vf splat_vf(float x) {
 }
 
 /* Sums of doubles on the units that multiply and add. Adding takes other units than multiplying on many processors, and only
- * half of them; fma(a, 1, b) is a + b, with the same bits. `one` must come from opaque_one(), or the compiler sees through it. */
+ * half of them; fma(a, 1, b) is a + b, with the same bits. `one` must come from opaque_one(), or the compiler sees through
+ * it. */
 BNK_INLINE bnk_vd opaque_one(void) {
     bnk_vd one = splat_vd(1);
 #if defined(__AVX512F__) && BNK_BYTES == 64

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Gradients, forward-mode derivatives, and gradients of gradients: sums by `dots`, outputs by `blend`. With frozen statistics the
- * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. */
+/* Gradients, forward-mode derivatives, and gradients of gradients: sums by `dots`, outputs by `blend`. With frozen statistics
+ * the same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. */
 #include "plan/pass.h"
 
 static const struct bn_use dy_x[] = {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}, dy_dy[] = {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}};

@@ -17,7 +17,8 @@ struct bn_table {
 /* The settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
-/* Write the numbers of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48 bits. */
+/* Write the numbers of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
+ * bits. */
 static inline void bn_set_numbers(struct bn_table t, size_t channel, double pivot, const double *rest, int count) {
     if (t.computing == BATCHNORM_F64) {
         double *out = (double *)t.numbers + channel;
@@ -32,8 +33,8 @@ static inline void bn_set_numbers(struct bn_table t, size_t channel, double pivo
     }
 }
 
-/* With the zero of y as pivot, y is a product, and its error is relative to y even where the bias cancels most of it. That needs
- * a zero at which floats are dense enough to be useful; far out, y is all bias and the mean serves as well. */
+/* With the zero of y as pivot, y is a product, and its error is relative to y even where the bias cancels most of it. That
+ * needs a zero at which floats are dense enough to be useful; far out, y is all bias and the mean serves as well. */
 static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
 
 /* y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
@@ -55,8 +56,8 @@ struct bn_sums {
     double sum, dot;
 };
 
-/* Merging statistics of `a` values with those of `b`, which are not none. Infinities must come out as a plain sum would give them,
- * where a difference of means gives NaN. */
+/* Merging statistics of `a` values with those of `b`, which are not none. Infinities must come out as a plain sum would give
+ * them, where a difference of means gives NaN. */
 struct bn_merging {
     double weight_a, weight_b, product;
 };

@@ -134,9 +134,9 @@ batchnorm_status bn_pass_all(struct bn_pass *p) {
     return BATCHNORM_OK;
 }
 
-/* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`. The mean
- * of a piece is taken as an offset from the shift of the first, which is of the size of the deviations: nothing is lost to a large
- * common mean. */
+/* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`.
+ * The mean of a piece is taken as an offset from the shift of the first, which is of the size of the deviations: nothing is
+ * lost to a large common mean. */
 struct piece_moments {
     double mean, m2;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. pass.c builds it, run.c decides how it goes. */
+/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. pass.c builds it, run.c decides how it
+ * goes. */
 #ifndef BN_PASS_H
 #define BN_PASS_H
 
@@ -33,7 +34,8 @@ size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operati
 size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 size_t bn_double_backward_bytes(const struct bn_geometry *g);
 
-/* Build: add sweeps in any order, then prepare. A sweep uses those of the arrays that have data, but needs no data for bytes. */
+/* Build: add sweeps in any order, then prepare. A sweep uses those of the arrays that have data, but needs no data for
+ * bytes. */
 void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec);
 struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
                                 const struct bn_use *use);

@@ -5,8 +5,8 @@
 #include "plan/sweep.h"
 #include "plan/tuning.h"
 
-/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole steps, so that lanes do not
- * shift. */
+/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole steps, so that lanes do
+ * not shift. */
 enum { TILE = 1024, TILE_CHANNELS = 16 };
 
 /* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
@@ -37,8 +37,8 @@ static size_t rows_ahead(const struct bn_block *b) {
     return rows < v->rows ? rows : v->rows;
 }
 
-/* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last row
- * comes the next block. 0 at the end of everything. */
+/* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last
+ * row comes the next block. 0 at the end of everything. */
 static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptrdiff_t here) {
     const struct bn_sweep *s = b->sweep;
     const struct bn_view *v = &s->view;
@@ -100,8 +100,8 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
 
 static bool is_output(enum bn_role role) { return role == BN_AS_OUT || role == BN_AS_DZ; }
 
-/* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are scattered
- * after. `k` has the arrays at the first of them. */
+/* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are
+ * scattered after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][TILE]; /* room for any element type */
     struct bnk_array there[BN_VIEW_ARRAYS];

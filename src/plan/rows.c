@@ -42,8 +42,9 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching, which
- * goes by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and fetched earlier. */
+/* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching,
+ * which goes by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and
+ * fetched earlier. */
 static ptrdiff_t rows_ahead(const struct bn_sweep *s) {
     size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
     size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
@@ -52,8 +53,8 @@ static ptrdiff_t rows_ahead(const struct bn_sweep *s) {
     return (ptrdiff_t)together;
 }
 
-/* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it is they
- * that come next. */
+/* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it
+ * is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];

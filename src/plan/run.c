@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* How a pass goes. In planes a block of channels can be done from end to end: its second visit finds it in cache, and goes together
- * with the first visit of the next block. Otherwise everything is swept over twice. What is decided here decides who does what and
- * when, never in which order numbers are added. */
+/* How a pass goes. In planes a block of channels can be done from end to end: its second visit finds it in cache, and goes
+ * together with the first visit of the next block. Otherwise everything is swept over twice. What is decided here decides who
+ * does what and when, never in which order numbers are added. */
 #include "parallel/parallel.h"
 #include "plan/narrow.h"
 #include "plan/pass.h"
 #include "plan/tuning.h"
 
-/* Elements of an item of work at least, so that handing it out costs nothing beside it; items for each thread, so that none waits
- * long for another; and the threads to prepare for where the caller's are not known. */
+/* Elements of an item of work at least, so that handing it out costs nothing beside it; items for each thread, so that none
+ * waits long for another; and the threads to prepare for where the caller's are not known. */
 enum { ITEM = 32768, ITEMS_PER_THREAD = 4, THREADS_UNKNOWN = 64 };
 
 static size_t wanted_items(const struct bn_pass *p) {
@@ -104,7 +104,8 @@ static void blocks_item(void *arg, size_t item) {
     flush_streams(s->pass);
 }
 
-/* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level cache. */
+/* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level
+ * cache. */
 static size_t block_channels(const struct bn_pass *p) {
     size_t bytes = p->count * bn_element_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
     size_t room = bn_l2_bytes() / 4, most = bn_tuning.block ? least(bn_tuning.block, BN_BLOCK_MAX) : BN_BLOCK_MAX;
@@ -120,8 +121,9 @@ static bool all_planes(const struct bn_pass *p) {
     return true;
 }
 
-/* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is on
- * other pages of memory; the more so where that reading finds everything in the last-level cache, and where rows are short. */
+/* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is
+ * on other pages of memory; the more so where that reading finds everything in the last-level cache, and where rows are
+ * short. */
 static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     enum { LONG = 3072, LONG_ELSE = 7168, LONG_ROW = 512 };
     const struct bn_view *v = &p->reduce[0].view;
@@ -227,8 +229,8 @@ static bool is_in_place(const struct bn_sweep *s) {
     return false;
 }
 
-/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A part of
- * that cache is always taken by something else, which makes streams worth while earlier. */
+/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A
+ * part of that cache is always taken by something else, which makes streams worth while earlier. */
 static void decide_by_size(struct bn_pass *p) {
     size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;

@@ -14,7 +14,8 @@ static bool all_finite(const batchnorm_stat *stats, size_t channels) {
     return true;
 }
 
-/* The variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var is taken. */
+/* The variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var is
+ * taken. */
 static double running_variance(batchnorm_stat s, const batchnorm_options *options) {
     bool biased = options->running_variance == BATCHNORM_VARIANCE_BIASED || (s.count == 1 && options->allow_one_value);
     return s.m2 / (biased ? s.count : s.count - 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One kernel verb over one view, a unit at a time. A unit is one piece of one block of channels. Units write to places of their own,
- * so they may run in any order. */
+/* One kernel verb over one view, a unit at a time. A unit is one piece of one block of channels. Units write to places of their
+ * own, so they may run in any order. */
 #ifndef BN_SWEEP_H
 #define BN_SWEEP_H
 
@@ -13,8 +13,9 @@ struct bn_sweep {
     struct bn_view view;
     enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
-    /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is written,
-     * too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift` holds, if not. */
+    /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
+     * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
+     * holds, if not. */
     double *shift, *sum, *dot;
     const double *mean;
     bool mean_of_x;
@@ -60,8 +61,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
 /* In rows. */
 void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
 
-/* Whether outputs are better made in a tile of BN_STAGE_BYTES and streamed from there: runs that follow each other without a gap, but
- * are small and do not begin and end with a line of the cache. */
+/* Whether outputs are better made in a tile of BN_STAGE_BYTES and streamed from there: runs that follow each other without a
+ * gap, but are small and do not begin and end with a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
 

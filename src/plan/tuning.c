@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Linux tells the caches in sysfs. sysconf() is not asked: on virtual machines it has been seen to tell ten times the last level. */
+/* Linux tells the caches in sysfs. sysconf() is not asked: on virtual machines it has been seen to tell ten times the last
+ * level. */
 #if defined(__linux__)
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>

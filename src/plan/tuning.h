@@ -19,8 +19,8 @@ struct bn_tuning {
 
 extern struct bn_tuning bn_tuning;
 
-/* Bytes of the second-level cache of a core and of the last-level cache. Read from the system once; 1 MB and 16 MB where it does
- * not tell. */
+/* Bytes of the second-level cache of a core and of the last-level cache. Read from the system once; 1 MB and 16 MB where it
+ * does not tell. */
 size_t bn_l2_bytes(void);
 size_t bn_llc_bytes(void);
 

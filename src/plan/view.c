@@ -115,7 +115,8 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
     v->blocks = v->block == v->channels ? 1 : divide_up(v->channels, v->block);
 }
 
-/* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then rows. */
+/* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then
+ * rows. */
 void bn_view_recut(struct bn_view *v, size_t elements) {
     size_t length = v->layout == BN_PLANE ? v->length : 1;
     if (v->parts > 1) return;

@@ -24,8 +24,9 @@ struct bn_view {
     struct bn_array array[BN_VIEW_ARRAYS];
     ptrdiff_t step[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
     bool staged;                    /* some step is */
-    /* Pieces: in a plane each channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one row); in
-     * rows the array is cut into `pieces` groups of `group` rows. In both, `blocks` blocks of `block` channels are done at a time. */
+    /* Pieces: in a plane each channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one
+     * row); in rows the array is cut into `pieces` groups of `group` rows. In both, `blocks` blocks of `block` channels are
+     * done at a time. */
     size_t group, parts, part, pieces, block, blocks;
 };
 

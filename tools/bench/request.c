@@ -167,10 +167,10 @@ const struct option_table bench_options = {
     .defaults = set_defaults,
     .does = "Show how close the library comes to the speed of copying memory, on this machine",
     .more =
-        "For each case: milliseconds of one call (median), GB/s of the bytes that have to move at least, GB/s of a copy of "
-        "the same bytes by as many threads, in turns with the call, and the call's share of that. train and eval copy x to "
-        "y; backward reads x and dy and writes dx; stats reads x; a residual is read too, and in backward its gradient "
-        "written. The copy is the faster of one with normal and one with non-temporal stores, with the widest vectors there "
+        "For each case: milliseconds of one call (median), GB/s of the bytes that have to move at least, GB/s of a copy of the "
+        "same bytes by as many threads, in turns with the call, and the call's share of that. train and eval copy x to y; "
+        "backward reads x and dy and writes dx; stats reads x; a residual is read too, and in backward its gradient written. "
+        "The copy is the faster of one with normal and one with non-temporal stores, with the widest vectors there "
         "are.\n\nWithout options it takes about a minute and 310 MB.",
     .check = check};
 

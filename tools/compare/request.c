@@ -103,7 +103,7 @@ const struct option_table compare_options = {
         "the same images in the same order, and measure",
     .more =
         "Each seed is a pair of runs. A claim holds if it does so in every pair, fails if it does so in none, and is mixed "
-        "otherwise; a median and a range over the seeds are printed. DIR gets report.html, which needs no network, "
-        "metrics.csv and metrics.json. Ctrl-C ends early, with a report on what is done so far; that is a success. A second "
-        "one ends at once.",
+        "otherwise; a median and a range over the seeds are printed. DIR gets report.html, which needs no network, metrics.csv "
+        "and metrics.json. Ctrl-C ends early, with a report on what is done so far; that is a success. A second one ends at "
+        "once.",
     .check = check};

@@ -5,7 +5,8 @@
 
 #include "batchnorm/safetensors.h"
 
-/* A view and the memory it looks at: a dense block of exactly its elements. The view has the order of dimensions of the file. */
+/* A view and the memory it looks at: a dense block of exactly its elements. The view has the order of dimensions of the
+ * file. */
 struct array {
     batchnorm_tensor view;
     void *memory;

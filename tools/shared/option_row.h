@@ -8,18 +8,18 @@
 #include <stdint.h>
 
 enum option_kind {
-    OPTION_ON,   /* takes no value: 1 */
-    OPTION_OFF,  /* takes no value: 0 */
-    OPTION_TEXT, /* const char * */
-    OPTION_WORD, /* one of `words`: an int or an enum, `first` plus the index of the word */
-    OPTION_WORDS, /* one or more of them with commas, or `all`: an unsigned, in which bit i stands for word i, that is added to */
+    OPTION_ON,    /* takes no value: 1 */
+    OPTION_OFF,   /* takes no value: 0 */
+    OPTION_TEXT,  /* const char * */
+    OPTION_WORD,  /* one of `words`: an int or an enum, `first` plus the index of the word */
+    OPTION_WORDS, /* one or more of them with commas, or `all`: an unsigned, to which bit i is added for word i */
     OPTION_WHOLE, /* a whole number in `limits`, or of `words` where there are some: any integer type */
     OPTION_REAL,  /* a number in `range`: float or double */
     OPTION_OWN    /* what `parse` takes */
 };
 
-/* For OPTION_OWN: NULL, or what is wrong with the text, as the end of the sentence "--NAME: 'TEXT' ..."; "" stands for "is not" and
- * the words. */
+/* For OPTION_OWN: NULL, or what is wrong with the text, as the end of the sentence "--NAME: 'TEXT' ..."; "" stands for "is not"
+ * and the words. */
 typedef const char *option_function(const char *text, void *request);
 
 struct option_row {

@@ -3,8 +3,8 @@
  *
  * The tensors are the network's state under PyTorch's state_dict keys, in PyTorch's shapes, and the optimizer's under
  * "trainer.STATE.PARAMETER" with STATE as torch.optim calls it (momentum_buffer; exp_avg, exp_avg_sq). The metadata holds the
- * rest as text: all options, the position, how images are normalized and what the classes are called. Training that goes on from
- * it ends with the same bits as if it had never stopped, on as many threads. */
+ * rest as text: all options, the position, how images are normalized and what the classes are called. Training that goes on
+ * from it ends with the same bits as if it had never stopped, on as many threads. */
 #ifndef TOOLS_TRAIN_CHECKPOINT_H
 #define TOOLS_TRAIN_CHECKPOINT_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The numbers and choices of a checkpoint as text. Floats have as few digits as bring them back exactly, doubles are hexadecimal. */
+/* The numbers and choices of a checkpoint as text. Floats have as few digits as bring them back exactly, doubles are
+ * hexadecimal. */
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
