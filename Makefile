@@ -9,6 +9,13 @@ all: tools-are-there
 	cmake -S . -B build $(CMAKE_FLAGS)
 	cmake --build build --parallel $(JOBS)
 
+# The library alone, shared and static, from nothing but CMake and a compiler. It has a build tree of its own, build/lib, so that
+# what is switched off for it is not switched off for `make`.
+lib: tools-are-there
+	cmake -S . -B build/lib -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_TOOLS=OFF -DBATCHNORM_BUILD_EXAMPLES=OFF \
+	    -DBATCHNORM_BUILD_TESTS=OFF $(CMAKE_FLAGS)
+	cmake --build build/lib --parallel $(JOBS)
+
 # Install what is missing (Debian), build, and compare training with and without batch norm.
 demo:
 	scripts/install-deps.sh demo
@@ -41,4 +48,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all demo test bench bench-train tools-are-there clean
+.PHONY: all lib demo test bench bench-train tools-are-there clean

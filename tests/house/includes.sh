@@ -1,28 +1,76 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# includes.sh: includes point downwards only. Each room may include what its line names, and its own files.
+# includes.sh: includes point downwards only. Each room may include the rooms that its line names, through their doors, and its own
+# files, but there not in a circle: a.c and a.h are one thing, and of two things only one may include the other.
 . "$(dirname "$0")/common.sh"
 
-# room <directory> <first path components that its includes may have>; "." stands for a name without a directory
-room() {
-    local line path
-    [ -d "$1" ] || wrong "there is no $1"
-    while IFS= read -r line; do
-        path=${line##*[\"<]}
-        case " $2 " in *" $(dirname "$path" | cut -d/ -f1) "*) continue ;; esac
-        wrong "$line: $1 may include only: $2"
-    done < <(grep -rnoE --include='*.[ch]' --include='*.inc' '^ *# *include *("[^"]+|<batchnorm/[^>]+)' "$1")
-}
+# ROOM: the rooms that it may include. nn calls the library, and the library never nn.
+rooms='
+include:
+src/kernel:
+src/parallel: include src/kernel
+src/plan:     include src/kernel src/parallel
+src/api:      include src/kernel src/parallel src/plan
+src/file:     include
+nn:           include
+tools/shared: include nn
+lab:          include nn tools/shared
+tools/apply:  include tools/shared
+tools/bench:  include nn tools/shared
+tools/train:  include nn tools/shared
+tools/predict: include nn tools/shared tools/train
+tools/compare: include nn tools/shared tools/bench lab
+tools:        include tools/shared
+examples:     include
+bench:        include nn
+'
+# Headers of a room that others may include; where a room has no line here, all of them.
+doors='
+src/kernel: kernel.h
+src/parallel: parallel.h
+src/plan: job.h numbers.h
+tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h progress.h
+tools/train: checkpoint.h
+tools/bench: machine.h
+lab: plan.h saving.h
+'
 
-room include batchnorm
-room src/kernel kernel
-room src/parallel "batchnorm kernel parallel"
-room src/plan "batchnorm kernel parallel plan"
-room src/api "batchnorm kernel parallel plan api"
-room src/file "batchnorm file ."
-room examples "batchnorm ."
-room nn "batchnorm nn ."
-room tools/shared "batchnorm nn tools ."
-room lab "batchnorm nn tools ."
-room tools "batchnorm nn tools lab ."
-exit $failed
+words_of() { sed -n "s|^$2: *||p" <<<"$1"; } # <table> <room>
+room_of() { # <path>: the longest room that it is in
+    local room best=""
+    for room in $all_rooms; do [[ $1 == "$room"/* && ${#room} -gt ${#best} ]] && best=$room; done
+    echo "$best"
+}
+resolve() { # <file> <name>: the file that is meant, relative to the root
+    local place
+    for place in "$(dirname "$1")" . include src; do
+        [ -f "$place/$2" ] && { realpath --relative-to=. "$place/$2"; return; }
+    done
+}
+stem() { echo "${1%.*}"; }
+
+all_rooms=$(sed -n 's/:.*//p' <<<"$rooms")
+for room in $all_rooms; do [ -d "$room" ] || wrong "there is no $room"; done
+
+edges=$(mktemp)
+trap 'rm -f "$edges"' EXIT
+count=0
+while IFS=: read -r file line text; do
+    name=${text#*[\"<]} name=${name%[\">]*}
+    from=$(room_of "$file") target=$(resolve "$file" "$name")
+    [ -n "$target" ] || { [[ $text == *\<* ]] || wrong "$file:$line: there is no $name"; continue; }
+    to=$(room_of "$target") count=$((count + 1))
+    if [ "$from" = "$to" ]; then
+        [ "$(stem "$file")" = "$(stem "$target")" ] || echo "$from $(stem "$file") $(stem "$target")" >>"$edges"
+        continue
+    fi
+    [[ " $(words_of "$rooms" "$from") " == *" $to "* ]] || wrong "$file:$line: $from may not include $target"
+    open=$(words_of "$doors" "$to")
+    [ -z "$open" ] || [[ " $open " == *" $(basename "$target") "* ]] || wrong "$file:$line: $target is not a door of $to"
+done < <(grep -nE '^ *# *include *("[^"]+"|<batchnorm/[^>]+>)' $(sources '*.[ch]' '*.inc' | grep -v ^tests/))
+
+for room in $all_rooms; do
+    circle=$(sed -n "s|^$room ||p" "$edges" | tsort 2>&1 >/dev/null) || wrong "$room: these include each other in a circle:" $circle
+done
+echo "$count includes"
+[ $count -gt 300 ] && exit $failed
