@@ -9,9 +9,9 @@
 
 enum { C = 21 };
 
-/* A chunk (n, C, s) of normal numbers around `offset`, contiguous. */
+/* A chunk (n, C, s) of normal numbers around `offset`, contiguous; kept until let_go(). */
 static float *chunk(size_t n, size_t s, double offset, uint64_t seed) {
-    float *x = calloc(n * C * s + 1, sizeof *x);
+    float *x = keep(calloc(n * C * s + 1, sizeof *x), free);
     for (size_t i = 0; i < n * C * s; i++) x[i] = (float)(offset + random_normal(&seed));
     return x;
 }
@@ -58,13 +58,12 @@ TEST(chunks_add_up_to_the_whole) {
         batchnorm_stats_clear(stats, C);
         long double *all[C];
         size_t m = 0, total = 93 * 4;
-        for (size_t c = 0; c < C; c++) all[c] = calloc(total, sizeof *all[c]);
+        for (size_t c = 0; c < C; c++) all[c] = keep(calloc(total, sizeof *all[c]), free);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             float *x = chunk(sizes[i], 4, offsets[o], 100 + i);
             accumulate(stats, x, sizes[i], 4);
             for (size_t j = 0; j < sizes[i] * 4; j++, m++)
                 for (size_t c = 0; c < C; c++) all[c][m] = x[j / 4 * C * 4 + c * 4 + j % 4];
-            free(x);
         }
         for (size_t c = 0; c < C; c++) {
             struct oracle want = oracle_batch(m, all[c], 1e-5);
@@ -73,7 +72,6 @@ TEST(chunks_add_up_to_the_whole) {
             /* a mean that is rounded to double moves the squared distance of two chunks */
             long double m2 = want.var * (long double)m, relative = 1e-13L + 16 * ulp_of(BATCHNORM_F64, offsets[o]);
             assert_true(fabsl(stats[c].m2 - m2) <= relative * m2);
-            free(all[c]);
         }
     }
 }
@@ -89,7 +87,6 @@ TEST(accumulate_is_merge_bit_for_bit) {
         batchnorm_stats_clear(part, C);
         accumulate(part, x, i + 2, 5);
         batchnorm_stats_merge(merged, part, C);
-        free(x);
     }
     assert_memory_equal(running, merged, sizeof running);
 }
@@ -232,7 +229,7 @@ TEST(update_running_has_its_statuses) {
 TEST(many_merges_stay_accurate) {
     uint64_t seed = 5;
     batchnorm_stat stat = {0};
-    long double *all = calloc(20000, sizeof *all);
+    long double *all = keep(calloc(20000, sizeof *all), free);
     for (size_t i = 0; i < 20000; i++) {
         double v = 1e6 + random_normal(&seed);
         all[i] = v;
@@ -241,17 +238,22 @@ TEST(many_merges_stay_accurate) {
     }
     struct oracle want = oracle_batch(20000, all, 1e-5);
     assert_true(fabsl(stat.mean - want.mean) < 1e-8L && fabsl(stat.m2 / 20000 - want.var) < 1e-9L);
-    free(all);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clear_means_no_value_seen),           cmocka_unit_test(one_chunk_is_what_forward_uses),
-        cmocka_unit_test(chunks_add_up_to_the_whole),          cmocka_unit_test(accumulate_is_merge_bit_for_bit),
-        cmocka_unit_test(merge_follows_the_formula),           cmocka_unit_test(merge_with_nothing_changes_nothing),
-        cmocka_unit_test(merge_with_itself_doubles_the_count), cmocka_unit_test(infinities_propagate_as_in_a_sum),
-        cmocka_unit_test(finish_gives_both_variances),         cmocka_unit_test(update_running_is_forwards_update),
-        cmocka_unit_test(update_running_has_its_statuses),     cmocka_unit_test(many_merges_stay_accurate),
+        cmocka_unit_test(clear_means_no_value_seen),
+        cmocka_unit_test(one_chunk_is_what_forward_uses),
+        cmocka_unit_test_teardown(chunks_add_up_to_the_whole, let_go),
+        cmocka_unit_test_teardown(accumulate_is_merge_bit_for_bit, let_go),
+        cmocka_unit_test(merge_follows_the_formula),
+        cmocka_unit_test(merge_with_nothing_changes_nothing),
+        cmocka_unit_test(merge_with_itself_doubles_the_count),
+        cmocka_unit_test(infinities_propagate_as_in_a_sum),
+        cmocka_unit_test(finish_gives_both_variances),
+        cmocka_unit_test(update_running_is_forwards_update),
+        cmocka_unit_test(update_running_has_its_statuses),
+        cmocka_unit_test_teardown(many_merges_stay_accurate, let_go),
     };
     return cmocka_run_group_tests_name("api.stats", tests, NULL, NULL);
 }

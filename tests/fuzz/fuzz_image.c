@@ -4,22 +4,17 @@
 
 #include "nn/image.h"
 #include "nn/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-/* So that reading is not left out. */
-volatile unsigned sink;
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    char message[NN_MESSAGE_BYTES];
+    char message[NN_MESSAGE_BYTES] = "";
     nn_image image;
-    message[0] = '\0';
     if (!nn_image_decode(bytes, count, &image, message)) {
-        if (!message[0] || image.pixels) abort();
+        fuzz_refused(message, image.pixels);
         return 0;
     }
-    if (image.channels != 1 && image.channels != 3) abort();
-    for (size_t i = 0; i < image.height * image.width * image.channels; i++) sink += image.pixels[i];
+    fuzz_expect(image.channels == 1 || image.channels == 3);
+    fuzz_took(image.pixels, image.height * image.width * image.channels);
     free(image.pixels);
     return 0;
 }

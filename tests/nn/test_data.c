@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "dataset_files.h"
+#include "loaded.h"
 #include "nn/train.h"
 #include "tests/support/files.h"
 #include "tests/support/test.h"
-
-static char message[NN_MESSAGE_BYTES];
 
 /* Random numbers. */
 
@@ -91,35 +90,52 @@ static nn_training_options small_training(size_t batch) {
         .optimizer = nn_optimizer_defaults(NN_SGD), .schedule = {.rate = 0.02f}, .batch = batch, .seed = 5};
 }
 
-static nn_epoch train_epochs(const nn_dataset *train, const nn_dataset *test, const nn_model_options *options, int epochs) {
+/* A network and its training with the loaded data set, kept until let_go(). */
+struct course {
     nn_backend *backend;
     nn_network *network;
     nn_trainer trainer;
-    nn_epoch epoch;
-    assert_null(nn_backend_create(options->threads, &backend));
-    assert_null(nn_model_create(backend, options, &network));
+};
+
+static void end(void *course) {
+    struct course *c = course;
+    nn_trainer_free(&c->trainer);
+    nn_network_destroy(c->network);
+    nn_backend_destroy(c->backend);
+    free(c);
+}
+
+static nn_trainer *begin(const nn_model_options *options) {
+    struct course *c = keep(calloc(1, sizeof *c), end);
     const nn_training_options training = small_training(options->batch);
-    assert_null(nn_trainer_init(&trainer, network, train, test, &training));
-    for (int i = 0; i < epochs; i++) assert_null(nn_trainer_epoch(&trainer, NULL, NULL, &epoch));
-    nn_trainer_free(&trainer);
-    nn_network_destroy(network);
-    nn_backend_destroy(backend);
+    assert_null(nn_backend_create(options->threads, &c->backend));
+    assert_null(nn_model_create(c->backend, options, &c->network));
+    assert_null(nn_trainer_init(&c->trainer, c->network, &train, &test, &training));
+    return &c->trainer;
+}
+
+static nn_epoch train_epochs(const nn_model_options *options, int epochs) {
+    nn_trainer *trainer = begin(options);
+    nn_epoch epoch;
+    for (int i = 0; i < epochs; i++) assert_null(nn_trainer_epoch(trainer, NULL, NULL, &epoch));
     return epoch;
+}
+
+FIXTURE(clear) {
+    let_go(state);
+    return unload(state);
 }
 
 /* 41 and 21 images in batches of 10: one sample is left over, in training (skipped) and in testing (used). */
 TEST(training_learns_and_repeats_itself) {
-    nn_dataset train, test;
     put_stripes(TRAIN, TEST);
-    assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
+    load("", 0);
     for (int batch_norm = 0; batch_norm < 2; batch_norm++) {
         const nn_model_options options = small_cnn(batch_norm, 10, 2);
-        const nn_epoch one = train_epochs(&train, &test, &options, 8), two = train_epochs(&train, &test, &options, 8);
+        const nn_epoch one = train_epochs(&options, 8), two = train_epochs(&options, 8);
         assert_true(one.accuracy > 0.9 && one.loss < 0.5);
         assert_true(one.accuracy == two.accuracy && one.loss == two.loss);
     }
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
 }
 
 struct watch {
@@ -144,29 +160,17 @@ static void watch_progress(void *user, size_t done, size_t total) {
 }
 
 TEST(epochs_are_shuffled_and_skip_a_single_leftover) {
-    nn_dataset train, test;
-    nn_backend *backend;
-    nn_network *network;
-    nn_trainer trainer;
     nn_epoch epoch;
     const nn_model_options options = small_cnn(true, 20, 1);
     put_stripes(TRAIN, TEST);
-    assert_true(nn_dataset_load(file_path(""), 0, &train, &test, message));
-    assert_null(nn_backend_create(1, &backend));
-    assert_null(nn_model_create(backend, &options, &network));
-    const nn_training_options training = small_training(options.batch);
-    assert_null(nn_trainer_init(&trainer, network, &train, &test, &training));
-    assert_true(nn_trainer_samples(&trainer) == TRAIN - 1 && nn_trainer_steps(&trainer) == 2);
-    struct watch one = {.trainer = &trainer}, two = one;
-    assert_null(nn_trainer_epoch(&trainer, watch_progress, &one, &epoch));
-    assert_null(nn_trainer_epoch(&trainer, watch_progress, &two, &epoch));
+    load("", 0);
+    nn_trainer *trainer = begin(&options);
+    assert_true(nn_trainer_samples(trainer) == TRAIN - 1 && nn_trainer_steps(trainer) == 2);
+    struct watch one = {.trainer = trainer}, two = one;
+    assert_null(nn_trainer_epoch(trainer, watch_progress, &one, &epoch));
+    assert_null(nn_trainer_epoch(trainer, watch_progress, &two, &epoch));
     assert_true(one.done == TRAIN - 1 && two.done == TRAIN - 1 && one.first != two.first);
-    assert_true(trainer.at.epoch == 2 && trainer.at.step == 4 && trainer.at.done == 0 && trainer.at.sum.loss == 0);
-    nn_trainer_free(&trainer);
-    nn_network_destroy(network);
-    nn_backend_destroy(backend);
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
+    assert_true(trainer->at.epoch == 2 && trainer->at.step == 4 && trainer->at.done == 0 && trainer->at.sum.loss == 0);
 }
 
 int main(void) {
@@ -176,8 +180,8 @@ int main(void) {
         cmocka_unit_test(shuffle_is_a_fair_permutation),
         cmocka_unit_test(loss_gradient_equals_finite_differences),
         cmocka_unit_test(loss_of_large_logits_is_finite),
-        cmocka_unit_test(training_learns_and_repeats_itself),
-        cmocka_unit_test(epochs_are_shuffled_and_skip_a_single_leftover),
+        cmocka_unit_test_teardown(training_learns_and_repeats_itself, clear),
+        cmocka_unit_test_teardown(epochs_are_shuffled_and_skip_a_single_leftover, clear),
     };
     return cmocka_run_group_tests_name("nn.data", tests, files_setup, files_teardown);
 }

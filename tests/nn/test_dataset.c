@@ -7,17 +7,10 @@
 #include <string.h>
 
 #include "dataset_files.h"
-#include "nn/dataset.h"
+#include "loaded.h"
 #include "nn/idx.h"
 #include "tests/support/files.h"
 #include "tests/support/test.h"
-
-static char message[NN_MESSAGE_BYTES];
-static nn_dataset train, test;
-
-static void assert_says(const char *name, const char *what) {
-    if (!strstr(message, name) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\" or \"%s\"", message, name, what);
-}
 
 /* IDX files. */
 
@@ -94,23 +87,6 @@ TEST(idx_malformed_is_refused) {
 
 /* Data sets. */
 
-static void load(const char *name, uint32_t limit) {
-    message[0] = '\0';
-    if (!nn_dataset_load(file_path(name), limit, &train, &test, message)) fail_msg("%s", message);
-}
-
-static void unload(void) {
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
-}
-
-static void assert_bad_dataset(const char *path, const char *name, const char *what) {
-    message[0] = '\0';
-    assert_false(nn_dataset_load(file_path(path), 0, &train, &test, message));
-    assert_true(!train.pixels && !train.labels && !train.class_names && !test.pixels && !test.labels && !test.class_names);
-    assert_says(name, what);
-}
-
 enum { IMAGE = 28 * 28, TRAIN = 41, TEST = 21 };
 
 static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
@@ -124,7 +100,7 @@ FIXTURE(remove_stripes) {
         files_remove(file_path(compressed));
     }
     files_remove(file_path("set"));
-    return 0;
+    return unload(state);
 }
 
 TEST(idx_is_read_and_scaled) {
@@ -144,7 +120,6 @@ TEST(idx_is_read_and_scaled) {
     for (size_t i = 0; i < 10 * IMAGE; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
     assert_true(fabs(sum / (10 * IMAGE)) < 1e-5 && fabs(squares / (10 * IMAGE) - 1) < 1e-5);
     for (size_t i = 0; i < 10; i++) assert_true(labels[i] == 9 - i && x[(i * 28 + (9 - i) * 2) * 28] > 1);
-    unload();
 }
 
 /* Any of the files, compressed; and the path of a file instead of its directory. */
@@ -154,10 +129,8 @@ TEST(idx_may_be_compressed_and_named_by_a_file) {
     compress_file(names[0]);
     load("", 0);
     assert_true(train.count == TRAIN && test.count == TEST && test.labels[TEST - 1] == (TEST - 1) % 10);
-    unload();
     load("train-images-idx3-ubyte.gz", 0);
     assert_true(train.count == TRAIN);
-    unload();
     assert_bad_dataset(names[2], names[2], "not a name of training images");
 }
 
@@ -174,11 +147,9 @@ TEST(idx_has_relatives) {
         assert_true(fabsf(train.mean[c] - 80) < 1e-4f && fabs(1 / (double)train.rstd[c] - 200 * sqrt(0.24)) < 1e-4);
     }
     assert_string_equal(test.class_names[46], "46");
-    unload();
     put_images("set/b-train-images-idx3-ubyte", 20, 5, 9, 1);
     assert_bad_dataset("set", "set", "a-train-images.idx4-ubyte or b-train-images-idx3-ubyte");
     load("set/a-train-images.idx4-ubyte", 0);
-    unload();
     assert_bad_dataset("set/b-train-images-idx3-ubyte", "set", "there is no b-train-labels-idx1-ubyte");
 }
 
@@ -191,7 +162,6 @@ TEST(fashion_mnist_is_known) {
     assert_string_equal(test.class_names[0], "T-shirt/top");
     assert_true(fabsf(train.mean[0] / 255 - 0.2860f) < 1e-4f &&
                 fabsf(1 / train.rstd[0] / 255 - 0.3530f) < 1e-4f); /* published */
-    unload();
 }
 
 TEST(idx_that_does_not_fit_is_refused) {
@@ -292,7 +262,6 @@ TEST(cifar10_is_read) {
     assert_statistics(&train);
     assert_true(train.mean[0] != train.mean[1] && memcmp(train.mean, test.mean, sizeof train.mean) == 0);
     assert_string_equal(train.class_names[9], "9");
-    unload();
     file_put(file_path("set/batches.meta.txt"), meta, sizeof meta - 1);
     load("set/data_batch_2.bin", 7);
     assert_true(train.count == 7);
@@ -300,7 +269,6 @@ TEST(cifar10_is_read) {
     assert_string_equal(train.class_names[0], "aa");
     assert_string_equal(test.class_names[1], "b b");
     assert_string_equal(test.class_names[9], "j");
-    unload();
     file_put(file_path("set/batches.meta.txt"), meta, 4);
     assert_bad_dataset("set", "set/batches.meta.txt", "1 names; it must be 10, one in each line");
 }
@@ -314,7 +282,6 @@ TEST(cifar100_is_read) {
     load("set", 0);
     assert_cifar(&train, 110, 0, 100);
     assert_cifar(&test, 22, 50, 100);
-    unload();
     put_cifar("set/train.bin", 0, 109, 2, 100);
     assert_bad_dataset("set", "set/train.bin", "109 images; it must be 110, since test.bin has 22");
     put_cifar("set/train.bin", 90, 110, 2, 101);
@@ -360,11 +327,11 @@ int main(void) {
         cmocka_unit_test_teardown(idx_is_read_and_scaled, remove_stripes),
         cmocka_unit_test_teardown(idx_may_be_compressed_and_named_by_a_file, remove_stripes),
         cmocka_unit_test_teardown(idx_has_relatives, remove_stripes),
-        cmocka_unit_test(fashion_mnist_is_known),
+        cmocka_unit_test_teardown(fashion_mnist_is_known, unload),
         cmocka_unit_test_teardown(idx_that_does_not_fit_is_refused, remove_stripes),
         cmocka_unit_test(what_is_no_data_set_is_refused),
-        cmocka_unit_test(cifar10_is_read),
-        cmocka_unit_test(cifar100_is_read),
+        cmocka_unit_test_teardown(cifar10_is_read, unload),
+        cmocka_unit_test_teardown(cifar100_is_read, unload),
         cmocka_unit_test(cifar_that_is_broken_is_refused),
     };
     return cmocka_run_group_tests_name("nn.dataset", tests, files_setup, files_teardown);

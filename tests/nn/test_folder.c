@@ -5,34 +5,17 @@
 #include <string.h>
 
 #include "image_files.h"
-#include "nn/dataset.h"
+#include "loaded.h"
 #include "tests/support/files.h"
 #include "tests/support/test.h"
 
-static char message[NN_MESSAGE_BYTES];
-static nn_dataset train, test;
-
 enum { WIDTH = 5, HEIGHT = 3, SIZE = WIDTH * HEIGHT };
 
-static void load(const char *name, uint32_t limit) {
-    if (!nn_dataset_load(file_path(name), limit, &train, &test, message)) fail_msg("%s", message);
-}
-
-static void unload(void) {
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
-}
-
-static void assert_bad(const char *name, const char *what) {
-    message[0] = '\0';
-    assert_false(nn_dataset_load(file_path("set"), 0, &train, &test, message));
-    assert_true(!train.pixels && !train.labels && !train.class_names && !test.pixels && !test.labels && !test.class_names);
-    if (!strstr(message, name) || !strstr(message, what)) fail_msg("\"%s\" lacks \"%s\" or \"%s\"", message, name, what);
-}
+static void assert_bad(const char *name, const char *what) { assert_bad_dataset("set", name, what); }
 
 FIXTURE(clear) {
     files_remove(file_path("set"));
-    return 0;
+    return unload(state);
 }
 
 /* `count` grey images in a folder, the pixels of the i-th of which are `base` + i. */
@@ -67,11 +50,9 @@ TEST(one_folder_is_split) {
     assert_image(&test, 0, 0, 15);
     assert_string_equal(train.class_names[0], "b cat");
     assert_string_equal(test.class_names[1], "dog");
-    unload();
     load("set", 3);
     assert_int_equal(train.count, 3);
     assert_true(train.mean[0] == (10 + 100 + 11) / 3.0f);
-    unload();
 }
 
 TEST(parts_have_folders_of_their_own) {
@@ -89,7 +70,6 @@ TEST(parts_have_folders_of_their_own) {
         assert_image(&train, 8, 0, 17);
         assert_image(&test, 0, 0, (uint8_t)(20 + i));
         assert_image(&test, 2, 1, (uint8_t)(31 + i));
-        unload();
     }
 }
 
@@ -116,7 +96,6 @@ TEST(grey_and_colour_mix) {
         assert_image(&train, 101, 1, 159);
         const uint8_t *p = i < 2 ? train.pixels + (i == 0 ? 0 : 3) * SIZE * 3 : test.pixels + (i == 2 ? 0 : 71) * SIZE * 3;
         for (size_t k = 0; k < SIZE * 3; k++) assert_in_range(p[k] + 2, k % 3 * 100, k % 3 * 100 + 4);
-        unload();
     }
 }
 
@@ -181,7 +160,6 @@ TEST(too_many_classes_are_refused) {
     load("set", 0);
     assert_true(train.classes == 256 && train.labels[255] == 255 && test.labels[0] == 255);
     assert_string_equal(train.class_names[255], "255");
-    unload();
 }
 
 TEST(single_files_become_what_a_network_takes) {

@@ -9,7 +9,7 @@ const char *fused_verb_name(enum fused_verb verb) {
 
 batchnorm_shape fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
     batchnorm_shape shape = layout_shape(layout, dtype, n, c, s);
-    shape.z = shape.dx; /* those that problem_create() gives VX and GDY */
+    shape.z = shape.dx;
     shape.dz = shape.dy;
     return shape;
 }

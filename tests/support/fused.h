@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The fused calls over a problem: z is its VX and dz its GDY, which they do not have otherwise. */
+/* The fused calls over a problem. */
 #ifndef TESTS_SUPPORT_FUSED_H
 #define TESTS_SUPPORT_FUSED_H
 

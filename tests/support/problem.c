@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const array_names[ARRAYS] = {
-    "x",           "y",       "dy",    "dx",      "vx",    "gx",      "gdy",       "weight",    "bias", "running_mean",
-    "running_var", "dweight", "dbias", "tweight", "tbias", "gweight", "save_mean", "save_rstd", "stats"};
+static const char *const array_names[ARRAYS] = {"x",           "y",         "dy",    "dx",      "vx",    "gx",
+                                                "gdy",         "z",         "dz",    "weight",  "bias",  "running_mean",
+                                                "running_var", "dweight",   "dbias", "tweight", "tbias", "gweight",
+                                                "save_mean",   "save_rstd", "stats"};
 static const char *const verb_names[VERBS] = {
     "stats",           "infer", "normalize",  "forward",         "backward",
     "backward frozen", "jvp",   "jvp frozen", "double backward", "double backward frozen"};
@@ -57,6 +58,7 @@ batchnorm_shape layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n
 
 static batchnorm_strides strides_of(const batchnorm_shape *shape, enum array array) {
     if (array == X) return shape->x;
+    if (array == Z || array == DZ) return array == Z ? shape->z : shape->dz;
     if (array == Y || array == GX) return shape->y;
     return array == DY || array == GDY ? shape->dy : shape->dx;
 }
@@ -146,7 +148,7 @@ void problem_destroy(struct problem *p) {
 }
 
 static bool only_output(enum array i) {
-    return i == Y || i == DX || i == GX || i == GDY || i == DWEIGHT || i == DBIAS || i == GWEIGHT;
+    return i == Y || i == DX || i == GX || i == GDY || i == DZ || i == DWEIGHT || i == DBIAS || i == GWEIGHT;
 }
 
 void problem_snapshot(struct problem *p) {

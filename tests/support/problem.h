@@ -7,8 +7,9 @@
 #include "batchnorm/stats.h"
 #include "support.h"
 
-/* The arrays. The first seven have the sizes of the shape; jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS;
- * in double backward these two are vweight and vbias. */
+/* The arrays. The first nine have the sizes of the shape; Z and DZ are those of the fused calls. Jvp and double backward have one
+ * map and so its arrays in common: jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS, which are vweight and vbias in
+ * double backward. */
 enum array {
     X,
     Y,
@@ -17,6 +18,8 @@ enum array {
     VX,
     GX,
     GDY,
+    Z,
+    DZ,
     WEIGHT,
     BIAS,
     RUNNING_MEAN,
@@ -30,9 +33,7 @@ enum array {
     SAVE_RSTD,
     STATS,
     ARRAYS,
-    SHAPED = WEIGHT, /* the arrays before this one have strides */
-    Z = VX,          /* in the fused calls */
-    DZ = GDY
+    SHAPED = WEIGHT /* the arrays before this one have strides */
 };
 
 enum verb {
@@ -84,6 +85,7 @@ struct problem {
     struct problem_array array[ARRAYS];
 };
 
+/* Without strides for Z and DZ: fused_shape() has them. */
 batchnorm_shape layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);
 const char *layout_name(enum layout layout);
 const char *verb_name(enum verb verb);
