@@ -3,6 +3,9 @@
 # nothing that lets a compiler reorder float arithmetic.
 add_compile_options(-ffp-contract=off -fno-math-errno -Wall -Wextra)
 
+# Files of more than 2 GiB on 32-bit machines, wherever one is opened or examined.
+add_compile_definitions(_FILE_OFFSET_BITS=64)
+
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)

@@ -49,6 +49,8 @@ shows() {
 needs_backend() { [ -z "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77; }
 
 case_wrong_usage() {
+    local most=9223372036854775807 # a long
+    [ -z "${BATCHNORM_TEST_32_BITS:-}" ] || most=2147483647
     refuses 2 "batch norm needs a --batch of at least 2" --batch 1
     refuses 2 "--batch must be a whole number from 1 to 4096, not '4097'" --batch 4097
     refuses 2 "--lr must be a number above 0, not '0'" --lr 0
@@ -69,7 +71,7 @@ case_wrong_usage() {
     refuses 2 "--limit must be a whole number from 2 to 2147483647, not '1'" --limit 1
     refuses 2 "--threads must be a whole number from 1 to 1024, not '0'" --threads 0
     refuses 2 "--epochs must be a whole number from 1 to 1000000, not '0x3'" --epochs 0x3
-    refuses 2 "--seed must be a whole number from 0 to 9223372036854775807, not '-1'" --seed -1
+    refuses 2 "--seed must be a whole number from 0 to $most, not '-1'" --seed -1
     refuses 2 "'data' is not an option; train takes no files" data
 }
 
