@@ -36,6 +36,19 @@ static void values_may_be_read_by_many(void **state) {
     check_network(n, NN_TEST_BATCH);
 }
 
+/* Of samples that are so many that their count of floats would wrap to 0 or to a few. */
+static void networks_that_do_not_fit_are_refused(void **state) {
+    (void)state;
+    const size_t samples[] = {SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2, SIZE_MAX / 8, SIZE_MAX / 32};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        nn_network *n = nn_network_create(backend, NN_TEST_THREADS, (nn_shape){1, 1, 2}, samples[i], 3);
+        assert_non_null(n);
+        nn_network_linear(n, NN_INPUT, 2, true, "fc");
+        assert_non_null(nn_network_finish(n));
+        nn_network_destroy(n);
+    }
+}
+
 struct seen {
     const nn_network *network;
     double **values;
@@ -160,7 +173,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_may_be_read_by_many),       cmocka_unit_test(observers_see_every_value_and_gradient),
         cmocka_unit_test(wrong_graphs_are_refused),         cmocka_unit_test(many_layers_fit),
-        cmocka_unit_test(memory_is_shared_without_overlap),
+        cmocka_unit_test(memory_is_shared_without_overlap), cmocka_unit_test(networks_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests_name("nn.network", tests, open_backend, close_backend);
 }
