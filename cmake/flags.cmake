@@ -3,12 +3,38 @@
 # nothing that lets a compiler reorder float arithmetic.
 add_compile_options(-ffp-contract=off -fno-math-errno -Wall -Wextra)
 
+# Files of more than 2 GiB on 32-bit machines, wherever one is opened or examined.
+add_compile_definitions(_FILE_OFFSET_BITS=64)
+
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# On 32-bit x86 compilers compute in x87 registers unless told otherwise: wider than the types, and so other bits. SSE2 has no
+# such registers.
+include(CheckCSourceCompiles)
+set(width_is_right "
+#include <float.h>
+#if defined __i386__ && FLT_EVAL_METHOD != 0
+#error \"wider than the types\"
+#endif
+int main(void) { return 0; }")
+check_c_source_compiles("${width_is_right}" BATCHNORM_FLOATS_AS_TYPED)
+if(NOT BATCHNORM_FLOATS_AS_TYPED)
+  set(sse2 -msse2 -mfpmath=sse)
+  list(JOIN sse2 " " CMAKE_REQUIRED_FLAGS)
+  check_c_source_compiles("${width_is_right}" BATCHNORM_FLOATS_AS_TYPED_WITH_SSE2)
+  unset(CMAKE_REQUIRED_FLAGS)
+  if(NOT BATCHNORM_FLOATS_AS_TYPED_WITH_SSE2)
+    message(FATAL_ERROR "On 32-bit x86, batchnorm needs floating point in SSE2 (-msse2 -mfpmath=sse): x87 registers give other "
+                        "bits. ${CMAKE_C_COMPILER} does not have it, or other flags (\"${CMAKE_C_FLAGS}\") forbid it.")
+  endif()
+  add_compile_options(${sse2})
+  bn_found("floating point" "SSE2 in place of x87")
+endif()
 
 if(top_level AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A network of two layers, trained by hand: linear 2 -> 16, BatchNorm1d(16), ReLU, linear 16 -> 1. It learns which of two moons a
- * point belongs to. Training uses the statistics of each batch, the test those that running_mean and running_var have gathered. */
+/* A network of two layers, trained by hand: linear 2 -> 16, BatchNorm1d(16), ReLU, linear 16 -> 1. It learns which of two moons
+ * a point belongs to. Training uses the statistics of each batch, the test those that running_mean and running_var have
+ * gathered. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -53,7 +53,7 @@ nn_error nn_conv_create(nn_backend *backend, const nn_conv_shape *shape, nn_conv
     (*conv)->shape = *shape;
     (*conv)->row = shape->kernel * shape->kernel * shape->in;
     (*conv)->pixels = nn_conv_out_height(shape) * nn_conv_out_width(shape);
-    (*conv)->columns = calloc(CHUNKS * (*conv)->pixels * (*conv)->row, sizeof(float));
+    (*conv)->columns = calloc(CHUNKS * (*conv)->row, (*conv)->pixels * sizeof(float)); /* the whole product may not fit */
     (*conv)->gradients = calloc(CHUNKS * shape->out * (*conv)->row, sizeof(float));
     if ((*conv)->columns && (*conv)->gradients) return NULL;
     nn_conv_destroy(*conv);

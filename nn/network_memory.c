@@ -18,6 +18,8 @@ struct places {
     nn_network *network;
     nn_span *spans;
     size_t count, end;        /* spans so far; the last moment */
+    size_t most;              /* floats of a span at most, so that all together fit the address space */
+    bool too_large;           /* one has more */
     size_t *value, *gradient; /* [layers + 1]: span of the value, of its gradient */
     size_t *dx, *dz;          /* [layers]: spans of what a layer writes in backward */
 };
@@ -27,7 +29,12 @@ static size_t backward_moment(const struct places *p, size_t layer) { return 2 *
 
 static size_t new_span(struct places *p, nn_value value, size_t first) {
     enum { LINE = 16 }; /* floats: every array begins on a line of the cache */
-    const size_t floats = p->network->capacity * nn_shape_size(nn_network_shape(p->network, value));
+    size_t floats;
+    if (__builtin_mul_overflow(p->network->capacity, nn_shape_size(nn_network_shape(p->network, value)), &floats) ||
+        floats > p->most) {
+        p->too_large = true;
+        floats = 0;
+    }
     p->spans[p->count] = (nn_span){.size = (floats + LINE - 1) / LINE * LINE, .first = first, .last = first};
     return p->count++;
 }
@@ -136,10 +143,11 @@ static nn_error assign(struct places *p) {
 
 nn_error nn_network_allocate(nn_network *network) {
     const size_t count = network->count;
-    struct places p = {.network = network, .end = 2 * count + 1};
+    const size_t spans = 3 * count + 2; /* the values, the output's gradient, dx and dz */
+    struct places p = {.network = network, .end = 2 * count + 1, .most = SIZE_MAX / 2 / sizeof(float) / spans};
     nn_error error = check_read(network);
     if (error) return error;
-    p.spans = calloc(3 * count + 2, sizeof *p.spans); /* the values, the output's gradient, dx and dz */
+    p.spans = calloc(spans, sizeof *p.spans);
     p.value = calloc(4 * (count + 1), sizeof *p.value);
     error = p.spans && p.value ? NULL : NN_NO_MEMORY;
     if (!error) {
@@ -148,7 +156,7 @@ nn_error nn_network_allocate(nn_network *network) {
         p.dz = p.dx + (count + 1);
         place_values(&p);
         place_gradients(&p);
-        error = assign(&p);
+        error = p.too_large ? NN_NO_MEMORY : assign(&p);
     }
     free(p.spans);
     free(p.value);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# bench.sh [--training] [ARGUMENTS...]: bench/peers.py, or bench/train_step.py, with these arguments, in a Python that has torch:
-# $BATCHNORM_PYTHON, or else a virtual environment in the user's cache, which is made where it is missing. Asks the network for
-# nothing when everything is there.
+# bench.sh [--training] [ARGUMENTS...]: bench/peers.py, or bench/train_step.py, with these arguments, in a Python that has
+# torch: $BATCHNORM_PYTHON, or else a virtual environment in the user's cache, which is made where it is missing. Asks the
+# network for nothing when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 script=bench/peers.py

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# demo.sh [COMMAND]: train a small network with and without batch norm, and then measure what is claimed of batch norm. About two
-# and a half minutes on two cores.
+# demo.sh [COMMAND]: train a small network with and without batch norm, and then measure what is claimed of batch norm. About
+# two and a half minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command=${1:-build/batchnorm}

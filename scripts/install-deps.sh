@@ -6,7 +6,8 @@ set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev scdoc dataset-fashion-mnist
 gnuplot-nox"
 test="g++ clang libclang-rt-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata chromium python3 qemu-user
-gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross"
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-riscv64-linux-gnu
+libc6-dev-riscv64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools"
 bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
 
 wanted=""

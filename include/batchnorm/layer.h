@@ -275,7 +275,7 @@ BATCHNORM_API size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_nam
  *          from the state.
  * NULL:    entries may be NULL if count is 0.
  * Returns: OK; NULL_POINTER; UNEXPECTED_KEY (given twice); MISSING_KEY; UNEXPECTED_KEY; BAD_SHAPE; BAD_DTYPE (also: a
- *          num_batches_tracked that is no int64); NO_MEMORY.
+ *          num_batches_tracked that is no int64); TOO_LARGE; NO_MEMORY.
  *          batchnorm_layer_message() names the key. On error nothing was written.
  * Source:  torch.nn.Module.load_state_dict.
  * Since:   0.1

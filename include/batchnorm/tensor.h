@@ -55,7 +55,8 @@ BATCHNORM_API bool batchnorm_tensor_is_contiguous(const batchnorm_tensor *tensor
  * NULL:    neither may be NULL.
  * Memory:  the view borrows data; the caller keeps the DLPack object alive.
  * Returns: OK; NULL_POINTER; BAD_OPTION (not on a CPU-accessible device); BAD_DTYPE (not a one-lane float16, bfloat16,
- *          float32, float64 or int64); BAD_RANK (more than BATCHNORM_MAX_RANK dimensions). On error nothing was written.
+ *          float32, float64 or int64); BAD_RANK (more than BATCHNORM_MAX_RANK dimensions); TOO_LARGE (byte_offset). On error
+ *          nothing was written.
  * Source:  https://dmlc.github.io/dlpack
  * Since:   0.1
  */

@@ -177,12 +177,30 @@ static batchnorm_status check_entries(const struct load *load) {
     return status;
 }
 
+/* Whether an array of any strides lies in the address space. */
+static bool has_place(const batchnorm_tensor *tensor) {
+    ptrdiff_t span;
+    if (tensor->rank != 1 || tensor->shape[0] < 2) return true;
+    return !__builtin_mul_overflow(tensor->shape[0] - 1, tensor->stride[0], &span) &&
+           !__builtin_mul_overflow(span, batchnorm_dtype_bytes(tensor->dtype), &span);
+}
+
+static batchnorm_status check_places(const struct load *load) {
+    if (load->channels >= 0 && (uint64_t)load->channels > PTRDIFF_MAX) return BATCHNORM_TOO_LARGE;
+    for (int key = 0; key < BN_COUNT; key++)
+        if (load->found[key] != NULL && !has_place(load->found[key]))
+            return bn_layer_fail(load->layer, BATCHNORM_TOO_LARGE, "%s: its stride does not fit the address space",
+                                 bn_key_names[key]);
+    return BATCHNORM_OK;
+}
+
 /* Convert everything into a block on the side: the entries may be views of this very layer. */
 static batchnorm_status convert(struct load *load) {
     const batchnorm_layer *layer = load->layer;
     batchnorm_status status = BATCHNORM_OK;
     load->count = layer->count;
     if (load->found[BN_COUNT] != NULL) status = read_count(load, load->found[BN_COUNT]);
+    if (status == BATCHNORM_OK) status = check_places(load);
     if (status == BATCHNORM_OK && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
     for (int key = 0; key < BN_COUNT && status == BATCHNORM_OK; key++) {
         if (load->found[key] == NULL) continue;

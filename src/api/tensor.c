@@ -126,6 +126,7 @@ batchnorm_status batchnorm_tensor_from_dlpack(const void *dltensor, batchnorm_te
     if (i < 0) return BATCHNORM_BAD_DTYPE;
     if (dl->ndim < 0 || dl->ndim > BATCHNORM_MAX_RANK) return BATCHNORM_BAD_RANK;
     if (dl->ndim > 0 && dl->shape == NULL) return BATCHNORM_NULL_POINTER;
+    if (dl->data != NULL && dl->byte_offset > UINTPTR_MAX - (uintptr_t)dl->data) return BATCHNORM_TOO_LARGE;
     void *data = dl->data == NULL ? NULL : (char *)dl->data + dl->byte_offset;
     *tensor = batchnorm_tensor_contiguous(data, dtypes[i].dtype, dl->ndim, dl->shape);
     for (int d = 0; d < dl->ndim && dl->strides != NULL; d++) tensor->stride[d] = dl->strides[d];

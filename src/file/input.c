@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading files, and what both directions share. */
 #define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

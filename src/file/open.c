@@ -144,7 +144,6 @@ static const char *parse_tensor(const json_t *value, batchnorm_safetensors_entry
     if (__builtin_mul_overflow(elements, (uint64_t)type->bits, &bits)) return "its size in bytes does not fit 64 bits";
     if (bits % 8 != 0) return "it does not end at a whole byte";
     if (bits / 8 != range->end - range->begin) return "its shape and dtype do not fit its data_offsets";
-    if (bits / 8 > SIZE_MAX) return "its size in bytes does not fit the address space";
     entry->bytes = (size_t)(bits / 8);
     return NULL;
 }
@@ -198,6 +197,9 @@ static batchnorm_status check_ranges(struct reader *r) {
 static batchnorm_status read_tensor(const struct reader *r, const struct range *range) {
     batchnorm_safetensors_entry *entry = &r->file->entries[range->entry];
     const struct bn_type *type = bn_type_find(entry->dtype);
+    if (range->end - range->begin > PTRDIFF_MAX)
+        return bn_fail(BATCHNORM_TOO_LARGE, r->message, "tensor '%.100s': its %" PRIu64 " bytes do not fit the address space",
+                       entry->name, range->end - range->begin);
     if (!type->known || entry->tensor.rank < 0) return BATCHNORM_OK;
     void *memory = malloc(entry->bytes ? entry->bytes : 1);
     if (!memory) return no_memory(r);

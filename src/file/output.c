@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing a file so that its path holds either the old or the new one, whole, whenever the machine stops. */
 #define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -48,6 +48,16 @@ static bool is_utf8(const char *text) {
     return true;
 }
 
+/* Whether elements that are there lie in the address space. */
+static bool has_place(const batchnorm_tensor *t) {
+    ptrdiff_t span;
+    for (int d = 0; d < t->rank; d++)
+        if (__builtin_mul_overflow(t->shape[d] - 1, t->shape[d] > 1 ? t->stride[d] : 0, &span) ||
+            __builtin_mul_overflow(span, batchnorm_dtype_bytes(t->dtype), &span))
+            return false;
+    return true;
+}
+
 static batchnorm_status check_entry(const batchnorm_named_tensor *entry, struct item *item, char *message) {
     if (!entry->name) return bn_fail(BATCHNORM_NULL_POINTER, message, "a tensor's name is NULL");
     if (!is_utf8(entry->name)) return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor's name is not valid UTF-8");
@@ -62,6 +72,8 @@ static batchnorm_status check_entry(const batchnorm_named_tensor *entry, struct 
     int64_t elements = batchnorm_tensor_elements(t), bytes;
     if (elements < 0 || __builtin_mul_overflow(elements, (int64_t)item->type->bits / 8, &bytes))
         return bn_fail(BATCHNORM_TOO_LARGE, message, "tensor '%.100s' has sizes that are negative or too large", entry->name);
+    if (elements > 0 && !has_place(t))
+        return bn_fail(BATCHNORM_TOO_LARGE, message, "tensor '%.100s' has strides that are too large", entry->name);
     if (elements > 0 && !t->data) return bn_fail(BATCHNORM_NULL_POINTER, message, "tensor '%.100s' has no data", entry->name);
     item->elements = (uint64_t)elements;
     return BATCHNORM_OK;

@@ -12,7 +12,7 @@ static bool is_packed(const struct bn_view *v) {
 
 size_t bn_narrow_repeat(const struct bn_view *v) {
     size_t repeat = 1;
-    if (v->layout != BN_ROWS) return 1;
+    if (v->layout != BN_ROWS || v->channels > BN_NARROW_LANES) return 1; /* more, times a repeat, might not fit either */
     while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
     return is_packed(v) && v->channels * repeat <= BN_NARROW_LANES ? repeat : 1;
 }

@@ -54,7 +54,8 @@ struct scratch {
 };
 
 static void *take(struct scratch *s, size_t count, size_t bytes) {
-    if (count > (SIZE_MAX / 4 - s->used) / sizeof(double)) { /* no element is larger; dividing by a variable takes long */
+    /* no element is larger than a double; dividing by a variable takes long */
+    if (s->used > SIZE_MAX / 4 || count > (SIZE_MAX / 4 - s->used) / sizeof(double)) {
         s->overflow = true;
         return NULL;
     }

@@ -45,12 +45,17 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
 /* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching,
  * which goes by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and
  * fetched earlier. */
-static ptrdiff_t rows_ahead(const struct bn_sweep *s) {
+static size_t rows_ahead(const struct bn_sweep *s) {
     size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
     size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
     if (!s->fetch) return 0;
     if (s->kernels->bytes < s->kernels->number_bytes) together *= bn_fetch_bytes(0) / bytes / together + 1;
-    return (ptrdiff_t)together;
+    return together;
+}
+
+/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in it. */
+static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
+    return (ptrdiff_t)(rows_ahead(s) * (size_t)pitch * s->kernels->bytes);
 }
 
 /* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it
@@ -65,9 +70,8 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     k.length = channels;
     for (int i = 0; i < v->arrays; i++) {
         ptrdiff_t pitch = bn_view_pitch(v, i);
-        *bn_call_array(&k, s->role[i]) = (struct bnk_array){.at = bn_sweep_at(s, i, offset[i], 0, channel),
-                                                            .row = pitch,
-                                                            .ahead = rows_ahead(s) * pitch * (ptrdiff_t)s->kernels->bytes};
+        *bn_call_array(&k, s->role[i]) =
+            (struct bnk_array){.at = bn_sweep_at(s, i, offset[i], 0, channel), .row = pitch, .ahead = bytes_ahead(s, pitch)};
     }
     return k;
 }
@@ -132,7 +136,7 @@ static void run_wide(const struct bn_sweep *s, const struct wide *w, struct bnk_
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = bn_call_array(k, s->role[i]), *b = bn_call_array(&wide, s->role[i]);
         b->row = (ptrdiff_t)wide.length;
-        b->ahead = rows_ahead(s) * b->row * (ptrdiff_t)s->kernels->bytes;
+        b->ahead = bytes_ahead(s, b->row);
         a->at += wide.rows * wide.length * s->kernels->bytes;
     }
     k->rows -= wide.rows * w->repeat;

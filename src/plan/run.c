@@ -34,14 +34,20 @@ static size_t begin_of(const struct share *s, size_t item) { return item * s->ea
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
+/* Products that only decide something: what does not fit is as large as can be. */
+static size_t times(size_t a, size_t b) {
+    size_t product;
+    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
+
 static void hand_out(struct share *s, size_t things, size_t elements_each, batchnorm_task *task) {
-    size_t items = wanted_items(s->pass), threads = items / ITEMS_PER_THREAD;
-    if (items > 1) items = least(items, least(things, things * elements_each / ITEM));
+    size_t items = wanted_items(s->pass), threads = items / ITEMS_PER_THREAD, elements = times(things, elements_each);
+    if (items > 1) items = least(items, least(things, elements / ITEM));
     if (threads > 0 && items > threads && things / items >= 4) items -= items % threads; /* so that all threads end together */
     s->items = items ? items : 1;
     s->each = s->items > 1 ? things / s->items : things;
     s->larger = things - s->each * s->items;
-    bn_parallel(s->pass->exec, s->items, things * elements_each, task, s);
+    bn_parallel(s->pass->exec, s->items, elements, task, s);
 }
 
 /* By blocks */
@@ -107,7 +113,7 @@ static void blocks_item(void *arg, size_t item) {
 /* Channels of a block: two blocks, the one that is written and the one that is reduced, shall fit half of the second-level
  * cache. */
 static size_t block_channels(const struct bn_pass *p) {
-    size_t bytes = p->count * bn_element_bytes(p->dtype) * (size_t)p->reduce[0].view.arrays;
+    size_t bytes = times(p->count * bn_element_bytes(p->dtype), (size_t)p->reduce[0].view.arrays);
     size_t room = bn_l2_bytes() / 4, most = bn_tuning.block ? least(bn_tuning.block, BN_BLOCK_MAX) : BN_BLOCK_MAX;
     if (bn_tuning.block || bytes <= room / BN_BLOCK_MAX) return most;
     return bytes < room ? room / bytes : 1;
@@ -128,7 +134,7 @@ static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     enum { LONG = 3072, LONG_ELSE = 7168, LONG_ROW = 512 };
     const struct bn_view *v = &p->reduce[0].view;
     size_t element = bn_element_bytes(p->dtype), row = v->length * element, all = p->channels * p->count * element;
-    bool long_rows = row >= LONG_ROW && all * (size_t)v->arrays > bn_llc_bytes() / 2;
+    bool long_rows = row >= LONG_ROW && times(all, (size_t)v->arrays) > bn_llc_bytes() / 2;
     return channels * row >= (long_rows ? LONG : LONG_ELSE);
 }
 
@@ -235,7 +241,7 @@ static void decide_by_size(struct bn_pass *p) {
     size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
     size_t bytes = p->channels * p->count * bn_element_bytes(p->dtype); /* of each */
-    bytes = bytes < SIZE_MAX / BN_MAX_ARRAYS ? bytes * arrays : SIZE_MAX;
+    bytes = times(bytes, arrays);
     bool large = bytes > bn_llc_bytes() / 4 * 3, far = bytes > bn_l2_bytes() / 2;
     for (int i = 0; i < p->reduces; i++) p->reduce[i].fetch = p->reduce[i].view.layout == BN_PLANE ? far : large;
     for (int i = 0; i < p->writes; i++) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #endif
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "plan/tuning.h"
 
@@ -15,20 +16,21 @@ struct bn_tuning bn_tuning;
 enum { DEFAULT_L2 = 1 << 20, DEFAULT_LLC = 16 << 20, LEVELS = 5 };
 
 #if defined(__linux__)
-/* The number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. */
+/* The number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. A 32-bit program may run on
+ * a machine whose caches are larger than it can count. */
 static size_t read_number(const char *path) {
     char text[32];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 0;
     ssize_t length = read(file, text, sizeof text);
     close(file);
-    size_t number = 0;
+    uint64_t number = 0;
     ssize_t i = 0;
-    for (; i < length && text[i] >= '0' && text[i] <= '9' && number < ((size_t)1 << 40); i++)
-        number = 10 * number + (size_t)(text[i] - '0');
+    for (; i < length && text[i] >= '0' && text[i] <= '9' && number < UINT64_C(1) << 40; i++)
+        number = 10 * number + (uint64_t)(text[i] - '0');
     if (i < length && text[i] == 'K') number <<= 10;
     if (i < length && text[i] == 'M') number <<= 20;
-    return number;
+    return (size_t)number == number ? (size_t)number : SIZE_MAX;
 }
 
 /* The sizes of levels 2 and up; where a level has several caches, that of the last one listed. */

@@ -26,9 +26,10 @@ static void take_dims(struct bn_view *v, const struct bn_geometry *g, const stru
     }
 }
 
+/* The product fits in every array that exists; strides that only ask for a workspace may be anything. */
 static bool merges(const struct bn_view *v, int outer) {
     for (int i = 0; i < v->arrays; i++)
-        if (v->array[i].stride[outer] != v->array[i].stride[outer + 1] * (ptrdiff_t)v->extent[outer + 1]) return false;
+        if ((size_t)v->array[i].stride[outer] != (size_t)v->array[i].stride[outer + 1] * v->extent[outer + 1]) return false;
     return true;
 }
 

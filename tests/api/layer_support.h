@@ -55,8 +55,8 @@ void forward_refuses(batchnorm_layer *layer, batchnorm_dtype dtype, int rank, co
 void forward_refuses_these(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, unsigned flags,
                            batchnorm_status status, const char *message);
 
-/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). Once all that was made after it is released,
- * nothing may be left of what it gave. */
+/* An allocator that counts, and fails at call number fail_at (1 is the first; 0: never). Once all that was made after it is
+ * released, nothing may be left of what it gave. */
 struct ledger {
     batchnorm_allocator allocator;
     long calls, live, fail_at;

@@ -28,8 +28,8 @@ struct replay {
     char error[400]; /* what went wrong; "" if nothing did */
 };
 
-/* Run one line, without its end; comments and empty lines are fine. Returns false, with r->error, if something is not as the line
- * says. */
+/* Run one line, without its end; comments and empty lines are fine. Returns false, with r->error, if something is not as the
+ * line says. */
 bool replay_line(struct replay *r, const char *line);
 void replay_end(struct replay *r);
 

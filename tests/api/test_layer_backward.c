@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What follows a forward of a layer: gradients, forward-mode derivatives, double backward, and the places that keep what a forward
- * saved. The formulas themselves are proven with the raw calls; here the numbers that the layer gives them are.
+/* What follows a forward of a layer: gradients, forward-mode derivatives, double backward, and the places that keep what a
+ * forward saved. The formulas themselves are proven with the raw calls; here the numbers that the layer gives them are.
  * Longer than 300 lines, because the formulas stand here once more. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A layer's memory: the k-th allocation fails, for every k, and nothing has changed; calls that were made before allocate nothing;
- * everything goes through the allocator and comes back. Long because each call needs its own failing allocations. */
+/* A layer's memory: the k-th allocation fails, for every k, and nothing has changed; calls that were made before allocate
+ * nothing; everything goes through the allocator and comes back. Long because each call needs its own failing allocations. */
 #include <stdlib.h>
 #include <string.h>
 

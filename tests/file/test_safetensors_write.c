@@ -133,6 +133,12 @@ TEST(wrong_tensors_are_refused) {
     const batchnorm_named_tensor together[] = {named("a", &x, BATCHNORM_F32, 1, large), named("b", &x, BATCHNORM_F32, 1, large),
                                                named("c", &x, BATCHNORM_F32, 1, large)};
     expect_refused(put(together, 3, NULL), BATCHNORM_TOO_LARGE);
+    const int64_t far[] = {INT64_MAX, INT64_MIN, PTRDIFF_MAX / 8 + 1};
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        e = named("a", &x, BATCHNORM_F32, 1, (int64_t[]){3});
+        e.tensor.stride[0] = far[i];
+        expect_refused(put(&e, 1, NULL), BATCHNORM_TOO_LARGE);
+    }
     expect_refused(put(NULL, 1, NULL), BATCHNORM_NULL_POINTER);
     expect_refused(batchnorm_safetensors_write(NULL, NULL, 0, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, NULL, 1, NULL), BATCHNORM_NULL_POINTER);

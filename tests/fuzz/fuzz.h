@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the fuzzers share. Each of them defines LLVMFuzzerTestOneInput(): any bytes are refused with a message, or give something
- * whose every byte is there. */
+/* What the fuzzers share. Each of them defines LLVMFuzzerTestOneInput(): any bytes are refused with a message, or give
+ * something whose every byte is there. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 

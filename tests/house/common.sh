@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What the scripts of the house share. They source this file, work in the root of the tree, call wrong for everything that breaks
-# a rule, and end with: exit $failed
+# What the scripts of the house share. They source this file, work in the root of the tree, call wrong for everything that
+# breaks a rule, and end with: exit $failed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 failed=0
@@ -16,7 +16,8 @@ needs() { # <program>
     command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }
 }
 
-# Every file with source text, sorted: of these names, or all C files. A list that has become short was looked for in wrong places.
+# Every file with source text, sorted: of these names, or all C files. A list that has become short was looked for in wrong
+# places.
 sources() { # [<name>...]
     local files names=() name
     for name in "${@:-*.[ch]}"; do names+=(-o -name "$name"); done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# includes.sh: includes point downwards only. Each room may include the rooms that its line names, through their doors, and its own
-# files, but there not in a circle: a.c and a.h are one thing, and of two things only one may include the other.
+# includes.sh: includes point downwards only. Each room may include the rooms that its line names, through their doors, and its
+# own files, but there not in a circle: a.c and a.h are one thing, and of two things only one may include the other.
 . "$(dirname "$0")/common.sh"
 
 # ROOM: the rooms that it may include. nn calls the library, and the library never nn.

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # kernels.sh NM OBJDUMP OBJECT...: the object of an instruction set has one external symbol, its table (the linker could keep
-# another one for every processor), and no fused multiply-add (it would round differently) but those of vectors.h that multiply vectors
-# of doubles by one, and so add; kernel.golden shows that they do.
+# another one for every processor), and no fused multiply-add (it would round differently) but those of vectors.h that multiply
+# vectors of doubles by one, and so add; kernel.golden shows that they do.
 . "$(dirname "$0")/common.sh"
 nm=$1 objdump=$2
 shift 2

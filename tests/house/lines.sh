@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# lines.sh: no line of a source file, code or comment, is longer than 128 columns; and a sentence in a string literal that goes on
-# in the next line fills the line before.
+# lines.sh: no line of a source file, code or comment, is longer than 128 columns; and a sentence in a string literal that goes
+# on in the next line fills the line before.
 . "$(dirname "$0")/common.sh"
 
 export LC_ALL=C.UTF-8

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# quoted.sh: every line of C in docs/tutorial.md stands in the example that is named with it: for a table in the last cell of the
-# row; for a block in a line "(from [NAME.c]..." right after it, or else in the last link to an example before it.
+# quoted.sh: every line of C in docs/tutorial.md stands in the example that is named with it: for a table in the last cell of
+# the row; for a block in a line "(from [NAME.c]..." right after it, or else in the last link to an example before it.
 . "$(dirname "$0")/common.sh"
 
 page=docs/tutorial.md

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# targets.sh BUILD_DIR: what documents and comments point to is there: links and their anchors, paths, targets of make, and tests.
+# targets.sh BUILD_DIR: what documents and comments point to is there: links and their anchors, paths, targets of make, and
+# tests.
 build=$1
 . "$(dirname "$0")/common.sh"
 export LC_ALL=C.UTF-8

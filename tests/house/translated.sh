@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # translated.sh [PAGE TRANSLATION]: a page and its translation have, section by section, the same levels of headings, the
-# same code blocks, tables of the same form with the same numbers, and the same inline code, links and numbers, whose order within a
-# section is the translator's.
+# same code blocks, tables of the same form with the same numbers, and the same inline code, links and numbers, whose order
+# within a section is the translator's.
 . "$(dirname "$0")/common.sh"
 
 page=${1:-README.md} translation=${2:-README.zh-CN.md}
@@ -11,7 +11,8 @@ page=${1:-README.md} translation=${2:-README.zh-CN.md}
 facts() {
     awk -v other="$2" '
         function tell(kind, thing) { print section, kind, thing }
-        # What a regular expression finds in `text`; `text` goes on without it. A number stands alone, or ends a word such as nChw16c.
+        # What a regular expression finds in `text`; `text` goes on without it. A number stands alone, or ends a word such as
+        # nChw16c.
         function each(kind, pattern, opening, closing) {
             while (match(text, pattern)) {
                 tell(kind, substr(text, RSTART + opening, RLENGTH - opening - closing))

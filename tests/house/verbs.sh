@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# verbs.sh COMMAND PAGE: every verb of the command has a folder with its options, a section in the manual page with every option that
-# its --help knows and no other, a script of cases that the tests run, and a line on the front page.
+# verbs.sh COMMAND PAGE: every verb of the command has a folder with its options, a section in the manual page with every option
+# that its --help knows and no other, a script of cases that the tests run, and a line on the front page.
 command=$1 page=$2
 . "$(dirname "$0")/common.sh"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The same bits from every instruction set: each runnable table's kernels run on fixed inputs, are compared bit for bit with a plain
- * scalar model written here, and hashed. The hashes stand below, so that machines that never meet are compared, too. Needs no test
- * library: it also runs under an emulator. Prints a line per table and type and ends with 1 on a difference. */
+/* The same bits from every instruction set: each runnable table's kernels run on fixed inputs, are compared bit for bit with a
+ * plain scalar model written here, and hashed. The hashes stand below, so that machines that never meet are compared, too.
+ * Needs no test library: it also runs under an emulator. Prints a line per table and type and ends with 1 on a difference. */
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,7 +39,8 @@ static double random_number(void) {
     return ldexp((double)(int32_t)bits, -31 + 3 - (int)(random_bits() % 20)) * (bits % 61 != 0);
 }
 
-/* 16-bit floats, written with ldexp and nearbyint instead of bit tricks. mantissa: stored bits; low: exponent of the smallest normal. */
+/* 16-bit floats, written with ldexp and nearbyint instead of bit tricks. mantissa: stored bits; low: exponent of the smallest
+ * normal. */
 static double half_value(uint16_t h, int mantissa, int low) {
     int exponent = (h & 0x7fff) >> mantissa, fraction = h & ((1 << mantissa) - 1);
     double v = exponent ? ldexp(fraction + (1 << mantissa), exponent - 1 + low - mantissa) : ldexp(fraction, low - mantissa);

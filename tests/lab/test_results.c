@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of metrics, and what is computed from it: spreads, words, claims, sentences. Over 300 lines, because each of them needs
- * rows of its own that can be checked by hand. */
+/* The table of metrics, and what is computed from it: spreads, words, claims, sentences. Over 300 lines, because each of them
+ * needs rows of its own that can be checked by hand. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Networks beside PyTorch's.
  *
- *     nn_golden write DIR         the initial state of each network as DIR/NAME.safetensors, and the names, for golden/make_logits.py
+ *     nn_golden write DIR         the initial state of each network as DIR/NAME.safetensors, and the names, for
+ * golden/make_logits.py
  *     nn_golden check FILE        our logits and losses against those that this script wrote
  *
  * For each network: the logits of some images in training mode (which moves the running statistics), the logits of the same in

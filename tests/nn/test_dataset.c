@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* IDX files, and data sets of IDX and CIFAR files, as they are and as they should not be. Over 300 lines, because each rule of two
- * formats is broken once. */
+/* IDX files, and data sets of IDX and CIFAR files, as they are and as they should not be. Over 300 lines, because each rule of
+ * two formats is broken once. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -26,6 +26,18 @@ TEST(values_may_be_read_by_many) {
     check_network(n, NN_TEST_BATCH);
 }
 
+/* Of samples that are so many that their count of floats would wrap to 0 or to a few. */
+TEST(networks_that_do_not_fit_are_refused) {
+    const size_t samples[] = {SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 2, SIZE_MAX / 8, SIZE_MAX / 32};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        nn_network *n = nn_network_create(backend, NN_TEST_THREADS, (nn_shape){1, 1, 2}, samples[i], 3);
+        assert_non_null(n);
+        nn_network_linear(n, NN_INPUT, 2, true, "fc");
+        assert_non_null(nn_network_finish(n));
+        nn_network_destroy(n);
+    }
+}
+
 struct seen {
     const nn_network *network;
     double **values;
@@ -145,6 +157,7 @@ int main(void) {
         cmocka_unit_test_teardown(wrong_graphs_are_refused, let_go),
         cmocka_unit_test_teardown(many_layers_fit, let_go),
         cmocka_unit_test_teardown(memory_is_shared_without_overlap, let_go),
+        cmocka_unit_test_teardown(networks_that_do_not_fit_are_refused, let_go),
     };
     return cmocka_run_group_tests_name("nn.network", tests, open_backend, close_backend);
 }

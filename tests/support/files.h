@@ -24,8 +24,8 @@ bool file_exists(const char *path);
 /* How many files there are in the directory, those with a leading dot included. */
 size_t files_count(void);
 
-/* Make a pipe in the directory: something that is no regular file. Tests take it, never a device of the machine, which a mistake
- * in the code under test would replace. */
+/* Make a pipe in the directory: something that is no regular file. Tests take it, never a device of the machine, which a
+ * mistake in the code under test would replace. */
 void file_make_pipe(const char *path);
 
 /* From now on no file can grow beyond this many bytes, as on a full disk; back to no limit with files_full_disk(-1). */

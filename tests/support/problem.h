@@ -7,9 +7,9 @@
 #include "batchnorm/stats.h"
 #include "support.h"
 
-/* The arrays. The first nine have the sizes of the shape; Z and DZ are those of the fused calls. Jvp and double backward have one
- * map and so its arrays in common: jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS, which are vweight and vbias in
- * double backward. */
+/* The arrays. The first nine have the sizes of the shape; Z and DZ are those of the fused calls. Jvp and double backward have
+ * one map and so its arrays in common: jvp reads tx from VX and writes ty to GDY, with TWEIGHT and TBIAS, which are vweight and
+ * vbias in double backward. */
 enum array {
     X,
     Y,

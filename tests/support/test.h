@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cmocka with the headers that it wants before itself, and the heads of functions that it calls. Most of them make no use of what
- * their fixture left in `state`; those that do find it there. */
+/* cmocka with the headers that it wants before itself, and the heads of functions that it calls. Most of them make no use of
+ * what their fixture left in `state`; those that do find it there. */
 #ifndef TESTS_SUPPORT_TEST_H
 #define TESTS_SUPPORT_TEST_H
 
@@ -16,8 +16,8 @@
 /* A setup or a teardown: 0 is success. */
 #define FIXTURE(name) static int name(void **state UNUSED)
 
-/* What is kept is released by let_go(), the last first: the teardown of tests that make things, so that it happens also when a test
- * fails. Nothing can be kept of what could not be made: the test fails. Returns what it keeps. */
+/* What is kept is released by let_go(), the last first: the teardown of tests that make things, so that it happens also when a
+ * test fails. Nothing can be kept of what could not be made: the test fails. Returns what it keeps. */
 void *keep(void *what, void (*release)(void *what));
 int let_go(void **state);
 

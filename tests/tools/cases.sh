@@ -31,6 +31,8 @@ needs_backend() { needs_part BACKEND; }
 needs_json() { needs_part JSON; }
 needs_limit() { needs_part LIMIT; }
 needs_openmp() { needs_part OPENMP; }
+needs_32_bits() { needs_part 32_BITS; } # sizes of one machine are too large for another to count
+needs_64_bits() { needs_part 64_BITS; }
 needs_png() { needs_part PNG; }
 needs_safetensors() { needs_part SAFETENSORS; }
 needs() { command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }; }

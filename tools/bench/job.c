@@ -33,10 +33,15 @@ static size_t workspace_bytes(const struct bench_case *c) {
 
 static size_t parameter_bytes(const struct bench_case *c) { return rounded((size_t)c->shape.size[1] * sizeof(batchnorm_stat)); }
 
+/* Whether that, times PARAMETERS, fits: a channel of a small type may have more bytes of parameters than of elements. */
+static bool parameters_fit(const struct bench_case *c) {
+    return (size_t)c->shape.size[1] <= (SIZE_MAX / PARAMETERS - ALIGNMENT) / sizeof(batchnorm_stat);
+}
+
 size_t bench_job_bytes(const struct bench_case *c) {
     const size_t array = bench_array_bytes(&c->shape, c->dtype);
     const size_t arrays = (size_t)(bench_reads(c) + bench_writes(c));
-    if (array == 0) return 0;
+    if (array == 0 || !parameters_fit(c)) return 0;
     const size_t parts[] = {arrays * rounded(array), PARAMETERS * parameter_bytes(c), rounded(workspace_bytes(c))};
     size_t bytes = ALIGNMENT;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -107,7 +107,10 @@ static size_t read_bytes(const char *path) {
 size_t bench_machine_free_bytes(void) {
     char text[64];
     size_t bytes = SIZE_MAX;
-    if (find_value("/proc/meminfo", "MemAvailable", text, sizeof text)) bytes = (size_t)strtoull(text, NULL, 10) << 10;
+    if (find_value("/proc/meminfo", "MemAvailable", text, sizeof text)) {
+        const unsigned long long kilobytes = strtoull(text, NULL, 10);
+        bytes = kilobytes > SIZE_MAX >> 10 ? SIZE_MAX : (size_t)kilobytes << 10;
+    }
     const size_t most = read_bytes("/sys/fs/cgroup/memory.max"), used = read_bytes("/sys/fs/cgroup/memory.current");
     const size_t left = most == SIZE_MAX || used == SIZE_MAX ? SIZE_MAX : most > used ? most - used : 0;
     return left < bytes ? left : bytes;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
 #include "beside.h"
 
 #include <errno.h>

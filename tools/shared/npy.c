@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* 6 bytes of magic, 2 of version, the header's size (2 bytes in version 1, 4 later), the header, the elements. */
 #define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
 #include "npy.h"
 
 #include <errno.h>

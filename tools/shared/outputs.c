@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #define _DEFAULT_SOURCE /* realpath */
-#define _FILE_OFFSET_BITS 64
 #include "outputs.h"
 
 #include <errno.h>

@@ -98,7 +98,7 @@ static const struct option_row rows[] = {
      .kind = OPTION_WHOLE,
      AT(model.seed),
      .value = "N",
-     .limits = {0, LONG_MAX},
+     .limits = {0, INT64_MAX},
      .help = "Of initial weights, order of images and augmentation"},
     {.name = "optimizer",
      .kind = OPTION_OWN,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* count CASE: runs one fixed case for instructions.sh, which counts its instructions. Prints the compiler and the instruction set. The
- * data are made for every case alike, also for `nothing`, whose count is subtracted from the others'. */
+/* count CASE: runs one fixed case for instructions.sh, which counts its instructions. Prints the compiler and the instruction
+ * set. The data are made for every case alike, also for `nothing`, whose count is subtracted from the others'. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# instructions.sh [--update] PROGRAM: counts the instructions of every case in counts.txt under valgrind's callgrind, with the AVX2
-# kernels (valgrind has no AVX-512), and compares with the file. --update writes the file anew. Status 77 means skipped.
+# instructions.sh [--update] PROGRAM: counts the instructions of every case in counts.txt under valgrind's callgrind, with the
+# AVX2 kernels (valgrind has no AVX-512), and compares with the file. --update writes the file anew. Status 77 means skipped.
 #
 # A count does not depend on what else the machine does, so a change of a few percent is seen where a time would not show it.
 # Fewer instructions are not always less time: see docs/performance.md.

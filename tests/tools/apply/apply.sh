@@ -294,6 +294,21 @@ case_failures_touch_nothing() {
     refuses 1 "$a x.npy: batch_norm eps must be positive during training, but got 0.0" apply --dims 1 --eps 0 x.npy -o y.npy
 }
 
+# 3 GiB, of which the disk has a page; 16 GiB, which a 32-bit machine cannot count.
+case_sizes_of_more_than_32_bits() {
+    local got=0 a="batchnorm apply:" why="16 bytes follow the header; the shape (1073741824, 4) needs 17179869184"
+    x_1d
+    cp x.npy large.npy
+    truncate -s 3G large.npy 2>large.log || { echo "skipped: $(cat large.log)"; exit 77; }
+    batchnorm apply --dims 1 large.npy -o y.npy 2>err.log || got=$?
+    [ $got = 1 ] || fail "status $got"
+    [ "$(cat err.log)" = "$a large.npy: 3221225344 bytes follow the header; the shape (2, 2) needs 16" ] || fail "$(cat err.log)"
+    rm large.npy
+    npy x.npy '<f4' False '(1073741824, 4)' 3f800000 40000000 40400000 40800000
+    [ -z "${BATCHNORM_TEST_NO_64_BITS:-}" ] || why="has the shape (1073741824, 4), which does not fit the address space"
+    refuses 1 "$a x.npy: $why" apply --dims 1 x.npy -o y.npy
+}
+
 case_a_full_disk_touches_nothing() {
     trap '' XFSZ
     npy x.npy '<f4' False '(2, 512)'

@@ -54,11 +54,18 @@ case_without_openmp_there_is_one_thread() {
 # More than any machine has, but not more than an address can say.
 case_too_large_a_shape_is_refused_at_once() {
     local got=0
+    needs_64_bits
     bench --shape 2,3 --shape 1000000,1000,1000 --op eval >out.log 2>err.log || got=$?
     [ $got = 1 ] || fail "status $got"
     grep -qE '^batchnorm bench: 1000000x1000x1000 nchw f32 eval, [0-9]+ threads?: needs 8000\.0 GB of memory, and [0-9.]+ '\
 'GB are free; give smaller sizes with --shape$' err.log || fail "$(cat err.log)"
     [ ! -s out.log ] || fail "$(cat out.log)"
+}
+
+# The elements fit, what there is for each channel does not.
+case_channels_that_do_not_fit_are_refused() {
+    needs_32_bits
+    refuses 1 "1x80000000 nc f32 eval, 1 thread: the arrays do not fit the address space" --shape 1,80000000 --op eval --threads 1
 }
 
 # Columns of the rows of a table: shape, layout, type, operation, threads.

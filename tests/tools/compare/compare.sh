@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Cases of `batchnorm compare`: compare.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set is a
-# small made-up one: 48 training images and 48 test images in which a class is a stripe's place.
+# Cases of `batchnorm compare`: compare.sh CASE COMMAND... runs the function case_CASE in a directory of its own. The data set
+# is a small made-up one: 48 training images and 48 test images in which a class is a stripe's place.
 . "$(dirname "$0")/../cases.sh"
 
 # The smallest network, one thread, one seed: a second or two.
@@ -52,7 +52,8 @@ case_places_that_cannot_be_written() {
     [ "$(ls out)" = metrics.csv ] || fail "out has: $(ls out)"
 }
 
-# Every experiment leaves the rows that it should, and everything is judged. The same seed gives the same numbers, but for seconds.
+# Every experiment leaves the rows that it should, and everything is judged. The same seed gives the same numbers, but for
+# seconds.
 case_everything() {
     needs_backend
     needs gnuplot

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables of options: every kind goes where its row says, a value that does not fit ends the program with a sentence, and the texts of
- * help say what the table says. */
+/* Tables of options: every kind goes where its row says, a value that does not fit ends the program with a sentence, and the
+ * texts of help say what the table says. */
 #define _GNU_SOURCE /* argp, memfd_create */
 #include <argp.h>
 #include <stdio.h>
