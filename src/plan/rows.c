@@ -35,8 +35,23 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     }
 }
 
+/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small and
+ * do not begin and end with a line of the cache. */
+static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
+    size_t bytes = k->length * s->kernels->bytes;
+    const struct bnk_array *outputs[] = {&k->out, &k->dz};
+    bool whole_lines = bytes % BN_LINE_BYTES == 0;
+    if (!s->stream || s->view.staged || bytes > BN_STAGE_BYTES / 4) return false;
+    for (int i = 0; i < 2; i++) {
+        if (!outputs[i]->at) continue;
+        if (outputs[i]->row != (ptrdiff_t)k->length) return false;
+        whole_lines = whole_lines && (uintptr_t)outputs[i]->at % BN_LINE_BYTES == 0;
+    }
+    return !whole_lines;
+}
+
 static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
-    if (!bn_sweep_reduces(s) && bn_streams_by_tile(s, k))
+    if (!bn_sweep_reduces(s) && streams_by_tile(s, k))
         run_by_tile(s, k);
     else
         run(s, k);

@@ -24,20 +24,6 @@ size_t bn_fetch_bytes(size_t block_bytes) {
     return block_bytes > l2 && l2 > 2 * NEAR ? l2 / 2 : NEAR;
 }
 
-bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
-    size_t bytes = k->length * s->kernels->bytes;
-    const struct bnk_array *outputs[] = {&k->out, &k->dz};
-    bool whole_lines = bytes % BN_LINE_BYTES == 0;
-    if (!s->stream || s->view.staged || bytes > BN_STAGE_BYTES / 4) return false;
-    for (int i = 0; i < 2; i++) {
-        ptrdiff_t next = s->view.layout == BN_PLANE && k->channels > 1 ? outputs[i]->channel : outputs[i]->row;
-        if (!outputs[i]->at) continue;
-        if (next != (ptrdiff_t)k->length) return false;
-        whole_lines = whole_lines && (uintptr_t)outputs[i]->at % BN_LINE_BYTES == 0;
-    }
-    return !whole_lines;
-}
-
 void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece) {
     if (s->view.layout == BN_ROWS) {
         bn_rows_unit(s, block, piece);

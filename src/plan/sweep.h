@@ -61,10 +61,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
 /* In rows. */
 void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
 
-/* Whether outputs are better made in a tile of BN_STAGE_BYTES and streamed from there: runs that follow each other without a
- * gap, but are small and do not begin and end with a line of the cache. */
+/* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
-bool bn_streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k);
 
 /* For both: a call with the sweep's numbers for the channels from c on, without arrays. */
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
