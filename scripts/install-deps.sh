@@ -3,11 +3,15 @@
 # install-deps.sh demo|test|bench...: install what is missing, on Debian and its descendants. Asks the network for nothing when
 # everything is there.
 set -euo pipefail
-demo="gcc libc6-dev make cmake pkg-config libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev scdoc dataset-fashion-mnist
-gnuplot-nox"
-test="g++ clang libclang-rt-dev libomp-dev clang-format libcmocka-dev valgrind doxygen binutils mandoc libopenblas-dev libonnx-testdata chromium python3 qemu-user
-gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-riscv64-linux-gnu
-libc6-dev-riscv64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools"
+demo="gcc libc6-dev make cmake pkg-config
+libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev
+scdoc gnuplot-nox dataset-fashion-mnist"
+test="g++ clang libclang-rt-dev libomp-dev libopenblas-dev
+libcmocka-dev valgrind python3 libonnx-testdata chromium
+clang-format doxygen binutils mandoc
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
+gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools qemu-user"
 bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
 
 wanted=""
@@ -39,6 +43,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1 </dev/null || { tail -20 "$log" >&2; exit 1; }; }
+apt() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1 </dev/null || { tail -20 "$log" >&2; exit 1; }
+}
 apt update
 apt install -y --no-install-recommends $missing

@@ -68,7 +68,8 @@ static size_t rows_ahead(const struct bn_sweep *s) {
     return together;
 }
 
-/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in it. */
+/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in
+ * it. */
 static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(rows_ahead(s) * (size_t)pitch * s->kernels->bytes);
 }

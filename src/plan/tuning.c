@@ -16,8 +16,8 @@ struct bn_tuning bn_tuning;
 enum { DEFAULT_L2 = 1 << 20, DEFAULT_LLC = 16 << 20, LEVELS = 5 };
 
 #if defined(__linux__)
-/* The number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. A 32-bit program may run on
- * a machine whose caches are larger than it can count. */
+/* The number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. A 32-bit program
+ * may run on a machine whose caches are larger than it can count. */
 static size_t read_number(const char *path) {
     char text[32];
     int file = open(path, O_RDONLY | O_CLOEXEC);

@@ -44,8 +44,8 @@ TEST(elements_are_little_endian) {
     static const unsigned char file[] = "\xa7\0\0\0\0\0\0\0"
                                         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]},"
                                         "\"b\":{\"shape\":[1,1],\"dtype\":\"BF16\",\"data_offsets\":[0,2]},"
-                                        "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[10,18]}}  "
-                                        "\x80\x3f"
+                                        "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[10,18]}}"
+                                        "  \x80\x3f"
                                         "\0\0\x80\x3f\0\0\0\xc0"
                                         "\x02\x01\0\0\0\0\0\0";
     assert_int_equal(sizeof file - 1, 8 + 0xa7 + 18);

@@ -21,8 +21,8 @@ TEST(bytes_are_these) {
                                "{\"__metadata__\":{\"format\":\"pt\"},"
                                "\"w\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[8,20]},"
                                "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]},"
-                               "\"h\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[20,24]}}     "
-                               "\x02\x01\0\0\0\0\0\0"
+                               "\"h\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[20,24]}}"
+                               "     \x02\x01\0\0\0\0\0\0"
                                "\0\0\x80\x3f\0\0\0\xc0\0\0\0\0"
                                "\x34\x12\x78\x56";
     float w[3] = {1, -2, 0};

@@ -3,8 +3,9 @@
 """make_logits.py PROGRAM > logits.txt: the networks of nn_golden.c in PyTorch, from the same weights.
 
 With a second argument, such a file: nothing is printed, and the numbers must be those of the file. PROGRAM is
-build/tests/nn/nn_golden, which writes the weights as checkpoints. PyTorch computes in double, so that the numbers do not depend on
-its version and its threads: in float a relu opens on one side only now and then, and a resnet goes another way from there.
+build/tests/nn/nn_golden, which writes the weights as checkpoints. PyTorch computes in double, so that the numbers do not
+depend on its version and its threads: in float a relu opens on one side only now and then, and a resnet goes another way
+from there.
 """
 import pathlib
 import subprocess

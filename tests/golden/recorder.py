@@ -3,7 +3,8 @@
 
 A case is run twice: as it is, and by a twin of the layer with everything in float64. The twin's results are the expected ones,
 so that tolerances can be those of our own rounding; the run in the case's own types must agree with the twin up to PyTorch's
-rounding. Where PyTorch is inaccurate or wrong, the case says so, gives the exact values itself, and asserts that PyTorch is off.
+rounding. Where PyTorch is inaccurate or wrong, the case says so, gives the exact values itself, and asserts that PyTorch is
+off.
 
 The file holds one statement a line: see test_golden.c, which executes them.
 """

@@ -70,7 +70,8 @@ while IFS=: read -r file line text; do
 done < <(grep -nE '^ *# *include *("[^"]+"|<batchnorm/[^>]+>)' $(sources '*.[ch]' '*.inc' | grep -v ^tests/))
 
 for room in $all_rooms; do
-    circle=$(sed -n "s|^$room ||p" "$edges" | tsort 2>&1 >/dev/null) || wrong "$room: these include each other in a circle:" $circle
+    circle=$(sed -n "s|^$room ||p" "$edges" | tsort 2>&1 >/dev/null) ||
+        wrong "$room: these include each other in a circle:" $circle
 done
 echo "$count includes"
 [ $count -gt 300 ] && exit $failed

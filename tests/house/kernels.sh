@@ -11,7 +11,8 @@ for object; do
     [[ $names =~ ^bnk_table__[a-z0-9]+$ ]] || wrong "$object: external symbols:" $names
     code=$("$objdump" -d --no-show-raw-insn "$object")
     [ "${#code}" -gt 1000 ] || wrong "$object: hardly any code"
-    fused=$(grep -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)' <<<"$code" | grep -vE '\bvfm(add|sub)[0-9]+pd\b.*%[yz]mm') &&
+    fused=$(grep -E '\b(vfn?m(add|sub)[0-9]|fn?m(add|sub|la|ls)\b)' <<<"$code" |
+        grep -vE '\bvfm(add|sub)[0-9]+pd\b.*%[yz]mm') &&
         wrong "$object: fused multiply-add, first:" $(head -1 <<<"$fused")
 done
 exit $failed

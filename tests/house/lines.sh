@@ -17,11 +17,13 @@ odd=$(awk '
         if (open && match(text, /^ *"/)) {
             rest = substr(text, RLENGTH + 1)
             match(rest, /^(\\.|[^"\\ ])+ ?/)
-            more = substr(rest, RLENGTH + 1, 1) == "\"" ? length(rest) - 1 : RLENGTH # a last word brings what follows the literal
+            # a last word brings what follows the literal
+            more = substr(rest, RLENGTH + 1, 1) == "\"" ? length(rest) - 1 : RLENGTH
             if (RLENGTH > 0 && width + more <= 128)
                 print FILENAME ":" FNR - 1 ": the string literal could go on with the word that begins the next line"
         }
-        open = text ~ / "$/ && text !~ / \x27[^ ]/ # the text of a sentence: a space before the quote, and no quoted names of gnuplot
+        # the text of a sentence: a space before the quote, and no quoted names of gnuplot
+        open = text ~ / "$/ && text !~ / \x27[^ ]/
         width = length(text)
     }' "${files[@]}")
 [ -z "$odd" ] || wrong "$odd"

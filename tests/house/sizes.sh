@@ -6,14 +6,22 @@
 list=$(sources '*.[ch]' '*.inc' '*.py' '*.sh' '*.cmake' CMakeLists.txt)
 mapfile -t files <<<"$list"
 
-says_why() { head -20 "$1" | tr -s '\n */#' ' ' | grep -qE '([Ll]ong|[Ll]onger than|[Oo]ver) [^.]*(because|most of them|lines: )|[Ll]ong because'; }
+says_why() {
+    local why='([Ll]ong|[Ll]onger than|[Oo]ver) [^.]*(because|most of them|lines: )|[Ll]ong because'
+    head -20 "$1" | tr -s '\n */#' ' ' | grep -qE "$why"
+}
 
 # "LINES NAME" of the longest function of a C file: from the line in column 0 that begins it to the brace that ends it.
 longest() {
     awk '/^[a-zA-Z_][^:]*$/ || /^[a-zA-Z_].*[({]/ { if (!inside) { start = NR; name = $0 } }
          /\{$/ { inside = 1 }
          /^}/ { if (inside && name ~ /\(/ && NR - start + 1 > most) { most = NR - start + 1; which = name } inside = 0 }
-         END { sub(/^(TEST|FIXTURE)\(/, "", which); sub(/[()].*/, "", which); sub(/.*[ *]/, "", which); print most + 0, which }' "$1"
+         END {
+             sub(/^(TEST|FIXTURE)\(/, "", which)
+             sub(/[()].*/, "", which)
+             sub(/.*[ *]/, "", which)
+             print most + 0, which
+         }' "$1"
 }
 
 for file in "${files[@]}"; do

@@ -49,8 +49,9 @@ tests=$(ctest --test-dir "$build" -N | sed -n 's/.*Test *#[0-9]*: //p')
 while read -r name; do
     count=$((count + 1))
     grep -qE "^${name//./\\.}(\.|$)" <<<"$tests" || wrong "docs/house.md: there is no test $name"
-done < <(sed -nE 's/^\| (`[a-z_.]+`(, `[a-z_.]+`)*) \|.*/\1/p' docs/house.md | grep -oE '`[a-z]+\.[a-z_.]+`|`[a-z]+\.\.\.`' | tr -d '`' |
-    sed 's/\.\.\.$//' | grep -vE '\.[ch]$|^fuzz' | sort -u) # the fuzzers are there under clang only
+done < <(sed -nE 's/^\| (`[a-z_.]+`(, `[a-z_.]+`)*) \|.*/\1/p' docs/house.md |
+    grep -oE '`[a-z]+\.[a-z_.]+`|`[a-z]+\.\.\.`' | tr -d '`' | sed 's/\.\.\.$//' |
+    grep -vE '\.[ch]$|^fuzz' | sort -u) # the fuzzers are there under clang only
 
 [ "$(wc -l <README.md)" -le 150 ] || wrong "README.md is longer than 150 lines: it is the front, and the rest goes to docs/"
 echo "$count things are pointed to"

@@ -6,7 +6,9 @@ command=$1 page=$2
 . "$(dirname "$0")/common.sh"
 
 # Of these lines, the first option of each that begins with one.
-first_options() { grep -oE "^$1(-[a-zA-Z?]\*?, \*?)?--[a-z-]+" | grep -oE -- '--[a-z-]+' | grep -vxE -- '--(help|usage)' | sort -u; }
+first_options() {
+    grep -oE "^$1(-[a-zA-Z?]\*?, \*?)?--[a-z-]+" | grep -oE -- '--[a-z-]+' | grep -vxE -- '--(help|usage)' | sort -u
+}
 options_in_help() { "$command" "$1" --help | first_options ' *'; }
 options_in_page() { awk -v heading="# ${1^^}" '/^# / { inside = $0 == heading } inside' "$page" | first_options '\*'; }
 

@@ -375,9 +375,8 @@ TEST(the_sentence_of_convergence) {
     }
     assert_string_equal(
         sentence_of("convergence-curves", 1u << CONVERGENCE),
-        "To 80.0 % test accuracy the network with batch norm takes 20 (10 to 30) steps and 2.0 s (1.0 to 3.0); the "
-        "one without does not get there with any seed. A step takes 12.5 ms with it and 10.0 ms without (medians over "
-        "the runs).");
+        "To 80.0 % test accuracy the network with batch norm takes 20 (10 to 30) steps and 2.0 s (1.0 to 3.0); the one without "
+        "does not get there with any seed. A step takes 12.5 ms with it and 10.0 ms without (medians over the runs).");
 }
 
 TEST(the_sentence_of_batch_sizes) {
@@ -387,8 +386,8 @@ TEST(the_sentence_of_batch_sizes) {
     add_in(LAYER, SIDE_WITH, 2, 1, 5, "", "eval_loss", 1);
     const char *sentence = sentence_of("layer-batch", 1u << LAYER);
     const char *beginning =
-        "Test accuracy in the two modes differs by 30.0 % at the smallest batch of those that train every layer, and "
-        "by 1.0 % at batch size 64. At batch size 1, 1 layer of this network would see 1 x 1 maps";
+        "Test accuracy in the two modes differs by 30.0 % at the smallest batch of those that train every layer, and by 1.0 % "
+        "at batch size 64. At batch size 1, 1 layer of this network would see 1 x 1 maps";
     assert_memory_equal(sentence, beginning, strlen(beginning));
 }
 

@@ -38,7 +38,10 @@ needs_safetensors() { needs_part SAFETENSORS; }
 needs() { command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }; }
 
 # What the directory holds, file by file.
-contents() { find . -mindepth 1 ! -name '*.log' -exec ls -dl --time-style=+ {} + ; find . -type f ! -name '*.log' -exec cksum {} + | sort -k3; }
+contents() {
+    find . -mindepth 1 ! -name '*.log' -exec ls -dl --time-style=+ {} +
+    find . -type f ! -name '*.log' -exec cksum {} + | sort -k3
+}
 
 # fails STATUS MESSAGE COMMAND...: its first line on stderr is this one, stdout is empty, and no file is touched.
 fails() {
@@ -54,6 +57,9 @@ fails() {
 
 # refuses STATUS MESSAGE ARGUMENT...: the verb fails so, and its name stands before the message.
 refuses() { fails "$1" "batchnorm $verb: $2" "$verb" "${@:3}"; }
+
+# says MESSAGE: the verb's name and this are all that the last command left in err.log.
+says() { [ "$(cat err.log)" = "batchnorm $verb: $1" ] || fail "$(cat err.log)"; }
 
 # runs COMMAND...: it succeeds. silently COMMAND...: also, nothing goes to stderr where that is no terminal, and no temporary
 # file is left.

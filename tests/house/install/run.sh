@@ -11,7 +11,8 @@ prefix=$tmp/moved
 mv "$tmp/first" "$prefix"
 
 echo "by find_package:"
-cmake -S "$here" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" >"$tmp/log" || { cat "$tmp/log"; exit 1; }
+cmake -S "$here" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" >"$tmp/log" ||
+    { cat "$tmp/log"; exit 1; }
 cmake --build "$tmp/build" >"$tmp/log" || { cat "$tmp/log"; exit 1; }
 "$tmp/build/shared"
 "$tmp/build/static"

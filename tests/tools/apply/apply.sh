@@ -6,9 +6,9 @@
 # The numbers are small enough to be exact: with eps 3, x = 1, 3 has the mean 2 and the variance 1, so y = -0.5, 0.5.
 . "$(dirname "$0")/../cases.sh"
 
-# Here a message is all that it says, and the arguments begin with the verb: some cases have none.
+# The command with any arguments, as some cases have no verb; and with this one.
 batchnorm() { "${command[@]}" "$@"; }
-refuses() { fails "$1" "$2" batchnorm "${@:3}"; }
+apply() { batchnorm apply "$@"; }
 ok() { silently batchnorm "$@"; }
 
 # Hexadecimal words, highest byte first, as little-endian bytes.
@@ -34,6 +34,9 @@ safetensors() {
     { words "$(printf '%016x' ${#header})"; printf '%s' "$header"; words "$@"; } >"$file"
 }
 
+# entry NAME TYPE SHAPE FROM TO: a tensor in such a header.
+entry() { printf '"%s":{"dtype":"%s","shape":[%s],"data_offsets":[%s,%s]}' "$@"; }
+
 same() { cmp "$1" "$2" || { od -A d -t x1z "$1" >&2; od -A d -t x1z "$2" >&2; fail "$1 differs from $2"; }; }
 
 x_1d() { npy x.npy '<f4' False '(2, 2)' 3f800000 40000000 40400000 40800000; } # 1 2 3 4
@@ -56,13 +59,13 @@ case_ranks_of_the_three_classes() {
         ok apply --dims $dims --eps 3 x$dims.npy -o y.npy
         words bf000000 3f000000 | cmp - <(tail -c 8 y.npy) || fail "dims $dims"
     done
-    refuses 1 'batchnorm apply: x3.npy: expected 4D input (got 5D input)' apply --dims 2 x3.npy -o z.npy
-    refuses 1 'batchnorm apply: x2.npy: expected 2D or 3D input (got 4D input)' apply --dims 1 x2.npy -o z.npy
+    refuses 1 'x3.npy: expected 4D input (got 5D input)' --dims 2 x3.npy -o z.npy
+    refuses 1 'x2.npy: expected 2D or 3D input (got 4D input)' --dims 1 x2.npy -o z.npy
     npy x0.npy '<f4' False '()' 3f800000
-    refuses 1 'batchnorm apply: x0.npy: expected 5D input (got 0D input)' apply --dims 3 x0.npy -o z.npy
+    refuses 1 'x0.npy: expected 5D input (got 0D input)' --dims 3 x0.npy -o z.npy
     npy one.npy '<f4' False '(1, 2)' 3f800000 3f800000
-    refuses 1 'batchnorm apply: one.npy: Expected more than 1 value per channel when training, got input size [1, 2]' \
-        apply --dims 1 one.npy -o z.npy
+    refuses 1 'one.npy: Expected more than 1 value per channel when training, got input size [1, 2]' \
+        --dims 1 one.npy -o z.npy
 }
 
 case_evaluation_uses_the_running_statistics() {
@@ -120,11 +123,11 @@ case_bf16_goes_to_safetensors() {
     needs_safetensors
     x_1d
     ok apply --dims 1 --eps 3 --dtype bf16 x.npy -o y.safetensors:y
-    safetensors want.safetensors '{"y":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}' bf00 bf00 3f00 3f00
+    safetensors want.safetensors "{$(entry y BF16 2,2 0 8)}" bf00 bf00 3f00 3f00
     same want.safetensors y.safetensors
     ok apply --dims 1 --eps 3 y.safetensors:y -o z.safetensors:y
-    refuses 1 'batchnorm apply: z.npy: an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32' \
-        apply --dims 1 y.safetensors:y -o z.npy
+    refuses 1 'z.npy: an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32' \
+        --dims 1 y.safetensors:y -o z.npy
     ok apply --dims 1 --eval --eps 0 --dtype f32 y.safetensors:y -o z.npy
     npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
     same want.npy z.npy
@@ -152,7 +155,7 @@ case_gradients() {
     same want_db.npy db.npy
     npy dy3.npy '<f4' False '(2, 3)' 0 0 0 0 0 0
     truncate -s 152 dy3.npy
-    refuses 1 'batchnorm apply: dy3.npy: has the shape (2, 3), but x has (2, 2)' apply --dims 1 x.npy -o z.npy --grad dy3.npy
+    refuses 1 'dy3.npy: has the shape (2, 3), but x has (2, 2)' --dims 1 x.npy -o z.npy --grad dy3.npy
 }
 
 case_state_is_saved_and_loaded() {
@@ -160,11 +163,10 @@ case_state_is_saved_and_loaded() {
     x_1d
     ok apply --dims 1 --momentum 0.5 x.npy -o y.npy --save-state s.safetensors
     meta='{"__metadata__":{"format":"pt","batchnorm.eps":"1.0000000000000001e-05","batchnorm.momentum":"0.5"},'
-    keys='"weight":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},"bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},'
-    keys+='"running_mean":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},'
-    keys+='"running_var":{"dtype":"F32","shape":[2],"data_offsets":[32,40]},'
-    keys+='"num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}'
-    safetensors want.safetensors "$meta$keys" 0000000000000001 3f800000 3f800000 00000000 00000000 3f800000 3fc00000 3fc00000 3fc00000
+    keys="$(entry weight F32 2 8 16),$(entry bias F32 2 16 24),$(entry running_mean F32 2 24 32),"
+    keys+="$(entry running_var F32 2 32 40),$(entry num_batches_tracked I64 '' 0 8)}"
+    safetensors want.safetensors "$meta$keys" 0000000000000001 \
+        3f800000 3f800000 00000000 00000000 3f800000 3fc00000 3fc00000 3fc00000
     same want.safetensors s.safetensors
     # the file's momentum counts: (1 + 2) / 2 = 1.5; then the command line's: 1.5 * 0 + 2 * 1
     ok apply --dims 1 x.npy -o y.npy --state s.safetensors --save-state t.safetensors
@@ -181,36 +183,36 @@ case_state_is_saved_and_loaded() {
     ok apply --dims 1 --momentum none x.npy -o y.npy --save-state t.safetensors
     grep -q '"batchnorm.momentum":"none"' t.safetensors || fail "momentum none"
     npy x3.npy '<f4' False '(2, 3)' 00000000 00000000 00000000 00000000 00000000 00000000
-    refuses 1 "batchnorm apply: s.safetensors: size mismatch for weight: copying a param with shape [2] from checkpoint, the shape in current model is [3]." apply --dims 1 x3.npy -o z.npy --state s.safetensors
-    refuses 1 'batchnorm apply: s.safetensors: Unexpected key(s) in state_dict: "running_mean".' apply --dims 1 --no-track x.npy -o z.npy --state s.safetensors
+    why='size mismatch for weight: copying a param with shape [2] from checkpoint, the shape in current model is [3].'
+    refuses 1 "s.safetensors: $why" --dims 1 x3.npy -o z.npy --state s.safetensors
+    refuses 1 's.safetensors: Unexpected key(s) in state_dict: "running_mean".' \
+        --dims 1 --no-track x.npy -o z.npy --state s.safetensors
 }
 
 case_outputs_share_a_file() {
     needs_safetensors
     x_1d
     ok apply --dims 1 --eps 3 x.npy -o o.safetensors:y --grad x.npy --dbias ./o.safetensors:b
-    safetensors want.safetensors '{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}}' \
-        "${y_1d[@]}" 40800000 40c00000
+    safetensors want.safetensors "{$(entry y F32 2,2 0 16),$(entry b F32 2 16 24)}" "${y_1d[@]}" 40800000 40c00000
     same want.safetensors o.safetensors
     # what the file has already stays, but for what is written anew
-    safetensors o.safetensors '{"__metadata__":{"k":"v"},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"y":{"dtype":"I64","shape":[],"data_offsets":[4,12]}}' \
-        3f800000 0000000000000007
+    kept="\"__metadata__\":{\"k\":\"v\"},$(entry b F32 '' 0 4)"
+    safetensors o.safetensors "{$kept,$(entry y I64 '' 4 12)}" 3f800000 0000000000000007
     ok apply --dims 1 --eps 3 --dtype f16 x.npy -o o.safetensors:y
-    safetensors want.safetensors '{"__metadata__":{"k":"v"},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"y":{"dtype":"F16","shape":[2,2],"data_offsets":[4,12]}}' \
-        3f800000 b800 b800 3800 3800
+    safetensors want.safetensors "{$kept,$(entry y F16 2,2 4 12)}" 3f800000 b800 b800 3800 3800
     same want.safetensors o.safetensors
-    safetensors o.safetensors '{"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' 07
-    refuses 1 "batchnorm apply: o.safetensors:y: has a tensor 'b' (U8) that cannot be kept; write to another file" \
-        apply --dims 1 x.npy -o o.safetensors:y
+    safetensors o.safetensors "{$(entry b U8 1 0 1)}" 07
+    refuses 1 "o.safetensors:y: has a tensor 'b' (U8) that cannot be kept; write to another file" \
+        --dims 1 x.npy -o o.safetensors:y
     ok apply --dims 1 --eps 3 x.npy -o o.safetensors:b
     echo garbage >o.safetensors
-    refuses 1 "batchnorm apply: o.safetensors:y: is there, but cannot be added to: the header's size is 749118580988207463; at most 100000000 is allowed" \
-        apply --dims 1 x.npy -o o.safetensors:y
+    why="is there, but cannot be added to: the header's size is 749118580988207463; at most 100000000 is allowed"
+    refuses 1 "o.safetensors:y: $why" --dims 1 x.npy -o o.safetensors:y
 }
 
 case_inputs_from_safetensors() {
     needs_safetensors
-    safetensors in.safetensors '{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"a:b":{"dtype":"F64","shape":[2,1],"data_offsets":[16,32]},"i":{"dtype":"I64","shape":[],"data_offsets":[32,40]}}' \
+    safetensors in.safetensors "{$(entry x F32 2,2 0 16),$(entry a:b F64 2,1 16 32),$(entry i I64 '' 32 40)}" \
         3f800000 40000000 40400000 40800000 3ff0000000000000 4008000000000000 0000000000000007
     npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
     ok apply --dims 1 --eps 3 in.safetensors:x -o y.npy
@@ -218,15 +220,16 @@ case_inputs_from_safetensors() {
     npy want.npy '<f8' False '(2, 1)' bfe0000000000000 3fe0000000000000
     ok apply --dims 1 --eps 3 in.safetensors:a:b -o y.npy
     same want.npy y.npy
-    refuses 1 "batchnorm apply: in.safetensors:z: has no tensor 'z'; it has x, a:b, i" apply --dims 1 in.safetensors:z -o z.npy
-    refuses 1 'batchnorm apply: in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed' apply --dims 1 in.safetensors:i -o z.npy
-    refuses 1 'batchnorm apply: in.safetensors: names no tensor; write FILE.safetensors:NAME' apply --dims 1 in.safetensors -o z.npy
+    refuses 1 "in.safetensors:z: has no tensor 'z'; it has x, a:b, i" --dims 1 in.safetensors:z -o z.npy
+    refuses 1 'in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed' --dims 1 in.safetensors:i -o z.npy
+    refuses 1 'in.safetensors: names no tensor; write FILE.safetensors:NAME' --dims 1 in.safetensors -o z.npy
 }
 
 case_print_shows_the_layer() {
     x_1d
     ok apply --dims 1 --eps 3 --no-bias --print x.npy -o y.npy
-    grep -qx 'BatchNorm1d(2, eps=3.0, momentum=0.1, affine=True, bias=False, track_running_stats=True)' out.log || fail "$(cat out.log)"
+    want='BatchNorm1d(2, eps=3.0, momentum=0.1, affine=True, bias=False, track_running_stats=True)'
+    grep -qx "$want" out.log || fail "$(cat out.log)"
     grep -q 'num_batches_tracked.*1' out.log || fail "$(cat out.log)"
     ok apply --dims 1 --no-affine --no-track --print x.npy -o y.npy
     grep -q 'affine=False, bias=False, track_running_stats=False' out.log || fail "$(cat out.log)"
@@ -243,70 +246,71 @@ case_empty_batches_are_arrays_too() {
 
 case_wrong_usage() {
     x_1d
-    a='batchnorm apply:'
-    refuses 2 "$a the array X is missing" apply --dims 1 -o y.npy
-    refuses 2 "$a -o is missing: where does y go?" apply --dims 1 x.npy
-    refuses 2 "$a --dims is missing; it must be 1, 2 or 3" apply x.npy -o y.npy
-    refuses 2 "$a --dims: '4' is not 1, 2 or 3" apply --dims 4 x.npy -o y.npy
-    refuses 2 "$a --dims: '1x' is not 1, 2 or 3" apply --dims 1x x.npy -o y.npy
-    refuses 2 "$a --eps: 'abc' is not a number from 0 on" apply --dims 1 --eps abc x.npy -o y.npy
-    refuses 2 "$a --eps: '1,5' is not a number from 0 on" apply --dims 1 --eps 1,5 x.npy -o y.npy
-    refuses 2 "$a --eps: '-1' is not a number from 0 on" apply --dims 1 --eps -1 x.npy -o y.npy
-    refuses 2 "$a --eps: 'nan' is not a number from 0 on" apply --dims 1 --eps nan x.npy -o y.npy
-    refuses 2 "$a --momentum: 'None' is not a number or none" apply --dims 1 --momentum None x.npy -o y.npy
-    refuses 2 "$a --dtype: 'f8' is not f32, f64, bf16 or f16" apply --dims 1 --dtype f8 x.npy -o y.npy
-    refuses 2 "$a --threads: '-1' is not a whole number from 0 to 1024" apply --dims 1 --threads -1 x.npy -o y.npy
-    refuses 2 "$a --dx needs --grad" apply --dims 1 x.npy -o y.npy --dx dx.npy
-    refuses 2 "$a --dweight: with --no-affine there is no weight" apply --dims 1 x.npy -o y.npy --grad x.npy --no-affine --dweight d.npy
-    refuses 2 "$a --dbias: with --no-bias there is no bias" apply --dims 1 x.npy -o y.npy --grad x.npy --no-bias --dbias d.npy
-    refuses 2 "$a there is one array X, but both 'x.npy' and 'z.npy' were given" apply --dims 1 x.npy z.npy -o y.npy
-    refuses 2 "$a -o and --dx both write ./y.npy" apply --dims 1 x.npy -o y.npy --grad x.npy --dx ./y.npy
-    refuses 2 "$a --dx and --dbias both write s.safetensors:a" apply --dims 1 x.npy -o y.npy --grad x.npy --dx s.safetensors:a --dbias s.safetensors:a
-    refuses 2 "$a -o and --save-state both write s.safetensors" apply --dims 1 x.npy -o s.safetensors:y --save-state s.safetensors
-    refuses 2 "$a -o: 's.safetensors' names no tensor; write FILE.safetensors:NAME" apply --dims 1 x.npy -o s.safetensors
-    refuses 2 "$a unrecognized option '--nothing'" apply --nothing
-    refuses 2 "batchnorm: a verb is missing"
-    refuses 2 "batchnorm: unknown verb 'aply'" aply
-    refuses 2 "batchnorm: unknown option '--dims'" --dims
-    refuses 2 "batchnorm: nothing may follow --version" --version x
+    refuses 2 "the array X is missing" --dims 1 -o y.npy
+    refuses 2 "-o is missing: where does y go?" --dims 1 x.npy
+    refuses 2 "--dims is missing; it must be 1, 2 or 3" x.npy -o y.npy
+    refuses 2 "--dims: '4' is not 1, 2 or 3" --dims 4 x.npy -o y.npy
+    refuses 2 "--dims: '1x' is not 1, 2 or 3" --dims 1x x.npy -o y.npy
+    refuses 2 "--eps: 'abc' is not a number from 0 on" --dims 1 --eps abc x.npy -o y.npy
+    refuses 2 "--eps: '1,5' is not a number from 0 on" --dims 1 --eps 1,5 x.npy -o y.npy
+    refuses 2 "--eps: '-1' is not a number from 0 on" --dims 1 --eps -1 x.npy -o y.npy
+    refuses 2 "--eps: 'nan' is not a number from 0 on" --dims 1 --eps nan x.npy -o y.npy
+    refuses 2 "--momentum: 'None' is not a number or none" --dims 1 --momentum None x.npy -o y.npy
+    refuses 2 "--dtype: 'f8' is not f32, f64, bf16 or f16" --dims 1 --dtype f8 x.npy -o y.npy
+    refuses 2 "--threads: '-1' is not a whole number from 0 to 1024" --dims 1 --threads -1 x.npy -o y.npy
+    refuses 2 "--dx needs --grad" --dims 1 x.npy -o y.npy --dx dx.npy
+    refuses 2 "--dweight: with --no-affine there is no weight" --dims 1 x.npy -o y.npy --grad x.npy --no-affine --dweight d.npy
+    refuses 2 "--dbias: with --no-bias there is no bias" --dims 1 x.npy -o y.npy --grad x.npy --no-bias --dbias d.npy
+    refuses 2 "there is one array X, but both 'x.npy' and 'z.npy' were given" --dims 1 x.npy z.npy -o y.npy
+    refuses 2 "-o and --dx both write ./y.npy" --dims 1 x.npy -o y.npy --grad x.npy --dx ./y.npy
+    refuses 2 "--dx and --dbias both write s.safetensors:a" \
+        --dims 1 x.npy -o y.npy --grad x.npy --dx s.safetensors:a --dbias s.safetensors:a
+    refuses 2 "-o and --save-state both write s.safetensors" --dims 1 x.npy -o s.safetensors:y --save-state s.safetensors
+    refuses 2 "-o: 's.safetensors' names no tensor; write FILE.safetensors:NAME" --dims 1 x.npy -o s.safetensors
+    refuses 2 "unrecognized option '--nothing'" --nothing
+    fails 2 "batchnorm: a verb is missing" batchnorm
+    fails 2 "batchnorm: unknown verb 'aply'" batchnorm aply
+    fails 2 "batchnorm: unknown option '--dims'" batchnorm --dims
+    fails 2 "batchnorm: nothing may follow --version" batchnorm --version x
 }
 
 case_failures_touch_nothing() {
     x_1d
-    a='batchnorm apply:'
     echo old >y.npy
     echo old >dx.npy
-    refuses 1 "$a absent.npy: cannot be opened: No such file or directory" apply --dims 1 absent.npy -o y.npy
+    refuses 1 "absent.npy: cannot be opened: No such file or directory" --dims 1 absent.npy -o y.npy
     head -c 140 x.npy >cut.npy
-    refuses 1 "$a cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" apply --dims 1 cut.npy -o y.npy
-    refuses 1 "$a y.npy: is no .npy file: it has only 4 bytes" apply --dims 1 y.npy -o y.npy
+    refuses 1 "cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" --dims 1 cut.npy -o y.npy
+    refuses 1 "y.npy: is no .npy file: it has only 4 bytes" --dims 1 y.npy -o y.npy
     npy i.npy '<i4' False '(2, 2)' 00000000 00000000 00000000 00000000
-    refuses 1 "$a i.npy: has elements of type '<i4'; f2, f4 or f8 is needed" apply --dims 1 i.npy -o y.npy
-    refuses 1 "$a cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" apply --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
+    refuses 1 "i.npy: has elements of type '<i4'; f2, f4 or f8 is needed" --dims 1 i.npy -o y.npy
+    refuses 1 "cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" \
+        --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
     # the second output cannot be made, so the first is not
-    refuses 1 "$a absent/dx.npy: cannot be created: No such file or directory" apply --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
+    refuses 1 "absent/dx.npy: cannot be created: No such file or directory" \
+        --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
     # a pipe of our own stands for devices: a mistake in the command must not replace one of the machine
     mkfifo pipe
-    refuses 1 "$a pipe: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o pipe
-    refuses 1 "$a pipe: is not a regular file" apply --dims 1 pipe -o y.npy
+    refuses 1 "pipe: is not a regular file and cannot be replaced" --dims 1 x.npy -o pipe
+    refuses 1 "pipe: is not a regular file" --dims 1 pipe -o y.npy
     mkdir directory
-    refuses 1 "$a directory: is not a regular file and cannot be replaced" apply --dims 1 x.npy -o y.npy --grad x.npy --dx directory
-    refuses 1 "$a x.npy: batch_norm eps must be positive during training, but got 0.0" apply --dims 1 --eps 0 x.npy -o y.npy
+    refuses 1 "directory: is not a regular file and cannot be replaced" --dims 1 x.npy -o y.npy --grad x.npy --dx directory
+    refuses 1 "x.npy: batch_norm eps must be positive during training, but got 0.0" --dims 1 --eps 0 x.npy -o y.npy
 }
 
 # 3 GiB, of which the disk has a page; 16 GiB, which a 32-bit machine cannot count.
 case_sizes_of_more_than_32_bits() {
-    local got=0 a="batchnorm apply:" why="16 bytes follow the header; the shape (1073741824, 4) needs 17179869184"
+    local got=0 why="16 bytes follow the header; the shape (1073741824, 4) needs 17179869184"
     x_1d
     cp x.npy large.npy
     truncate -s 3G large.npy 2>large.log || { echo "skipped: $(cat large.log)"; exit 77; }
-    batchnorm apply --dims 1 large.npy -o y.npy 2>err.log || got=$?
+    apply --dims 1 large.npy -o y.npy 2>err.log || got=$?
     [ $got = 1 ] || fail "status $got"
-    [ "$(cat err.log)" = "$a large.npy: 3221225344 bytes follow the header; the shape (2, 2) needs 16" ] || fail "$(cat err.log)"
+    says "large.npy: 3221225344 bytes follow the header; the shape (2, 2) needs 16"
     rm large.npy
     npy x.npy '<f4' False '(1073741824, 4)' 3f800000 40000000 40400000 40800000
     [ -z "${BATCHNORM_TEST_NO_64_BITS:-}" ] || why="has the shape (1073741824, 4), which does not fit the address space"
-    refuses 1 "$a x.npy: $why" apply --dims 1 x.npy -o y.npy
+    refuses 1 "x.npy: $why" --dims 1 x.npy -o y.npy
 }
 
 case_a_full_disk_touches_nothing() {
@@ -317,16 +321,16 @@ case_a_full_disk_touches_nothing() {
     echo old >s.safetensors
     ( # not even the first output fits
         ulimit -f 4
-        refuses 1 'batchnorm apply: y.npy: cannot be written: File too large' apply --dims 1 x.npy -o y.npy
+        refuses 1 'y.npy: cannot be written: File too large' --dims 1 x.npy -o y.npy
     )
     [ -n "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || ( # the first does, the second does not
         ulimit -f 6
-        refuses 1 'batchnorm apply: s.safetensors: cannot be written: File too large' \
-            apply --dims 1 x.npy -o y.npy --save-state s.safetensors
+        refuses 1 's.safetensors: cannot be written: File too large' \
+            --dims 1 x.npy -o y.npy --save-state s.safetensors
     )
     before=$(contents)
-    if batchnorm apply --dims 1 --print x.npy -o y.npy >/dev/full 2>err.log; then fail "printing to a full disk succeeded"; fi
-    [ "$(cat err.log)" = 'batchnorm apply: standard output cannot be written' ] || fail "$(cat err.log)"
+    if apply --dims 1 --print x.npy -o y.npy >/dev/full 2>err.log; then fail "printing to a full disk succeeded"; fi
+    says 'standard output cannot be written'
     [ "$(contents)" = "$before" ] || fail "files were touched"
     if batchnorm --help >/dev/full 2>err.log; then fail "help to a full disk succeeded"; fi
 }
@@ -343,8 +347,8 @@ case_a_small_file_system_touches_nothing() {
         echo old >small/dx.npy
         code=0; "$@" apply --dims 1 x.npy -o small/y.npy --grad x.npy --dx small/dx.npy 2>err.log || code=$?
         [ "$code" = 1 ] && [ "$(cat err.log)" = "batchnorm apply: small/dx.npy: cannot be written: No space left on device" ] &&
-        [ "$(cat small/y.npy small/dx.npy)" = "$(printf "old\nold")" ] && [ "$(ls -A small | wc -l)" = 2 ]' bash "${command[@]}" ||
-        { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
+        [ "$(cat small/y.npy small/dx.npy)" = "$(printf "old\nold")" ] && [ "$(ls -A small | wc -l)" = 2 ]' \
+        bash "${command[@]}" || { code=$?; [ $code = 77 ] && exit 77; fail "status $code: $(cat err.log)"; }
 }
 
 case_a_file_that_cannot_be_replaced_touches_nothing() {
@@ -403,10 +407,10 @@ case_without_safetensors_it_says_so() {
     [ -n "${BATCHNORM_TEST_NO_SAFETENSORS:-}" ] || exit 77
     x_1d
     why='this build knows no safetensors files, because it was made without jansson'
-    refuses 1 "batchnorm apply: x.safetensors:x: $why" apply --dims 1 x.safetensors:x -o y.npy
-    refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --state s.safetensors
-    refuses 1 "batchnorm apply: s.safetensors: $why" apply --dims 1 x.npy -o y.npy --save-state s.safetensors
-    refuses 1 "batchnorm apply: y.safetensors:y: $why" apply --dims 1 x.npy -o y.safetensors:y
+    refuses 1 "x.safetensors:x: $why" --dims 1 x.safetensors:x -o y.npy
+    refuses 1 "s.safetensors: $why" --dims 1 x.npy -o y.npy --state s.safetensors
+    refuses 1 "s.safetensors: $why" --dims 1 x.npy -o y.npy --save-state s.safetensors
+    refuses 1 "y.safetensors:y: $why" --dims 1 x.npy -o y.safetensors:y
 }
 
 run_case

@@ -98,11 +98,13 @@ def run(case, command):
     reference = case.layer(torch.float64)
     for value in reference.state_dict().values():
         value.copy_(torch.rand(value.shape).float().add(0.5) if value.dtype.is_floating_point else torch.tensor(3))
-    save_file({k: v.to(case.parameters) if v.dtype.is_floating_point else v for k, v in reference.state_dict().items()}, "in.safetensors")
+    state = {k: v.to(case.parameters) if v.dtype.is_floating_point else v for k, v in reference.state_dict().items()}
+    save_file(state, "in.safetensors")
     x, dy = case.save_random("x.npy"), case.save_random("dy.npy")
     y_at = "o.safetensors:y" if case.dtype == "bf16" or random.random() < 0.2 else "y.npy"
     dx_at = "o.safetensors:dx" if case.dtype == "bf16" or random.random() < 0.2 else "dx.npy"
-    args = case.arguments() + ["--state", "in.safetensors", "--save-state", "out.safetensors", "--grad", "dy.npy", "--dx", dx_at]
+    args = case.arguments() + ["--state", "in.safetensors", "--save-state", "out.safetensors"]
+    args += ["--grad", "dy.npy", "--dx", dx_at]
     args += ["--dweight", "dw.npy"] if case.weight else []
     args += ["--dbias", "db.npy"] if case.bias else []
     args = [str(a) for a in args + ["x.npy", "-o", y_at]]

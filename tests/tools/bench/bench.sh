@@ -65,7 +65,8 @@ case_too_large_a_shape_is_refused_at_once() {
 # The elements fit, what there is for each channel does not.
 case_channels_that_do_not_fit_are_refused() {
     needs_32_bits
-    refuses 1 "1x80000000 nc f32 eval, 1 thread: the arrays do not fit the address space" --shape 1,80000000 --op eval --threads 1
+    refuses 1 "1x80000000 nc f32 eval, 1 thread: the arrays do not fit the address space" \
+        --shape 1,80000000 --op eval --threads 1
 }
 
 # Columns of the rows of a table: shape, layout, type, operation, threads.

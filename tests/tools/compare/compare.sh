@@ -128,11 +128,12 @@ case_interrupted() {
     wait $job || got=$?
     [ $got = 0 ] || fail "status $got ($(cat err.log))"
     grep -q '^Stopped before the end: the report says what is missing\.$' out.log || fail "$(cat out.log)"
-    grep -q '^convergence,with,,20,' batchnorm-compare/metrics.csv || fail "convergence is not complete"
-    grep -q '^layer,' batchnorm-compare/metrics.csv && fail "it was not stopped"
-    grep -q 'This run was stopped before its end' batchnorm-compare/report.html || fail "the report does not say so"
-    grep -q 'Not measured: the run was stopped before' batchnorm-compare/report.html || fail "the report does not say what is missing"
-    grep -q 'data-figure="convergence-curves"' batchnorm-compare/report.html || fail "what was done is not shown"
+    cd batchnorm-compare
+    grep -q '^convergence,with,,20,' metrics.csv || fail "convergence is not complete"
+    grep -q '^layer,' metrics.csv && fail "it was not stopped"
+    grep -q 'This run was stopped before its end' report.html || fail "the report does not say so"
+    grep -q 'Not measured: the run was stopped before' report.html || fail "the report does not say what is missing"
+    grep -q 'data-figure="convergence-curves"' report.html || fail "what was done is not shown"
 }
 
 # Without gnuplot a report has numbers instead of pictures.

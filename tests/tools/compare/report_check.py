@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """report_check.py REPORT.html METRICS.csv: opens the report in a headless Chromium, with nothing to reach but itself.
 
-As it is: the console must be silent (the page's own policy makes it an error to load or to run anything). Then a copy without that
-policy and with a script that measures, as a phone and as a desk see it: nothing is wider than the window, every picture has a size,
-marks in the colours of the page and text that can be read; numbers beside a figure are those of the metrics.
+As it is: the console must be silent (the page's own policy makes it an error to load or to run anything). Then a copy without
+that policy and with a script that measures, as a phone and as a desk see it: nothing is wider than the window, every picture
+has a size, marks in the colours of the page and text that can be read; numbers beside a figure are those of the metrics.
 """
 import csv
 import json
@@ -23,7 +23,8 @@ WIDTHS = {390: 10, 1280: 11}  # of the window: the least size of text in a pictu
 PROBE = """
 <script>
 const figures = [...document.querySelectorAll("figure[data-figure]")].map(f => ({
-  id: f.dataset.figure, caption: f.querySelector("figcaption").textContent.trim(), legend: f.querySelectorAll(".legend li").length,
+  id: f.dataset.figure, caption: f.querySelector("figcaption").textContent.trim(),
+  legend: f.querySelectorAll(".legend li").length,
   rows: [...f.querySelectorAll(".data tbody tr")].map(r => [...r.cells].map(c => c.textContent)),
   panels: [...f.querySelectorAll(".panel")].map(p => {
     const svg = p.querySelector("svg"), box = svg ? svg.getBoundingClientRect() : {width: 0, height: 0};
@@ -33,8 +34,10 @@ const figures = [...document.querySelectorAll("figure[data-figure]")].map(f => (
       ink: svg ? [...svg.querySelectorAll("[stroke^='rgb'],[fill^='rgb'],g > use:not([color^='var('])")].length : 0,
       texts: texts.length, smallest: Math.min(...texts.map(t => parseFloat(getComputedStyle(t).fontSize) * box.width /
                                                                svg.viewBox.baseVal.width)),
-      outside: texts.filter(t => {const b = t.getBoundingClientRect(), s = box; return b.left < s.left - 2 || b.right > s.right + 2 ||
-                                  b.top < s.top - 2 || b.bottom > s.bottom + 2}).map(t => t.textContent)};
+      outside: texts.filter(t => {
+        const b = t.getBoundingClientRect(), s = box;
+        return b.left < s.left - 2 || b.right > s.right + 2 || b.top < s.top - 2 || b.bottom > s.bottom + 2;
+      }).map(t => t.textContent)};
   })}));
 const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
 document.title = JSON.stringify({inner: innerWidth, scroll: document.documentElement.scrollWidth, figures,
@@ -51,8 +54,8 @@ def browse(page, width):
     with tempfile.TemporaryDirectory() as profile:
         run = subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-             f"--window-size={width},900", "--virtual-time-budget=3000", "--proxy-server=127.0.0.1:9", "--enable-logging=stderr",
-             "--dump-dom", page.resolve().as_uri()],
+             f"--window-size={width},900", "--virtual-time-budget=3000", "--proxy-server=127.0.0.1:9",
+             "--enable-logging=stderr", "--dump-dom", page.resolve().as_uri()],
             capture_output=True, text=True, timeout=200)
     if run.returncode != 0 or "</html>" not in run.stdout:
         sys.exit(f"chromium gave status {run.returncode}: {run.stderr[-2000:]}")

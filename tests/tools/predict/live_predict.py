@@ -44,7 +44,8 @@ def make_images(directory, height, width, channels):
         (directory / name).mkdir(parents=True)
         for i in range(EACH):
             values = [
-                min(255, (90 * label + 13 * k * (label + 1)) % 200 + draw.randrange(56)) for k in range(height * width * channels)
+                min(255, (90 * label + 13 * k * (label + 1)) % 200 + draw.randrange(56))
+                for k in range(height * width * channels)
             ]
             path = directory / name / f"{i:02}.png"
             line = width * channels
@@ -71,7 +72,8 @@ def check(command, directory, case):
     channels, model, options = case
     pixels = make_images(directory / "images", 10, 9, channels)
     saved, data = directory / "network", directory / "images"
-    run(command, "train", "--data", data, "--model", model, *options.split(), "--epochs", EPOCHS, "--batch", BATCH, "--save", saved)
+    sizes = ["--epochs", EPOCHS, "--batch", BATCH]
+    run(command, "train", "--data", data, "--model", model, *options.split(), *sizes, "--save", saved)
     tensors, metadata = load(saved)
     network = network_of(tensors, metadata).eval()
     assert [metadata[f"class.{i}"] for i in range(len(CLASSES))] == CLASSES

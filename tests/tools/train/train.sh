@@ -50,16 +50,18 @@ case_wrong_usage() {
 
 case_no_backend() {
     [ -n "${BATCHNORM_TEST_NO_BACKEND:-}" ] || exit 77
-    refuses 1 "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS (libopenblas-dev) and build \
-again"
+    local install="install oneDNN (Debian: libdnnl-dev) or a CBLAS (libopenblas-dev) and build again"
+    refuses 1 "built without a convolution library; $install"
 }
 
 case_broken_data() {
     needs_backend
+    local looked_for="IDX files (train-images-idx3-ubyte or the same with .gz), "
+    looked_for+="CIFAR's binary files (data_batch_1.bin or train.bin) and "
+    looked_for+="folders of PNG or JPEG files, one for each class"
     refuses 1 "data: No such file or directory; it must be a data set"
     mkdir data
-    refuses 1 "data: no data set is recognized here; looked for IDX files (train-images-idx3-ubyte or the same with .gz), CIFAR's binary \
-files (data_batch_1.bin or train.bin) and folders of PNG or JPEG files, one for each class"
+    refuses 1 "data: no data set is recognized here; looked for $looked_for"
     make_data
     labels 23 >data/train-labels-idx1-ubyte
     refuses 1 "data/train-labels-idx1-ubyte: 23 labels for 24 images"
@@ -68,7 +70,8 @@ files (data_batch_1.bin or train.bin) and folders of PNG or JPEG files, one for 
     refuses 1 "data/t10k-labels-idx1-ubyte: the label of image 3 is 10; the training labels are 0 to 9"
     make_data
     images 24 27 >data/train-images-idx3-ubyte
-    refuses 1 "data/t10k-images-idx3-ubyte.gz: test images are 28 x 28 x 1 (height, width, channels); the training images are 27 x 27 x 1"
+    local sizes="test images are 28 x 28 x 1 (height, width, channels); the training images are 27 x 27 x 1"
+    refuses 1 "data/t10k-images-idx3-ubyte.gz: $sizes"
     make_data
     truncate -s -1 data/train-images-idx3-ubyte
     refuses 1 "data/train-images-idx3-ubyte: the file ends before the data its header announces"
@@ -80,15 +83,13 @@ files (data_batch_1.bin or train.bin) and folders of PNG or JPEG files, one for 
 case_table() {
     needs_backend
     make_data
-    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, sgd, learning rate N, batch N, seed N; N training and N test\
- images; BACKEND, N threads
+    local rest="sgd, learning rate N, batch N, seed N; N training and N test images; BACKEND, N threads
 epoch  training loss  test loss  test accuracy  seconds
- N N N N % N
+ N N N N % N"
+    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, $rest
  N N N N % N" ] || fail "$(cat out.log)"
-    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "cnn, no batch norm, sigmoid, sgd, learning rate N, batch N,\
- seed N; N training and N test images; BACKEND, N threads
-epoch  training loss  test loss  test accuracy  seconds
- N N N N % N" ] || fail "$(cat out.log)"
+    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
+        fail "$(cat out.log)"
     grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
 }
 
@@ -115,14 +116,14 @@ describes() {
 case_choices() {
     needs_backend
     make_data
-    describes "mlp, batch norm after tanh, adam, learning rate 0.001, batch 8, seed 1" --model mlp --norm after --activation tanh \
-        --optimizer adam --weight-decay 0.01
-    describes "cnn, frozen batch norm before relu, nesterov, learning rate 0.5 (cosine), batch 8, seed 7" --frozen --optimizer \
-        nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
-    describes "resnet of depth 14, batch norm before sigmoid, sgd, learning rate 0.05 (step), batch 8, seed 1" --model resnet \
-        --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
-    describes "resnet of depth 8, batch norm before relu, adamw, learning rate 0.001, batch 1, seed 1" --model resnet --batch 1 \
-        --limit 3 --optimizer adamw
+    describes "mlp, batch norm after tanh, adam, learning rate 0.001, batch 8, seed 1" \
+        --model mlp --norm after --activation tanh --optimizer adam --weight-decay 0.01
+    describes "cnn, frozen batch norm before relu, nesterov, learning rate 0.5 (cosine), batch 8, seed 7" --frozen \
+        --optimizer nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
+    describes "resnet of depth 14, batch norm before sigmoid, sgd, learning rate 0.05 (step), batch 8, seed 1" \
+        --model resnet --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
+    describes "resnet of depth 8, batch norm before relu, adamw, learning rate 0.001, batch 1, seed 1" \
+        --model resnet --batch 1 --limit 3 --optimizer adamw
     refuses 1 "--shift is 28; it must be below the height and the width of the images, 28 x 28" --shift 28
 }
 
@@ -131,8 +132,9 @@ case_choices_matter() {
     needs_backend
     make_data
     local option seen=" "
-    for option in "" --frozen "--norm after" "--optimizer nesterov" "--optimizer adam" "--momentum 0.5" "--weight-decay 0.5" \
-        "--weight-decay 0.5 --decay-norm" "--schedule cosine" "--schedule step --step-every 1" "--warmup 1" "--shift 3" --flip; do
+    local options=("" --frozen "--norm after" "--optimizer nesterov" "--optimizer adam" "--momentum 0.5" "--weight-decay 0.5"
+        "--weight-decay 0.5 --decay-norm" "--schedule cosine" "--schedule step --step-every 1" "--warmup 1" "--shift 3" --flip)
+    for option in "${options[@]}"; do
         shows --json --epochs 2 --batch 8 $option >/dev/null
         option=$(sed -n '2s/.*"test_loss": \([^,]*\).*/\1/p' out.log)
         case $seen in *" $option "*) fail "$option comes twice: $seen" ;; esac
@@ -165,14 +167,15 @@ case_resume_gives_the_same_bits() {
     cp three again
     go --resume again --save again --threads 1
     cmp again three || fail "nothing was left to do"
-    [ "$(cat err.log)" = "batchnorm train: again has gone through all 3 epochs; more --epochs go on from there" ] || fail "$(cat err.log)"
+    says "again has gone through all 3 epochs; more --epochs go on from there"
     [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
 }
 
 case_adam_goes_on_too() {
     needs_checkpoints
-    go --model mlp --norm after --activation tanh --optimizer adamw --weight-decay 0.1 --batch 6 --epochs 3 --threads 1 --save whole
-    go --model mlp --norm after --activation tanh --optimizer adamw --weight-decay 0.1 --batch 6 --epochs 1 --threads 1 --save part
+    local adam=(--model mlp --norm after --activation tanh --optimizer adamw --weight-decay 0.1 --batch 6 --threads 1)
+    go "${adam[@]}" --epochs 3 --save whole
+    go "${adam[@]}" --epochs 1 --save part
     go --resume part --save part --epochs 3 --threads 1
     cmp whole part || fail "other bits"
 }
@@ -193,7 +196,7 @@ case_saving_begins_at_once() {
     local got=0
     train "${small[@]}" --save no/part >out.log 2>err.log || got=$?
     [ $got = 1 ] || fail "status $got"
-    [ "$(cat err.log)" = "batchnorm train: no/part: no file can be created there: No such file or directory" ] || fail "$(cat err.log)"
+    says "no/part: no file can be created there: No such file or directory"
     [ "$(wc -l <out.log)" = 2 ] || fail "it trains before: $(cat out.log)"
 }
 
@@ -263,7 +266,8 @@ case_what_a_checkpoint_refuses() {
     refuses 2 "--warmup is 3, but two was made with 1; leave it out to go on" --resume two --epochs 4 --warmup 3
     refuses 2 "--batch is 1, but two was made with 5; leave it out to go on" --resume two --batch 1
     refuses 1 "nothing: cannot be opened: No such file or directory" --resume nothing
-    refuses 1 "data/train-labels-idx1-ubyte: the header's size is 1729382256927571968; at most 100000000 is allowed" --resume data/train-labels-idx1-ubyte
+    refuses 1 "data/train-labels-idx1-ubyte: the header's size is 1729382256927571968; at most 100000000 is allowed" \
+        --resume data/train-labels-idx1-ubyte
     head -c 3000 part >short
     train --resume short >out.log 2>err.log && fail "half a file is taken"
     grep -q '^batchnorm train: short: ' err.log || fail "$(cat err.log)"
