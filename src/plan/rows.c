@@ -35,8 +35,8 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     }
 }
 
-/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small and
- * do not begin and end with a line of the cache. */
+/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small
+ * and do not begin and end with a line of the cache. */
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
     const struct bnk_array *outputs[] = {&k->out, &k->dz};
