@@ -27,7 +27,6 @@ static size_t held_bytes(const batchnorm_layer *layer, size_t channels) {
 }
 
 batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels) {
-    if (channels > PTRDIFF_MAX / held_bytes(layer, 1)) return BATCHNORM_TOO_LARGE;
     return bn_reserve(&layer->allocator, &layer->held.buffer, held_bytes(layer, channels));
 }
 
