@@ -15,7 +15,7 @@ import zlib
 
 import torch
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "golden"))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "golden"))
 from networks import load, network_of  # noqa: E402
 
 CLASSES, EACH, EPOCHS, BATCH = ["circle", "kr\u00e4he", 'quo"te'], 30, 3, 8
