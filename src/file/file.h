@@ -5,6 +5,7 @@
 #define BN_FILE_H
 
 #include "batchnorm/safetensors.h"
+#include "place/place.h"
 
 /* Write a sentence to message (if it is not NULL), with control characters replaced, and return status. */
 batchnorm_status bn_fail(batchnorm_status status, char *message, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -34,12 +35,10 @@ batchnorm_status bn_input_open(struct bn_input *in, const char *path, char *mess
 batchnorm_status bn_input_read(const struct bn_input *in, uint64_t offset, void *to, size_t bytes);
 void bn_input_close(struct bn_input *in);
 
-/* A new file that takes the place of path in one step: begin, write any number of times, then commit. cancel, which is fine
- * after each of them, removes what is left of it. */
+/* A new file that takes the place of path in one step (or what is written to a pipe or a device there): begin, write any number
+ * of times, then commit. cancel, which is fine after each of them, removes what is left of it. */
 struct bn_output_file {
-    int fd, directory;
-    const char *path;
-    char *temporary;
+    struct bn_place place;
     char *message;
 };
 batchnorm_status bn_output_begin(struct bn_output_file *out, const char *path, char *message);

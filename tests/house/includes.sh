@@ -11,9 +11,10 @@ src/kernel:
 src/parallel: include src/kernel
 src/plan:     include src/kernel src/parallel
 src/api:      include src/kernel src/parallel src/plan
-src/file:     include
+src/place:
+src/file:     include src/place
 nn:           include
-tools/shared: include nn
+tools/shared: include nn src/place
 lab:          include nn tools/shared
 tools/apply:  include tools/shared
 tools/bench:  include nn tools/shared
@@ -29,6 +30,7 @@ doors='
 src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h numbers.h
+src/place: place.h
 tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h progress.h
 tools/train: checkpoint.h
 tools/bench: machine.h

@@ -1,36 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-#define _DEFAULT_SOURCE /* realpath */
+#define _POSIX_C_SOURCE 200809L /* strdup */
 #include "outputs.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "beside.h"
 #include "messages.h"
 #include "npy.h"
-
-/* The same file always gets the same name, and a link is written through. NULL: errno says why. */
-static char *resolve(const char *path) {
-    char *whole = realpath(path, NULL);
-    if (whole || errno != ENOENT) return whole;
-    char *directory = directory_of(path, 0), *real = directory ? realpath(directory, NULL) : NULL;
-    const char *base = path + directory_length(path);
-    size_t bytes = real ? strlen(real) + strlen(base) + 2 : 0;
-    char *joined = real && base[0] ? malloc(bytes) : NULL;
-    if (joined) snprintf(joined, bytes, "%s/%s", real, base);
-    free(directory);
-    free(real);
-    return joined;
-}
 
 /* Whether a and b, in the same file, would be in each other's way. */
 static bool collide(const struct output *a, const struct output *b) {
     const char *x = a->location.name, *y = b->location.name;
     return !x || !y || strcmp(x, y) == 0;
+}
+
+/* Where it goes. */
+static int look(struct output *o) {
+    char why[BN_PLACE_BYTES];
+    const char *path = strcmp(o->location.path, "-") == 0 ? "/dev/stdout" : o->location.path;
+    o->is_looked_at = true;
+    const char *wrong = bn_place_find(&o->place, path, why);
+    return wrong ? report(EXIT_FAILED, "%s: %s", o->argument, wrong) : EXIT_DONE;
 }
 
 static int check_output(struct output *o) {
@@ -39,26 +32,12 @@ static int check_output(struct output *o) {
         o->location = (struct location){strdup(o->argument), NULL};
     else if (!location_parse(&o->location, o->argument, message))
         return report_usage("%s: '%s' %s", o->option, o->argument, message);
-    char *path = o->location.path ? resolve(o->location.path) : NULL;
-    if (!path) return report(EXIT_FAILED, "%s: cannot be created: %s", o->argument, strerror(errno));
-    if (o->location.name) { /* the name lies in the memory of the path that the user gave: keep both in one piece */
-        size_t length = strlen(path) + 1, more = strlen(o->location.name) + 1;
-        char *both = malloc(length + more);
-        if (both) {
-            memcpy(both, path, length);
-            memcpy(both + length, o->location.name, more);
-        }
-        free(path);
-        if (!both) return report(EXIT_FAILED, "no memory");
-        path = both;
-        o->location.name = both + length;
-    }
-    free(o->location.path);
-    o->location.path = path;
-    struct stat status;
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-        return report(EXIT_FAILED, "%s: is not a regular file and cannot be replaced", o->argument);
-    return EXIT_DONE;
+    return o->location.path ? look(o) : report(EXIT_FAILED, "no memory");
+}
+
+/* Whether two outputs are the same file. What is written to directly is nobody else's. */
+static bool in_same_file(const struct output *a, const struct output *b) {
+    return b->argument && a->place.target && b->place.target && strcmp(a->place.target, b->place.target) == 0;
 }
 
 int outputs_check(struct output *outputs, size_t count) {
@@ -67,8 +46,7 @@ int outputs_check(struct output *outputs, size_t count) {
         int code = o->argument ? check_output(o) : EXIT_DONE;
         if (code != EXIT_DONE) return code;
         for (size_t j = 0; o->argument && j < i; j++) {
-            if (!outputs[j].argument || strcmp(o->location.path, outputs[j].location.path) != 0) continue;
-            if (collide(o, &outputs[j]))
+            if (in_same_file(o, &outputs[j]) && collide(o, &outputs[j]))
                 return report_usage("%s and %s both write %s", outputs[j].option, o->option, o->argument);
         }
     }
@@ -80,10 +58,6 @@ static bool cannot_write(char *message) {
     return false;
 }
 
-static bool write_npy(const struct output *o, int fd, char *message) {
-    return npy_write(fd, &o->tensor, message) && (fsync(fd) == 0 || cannot_write(message));
-}
-
 static bool write_text(const char *text, int fd, char *message) {
     for (size_t left = strlen(text); left > 0;) {
         const ssize_t written = write(fd, text, left);
@@ -92,7 +66,7 @@ static bool write_text(const char *text, int fd, char *message) {
         text += written;
         left -= (size_t)written;
     }
-    return fsync(fd) == 0 || cannot_write(message);
+    return true;
 }
 
 /* The tensors of one safetensors file: those it has, without those that are written anew, then the new ones. */
@@ -104,13 +78,10 @@ struct members {
     batchnorm_safetensors_pair *pairs;
 };
 
-static bool in_same_file(const struct output *a, const struct output *b) {
-    return b->argument && b->location.name && strcmp(a->location.path, b->location.path) == 0;
-}
-
 static bool is_replaced(const struct output *outputs, size_t count, const struct output *o, const char *name) {
     for (size_t i = 0; i < count; i++)
-        if (in_same_file(o, &outputs[i]) && strcmp(outputs[i].location.name, name) == 0) return true;
+        if (in_same_file(o, &outputs[i]) && outputs[i].location.name && strcmp(outputs[i].location.name, name) == 0)
+            return true;
     return false;
 }
 
@@ -137,9 +108,8 @@ static size_t count_pairs(const batchnorm_safetensors *file) {
 }
 
 static bool collect(struct members *m, const struct output *outputs, size_t count, const struct output *o, char *message) {
-    struct stat status;
     char why[MESSAGE_BYTES];
-    if (stat(o->location.path, &status) == 0 && batchnorm_safetensors_open(o->location.path, &m->old, why) != BATCHNORM_OK) {
+    if (o->place.exists && batchnorm_safetensors_open(o->place.target, &m->old, why) != BATCHNORM_OK) {
         snprintf(message, MESSAGE_BYTES, "is there, but cannot be added to: %.400s", why);
         return false;
     }
@@ -151,15 +121,22 @@ static bool collect(struct members *m, const struct output *outputs, size_t coun
     }
     if (!keep_old(m, outputs, count, o, message)) return false;
     for (size_t i = 0; i < count; i++)
-        if (in_same_file(o, &outputs[i]))
+        if (&outputs[i] == o || in_same_file(o, &outputs[i]))
             m->tensors[m->count++] = (batchnorm_named_tensor){outputs[i].location.name, outputs[i].tensor};
     return true;
 }
 
-static bool write_members(struct output *outputs, size_t count, const struct output *o, char *message) {
+/* For the file library, which writes by a path: that of the file which is not in place yet, or of the open file. */
+static const char *path_of(struct output *o) {
+    if (o->place.temporary) return o->place.temporary;
+    snprintf(o->direct, sizeof o->direct, "/proc/self/fd/%d", o->place.fd);
+    return o->direct;
+}
+
+static bool write_members(struct output *outputs, size_t count, struct output *o, char *message) {
     struct members m = {0};
     bool ok = collect(&m, outputs, count, o, message) &&
-              batchnorm_safetensors_write(o->temporary, m.tensors, m.count, m.pairs, m.pair_count, message) == BATCHNORM_OK;
+              batchnorm_safetensors_write(path_of(o), m.tensors, m.count, m.pairs, m.pair_count, message) == BATCHNORM_OK;
     free(m.tensors);
     free(m.pairs);
     batchnorm_safetensors_close(m.old);
@@ -175,27 +152,57 @@ static bool is_written(const struct output *outputs, const struct output *o) {
 
 static bool write_output(struct output *outputs, size_t count, struct output *o) {
     char message[MESSAGE_BYTES];
-    int fd;
-    o->temporary = create_beside(o->location.path, &fd);
-    if (!o->temporary) {
-        report(EXIT_FAILED, "%s: cannot be created: %s", o->argument, strerror(errno));
+    const char *wrong = bn_place_create(&o->place, message);
+    if (wrong) {
+        report(EXIT_FAILED, "%s: %s", o->argument, wrong);
         return false;
     }
     bool ok;
     if (o->layer)
-        ok = batchnorm_layer_save(o->layer, o->temporary, message) == BATCHNORM_OK;
+        ok = batchnorm_layer_save(o->layer, path_of(o), message) == BATCHNORM_OK;
     else if (o->text)
-        ok = write_text(o->text, fd, message);
+        ok = write_text(o->text, o->place.fd, message);
     else if (o->location.name)
         ok = write_members(outputs, count, o, message);
     else
-        ok = write_npy(o, fd, message);
-    if (close(fd) != 0 && ok) ok = cannot_write(message);
+        ok = npy_write(o->place.fd, &o->tensor, message);
+    if (ok) ok = !bn_place_finish(&o->place, message);
     if (!ok) report(EXIT_FAILED, "%s: %s", o->argument, message);
     return ok;
 }
 
+static size_t directory_bytes(const char *path) { return (size_t)(strrchr(path, '/') - path); }
+
+/* Whether a has locked the directory that b is in. Targets are whole paths. */
+static bool are_beside(const struct output *a, const struct output *b) {
+    if (a->lock <= 0) return false;
+    const size_t bytes = directory_bytes(a->place.target);
+    return bytes == directory_bytes(b->place.target) && memcmp(a->place.target, b->place.target, bytes) == 0;
+}
+
+/* Others may add to the same file: what is there is looked at again under a lock, which holds until the new file is in place.
+ * Several directories are locked in the order of their names, so that two runs never wait for each other. */
+static bool lock_files_that_are_added_to(struct output *outputs, size_t count) {
+    for (;;) {
+        struct output *next = NULL;
+        for (size_t i = 0; i < count; i++) {
+            struct output *o = &outputs[i];
+            if (!o->argument || !o->location.name || !o->place.target || o->lock || is_written(outputs, o)) continue;
+            if (!next || strcmp(o->place.target, next->place.target) < 0) next = o;
+        }
+        if (!next) return true;
+        next->lock = -1;
+        bool has_lock = false;
+        for (size_t i = 0; i < count; i++) has_lock = has_lock || (&outputs[i] != next && are_beside(&outputs[i], next));
+        if (!has_lock) next->lock = bn_place_lock(next->place.target);
+        bn_place_cancel(&next->place);
+        const int code = look(next);
+        if (code != EXIT_DONE) return false;
+    }
+}
+
 bool outputs_write(struct output *outputs, size_t count) {
+    if (!lock_files_that_are_added_to(outputs, count)) return false;
     for (size_t i = 0; i < count; i++) {
         struct output *o = &outputs[i];
         if (o->argument && !is_written(outputs, o) && !write_output(outputs, count, o)) return false;

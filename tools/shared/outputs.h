@@ -6,6 +6,7 @@
 
 #include "array.h"
 #include "location.h"
+#include "src/place/place.h"
 
 /* One output. The caller sets the first three, and before outputs_write() one of the next three. */
 struct output {
@@ -16,10 +17,12 @@ struct output {
     batchnorm_layer *layer; /* its state is the output */
     const char *text;       /* it is the output */
     struct location location;
-    char *temporary; /* the finished file, beside the one that it replaces; NULL once it is in place */
-    char *previous;  /* a second name of the old file, while it may have to come back */
-    bool is_new;     /* there was no old file */
+    struct bn_place place;
+    bool is_looked_at; /* place is set */
+    char *previous;    /* a second name of the old file, while it may have to come back */
     bool is_placed;
+    int lock;        /* of its directory, while a file there is added to; 0: none */
+    char direct[32]; /* /proc/self/fd/N */
 };
 
 /* Look at the arguments: names, directories, and whether two of them would write the same. Touches nothing. Returns an exit

@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /* Putting finished files in place: all, or as it was. No system call renames several files at once. So the files that are
  * there get a second name first, and a rename that fails takes back those before it. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "beside.h"
 #include "messages.h"
 #include "outputs.h"
 
 static size_t count_files(const struct output *outputs, size_t count) {
     size_t files = 0;
-    for (size_t i = 0; i < count; i++) files += outputs[i].temporary != NULL;
+    for (size_t i = 0; i < count; i++) files += outputs[i].place.temporary != NULL;
     return files;
 }
 
 /* Where a file cannot have a second name (other reasons than that it is not there), going on is better than giving up: a rename
  * that fails after the writing went well is rare, and what cannot be taken back will be reported. */
 static void keep_old(struct output *o) {
-    o->previous = link_beside(o->location.path);
-    o->is_new = !o->previous && errno == ENOENT;
+    if (!o->place.exists) return;
+    o->previous = bn_place_name(o->place.target);
+    if (!o->previous || link(o->place.target, o->previous) == 0) return;
+    free(o->previous);
+    o->previous = NULL;
 }
 
 static void take_back(struct output *o) {
-    const int failed = o->previous ? rename(o->previous, o->location.path) : o->is_new ? unlink(o->location.path) : -1;
+    const char *target = o->place.target;
+    const int failed = o->previous ? rename(o->previous, target) : o->place.exists ? -1 : unlink(target);
     if (failed && o->previous)
         report(EXIT_FAILED, "%s: was replaced before that, and the old file is now %s", o->argument, o->previous);
     else if (failed)
@@ -37,15 +38,15 @@ static void take_back(struct output *o) {
 static bool put_in_place(struct output *outputs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct output *o = &outputs[i];
-        if (!o->temporary) continue;
-        if (rename(o->temporary, o->location.path) != 0) {
-            report(EXIT_FAILED, "%s: cannot be replaced: %s", o->argument, strerror(errno));
+        char why[BN_PLACE_BYTES];
+        if (!o->place.temporary) continue;
+        const char *wrong = bn_place_commit(&o->place, why);
+        if (wrong) {
+            report(EXIT_FAILED, "%s: %s", o->argument, wrong);
             while (i-- > 0)
                 if (outputs[i].is_placed) take_back(&outputs[i]);
             return false;
         }
-        free(o->temporary);
-        o->temporary = NULL;
         o->is_placed = true;
     }
     return true;
@@ -54,21 +55,20 @@ static bool put_in_place(struct output *outputs, size_t count) {
 bool outputs_commit(struct output *outputs, size_t count) {
     /* one rename is whole by itself */
     for (size_t i = 0; i < count && count_files(outputs, count) > 1; i++)
-        if (outputs[i].temporary) keep_old(&outputs[i]);
-    bool ok = put_in_place(outputs, count);
-    for (size_t i = 0; i < count; i++)
-        if (outputs[i].is_placed) sync_directory(outputs[i].location.path);
-    return ok;
+        if (outputs[i].place.temporary) keep_old(&outputs[i]);
+    return put_in_place(outputs, count);
 }
 
 void outputs_free(struct output *outputs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct output *o = &outputs[i];
-        if (o->temporary) unlink(o->temporary);
         if (o->previous) unlink(o->previous);
-        free(o->temporary);
         free(o->previous);
-        o->temporary = o->previous = NULL;
+        o->previous = NULL;
+        if (o->lock > 0) close(o->lock);
+        o->lock = 0;
+        if (o->is_looked_at) bn_place_cancel(&o->place);
+        o->is_looked_at = false;
         location_free(&o->location);
     }
 }

@@ -287,14 +287,12 @@ case_failures_touch_nothing() {
     refuses 1 "cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" \
         --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
     # the second output cannot be made, so the first is not
-    refuses 1 "absent/dx.npy: cannot be created: No such file or directory" \
+    refuses 1 "absent/dx.npy: no file can be created there: No such file or directory" \
         --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
-    # a pipe of our own stands for devices: a mistake in the command must not replace one of the machine
     mkfifo pipe
-    refuses 1 "pipe: is not a regular file and cannot be replaced" --dims 1 x.npy -o pipe
     refuses 1 "pipe: is not a regular file" --dims 1 pipe -o y.npy
     mkdir directory
-    refuses 1 "directory: is not a regular file and cannot be replaced" --dims 1 x.npy -o y.npy --grad x.npy --dx directory
+    refuses 1 "directory: is a directory" --dims 1 x.npy -o y.npy --grad x.npy --dx directory
     refuses 1 "x.npy: batch_norm eps must be positive during training, but got 0.0" --dims 1 --eps 0 x.npy -o y.npy
 }
 
@@ -313,8 +311,58 @@ case_sizes_of_more_than_32_bits() {
     refuses 1 "x.npy: $why" --dims 1 x.npy -o y.npy
 }
 
+case_links_and_modes_stay() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    ln -s real.npy link.npy
+    silently apply --dims 1 --eps 3 x.npy -o link.npy
+    same want.npy real.npy
+    chmod 600 real.npy
+    silently apply --dims 1 --eps 3 x.npy -o link.npy --save-state state.safetensors
+    [ -L link.npy ] && [ "$(stat -c %a real.npy)" = 600 ] || fail "$(ls -l)"
+    ln -s state.safetensors state
+    chmod 640 state.safetensors
+    silently apply --dims 1 --eps 3 x.npy -o link.npy --save-state state
+    [ -L state ] && [ "$(stat -c %a state.safetensors)" = 640 ] || fail "$(ls -l)"
+    [ "$(id -u)" != 0 ] || return 0 # may write everywhere
+    chmod 400 real.npy
+    refuses 1 "link.npy: cannot be written: Permission denied" --dims 1 --eps 3 x.npy -o link.npy
+}
+
+# A pipe of our own stands for devices: a mistake in the command must not replace one of the machine.
+case_what_is_no_file_is_written_to() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    mkfifo pipe
+    cat pipe >piped.npy &
+    silently apply --dims 1 --eps 3 x.npy -o pipe
+    wait $!
+    same want.npy piped.npy
+    [ -p pipe ] || fail "$(ls -l)"
+    local output
+    for output in - /dev/stdout /dev/fd/1; do
+        { echo before; batchnorm apply --dims 1 --eps 3 x.npy -o $output; echo after; } >all
+        { echo before; cat want.npy; echo after; } | cmp - all || fail "-o $output"
+    done
+    batchnorm apply --dims 1 --eps 3 x.npy -o y.npy --save-state /dev/fd/3 3>state.safetensors
+    silently apply --dims 1 --eps 3 x.npy -o y.npy --save-state want.safetensors
+    same want.safetensors state.safetensors
+}
+
+case_two_runs_add_to_one_file() {
+    needs_safetensors
+    x_1d
+    local run round
+    for round in 1 2 3; do
+        for run in a b c d; do batchnorm apply --dims 1 x.npy -o all.safetensors:$run$round & done
+        wait
+    done
+    for round in 1 2 3; do
+        for run in a b c d; do silently apply --dims 1 all.safetensors:$run$round -o y.npy; done
+    done
+}
+
 case_a_full_disk_touches_nothing() {
-    trap '' XFSZ
     npy x.npy '<f4' False '(2, 512)'
     head -c 4096 /dev/zero >>x.npy
     echo old >y.npy

@@ -48,7 +48,7 @@ case_places_that_cannot_be_written() {
     refuses 1 "file: is not a directory; give another one with --out" --out file
     refuses 1 "nowhere/out: cannot be created: No such file or directory" --out nowhere/out
     mkdir -p out/metrics.csv
-    refuses 1 "out/metrics.csv: is not a regular file and cannot be replaced" --out out
+    refuses 1 "out/metrics.csv: is a directory" --out out
     [ "$(ls out)" = metrics.csv ] || fail "out has: $(ls out)"
 }
 

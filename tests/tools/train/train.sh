@@ -224,7 +224,7 @@ case_a_signal_saves() {
 # progress however slow the machine is. There is never anything but a whole checkpoint.
 case_killed_fifty_times() {
     needs_checkpoints
-    local kills pid before from=(--epochs 100000 "${small[@]}" --schedule constant)
+    local kills pid before writing=0 from=(--epochs 100000 "${small[@]}" --schedule constant)
     for ((kills = 0; kills < 50; kills++)); do
         before=$(stat -c %i-%Y part 2>/dev/null) || before=none
         [ $before = none ] || from=(--resume part)
@@ -239,15 +239,16 @@ case_killed_fifty_times() {
         sleep 0.$((RANDOM % 5))$((RANDOM % 10))
         kill -9 $pid 2>/dev/null || fail "it ended by itself: $(cat err.log)"
         wait $pid 2>/dev/null || true
+        [ -z "$(find . -name '.batchnorm-*')" ] || writing=$((writing + 1))
     done
-    echo "$(find . -name '.batchnorm-*' | wc -l) of $kills kills came while a checkpoint was being written"
+    echo "$writing of $kills kills came while a checkpoint was being written"
     # To the end of the epoch that it is in, and the same without a kill.
     local epochs=$(($(tr ',' '\n' <part | sed -n 's/.*"at.epoch":"\([0-9]*\)".*/\1/p') + 1))
     [ $epochs -gt 5 ] || fail "only $epochs epochs in $kills starts"
     go --resume part --save part --epochs $epochs --threads 1
     go "${small[@]}" --schedule constant --epochs $epochs --save whole
     cmp part whole || fail "other bits after $kills kills and $epochs epochs"
-    rm -r data .batchnorm-* part whole out.log err.log
+    rm -r data part whole out.log err.log
     [ -z "$(ls -A)" ] || fail "it leaves $(ls -A)"
 }
 
