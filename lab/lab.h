@@ -105,7 +105,8 @@ struct sample {
 };
 nn_error lab_predict_samples(struct trainee *trainee);
 
-/* run_NAME() runs an experiment for one seed, first with and then without, and leaves rows. work_NAME(): of all seeds. */
+/* run_NAME() runs an experiment for one seed, first with and then without, and leaves rows. work_NAME() estimates it, for one
+ * seed. */
 #define LAB_DECLARE(constant, name)                                                                                            \
     nn_error run_##name(struct lab *lab, int seed);                                                                            \
     double work_##name(const struct lab *lab);

@@ -238,7 +238,7 @@ static bool is_in_place(const struct bn_sweep *s) {
 /* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A
  * part of that cache is always taken by something else, which makes streams worth while earlier. */
 static void decide_by_size(struct bn_pass *p) {
-    size_t arrays = p->writes ? 0 : (size_t)p->reduce[0].view.arrays;
+    size_t arrays = p->writes || !p->reduces ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
     size_t bytes = p->channels * p->count * bn_element_bytes(p->dtype); /* of each */
     bytes = times(bytes, arrays);

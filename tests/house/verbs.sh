@@ -15,6 +15,10 @@ options_in_page() { awk -v heading="# ${1^^}" '/^# / { inside = $0 == heading } 
 verbs=$("$command" --help | sed -nE 's/^  ([a-z]+) .*/\1/p')
 for verb in $verbs; do
     [ -f "tools/$verb/request.c" ] || wrong "$verb has no tools/$verb/request.c"
+    grep -q "^\*batchnorm $verb\*" docs/batchnorm.1.scd.in ||
+        wrong "$verb is not in the synopsis of the page"
+    grep -qE "^tools/$verb:" tests/house/includes.sh ||
+        wrong "tests/house/includes.sh does not say what tools/$verb may include"
     grep -qx "# ${verb^^}" docs/batchnorm.1.scd.in || wrong "$verb has no section in docs/batchnorm.1.scd.in"
     [ -f "tests/tools/$verb/$verb.sh" ] || wrong "$verb has no tests/tools/$verb/$verb.sh"
     grep -q "^bn_cli($verb " tests/tools/CMakeLists.txt || wrong "tests/tools/CMakeLists.txt does not run the cases of $verb"

@@ -182,6 +182,7 @@ TEST(the_page_loads_and_runs_nothing) {
     assert_false(has(page, "<script"));
     assert_false(has(page, "a<b>"));
     assert_true(has(page, "--data a&lt;b>&amp;&quot;c&quot;"));
+    assert_false(has(page, "(null)")); /* every experiment has its chapter */
     free(page);
 }
 

@@ -29,7 +29,7 @@ static const char *add_shape(const char *text, void *request) {
     struct bench_shape shape;
     if (!read_shape(text, &shape)) return "is not N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more";
     if (bench_array_bytes(&shape, BATCHNORM_F64) == 0) return "does not fit the address space";
-    if (r->shape_count == BENCH_MOST_SHAPES) return "is one shape more than there may be";
+    if (r->shape_count == BENCH_MOST_SHAPES) return "is one too many: there may be 256 shapes";
     r->shapes[r->shape_count++] = shape;
     return NULL;
 }
@@ -42,7 +42,7 @@ static const char *add_threads(const char *text, void *request) {
         int64_t number;
         if (!parse_integer(word, 1, 1024, &number)) return "is not a whole number from 1 to 1024, or several with commas";
         if (number > 1 && !bench_has_openmp()) return "needs OpenMP, which this build is without; it has one thread";
-        if (r->thread_count == BENCH_MOST_THREAD_COUNTS) return "is one number more than there may be";
+        if (r->thread_count == BENCH_MOST_THREAD_COUNTS) return "has one too many: there may be 64 numbers";
         r->threads[r->thread_count++] = (int)number;
     }
     return NULL;
@@ -63,15 +63,15 @@ static const struct option_row rows[] = {
      AT(dtypes),
      .words = dtype_words,
      .usual = "f32",
-     .help = "The type of the elements, or several with commas"},
+     .help = "The types of the elements, one or several with commas"},
     {.name = "layout",
      .kind = OPTION_WORDS,
      AT(layouts),
      .words = bench_layout_names,
      .all = "both",
      .usual = "both",
-     .help = "The channels before the other sizes or after them, for any number of sizes",
-     .more = "For (N, C) there is one layout, shown as nc."},
+     .help = "The channels before the other sizes or after them; several with commas",
+     .more = "nchw and nhwc stand for any number of sizes. For (N, C) there is one layout, shown as nc."},
     {.help = ""},
     {.name = "op",
      .kind = OPTION_WORDS,
@@ -79,7 +79,7 @@ static const struct option_row rows[] = {
      .words = bench_operation_names,
      .all = "all",
      .usual = "all",
-     .help = "What is timed, or several with commas",
+     .help = "What is timed, one or several with commas",
      .more = "_train_ is forward with the statistics of the batch, _eval_ forward with given statistics, _backward_ the "
              "gradients, _stats_ the statistics alone."},
     {.name = "act",
@@ -99,7 +99,7 @@ static const struct option_row rows[] = {
      .parse = add_threads,
      .value = "N",
      .usual = "as many as there are cores",
-     .help = "Threads, 1 to 1024, or several numbers with commas",
+     .help = "Threads, 1 to 1024, one or several numbers with commas",
      .more = "A build without OpenMP has one."},
     {.name = "seconds",
      .kind = OPTION_REAL,
@@ -171,7 +171,8 @@ const struct option_table bench_options = {
         "same bytes by as many threads, in turns with the call, and the call's share of that. train and eval copy x to y; "
         "backward reads x and dy and writes dx; stats reads x; a residual is read too, and in backward its gradient written. "
         "The copy is the faster of one with normal and one with non-temporal stores, with the widest vectors there "
-        "are.\n\nWithout options it takes about a minute and 310 MB.",
+        "are.\n\n--shape, --dtype, --layout, --op and --threads can be given several times, and add up. Without options it "
+        "takes about a minute and 310 MB.",
     .check = check};
 
 enum bench_format bench_request_format(const struct bench_request *r) {

@@ -6,7 +6,7 @@
 #include "cases.h"
 #include "tools/shared/options.h"
 
-enum { BENCH_MOST_SHAPES = 256, BENCH_MOST_THREAD_COUNTS = 64 };
+enum { BENCH_MOST_SHAPES = 256, BENCH_MOST_THREAD_COUNTS = 64 }; /* messages tell these numbers */
 enum bench_format { BENCH_TABLE, BENCH_JSON, BENCH_CSV };
 
 struct bench_request {

@@ -25,7 +25,7 @@ static const struct option_row rows[] = {
      AT(experiments),
      .words = experiment_names,
      .value = "EXPERIMENT",
-     .usual = "all six",
+     .usual = "all of them",
      .help = "One experiment, or several with commas; best runs sweep too"},
     {.name = "seeds",
      .kind = OPTION_WHOLE,

@@ -67,7 +67,7 @@ struct option_table {
     const char *arguments; /* as in the usage line: "X"; NULL: none are taken */
     size_t arguments_at;   /* the offset of a struct option_arguments */
     const char *does;      /* what the verb does, in a sentence */
-    const char *more;      /* what --help says after the options */
+    const char *more;      /* what --help says after the options; NULL: nothing */
     /* What must hold between options: NULL, or what is wrong, which may be in `message`. */
     const char *(*check)(void *request, char *message);
 };

@@ -3,6 +3,8 @@
 #include "options.h"
 
 #include <argp.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,15 +77,19 @@ static bool parse_word(const struct option_row *row, const char *text, void *req
 static bool parse_whole(const struct option_row *row, const char *text, void *request) {
     int64_t value;
     const int64_t least = row->words ? INT32_MIN : row->limits.least, most = row->words ? INT32_MAX : row->limits.most;
+    char plain[24]; /* as the words are written: without a plus or zeros before it */
     if (!parse_integer(text, least, most, &value)) return false;
-    if (row->words && option_word_index(row->words, text, strlen(text)) < 0) return false;
+    snprintf(plain, sizeof plain, "%" PRId64, value);
+    if (row->words && option_word_index(row->words, plain, strlen(plain)) < 0) return false;
     put(row, request, value);
     return true;
 }
 
 static bool parse_number(const struct option_row *row, const char *text, void *request) {
     double value;
-    if (!parse_real(text, &value) || !option_in_range(row, value)) return false;
+    if (!parse_real(text, &value)) return false;
+    if (row->bytes == sizeof(float)) value = (double)(float)value; /* the range is that of the number which is kept */
+    if (!isfinite(value) || !option_in_range(row, value)) return false;
     if (row->bytes == sizeof(float))
         *(float *)((char *)request + row->offset) = (float)value;
     else
@@ -92,7 +98,7 @@ static bool parse_number(const struct option_row *row, const char *text, void *r
 }
 
 static error_t set(const struct option_row *row, const char *text, struct argp_state *state, void *request) {
-    const char *wrong = NULL;
+    const char *wrong = NULL, *word = text;
     size_t length = text ? strlen(text) : 0;
     bool fits = true;
     switch (row->kind) {
@@ -107,7 +113,7 @@ static error_t set(const struct option_row *row, const char *text, struct argp_s
         fits = parse_word(row, text, request);
         break;
     case OPTION_WORDS:
-        fits = parse_words(row, &text, &length, request);
+        fits = parse_words(row, &word, &length, request);
         break;
     case OPTION_WHOLE:
         fits = parse_whole(row, text, request);
@@ -121,7 +127,9 @@ static error_t set(const struct option_row *row, const char *text, struct argp_s
     }
     if (wrong && !*wrong) fits = false;
     char right[OPTION_MESSAGE_BYTES];
-    if (!fits) argp_error(state, "--%s: '%.*s' is not %s", row->name, (int)length, text, option_right(row, right));
+    if (!fits && length < strlen(text))
+        argp_error(state, "--%s: '%.*s' in '%s' is not %s", row->name, (int)length, word, text, option_right(row, right));
+    if (!fits) argp_error(state, "--%s: '%s' is not %s", row->name, text, option_right(row, right));
     if (wrong) argp_error(state, "--%s: '%s' %s", row->name, text, wrong);
     if (row->given) *(bool *)((char *)request + row->given) = true;
     return 0;
@@ -206,7 +214,8 @@ void options_parse(const struct option_table *table, int argc, char **argv, void
     if (defaults) table->defaults(defaults);
     struct argp_option *list = defaults ? list_options(table, defaults) : NULL;
     char *doc = NULL;
-    if (asprintf(&doc, "%s.\v%s\n\nExit status: 0 success, 1 failure, 2 wrong usage.", table->does, table->more) < 0)
+    if (asprintf(&doc, "%s.\v%s%sExit status: 0 success, 1 failure, 2 wrong usage.", table->does,
+                 table->more ? table->more : "", table->more ? "\n\n" : "") < 0)
         doc = NULL;
     const struct argp argp = {list, take, table->arguments, doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &parsing);

@@ -22,9 +22,9 @@ case_wrong_usage() {
     refuses 2 "--shape: '2 3' is not $sizes" --shape '2 3'
     refuses 2 "--shape: '2147483647,2147483647,9' does not fit the address space" --shape 2147483647,2147483647,9
     refuses 2 "--shape: '1x5' has one value per channel; train needs 2 or more" --shape 2,2 --shape 1,5
-    refuses 2 "--dtype: 'i64' is not f32, f64, bf16 or f16" --dtype f32,i64
+    refuses 2 "--dtype: 'i64' in 'f32,i64' is not f32, f64, bf16 or f16" --dtype f32,i64
     refuses 2 "--layout: 'ncwh' is not nchw, nhwc or both" --layout ncwh
-    refuses 2 "--op: 'test' is not train, eval, backward, stats or all" --op train,test
+    refuses 2 "--op: 'test' in 'train,test' is not train, eval, backward, stats or all" --op train,test
     refuses 2 "--op: '' is not train, eval, backward, stats or all" --op ''
     refuses 2 "--act: 'gelu' is not none, relu, leaky or clipped" --act gelu
     refuses 2 "--act: stats has none; choose another --op too" --act relu --op stats

@@ -26,7 +26,7 @@ make_data() {
 
 case_wrong_usage() {
     local names="convergence, gradients, sweep, best, sigmoid or layer"
-    refuses 2 "--only: 'layers' is not $names" --only sweep,layers
+    refuses 2 "--only: 'layers' in 'sweep,layers' is not $names" --only sweep,layers
     refuses 2 "--only: '' is not $names" --only ''
     refuses 2 "--seeds: '0' is not a whole number from 1 to 100" --seeds 0
     refuses 2 "--batch: '1' is not a whole number from 2 to 4096" --batch 1

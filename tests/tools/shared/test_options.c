@@ -160,6 +160,7 @@ TEST(every_kind_goes_where_its_row_says) {
     assert_true(parse("--wide 9223372036854775807").wide == INT64_MAX);
     assert_true(parse("--narrow 3000000000").narrow == 3000000000u);
     assert_int_equal(parse("--depth 20").depth, 20);
+    assert_int_equal(parse("--depth +08").depth, 8);
     assert_true(parse("--fraction 0.25").fraction == 0.25f && parse("--fraction 0").fraction == 0);
     assert_true(parse("--rate 1e-3").rate == 1e-3 && parse("--any=-2").any == -2);
     assert_string_equal(parse("--own mine").own, "mine");
@@ -168,14 +169,14 @@ TEST(every_kind_goes_where_its_row_says) {
 TEST(what_does_not_fit_is_refused) {
     refuses("--colour pink", "--colour: 'pink' is not red, green or blue");
     refuses("--colour re", "--colour: 're' is not red, green or blue");
-    refuses("--colours red,pink,green", "--colours: 'pink' is not red, green, blue or all");
+    refuses("--colours red,pink,green", "--colours: 'pink' in 'red,pink,green' is not red, green, blue or all");
     refuses("--colours=", "--colours: '' is not red, green, blue or all");
-    refuses("--colours=red,", "--colours: '' is not red, green, blue or all");
+    refuses("--colours=red,", "--colours: '' in 'red,' is not red, green, blue or all");
     refuses("--size 0", "--size: '0' is not a whole number from 1 to 4096");
     refuses("--size 4097", "--size: '4097' is not a whole number from 1 to 4096");
     refuses("--size 1.5", "--size: '1.5' is not a whole number from 1 to 4096");
     refuses("--depth 9", "--depth: '9' is not 8, 14 or 20");
-    refuses("--depth +8", "--depth: '+8' is not 8, 14 or 20");
+    refuses("--fraction 0.99999999999", "--fraction: '0.99999999999' is not a number from 0 to below 1"); /* a float */
     refuses("--fraction 1", "--fraction: '1' is not a number from 0 to below 1");
     refuses("--rate 0", "--rate: '0' is not a number above 0");
     refuses("--any x", "--any: 'x' is not a number");

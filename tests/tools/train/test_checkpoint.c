@@ -62,8 +62,27 @@ TEST(other_data_does_not_fit) {
     checkpoint_close(&c);
 }
 
+/* Of one training, and not of the network: a resumed training may have others. */
+static bool is_of_a_run(const char *option) {
+    static const char *const those[] = {"no-bn",   "data", /* another word for a field; its bytes count */
+                                        "threads", "save", "save-every", "resume", "json", "profile"};
+    for (size_t i = 0; i < sizeof those / sizeof those[0]; i++)
+        if (strcmp(those[i], option) == 0) return true;
+    return false;
+}
+
+TEST(every_option_is_kept_or_of_a_run) {
+    for (size_t i = 0; i < train_options.count; i++) {
+        const char *name = train_options.rows[i].name;
+        bool kept = false;
+        for (size_t f = 0; name && f < checkpoint_field_count; f++) kept = kept || strcmp(checkpoint_fields[f].key, name) == 0;
+        if (name && kept == is_of_a_run(name)) fail_msg("--%s: %s", name, kept ? "kept, too" : "not in a checkpoint");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_option_is_kept_or_of_a_run),
         cmocka_unit_test_teardown(everything_comes_back, let_go),
         cmocka_unit_test_teardown(other_data_does_not_fit, let_go),
     };
