@@ -32,7 +32,8 @@ bn_install_pc(batchnorm)
 if(TARGET batchnorm_file)
   bn_install_library(file batchnorm_file file "")
   bn_install_library(file_static batchnorm_file_static file_static "")
-  set_target_properties(batchnorm_file PROPERTIES INSTALL_RPATH "$ORIGIN") # finds libbatchnorm wherever both are moved
+  # finds libbatchnorm wherever both are moved; in the build, too, where they lie side by side
+  set_target_properties(batchnorm_file PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   bn_install_pc(batchnorm-file)
 endif()
 
@@ -44,8 +45,8 @@ install(FILES ${PROJECT_BINARY_DIR}/batchnorm-config.cmake ${PROJECT_BINARY_DIR}
         DESTINATION ${package_dir})
 
 if(TARGET batchnorm_command)
-  file(RELATIVE_PATH from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-  set_target_properties(batchnorm_command PROPERTIES INSTALL_RPATH "$ORIGIN/${from_bin}")
+  # Its own libraries are inside. CMake would put an empty path there, which means the current directory.
+  set_target_properties(batchnorm_command PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "")
   install(TARGETS batchnorm_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* By jansson, which may be missing. */
+#define _POSIX_C_SOURCE 200809L /* strdup */
 #include "batchnorm/batchnorm.h"
 #include "report.h"
+#include "tools/shared/json.h"
 
 #ifdef LAB_HAVE_JSON
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool report_has_json(void) { return true; }
 
@@ -30,10 +33,23 @@ static json_t *row(const struct metric *r) {
                      "name", r->name, "value", number(r->value));
 }
 
+/* Names of files may be anything, JSON is UTF-8: other bytes become question marks. */
+static json_t *text_of(const char *text) {
+    char *copy = strdup(text);
+    for (char *at = copy; copy && *at;) {
+        const size_t length = utf8_length(at);
+        if (length == 0) *at = '?';
+        at += length ? length : 1;
+    }
+    json_t *string = copy ? json_string(copy) : NULL;
+    free(copy);
+    return string;
+}
+
 static json_t *settings(const struct report *report) {
     const struct compare_request *r = report->request;
-    return json_pack("{s:s, s:b, s:i, s:i, s:f, s:I, s:s, s:I, s:I}", "model", plan_model_name(r), "full", r->full, "seeds",
-                     r->seeds, "threads", r->threads, "rate", r->rate, "batch", (json_int_t)r->batch, "data", r->data,
+    return json_pack("{s:s, s:b, s:i, s:i, s:f, s:I, s:o, s:I, s:I}", "model", plan_model_name(r), "full", r->full, "seeds",
+                     r->seeds, "threads", r->threads, "rate", r->rate, "batch", (json_int_t)r->batch, "data", text_of(r->data),
                      "train_images", (json_int_t)(report->train ? report->train->count : 0), "test_images",
                      (json_int_t)(report->test ? report->test->count : 0));
 }

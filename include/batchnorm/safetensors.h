@@ -62,15 +62,17 @@ BATCHNORM_API const char *batchnorm_safetensors_metadata(const batchnorm_safeten
 BATCHNORM_API const batchnorm_safetensors_pair *batchnorm_safetensors_metadata_at(const batchnorm_safetensors *file,
                                                                                   size_t index);
 
-/*! Write a file: to a temporary name in the same directory, synced, then renamed over path.
+/*! Write a file: to a temporary name in the same directory, synced, then renamed over path. A symbolic link is written through,
+ * and the mode of a file that is there stays. A pipe, a character device or an open file (/dev/stdout, /dev/fd/N) is
+ * written to.
  *
  * Shapes:  entries: [count], any strides, written contiguous and little-endian; the header has them in the given order, the
  *          bytes lie widest element type first, so that each tensor is aligned; metadata: [pairs].
  * Units:   message: as batchnorm_safetensors_open().
  * NULL:    entries if count is 0; metadata if pairs is 0; message: not wanted.
  * Returns: OK; NULL_POINTER; BAD_OPTION (a name or key twice; a name empty or "__metadata__"; text that is not UTF-8; an
- *          unknown dtype); BAD_RANK; TOO_LARGE; IO (also: path is there but not a regular file); NO_MEMORY. On error path is as
- *          it was.
+ *          unknown dtype); BAD_RANK; TOO_LARGE; IO (also: path is a directory, or a file that must not be written); NO_MEMORY.
+ *          On error path is as it was, unless it was written to directly.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const char *path,

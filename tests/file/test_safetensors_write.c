@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "file_support.h"
@@ -166,13 +167,25 @@ TEST(what_is_no_file_is_not_replaced) {
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         expect_refused(batchnorm_safetensors_write(file_path(places[i]), NULL, 0, NULL, 0, message), BATCHNORM_IO);
     expect_refused(batchnorm_safetensors_write("", NULL, 0, NULL, 0, message), BATCHNORM_IO);
-    file_make_pipe(file_path("pipe"));
-    assert_int_equal(batchnorm_safetensors_write(file_path("pipe"), NULL, 0, NULL, 0, message), BATCHNORM_IO);
+}
+
+/* The bytes that a file would get, and it stays a pipe. */
+TEST(a_pipe_is_written_to) {
+    char want[100], pipe[600], got[100];
+    assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
+    const size_t count = file_get(file_path("f"), want, sizeof want);
+    file_make_pipe(strcpy(pipe, file_path("pipe")));
+    const pid_t child = fork();
+    if (child == 0) _exit(batchnorm_safetensors_write(pipe, NULL, 0, NULL, 0, NULL) == BATCHNORM_OK ? 0 : 1);
+    assert_int_equal(file_get(pipe, got, sizeof got), count);
+    assert_memory_equal(got, want, count);
+    int end;
     struct stat status;
-    assert_int_equal(stat(file_path("pipe"), &status), 0);
+    waitpid(child, &end, 0);
+    assert_int_equal(end, 0);
+    assert_int_equal(stat(pipe, &status), 0);
     assert_true(S_ISFIFO(status.st_mode));
-    assert_int_equal(files_count(), 2);
-    remove(file_path("pipe"));
+    remove(pipe);
 }
 
 TEST(the_mode_follows_the_umask) {
@@ -180,12 +193,18 @@ TEST(the_mode_follows_the_umask) {
     mode_t before = umask(0);
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
         umask(masks[i]);
+        remove(file_path("f"));
         assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
         struct stat status;
         assert_int_equal(stat(file_path("f"), &status), 0);
         assert_int_equal(status.st_mode & 0777, 0666 & ~masks[i]);
     }
     umask(before);
+    assert_int_equal(chmod(file_path("f"), 0600), 0); /* but that of a file which is there stays */
+    assert_int_equal(put(NULL, 0, NULL), BATCHNORM_OK);
+    struct stat status;
+    assert_int_equal(stat(file_path("f"), &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
 }
 
 /* A name as long as names can be, in the current directory. */
@@ -214,6 +233,7 @@ int main(void) {
         cmocka_unit_test_setup(wrong_tensors_are_refused, only_an_old_file),
         cmocka_unit_test_setup(a_full_disk_leaves_the_old_file, only_an_old_file),
         cmocka_unit_test_setup(what_is_no_file_is_not_replaced, only_an_old_file),
+        cmocka_unit_test(a_pipe_is_written_to),
         cmocka_unit_test(the_mode_follows_the_umask),
         cmocka_unit_test(long_and_bare_names_work),
     };

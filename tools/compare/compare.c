@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* batchnorm compare: what is claimed of batch norm, measured. */
-#define _POSIX_C_SOURCE 200809L
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +9,7 @@
 #include "tools/bench/machine.h"
 #include "tools/shared/gnuplot.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/stop.h"
 
 /* What a run holds. */
 struct comparison {
@@ -31,13 +30,6 @@ static const struct {
 static void stop(int signal) {
     (void)signal;
     lab_stop = 1;
-}
-
-/* A second one has its usual effect. */
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 static void describe_machine(struct comparison *c) {
@@ -115,7 +107,7 @@ static void print_end(const struct comparison *c) {
 
 static int compare(struct comparison *c) {
     begin(c);
-    catch_signals();
+    stop_on_signals(stop);
     nn_error error = run_all(c);
     progress_hide(&c->lab.progress);
     if (!error && c->lab.metrics.failed) error = NN_NO_MEMORY;

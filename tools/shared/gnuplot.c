@@ -35,11 +35,20 @@ static bool not_found(void) {
 static bool start(struct pipes *p, pid_t *child) {
     static char *const arguments[] = {"gnuplot", "-d", NULL};
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int error = posix_spawn_file_actions_init(&actions);
     if (error) return fail("cannot be started", error);
-    error = posix_spawn_file_actions_adddup2(&actions, p->in[0], STDIN_FILENO);
+    error = posix_spawnattr_init(&attributes);
+    if (error) {
+        posix_spawn_file_actions_destroy(&actions);
+        return fail("cannot be started", error);
+    }
+    /* a process group of its own: Ctrl-C is for the command, which still wants its drawings then */
+    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, p->in[0], STDIN_FILENO);
     if (!error) error = posix_spawn_file_actions_adddup2(&actions, p->out[1], STDOUT_FILENO);
-    if (!error) error = posix_spawnp(child, arguments[0], &actions, NULL, arguments, environ);
+    if (!error) error = posix_spawnp(child, arguments[0], &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error == ENOENT) return not_found();
     return error ? fail("cannot be started", error) : true;

@@ -163,9 +163,10 @@ static const struct option_row rows[] = {
      .kind = OPTION_TEXT,
      AT(save),
      .value = "FILE",
-     .help = "Write a checkpoint after every epoch, and when SIGINT or SIGTERM stops the training",
+     .help = "Write a checkpoint after every epoch, and when SIGINT, SIGTERM or SIGHUP stops the training",
      .more = "It stops after the step it is in, with exit status 1; a second signal ends it at once. If there is no such file "
-             "yet, the first is written before the training."},
+             "yet, the first is written before the training. A later one that cannot be written is told, and tried again at "
+             "the next; the exit status is 1 if the last one failed."},
     {.name = "save-every",
      .kind = OPTION_WHOLE,
      AT(save_every),

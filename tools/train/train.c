@@ -10,12 +10,15 @@
 #include "report.h"
 #include "request.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/outputs.h"
+#include "tools/shared/stop.h"
 
 /* A training and what goes with it. */
 struct run {
     struct train_request request;
     struct checkpoint from; /* where it goes on from; file NULL: from the beginning */
     nn_trainer trainer;
+    bool unsaved; /* the last save failed; message says why */
     char message[NN_MESSAGE_BYTES];
 };
 
@@ -27,17 +30,17 @@ static void stop(int signal) {
     stopped = 1;
 }
 
-static void catch_signals(void) {
-    /* the second one ends it at once; SA_RESTART: no write is cut short */
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+static nn_error save(struct run *run) {
+    run->unsaved = run->request.save && !checkpoint_save(run->request.save, &run->request, &run->trainer, run->message);
+    return run->unsaved ? run->message : NULL;
 }
 
-static nn_error save(struct run *run) {
-    if (!run->request.save || checkpoint_save(run->request.save, &run->request, &run->trainer, run->message)) return NULL;
-    return run->message;
+/* A save that fails in the middle must not end hours of work: the next one may go well. */
+static void try_to_save(struct run *run, struct train_progress *progress) {
+    const nn_error error = save(run);
+    if (!error) return;
+    train_progress_hide(progress);
+    report(EXIT_FAILED, "%s; training goes on, and the next time it is tried again", error);
 }
 
 static nn_error end_early(struct run *run) {
@@ -60,8 +63,8 @@ static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_e
         epoch->seconds += nn_seconds() - start;
         train_progress_show(progress, t->at.done, total);
         if (!error && stopped) error = end_early(run);
-        if (!error && every > 0 && t->at.step % every == 0) error = save(run);
         if (error) return error;
+        if (every > 0 && t->at.step % every == 0) try_to_save(run, progress);
     }
     const double start = nn_seconds();
     nn_score tested;
@@ -74,7 +77,15 @@ static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_e
     return error;
 }
 
-/* Where there is no file yet, one is written at once: what hinders that is known before hours of training. */
+/* What hinders saving is known before anything is read, and again, where there is no file yet and one is written at once,
+ * before hours of training. */
+static int check_saving(const struct train_request *r) {
+    struct output output = {.option = "--save", .argument = r->save, .whole_file = true};
+    const int code = outputs_check(&output, 1);
+    outputs_free(&output, 1);
+    return code;
+}
+
 static nn_error begin_saving(struct run *run) {
     return run->request.save && access(run->request.save, F_OK) != 0 ? save(run) : NULL;
 }
@@ -95,11 +106,10 @@ static nn_error run_epochs(struct run *run) {
         if (error) return error;
         train_print_epoch(number, &epoch, r->json);
         total += epoch.seconds + epoch.test_seconds;
-        error = save(run);
-        if (error) return error;
+        try_to_save(run, &progress);
     }
     if (r->profile) train_print_profile(run->trainer.network, total, r->json);
-    return NULL;
+    return run->unsaved ? run->message : NULL;
 }
 
 static nn_error train_network(struct run *run, nn_network *network, const nn_dataset *train, const nn_dataset *test) {
@@ -166,10 +176,11 @@ int cmd_train(int argc, char **argv) {
                                    "(libopenblas-dev) and build again");
     }
     int code = run.request.resume ? resume(&run, argc, argv) : EXIT_DONE;
+    if (code == EXIT_DONE) code = check_saving(&run.request);
     if (code == EXIT_DONE && !nn_dataset_load(run.request.data, (uint32_t)run.request.limit, &train, &test, run.message))
         code = report(EXIT_FAILED, "%s", run.message);
     else if (code == EXIT_DONE) {
-        if (run.request.save) catch_signals();
+        if (run.request.save) stop_on_signals(stop);
         code = train_with_data(&run, &train, &test);
         nn_dataset_free(&train);
         nn_dataset_free(&test);

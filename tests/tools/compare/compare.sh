@@ -124,7 +124,7 @@ case_interrupted() {
         [ $waited -lt 1000 ] || fail "nothing was saved"
         kill -0 $job 2>kill.log || fail "it ended: $(cat err.log)"
     done
-    kill -INT $job
+    kill -INT -- -$job # as a terminal does: the whole group
     wait $job || got=$?
     [ $got = 0 ] || fail "status $got ($(cat err.log))"
     grep -q '^Stopped before the end: the report says what is missing\.$' out.log || fail "$(cat out.log)"
@@ -134,6 +134,23 @@ case_interrupted() {
     grep -q 'This run was stopped before its end' report.html || fail "the report does not say so"
     grep -q 'Not measured: the run was stopped before' report.html || fail "the report does not say what is missing"
     grep -q 'data-figure="convergence-curves"' report.html || fail "what was done is not shown"
+}
+
+# A gnuplot that fails when it has something to draw, and a name that is no UTF-8, cost nothing else.
+case_drawing_fails() {
+    needs_backend
+    make_data
+    mkdir bin
+    printf '#!/bin/sh\n[ -z "$(cat)" ]\n' >bin/gnuplot
+    chmod +x bin/gnuplot
+    mv data $'d\xe4ta'
+    PATH=$PWD/bin:$PATH runs compare --only sweep --data $'d\xe4ta'
+    [ "$(tail -1 err.log)" = "batchnorm compare: the report has the numbers of its figures only" ] ||
+        fail "it says: $(cat err.log)"
+    grep -q '^sweep,with,' batchnorm-compare/metrics.csv || fail "there are no numbers"
+    grep -q '<figure' batchnorm-compare/report.html || fail "there is no report"
+    needs_json
+    grep -q '"data": "d?ta"' batchnorm-compare/metrics.json || fail "$(head -20 batchnorm-compare/metrics.json)"
 }
 
 # Without gnuplot a report has numbers instead of pictures.

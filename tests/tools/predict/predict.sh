@@ -70,6 +70,10 @@ case_json() {
     local want='{"image": "a \"b\"\\.png", "classes": [{"class": "dark", "probability": N}]}'
     predict --json --top 1 'a "b"\.png' || fail "$(cat err.log)"
     [ "$(sed -E 's/0\.[0-9]{6}/N/' out.log)" = "$want" ] || fail "$(cat out.log)"
+    cp dark.png $'\xff\xe2\x82\xac\x7f.png' # JSON is UTF-8 whatever the name is
+    want='{"image": "\ufffd€\u007f.png", "classes": [{"class": "dark", "probability": N}]}'
+    predict --json --top 1 $'\xff\xe2\x82\xac\x7f.png' || fail "$(cat err.log)"
+    [ "$(sed -E 's/0\.[0-9]{6}/N/' out.log)" = "$want" ] || fail "$(cat out.log)"
 }
 
 # The accuracy on the test images is what training printed last.

@@ -197,7 +197,35 @@ case_saving_begins_at_once() {
     train "${small[@]}" --save no/part >out.log 2>err.log || got=$?
     [ $got = 1 ] || fail "status $got"
     says "no/part: no file can be created there: No such file or directory"
-    [ "$(wc -l <out.log)" = 2 ] || fail "it trains before: $(cat out.log)"
+    [ ! -s out.log ] || fail "it begins before: $(cat out.log)"
+    mkdir directory
+    refuses 1 "directory: is a directory" "${small[@]}" --save directory
+}
+
+# A save that fails in the middle is told and tried again; the exit status is that of the last.
+case_a_save_that_fails_is_tried_again() {
+    needs_checkpoints
+    local pid status
+    for last in good bad; do
+        mkdir here
+        "${command[@]}" train --data data "${small[@]}" --epochs 200 --save here/part >out.log 2>err.log &
+        pid=$!
+        until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
+        mv here there
+        until grep -q 'no file can be created there' err.log; do sleep 0.01; done
+        [ $last = bad ] || mv there here
+        status=0
+        wait $pid || status=$?
+        [ "$(wc -l <out.log)" = 202 ] || fail "it ends early: $(tail -2 out.log) $(cat err.log)"
+        grep -q '; training goes on, and the next time it is tried again$' err.log || fail "$(cat err.log)"
+        if [ $last = good ]; then
+            [ $status = 0 ] || fail "status $status: $(cat err.log)"
+            go --resume here/part --epochs 201 --save here/part
+            rm -r here
+        else
+            [ $status = 1 ] || fail "status $status: $(cat err.log)"
+        fi
+    done
 }
 
 # A signal ends the step, the checkpoint is written, and the rest comes to the same.
@@ -205,9 +233,9 @@ case_a_signal_saves() {
     needs_checkpoints
     go "${small[@]}" --epochs 80 --save whole
     local signal pid status
-    for signal in INT TERM; do
+    for signal in INT TERM HUP; do
         rm -f part out.log
-        "${command[@]}" train --data data "${small[@]}" --epochs 80 --save part >out.log 2>err.log &
+        env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 80 --save part >out.log 2>err.log &
         pid=$!
         until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
         kill -$signal $pid
