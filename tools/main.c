@@ -28,6 +28,13 @@ static void print_help(void) {
            "Exit status: 0 success, 1 failure, 2 wrong usage.\n");
 }
 
+/* The library takes another word for none. */
+static void check_isa(void) {
+    const char *wanted = getenv("BATCHNORM_ISA");
+    if (wanted && *wanted && strcmp(wanted, batchnorm_isa()) != 0)
+        report(EXIT_DONE, "BATCHNORM_ISA is '%.40s', which this machine has not; %s is used", wanted, batchnorm_isa());
+}
+
 int main(int argc, char **argv) {
     atexit(check_stdout);
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files then reads like a full disk */
@@ -37,6 +44,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < verb_count; i++) {
         if (strcmp(word, verbs[i].name) != 0) continue;
         messages_from(verbs[i].full_name);
+        check_isa();
         argv[1] = (char *)verbs[i].full_name; /* argp only reads it */
         return verbs[i].run(argc - 1, argv + 1);
     }

@@ -59,6 +59,21 @@ static batchnorm_status parse_header(struct reader *r, const char *text, size_t 
     return same ? BATCHNORM_OK : no_memory(r);
 }
 
+/* What people take for a safetensors file; NULL: none of these. As sizes of a header all of them are far too large. */
+static const char *other_format(const unsigned char head[8]) {
+    static const struct {
+        const char *begins;
+        size_t bytes;
+        const char *what;
+    } formats[] = {{"PK\3\4", 4, "a zip archive, as torch.save() and numpy.savez() write"},
+                   {"\x93NUMPY", 6, "an .npy file"},
+                   {"\x89HDF\r\n\x1a\n", 8, "an HDF5 file"},
+                   {"\x80\2", 2, "a pickle, as old versions of torch.save() write"}};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (memcmp(head, formats[i].begins, formats[i].bytes) == 0) return formats[i].what;
+    return NULL;
+}
+
 static batchnorm_status read_header(struct reader *r) {
     unsigned char head[8];
     if (r->in.bytes < sizeof head)
@@ -67,6 +82,8 @@ static batchnorm_status read_header(struct reader *r) {
     if (status != BATCHNORM_OK) return status;
     uint64_t bytes = 0;
     for (int i = 8; i-- > 0;) bytes = bytes << 8 | head[i];
+    const char *what = bytes > HEADER_MAX_BYTES ? other_format(head) : NULL;
+    if (what) return bn_fail(BATCHNORM_BAD_FILE, r->message, "is %s; a safetensors file is needed", what);
     if (bytes > HEADER_MAX_BYTES)
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 "; at most %u is allowed", bytes,
                        HEADER_MAX_BYTES);

@@ -182,16 +182,15 @@ static void step(const batchnorm_tensor *t, int64_t *index, int64_t *at) {
     }
 }
 
-static batchnorm_status write_elements(struct bn_output_file *out, const struct item *item) {
+static batchnorm_status write_elements(struct bn_output_file *out, const struct item *item, char *buffer) {
     const batchnorm_tensor *t = &item->entry->tensor;
     size_t bytes = item->type->bits / 8, filled = 0;
     int64_t index[BATCHNORM_MAX_RANK] = {0}, at = 0;
-    char buffer[BUFFER_BYTES];
     for (uint64_t i = 0; i < item->elements; i++) {
         memcpy(buffer + filled, (const char *)t->data + at * (int64_t)bytes, bytes);
         filled += bytes;
         if (i + 1 < item->elements) step(t, index, &at);
-        if (filled < sizeof buffer && i + 1 < item->elements) continue;
+        if (filled < BUFFER_BYTES && i + 1 < item->elements) continue;
         bn_host_order(buffer, filled / bytes, bytes);
         batchnorm_status status = bn_output_write(out, buffer, filled);
         if (status != BATCHNORM_OK) return status;
@@ -202,11 +201,14 @@ static batchnorm_status write_elements(struct bn_output_file *out, const struct 
 
 static batchnorm_status write_file(const char *path, json_t *header, const struct item *items, size_t count, char *message) {
     struct bn_output_file out;
+    char *buffer = malloc(BUFFER_BYTES); /* too large for the stack of a small thread */
+    if (!buffer) return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for a buffer");
     batchnorm_status status = bn_output_begin(&out, path, message);
     if (status == BATCHNORM_OK) status = write_header(&out, header);
-    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) status = write_elements(&out, &items[i]);
+    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) status = write_elements(&out, &items[i], buffer);
     if (status == BATCHNORM_OK) status = bn_output_commit(&out);
     bn_output_cancel(&out);
+    free(buffer);
     return status;
 }
 

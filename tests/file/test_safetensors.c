@@ -40,6 +40,24 @@ static bool reads(const char *path, char *message) {
     return true;
 }
 
+TEST(other_formats_are_told) {
+    static const struct {
+        const char *begins;
+        size_t bytes;
+        const char *what;
+    } formats[] = {{"PK\3\4\0\0\x08\x08\0\0", 10, "is a zip archive, as torch.save() and numpy.savez() write; a safetensors"},
+                   {"\x93NUMPY\1\0\x76\0{", 11, "is an .npy file; a safetensors file is needed"},
+                   {"\x89HDF\r\n\x1a\n\0\0", 10, "is an HDF5 file; a safetensors file is needed"},
+                   {"\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20", 10, "is a pickle, as old versions of torch.save() write"}};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        char message[BATCHNORM_MESSAGE_BYTES];
+        batchnorm_safetensors *f;
+        file_put(file_path("f"), formats[i].begins, formats[i].bytes);
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, message), BATCHNORM_BAD_FILE);
+        assert_non_null(strstr(message, formats[i].what));
+    }
+}
+
 TEST(elements_are_little_endian) {
     static const unsigned char file[] = "\xa7\0\0\0\0\0\0\0"
                                         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]},"
@@ -226,6 +244,7 @@ TEST(a_changed_header_is_an_error_or_a_file) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(other_formats_are_told),
         cmocka_unit_test_teardown(elements_are_little_endian, let_go),
         cmocka_unit_test_teardown(unusual_files_are_read, let_go),
         cmocka_unit_test_teardown(types_without_a_view_have_no_data, let_go),

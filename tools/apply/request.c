@@ -12,7 +12,7 @@ static const char *const dims[] = {"1", "2", "3", NULL};
 
 static const char *parse_momentum(const char *text, void *request) {
     struct request *r = request;
-    r->layer.cumulative = strcmp(text, "none") == 0;
+    r->layer.cumulative = strcmp(text, "none") == 0 || strcmp(text, "None") == 0; /* as PyTorch spells it */
     return r->layer.cumulative || parse_real(text, &r->layer.convention.momentum) ? NULL : "is not a number or none";
 }
 

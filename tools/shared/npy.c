@@ -151,7 +151,7 @@ static size_t format_header(char text[512], const batchnorm_tensor *tensor, cons
 }
 
 bool npy_write(int fd, const batchnorm_tensor *tensor, char *message) {
-    char head[512], piece[65536];
+    char head[512], piece[4096];
     const char *type = tensor->dtype == BATCHNORM_F32 ? "f4" : tensor->dtype == BATCHNORM_F64 ? "f8" : "f2";
     if (tensor->dtype == BATCHNORM_BF16 || tensor->dtype == BATCHNORM_I64)
         return fail(message, "an .npy file cannot hold this type; write to FILE.safetensors:NAME");

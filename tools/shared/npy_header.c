@@ -63,19 +63,22 @@ static bool take_string(struct cursor *c, char text[32], const char *what) {
     return true;
 }
 
+/* Without '<' or '>' it is the order of this machine. */
 static bool parse_descr(struct cursor *c) {
     static const struct {
         const char *name;
         batchnorm_dtype dtype;
-    } types[] = {{"f2", BATCHNORM_F16}, {"f4", BATCHNORM_F32}, {"f8", BATCHNORM_F64}};
+    } types[] = {{"f2", BATCHNORM_F16},      {"f4", BATCHNORM_F32},      {"f8", BATCHNORM_F64},
+                 {"float16", BATCHNORM_F16}, {"float32", BATCHNORM_F32}, {"float64", BATCHNORM_F64}};
     skip_spaces(c);
     if (c->at < c->end && *c->at == '[') return fail(c, "has records as elements; f2, f4 or f8 is needed");
     char descr[32];
     if (!take_string(c, descr, "the type")) return false;
+    const bool has_order = descr[0] != '\0' && strchr("<>=|", descr[0]), is_given = descr[0] == '<' || descr[0] == '>';
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (descr[0] == '\0' || !strchr("<>=", descr[0]) || strcmp(descr + 1, types[i].name) != 0) continue;
+        if (strcmp(descr + has_order, types[i].name) != 0) continue;
         c->header->dtype = types[i].dtype;
-        c->header->big_endian = descr[0] == '>' || (descr[0] == '=' && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+        c->header->big_endian = is_given ? descr[0] == '>' : __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
         return true;
     }
     return fail(c, "has elements of type '%s'; f2, f4 or f8 is needed", descr);

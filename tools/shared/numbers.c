@@ -21,7 +21,8 @@ bool parse_real(const char *text, double *value) {
     errno = 0;
     double number = strtod_l(text, &end, c);
     freelocale(c);
-    if (end == text || *end != '\0' || !isfinite(number) || errno == ERANGE) return false;
+    if (end == text || *end != '\0' || !isfinite(number)) return false;
+    if (errno == ERANGE && number == 0) return false; /* 1e-310 is out of the normal range, too, but is kept */
     *value = number;
     return true;
 }

@@ -177,7 +177,8 @@ static const struct option_row rows[] = {
      .kind = OPTION_TEXT,
      AT(resume),
      .value = "FILE",
-     .help = "Go on from a checkpoint, with its options; --epochs may be another number",
+     .help =
+         "Go on from a checkpoint, with its options, and save to it unless --save says another; --epochs may be another number",
      .more = "Not less than it has gone through; a cosine then falls to 0 over that many. The data must be the same, every "
              "byte, but may lie elsewhere. *--threads*, *--save* and *--save-every* are not the checkpoint's. Any other option "
              "that differs from it is an error."},
@@ -202,6 +203,7 @@ static void set_defaults(void *request) {
 static const char *check(void *request, char *message) {
     struct train_request *r = request;
     (void)message;
+    if (r->resume && !r->save) r->save = r->resume; /* or what it learns would be lost */
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
     return r->save_every && !r->save ? "--save-every needs --save" : NULL;
 }

@@ -255,7 +255,7 @@ case_wrong_usage() {
     refuses 2 "--eps: '1,5' is not a number from 0 on" --dims 1 --eps 1,5 x.npy -o y.npy
     refuses 2 "--eps: '-1' is not a number from 0 on" --dims 1 --eps -1 x.npy -o y.npy
     refuses 2 "--eps: 'nan' is not a number from 0 on" --dims 1 --eps nan x.npy -o y.npy
-    refuses 2 "--momentum: 'None' is not a number or none" --dims 1 --momentum None x.npy -o y.npy
+    refuses 2 "--momentum: 'nil' is not a number or none" --dims 1 --momentum nil x.npy -o y.npy
     refuses 2 "--dtype: 'f8' is not f32, f64, bf16 or f16" --dims 1 --dtype f8 x.npy -o y.npy
     refuses 2 "--threads: '-1' is not a whole number from 0 to 1024" --dims 1 --threads -1 x.npy -o y.npy
     refuses 2 "--dx needs --grad" --dims 1 x.npy -o y.npy --dx dx.npy
@@ -327,6 +327,19 @@ case_links_and_modes_stay() {
     [ "$(id -u)" != 0 ] || return 0 # may write everywhere
     chmod 400 real.npy
     refuses 1 "link.npy: cannot be written: Permission denied" --dims 1 --eps 3 x.npy -o link.npy
+}
+
+case_numbers_of_pytorch_and_of_the_smallest() {
+    x_1d
+    silently apply --dims 1 --momentum None --eps 1e-310 --print x.npy -o y.npy
+    grep -q 'momentum=None' out.log || fail "$(cat out.log)"
+}
+
+case_an_instruction_set_that_is_not_there() {
+    x_1d
+    BATCHNORM_ISA=avx3 runs apply --dims 1 x.npy -o y.npy
+    grep -qE "^batchnorm apply: BATCHNORM_ISA is 'avx3', which this machine has not; [a-z0-9]+ is used$" err.log ||
+        fail "$(cat err.log)"
 }
 
 # A pipe of our own stands for devices: a mistake in the command must not replace one of the machine.

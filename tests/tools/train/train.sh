@@ -228,6 +228,20 @@ case_a_save_that_fails_is_tried_again() {
     done
 }
 
+# Nothing that was learnt is lost: without --save, --resume goes on in the same file.
+case_resume_saves_to_its_own_file() {
+    needs_checkpoints
+    go "${small[@]}" --schedule constant --epochs 3 --save whole
+    go "${small[@]}" --schedule constant --epochs 1 --save part
+    cp part first
+    go --resume part --epochs 2 --threads 1
+    go --resume part --epochs 3 --threads 1
+    [ "$(sed -n '3,$p' out.log | awk '{ print $1 }')" = 3 ] || fail "it begins again: $(cat out.log)"
+    cmp part whole || fail "other bits"
+    go --resume first --epochs 3 --save other --threads 1
+    cmp other whole || fail "other bits"
+}
+
 # A signal ends the step, the checkpoint is written, and the rest comes to the same.
 case_a_signal_saves() {
     needs_checkpoints
