@@ -22,6 +22,8 @@ endfunction()
 
 set(core_headers PATTERN safetensors.h EXCLUDE)
 bn_install_library(shared batchnorm batchnorm "${core_headers}")
+# Where an OpenMP library is that the system does not look for; in the build, too, because CMake would pad another path there.
+set_target_properties(batchnorm PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON BUILD_WITH_INSTALL_RPATH ON)
 bn_install_library(static batchnorm_static batchnorm_static "${core_headers}")
 set(pc_libs_private "-lm")
 if(batchnorm_needs_openmp)
