@@ -40,7 +40,7 @@ static const char *look_at_file(struct bn_place *place, const char *path, const 
     close(fd);
     if (!same) return say(why, "was exchanged while it was looked at");
     place->exists = true;
-    place->mode = status->st_mode & 07777;
+    place->mode = status->st_mode & 0777; /* not setuid: the new file has another owner and other contents */
     return NULL;
 }
 
