@@ -28,18 +28,29 @@ static char *join(const char *directory, const char *base) {
 /* The directory of path without any link, and *base behind its last slash. NULL: errno says why. */
 static char *real_directory(const char *path, const char **base) {
     const char *slash = strrchr(path, '/');
-    char *directory = bn_directory_of(path);
-    char *real = directory ? realpath(directory, NULL) : NULL;
-    free(directory);
     *base = slash ? slash + 1 : path;
+    char *directory = bn_directory_of(path), *real = directory ? realpath(directory, NULL) : NULL;
+    /* where the directory's own parents must not be searched, or its whole name is too long, only the way there as given
+     * helps */
+    struct stat status;
+    const bool helps = real ? stat(real, &status) == 0 : !directory || (errno != EACCES && errno != ENAMETOOLONG);
+    if (!helps) {
+        free(real);
+        return directory;
+    }
+    free(directory);
     return real;
 }
 
 /* The number of an open file of this process, or -1. */
 static int descriptor(const char *directory, const char *base) {
     char own[64];
-    snprintf(own, sizeof own, "/proc/%ld/fd", (long)getpid());
-    if (strcmp(directory, own) != 0 || !*base || strspn(base, "0123456789") != strlen(base)) return -1;
+    const size_t length = strlen(directory);
+    snprintf(own, sizeof own, "/proc/%ld/", (long)getpid()); /* and fd, or task/THREAD/fd */
+    const bool is_own = strncmp(directory, own, strlen(own)) == 0;
+    if (!is_own || length < 3 || strcmp(directory + length - 3, "/fd") != 0 || !*base ||
+        strspn(base, "0123456789") != strlen(base))
+        return -1;
     const long number = strtol(base, NULL, 10);
     return number <= INT_MAX ? (int)number : -1;
 }

@@ -40,8 +40,16 @@ static const char *look_at_file(struct bn_place *place, const char *path, const 
     close(fd);
     if (!same) return say(why, "was exchanged while it was looked at");
     place->exists = true;
-    place->mode = status->st_mode & 0777; /* not setuid: the new file has another owner and other contents */
+    place->mode = status->st_mode & 0777; /* not setuid: the contents are others */
+    place->owner = status->st_uid;
+    place->group = status->st_gid;
     return NULL;
+}
+
+/* In a directory such as /tmp only its owner and that of a file may replace the file. */
+static bool is_kept_from_us(const struct bn_place *place, const struct stat *directory) {
+    const uid_t user = geteuid();
+    return place->exists && (directory->st_mode & S_ISVTX) && user != 0 && user != directory->st_uid && user != place->owner;
 }
 
 static const char *look_at_directory(struct bn_place *place, char *why) {
@@ -55,17 +63,30 @@ static const char *look_at_directory(struct bn_place *place, char *why) {
         wrong = say(why, "no file can be created there: %s", strerror(ENOTDIR));
     else if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) != 0)
         wrong = say(why, "no file can be created there: %s", strerror(errno));
+    else if (is_kept_from_us(place, &status))
+        wrong = say(why, "is another user's, and cannot be replaced in this directory");
     free(directory);
-    return wrong;
+    if (wrong) return wrong;
+    place->device = status.st_dev;
+    place->directory = status.st_ino;
+    return NULL;
+}
+
+bool bn_place_same(const struct bn_place *a, const struct bn_place *b) {
+    if (!a->target || !b->target || a->device != b->device || a->directory != b->directory) return false;
+    const char *x = strrchr(a->target, '/'), *y = strrchr(b->target, '/');
+    return strcmp(x ? x + 1 : a->target, y ? y + 1 : b->target) == 0;
 }
 
 static const char *open_descriptor(struct bn_place *place, int number, char *why) {
+    const int flags = fcntl(number, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY) return say(why, "is open for reading only");
     place->fd = fcntl(number, F_DUPFD_CLOEXEC, 0);
     return place->fd >= 0 ? NULL : say(why, "cannot be written: %s", strerror(errno));
 }
 
 const char *bn_place_find(struct bn_place *place, const char *path, char *why) {
-    *place = (struct bn_place){.fd = -1};
+    *place = (struct bn_place){.fd = -1, .held = -1};
     struct stat status;
     int number;
     if (!*path) return say(why, "cannot be written: %s", strerror(ENOENT));
@@ -97,12 +118,18 @@ char *bn_place_name(const char *path) {
     return name;
 }
 
+/* Like the old file, as far as the user may: what its group could read must not become readable for another one. */
+static int make_alike(const struct bn_place *place, int fd) {
+    if (fchown(fd, place->owner, place->group) == 0 || fchown(fd, (uid_t)-1, place->group) == 0) return fchmod(fd, place->mode);
+    return fchmod(fd, place->mode & ~(mode_t)S_IRWXG);
+}
+
 /* For as long as the old file is private, nobody else may have the new one open. */
 static int create_file(const struct bn_place *place, const char *name) {
     const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, place->exists ? 0600 : 0666);
     if (fd < 0) return -1;
     (void)flock(fd, LOCK_EX | LOCK_NB); /* tells other runs that it is no leftover; without locks, its process does */
-    if (!place->exists || fchmod(fd, place->mode) == 0) return fd;
+    if (!place->exists || make_alike(place, fd) == 0) return fd;
     const int error = errno;
     close(fd);
     unlink(name);
@@ -135,7 +162,9 @@ const char *bn_place_create(struct bn_place *place, char *why) {
 const char *bn_place_finish(struct bn_place *place, char *why) {
     if (place->fd < 0) return NULL;
     const bool synced = !place->temporary || fsync(place->fd) == 0; /* pipes cannot be synced */
-    const int error = errno, closed = close(place->fd);
+    const int error = errno;
+    if (place->temporary) place->held = fcntl(place->fd, F_DUPFD_CLOEXEC, 0);
+    const int closed = close(place->fd);
     place->fd = -1;
     if (!synced) return say(why, "cannot be written: %s", strerror(error));
     return closed == 0 ? NULL : say(why, "cannot be written: %s", strerror(errno));
@@ -146,17 +175,20 @@ const char *bn_place_commit(struct bn_place *place, char *why) {
     if (rename(place->temporary, place->target) != 0) return say(why, "cannot be replaced: %s", strerror(errno));
     free(place->temporary);
     place->temporary = NULL;
+    if (place->held >= 0) close(place->held);
+    place->held = -1;
     bn_place_sync_directory(place->target);
     return NULL;
 }
 
 void bn_place_cancel(struct bn_place *place) {
     if (place->fd >= 0) close(place->fd);
+    if (place->held >= 0) close(place->held);
     if (place->temporary) unlink(place->temporary);
     free(place->temporary);
     free(place->target);
     free(place->special);
-    *place = (struct bn_place){.fd = -1};
+    *place = (struct bn_place){.fd = -1, .held = -1};
 }
 
 static int open_directory_of(const char *path) {
@@ -166,12 +198,26 @@ static int open_directory_of(const char *path) {
     return fd;
 }
 
-int bn_place_lock(const char *path) {
-    const int fd = open_directory_of(path);
-    int failed = fd < 0 ? -1 : flock(fd, LOCK_EX);
-    while (failed && fd >= 0 && errno == EINTR) failed = flock(fd, LOCK_EX);
-    if (failed && fd >= 0) close(fd);
-    return failed ? -1 : fd;
+/* Which of those without a lock has the least directory, and one that is not locked yet; count: none. */
+static size_t next_to_lock(const struct bn_place *const places[], size_t count, const struct bn_place *last) {
+    size_t next = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct bn_place *p = places[i], *n = next < count ? places[next] : NULL;
+        const bool after = !last || p->device > last->device || (p->device == last->device && p->directory > last->directory);
+        if (after && (!n || p->device < n->device || (p->device == n->device && p->directory < n->directory))) next = i;
+    }
+    return next;
+}
+
+const char *bn_place_lock(const struct bn_place *const places[], size_t count, int locks[], char *why) {
+    for (size_t i = 0; i < count; i++) locks[i] = -1;
+    const struct bn_place *last = NULL;
+    for (size_t i; (i = next_to_lock(places, count, last)) < count; last = places[i]) {
+        locks[i] = open_directory_of(places[i]->target);
+        if (locks[i] < 0) return say(why, "its directory cannot be read, so that no other run can be kept from it");
+        while (flock(locks[i], LOCK_EX) != 0 && errno == EINTR) continue;
+    }
+    return NULL;
 }
 
 void bn_place_sync_directory(const char *path) {

@@ -14,9 +14,14 @@ struct bn_place {
     char *temporary; /* the name that it has until then; NULL: none */
     int fd;          /* to write to; -1: none */
     bool exists;     /* a file is there that will be replaced */
-    mode_t mode;     /* of that file, and then of the new one */
-    char *special;   /* the path of a pipe or a device, to be opened; NULL: it is none */
-    bool no_memory;  /* what was wrong is that */
+    mode_t mode;     /* of that file, and then of the new one; likewise: */
+    uid_t owner;
+    gid_t group;
+    dev_t device; /* of the directory that target is in; likewise: */
+    ino_t directory;
+    int held;       /* the finished file, so that its lock stays until it is in place; -1: none */
+    char *special;  /* the path of a pipe or a device, to be opened; NULL: it is none */
+    bool no_memory; /* what was wrong is that */
 };
 
 /* Each returns NULL, or what is wrong, which is in `why`: BN_PLACE_BYTES long. */
@@ -40,8 +45,13 @@ void bn_place_cancel(struct bn_place *place);
 
 /* Another name beside path that nobody can guess, in allocated memory; NULL without it. */
 char *bn_place_name(const char *path);
-/* Waits for whoever has locked the directory of path, and locks it until the result is closed. -1: there are no locks there. */
-int bn_place_lock(const char *path);
+/* Whether both replace the same file. */
+bool bn_place_same(const struct bn_place *a, const struct bn_place *b);
+
+/* Locks the directories of several places, and waits for others who have locked them; each once, and in an order that is the
+ * same for everybody, so that nobody waits for ever. locks: [count], closed by the caller where they are not -1. File systems
+ * without locks are none of it. */
+const char *bn_place_lock(const struct bn_place *const places[], size_t count, int locks[], char *why);
 
 /* A power failure must not bring back what was in the directory of path. An error changes nothing that could be undone now. */
 void bn_place_sync_directory(const char *path);

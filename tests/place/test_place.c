@@ -108,6 +108,9 @@ TEST(open_files_are_written_to) {
     assert_holds("f", "old newnewnew end");
     assert_true(S_ISLNK(mode_of("l")));
     assert_non_null(put_new(name)); /* closed */
+    snprintf(name, sizeof name, "/dev/fd/%d", open(path_of("f"), O_RDONLY));
+    assert_string_equal(put_new(name), "is open for reading only");
+    close(atoi(name + strlen("/dev/fd/")));
     assert_int_equal(files_count(), 2);
 }
 
@@ -188,6 +191,54 @@ TEST(what_killed_runs_left_is_removed) {
     assert_holds("f", "new");
 }
 
+/* Locks the directories of two places that it finds, `rounds` times, given in this order. */
+static int lock_often(const char *one, const char *two, int rounds) {
+    char why[BN_PLACE_BYTES];
+    for (int i = 0; i < rounds; i++) {
+        struct bn_place a, b;
+        const struct bn_place *const both[] = {&a, &b};
+        int locks[2];
+        if (bn_place_find(&a, one, why) || bn_place_find(&b, two, why) || bn_place_lock(both, 2, locks, why)) return 1;
+        for (int l = 0; l < 2; l++)
+            if (locks[l] >= 0) close(locks[l]);
+        bn_place_cancel(&a);
+        bn_place_cancel(&b);
+    }
+    return 0;
+}
+
+TEST(locks_are_taken_in_one_order_and_once) {
+    char a[600], b[600], c[600];
+    assert_int_equal(mkdir(path_of("d"), 0777), 0);
+    assert_int_equal(mkdir(path_of("d/e"), 0777), 0);
+    strcpy(a, path_of("d/a"));
+    strcpy(b, path_of("d/e/b"));
+    strcpy(c, path_of("d/z"));
+    const pid_t child = fork();
+    if (child == 0) _exit(lock_often(b, a, 2000));
+    assert_int_equal(lock_often(c, b, 2000), 0);
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(lock_often(a, c, 2), 0); /* one directory */
+}
+
+TEST(the_same_file_has_many_names) {
+    char why[BN_PLACE_BYTES], other[700];
+    struct bn_place a, b;
+    assert_int_equal(mkdir(path_of("d"), 0777), 0);
+    assert_int_equal(symlink("d", path_of("l")), 0);
+    snprintf(other, sizeof other, "%s", path_of("l/../l/f"));
+    assert_null(bn_place_find(&a, path_of("d/f"), why));
+    assert_null(bn_place_find(&b, other, why));
+    assert_true(bn_place_same(&a, &b));
+    bn_place_cancel(&b);
+    assert_null(bn_place_find(&b, path_of("d/g"), why));
+    assert_false(bn_place_same(&a, &b));
+    bn_place_cancel(&a);
+    bn_place_cancel(&b);
+}
+
 TEST(names_cannot_be_guessed) {
     char *one = bn_place_name("d/f"), *two = bn_place_name("d/f");
     assert_string_not_equal(one, two);
@@ -204,6 +255,8 @@ int main(void) {
         cmocka_unit_test_setup(pipes_are_written_to, clear),
         cmocka_unit_test_setup(what_cannot_be_written_is_known_before, clear),
         cmocka_unit_test_setup(what_killed_runs_left_is_removed, clear),
+        cmocka_unit_test_setup(locks_are_taken_in_one_order_and_once, clear),
+        cmocka_unit_test_setup(the_same_file_has_many_names, clear),
         cmocka_unit_test_setup(names_cannot_be_guessed, clear),
     };
     return cmocka_run_group_tests_name("place.files", tests, files_setup, files_teardown);

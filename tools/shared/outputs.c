@@ -35,9 +35,8 @@ static int check_output(struct output *o) {
     return o->location.path ? look(o) : report(EXIT_FAILED, "no memory");
 }
 
-/* Whether two outputs are the same file. What is written to directly is nobody else's. */
 static bool in_same_file(const struct output *a, const struct output *b) {
-    return b->argument && a->place.target && b->place.target && strcmp(a->place.target, b->place.target) == 0;
+    return b->argument && bn_place_same(&a->place, &b->place);
 }
 
 int outputs_check(struct output *outputs, size_t count) {
@@ -126,9 +125,10 @@ static bool collect(struct members *m, const struct output *outputs, size_t coun
     return true;
 }
 
-/* For the file library, which writes by a path: that of the file which is not in place yet, or of the open file. */
+/* For the file library, which writes by a path: the open file, so that it makes no file of its own beside the one that is not
+ * in place yet; that one's name where there is no /proc. */
 static const char *path_of(struct output *o) {
-    if (o->place.temporary) return o->place.temporary;
+    if (o->place.temporary && access("/proc/self/fd", X_OK) != 0) return o->place.temporary;
     snprintf(o->direct, sizeof o->direct, "/proc/self/fd/%d", o->place.fd);
     return o->direct;
 }
@@ -171,38 +171,42 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     return ok;
 }
 
-static size_t directory_bytes(const char *path) { return (size_t)(strrchr(path, '/') - path); }
-
-/* Whether a has locked the directory that b is in. Targets are whole paths. */
-static bool are_beside(const struct output *a, const struct output *b) {
-    if (a->lock <= 0) return false;
-    const size_t bytes = directory_bytes(a->place.target);
-    return bytes == directory_bytes(b->place.target) && memcmp(a->place.target, b->place.target, bytes) == 0;
+/* Others may add to the same file: what is there is looked at again under a lock, which holds until the new file is in
+ * place. */
+static bool lock_files_that_are_added_to(struct output *outputs, size_t count) {
+    const struct bn_place *places[MOST_OUTPUTS] = {NULL};
+    struct output *those[MOST_OUTPUTS] = {NULL};
+    int locks[MOST_OUTPUTS];
+    size_t used = 0;
+    char why[BN_PLACE_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        struct output *o = &outputs[i];
+        if (!o->argument || !o->location.name || !o->place.target || is_written(outputs, o)) continue;
+        places[used] = &o->place;
+        those[used++] = o;
+    }
+    const char *wrong = bn_place_lock(places, used, locks, why);
+    for (size_t i = 0; i < used; i++) those[i]->lock = locks[i] < 0 ? 0 : locks[i];
+    if (wrong) return report(EXIT_FAILED, "%s: %s", those[0]->argument, wrong), false;
+    for (size_t i = 0; i < used; i++) {
+        bn_place_cancel(&those[i]->place);
+        if (look(those[i]) != EXIT_DONE) return false;
+    }
+    return true;
 }
 
-/* Others may add to the same file: what is there is looked at again under a lock, which holds until the new file is in place.
- * Several directories are locked in the order of their names, so that two runs never wait for each other. */
-static bool lock_files_that_are_added_to(struct output *outputs, size_t count) {
-    for (;;) {
-        struct output *next = NULL;
-        for (size_t i = 0; i < count; i++) {
-            struct output *o = &outputs[i];
-            if (!o->argument || !o->location.name || !o->place.target || o->lock || is_written(outputs, o)) continue;
-            if (!next || strcmp(o->place.target, next->place.target) < 0) next = o;
-        }
-        if (!next) return true;
-        next->lock = -1;
-        bool has_lock = false;
-        for (size_t i = 0; i < count; i++) has_lock = has_lock || (&outputs[i] != next && are_beside(&outputs[i], next));
-        if (!has_lock) next->lock = bn_place_lock(next->place.target);
-        bn_place_cancel(&next->place);
-        const int code = look(next);
-        if (code != EXIT_DONE) return false;
+/* A pipe waits for its reader: not while others wait for a lock. */
+static bool open_pipes(struct output *outputs, size_t count) {
+    char why[BN_PLACE_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        const char *wrong = outputs[i].argument && outputs[i].place.special ? bn_place_create(&outputs[i].place, why) : NULL;
+        if (wrong) return report(EXIT_FAILED, "%s: %s", outputs[i].argument, wrong), false;
     }
+    return true;
 }
 
 bool outputs_write(struct output *outputs, size_t count) {
-    if (!lock_files_that_are_added_to(outputs, count)) return false;
+    if (!open_pipes(outputs, count) || !lock_files_that_are_added_to(outputs, count)) return false;
     for (size_t i = 0; i < count; i++) {
         struct output *o = &outputs[i];
         if (o->argument && !is_written(outputs, o) && !write_output(outputs, count, o)) return false;

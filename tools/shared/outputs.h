@@ -8,6 +8,8 @@
 #include "location.h"
 #include "src/place/place.h"
 
+enum { MOST_OUTPUTS = 8 }; /* of one run */
+
 /* One output. The caller sets the first three, and before outputs_write() one of the next three. */
 struct output {
     const char *option;   /* as messages name it: "--dx" */
