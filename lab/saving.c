@@ -43,11 +43,6 @@ int saving_prepare(const char *directory) {
     return code;
 }
 
-static bool write_all(struct files *files) {
-    struct output *o = files->outputs;
-    return outputs_check(o, FILES) == EXIT_DONE && outputs_write(o, FILES) && outputs_commit(o, FILES);
-}
-
 /* With figures; NULL: reported, and the page that is there will do. */
 static char *make_page(const struct report *r) {
     char *html = report_html(r, true);
@@ -63,8 +58,9 @@ static bool write_files(const struct report *r, const char *csv, const char *jso
         files.outputs[i].text = texts[i];
         if (!texts[i]) files.outputs[i].argument = NULL;
     }
-    const bool ok = write_all(&files);
-    outputs_free(files.outputs, FILES);
+    struct output *o = files.outputs;
+    const bool ok = outputs_check(o, FILES) == EXIT_DONE && outputs_write(o, FILES) && outputs_commit(o, FILES);
+    outputs_free(o, FILES);
     return ok;
 }
 

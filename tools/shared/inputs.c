@@ -7,11 +7,6 @@
 #include "location.h"
 #include "npy.h"
 
-static bool say(char *message, const char *text) {
-    snprintf(message, MESSAGE_BYTES, "%s", text);
-    return false;
-}
-
 /* For a message: the names of the file's tensors, as far as they fit. */
 static void list_names(const batchnorm_safetensors *file, char *text, size_t bytes) {
     size_t used = 0;
@@ -36,7 +31,10 @@ static bool read_tensor(struct array *array, const struct location *location, ch
         snprintf(message, MESSAGE_BYTES, "has no tensor '%.100s'; it has %s", location->name, names);
         return false;
     }
-    if (entry->tensor.rank < 0) return say(message, "has more than 8 dimensions");
+    if (entry->tensor.rank < 0) {
+        snprintf(message, MESSAGE_BYTES, "has more than 8 dimensions");
+        return false;
+    }
     if (!entry->tensor.data || entry->tensor.dtype == BATCHNORM_I64) {
         snprintf(message, MESSAGE_BYTES, "is of type %s; F32, F64, BF16 or F16 is needed", entry->dtype);
         return false;

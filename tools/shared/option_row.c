@@ -64,7 +64,7 @@ static void write_value(const struct option_row *row, const void *defaults, FILE
     if (row->all) fprintf(to, "|%s", row->all);
 }
 
-bool option_takes_value(const struct option_row *row) { return row->kind != OPTION_ON && row->kind != OPTION_OFF; }
+static bool takes_value(const struct option_row *row) { return row->kind != OPTION_ON && row->kind != OPTION_OFF; }
 
 static void write_limits(const struct option_row *row, const void *defaults, FILE *to) {
     (void)defaults;
@@ -123,6 +123,6 @@ static char *text_of(void (*write)(const struct option_row *row, const void *def
     return text;
 }
 
-char *option_value(const struct option_row *row) { return option_takes_value(row) ? text_of(write_value, row, NULL) : NULL; }
+char *option_value(const struct option_row *row) { return takes_value(row) ? text_of(write_value, row, NULL) : NULL; }
 char *option_limits(const struct option_row *row) { return text_of(write_limits, row, NULL); }
 char *option_default(const struct option_row *row, const void *defaults) { return text_of(write_default, row, defaults); }

@@ -72,7 +72,6 @@ struct option_table {
     const char *(*check)(void *request, char *message);
 };
 
-bool option_takes_value(const struct option_row *row);
 bool option_in_range(const struct option_row *row, double value);
 
 /* What a value must be: "a number above 0", "relu, sigmoid or tanh"; into `text`, OPTION_MESSAGE_BYTES long. */

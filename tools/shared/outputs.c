@@ -17,6 +17,11 @@ static bool collide(const struct output *a, const struct output *b) {
     return !x || !y || strcmp(x, y) == 0;
 }
 
+static bool fail(const struct output *o, const char *why) {
+    report(EXIT_FAILED, "%s: %s", o->argument, why);
+    return false;
+}
+
 /* Where it goes. */
 static int look(struct output *o) {
     char why[BN_PLACE_BYTES];
@@ -153,10 +158,7 @@ static bool is_written(const struct output *outputs, const struct output *o) {
 static bool write_output(struct output *outputs, size_t count, struct output *o) {
     char message[MESSAGE_BYTES];
     const char *wrong = bn_place_create(&o->place, message);
-    if (wrong) {
-        report(EXIT_FAILED, "%s: %s", o->argument, wrong);
-        return false;
-    }
+    if (wrong) return fail(o, wrong);
     bool ok;
     if (o->layer)
         ok = batchnorm_layer_save(o->layer, path_of(o), message) == BATCHNORM_OK;
@@ -167,8 +169,7 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     else
         ok = npy_write(o->place.fd, &o->tensor, message);
     if (ok) ok = !bn_place_finish(&o->place, message);
-    if (!ok) report(EXIT_FAILED, "%s: %s", o->argument, message);
-    return ok;
+    return ok || fail(o, message);
 }
 
 /* Others may add to the same file: what is there is looked at again under a lock, which holds until the new file is in
@@ -187,7 +188,7 @@ static bool lock_files_that_are_added_to(struct output *outputs, size_t count) {
     }
     const char *wrong = bn_place_lock(places, used, locks, why);
     for (size_t i = 0; i < used; i++) those[i]->lock = locks[i] < 0 ? 0 : locks[i];
-    if (wrong) return report(EXIT_FAILED, "%s: %s", those[0]->argument, wrong), false;
+    if (wrong) return fail(those[0], wrong);
     for (size_t i = 0; i < used; i++) {
         bn_place_cancel(&those[i]->place);
         if (look(those[i]) != EXIT_DONE) return false;
@@ -200,7 +201,7 @@ static bool open_pipes(struct output *outputs, size_t count) {
     char why[BN_PLACE_BYTES];
     for (size_t i = 0; i < count; i++) {
         const char *wrong = outputs[i].argument && outputs[i].place.special ? bn_place_create(&outputs[i].place, why) : NULL;
-        if (wrong) return report(EXIT_FAILED, "%s: %s", outputs[i].argument, wrong), false;
+        if (wrong) return fail(&outputs[i], wrong);
     }
     return true;
 }
