@@ -104,6 +104,8 @@ typedef struct batchnorm_exec {
     int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started */
     void *workspace;                      /*!< scratch memory, any alignment, apart from all arrays; NULL: malloc and free */
     size_t workspace_bytes;               /*!< size of workspace */
+    char *message;                        /*!< gets a sentence when a raw call fails, with names; NULL: not wanted */
+    size_t message_bytes;                 /*!< size of message; the sentence is cut to fit, 200 are enough */
 } batchnorm_exec;
 
 /*! Which factor momentum multiplies in the running update. */

@@ -110,7 +110,7 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  * Shapes:  x: (N, C) or (N, C, L) for 1d, (N, C, H, W) for 2d, (N, C, D, H, W) for 3d; y: the same shape.
  * Units:   flags: BATCHNORM_SKIP_UPDATE, BATCHNORM_HOLD_UPDATE.
  * NULL:    saved = the layer's own; exec = defaults; data may be NULL in a tensor without elements.
- * Alias:   y may be x (same data, same strides); no other overlap.
+ * Alias:   y may be x (same data, same strides), but then a later backward has no x; no other overlap.
  * Memory:  allocates only when a call needs more scratch memory than every call before it.
  * Threads: one call at a time on a layer.
  * Returns: OK; NOT_COMMITTED (convention.require_finite and a mean or var is not finite: y was written, running statistics
@@ -133,7 +133,8 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  * Units:   flags: BATCHNORM_ACCUMULATE adds to the parameters' grad instead of overwriting it.
  * NULL:    saved = the layer's own; dx.data = not wanted; x.data where x is not needed, which is after a forward with
  *          running statistics if the weight's gradient is not wanted; exec = defaults.
- * Alias:   dx may be dy or x (same data, same strides); no other overlap.
+ * Alias:   dx may be dy or x (same data, same strides); no other overlap. An x (or z) that is needed and that the forward
+ *          overwrote with y is refused by its address, with OVERLAP: a copy must be given.
  * Memory:  as batchnorm_layer_forward().
  * Threads: one call at a time on a layer.
  * Returns: OK; NULL_POINTER (layer); BAD_OPTION (an unknown flag); NO_FORWARD (also: a forward of another layer);

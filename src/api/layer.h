@@ -22,6 +22,7 @@ struct batchnorm_saved {
     struct bn_buffer buffer;      /* mean, rstd, weight, bias */
     const batchnorm_layer *layer; /* whose forward filled it; NULL before the first */
     bool empty, frozen, has_weight, has_bias, has_z;
+    const void *overwritten; /* the data of x or z where y was the same array */
     batchnorm_activation activation;
     batchnorm_dtype dtype;
     size_t channels;
@@ -75,7 +76,12 @@ void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block);
 /* Fill an array of the layer's type with one value. */
 void bn_layer_fill(const batchnorm_layer *layer, void *array, size_t channels, double value);
 /* Whether outputs stay away from the layer's own arrays, which can be reached through its views. */
-batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs);
+batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs,
+                                      struct bn_fault *fault);
+/* Whether the caller's workspace, if there is one, is apart from the arrays of a call, its numbers and the layer. */
+batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
+                                          const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
+                                          struct bn_fault *fault);
 /* The caller's workspace where it is large enough, else the layer's. */
 batchnorm_status bn_layer_exec(batchnorm_layer *layer, const struct bn_geometry *g, batchnorm_operation operation,
                                const batchnorm_exec *given, batchnorm_exec *exec);
@@ -85,6 +91,9 @@ void bn_layer_begin(batchnorm_layer *layer);
 __attribute__((format(printf, 3, 4))) batchnorm_status bn_layer_fail(batchnorm_layer *layer, batchnorm_status status,
                                                                      const char *format, ...);
 batchnorm_status bn_layer_end(batchnorm_layer *layer, batchnorm_status status);
+/* The same for OVERLAP and BAD_STRIDE; any other status is handed on. */
+batchnorm_status bn_layer_fault(batchnorm_layer *layer, batchnorm_status status, const struct bn_fault *fault,
+                                const char *const *arrays, const struct bn_numbers *numbers);
 /* "[1, 3]" */
 enum { BN_SIZES_TEXT = 24 * BATCHNORM_MAX_RANK };
 const char *bn_sizes_text(const batchnorm_tensor *tensor, char text[BN_SIZES_TEXT]);

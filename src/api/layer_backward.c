@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file
  * is long because the four share the way from tensors to a job. */
-#include <stdint.h>
-#include <string.h>
-
 #include "api/layer.h"
 
 struct pass {
@@ -18,7 +15,7 @@ struct argument {
     const char *name;
     const batchnorm_tensor *tensor;
     int index;
-    bool needed;
+    bool needed, is_forwards; /* an input of the forward */
 };
 
 static batchnorm_status check_saved(const struct pass *p) {
@@ -60,19 +57,43 @@ static batchnorm_status add_arguments(struct pass *p, const struct argument *arg
     return status;
 }
 
-static batchnorm_status check_memory(struct pass *p, unsigned outputs, unsigned alias) {
+/* What of a call may share memory with what. */
+struct memory {
+    unsigned outputs, alias; /* arrays; see bn_check_outputs() */
+    const struct bn_numbers *numbers;
+    int count;
+};
+
+/* After a forward in place what it got is gone, and only this call would not notice. */
+static batchnorm_status check_overwritten(const struct pass *p, const struct argument *arguments, int count) {
+    if (p->saved->overwritten == NULL || p->saved->empty) return BATCHNORM_OK;
+    for (int i = 0; i < count; i++) {
+        const struct argument *a = &arguments[i];
+        if (!a->is_forwards || !a->needed || a->tensor->data != p->saved->overwritten) continue;
+        return bn_layer_fail(p->layer, BATCHNORM_OVERLAP,
+                             "%s is the array that the forward overwrote with y; what is needed is what the forward got",
+                             a->name);
+    }
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status check_memory(struct pass *p, const struct argument *arguments, int given, struct memory m,
+                                     const batchnorm_exec *exec) {
+    const char *names[BN_MAX_ARRAYS] = {NULL};
+    struct bn_fault fault;
+    for (int i = 0; i < given; i++) names[arguments[i].index] = arguments[i].name;
     batchnorm_status status = bn_check_sizes(&p->g);
-    if (status == BATCHNORM_OK) status = bn_check_outputs(&p->g, outputs, alias);
-    return status == BATCHNORM_OK ? bn_layer_check_apart(p->layer, &p->g, outputs) : status;
+    if (status == BATCHNORM_OK) status = bn_check_outputs(&p->g, m.outputs, m.alias, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_apart(p->layer, &p->g, m.outputs, &fault);
+    if (status == BATCHNORM_OK) status = bn_check_numbers(&p->g, m.outputs, m.numbers, m.count, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(p->layer, &p->g, m.numbers, m.count, exec, &fault);
+    if (status == BATCHNORM_OK) return check_overwritten(p, arguments, given);
+    return bn_layer_fault(p->layer, status, &fault, names, m.numbers);
 }
 
-static size_t parameter_bytes(const struct pass *p) {
-    return bn_layer_channels(p->layer) * batchnorm_dtype_bytes(p->layer->options.dtype);
-}
-
-/* Numbers of [channels] beside the tensors: none of the tensors in `arrays` may overlap them. */
-static batchnorm_status check_numbers(const struct pass *p, unsigned arrays, const void *numbers) {
-    return bn_check_apart(&p->g, arrays, numbers, parameter_bytes(p));
+/* [channels] of the layer's type beside the tensors. */
+static struct bn_numbers numbers(const struct pass *p, const char *name, const void *data, bool written) {
+    return (struct bn_numbers){name, data, batchnorm_dtype_bytes(p->layer->options.dtype), written};
 }
 
 static batchnorm_status prepare(struct pass *p, batchnorm_operation operation, const batchnorm_exec *exec) {
@@ -102,18 +123,18 @@ static void clear_gradient(const batchnorm_layer *layer, struct bn_output gradie
     if (gradient.data != NULL) bn_layer_fill(layer, gradient.data, bn_layer_channels(layer), 0);
 }
 
-static batchnorm_status check_backward(struct pass *p, const struct argument arguments[6]) {
+static batchnorm_status check_backward(struct pass *p, const struct argument arguments[6], const batchnorm_exec *exec) {
     const batchnorm_saved *saved = p->saved;
-    const void *dweight = gradient(p->layer, BN_WEIGHT_GRAD).data, *dbias = gradient(p->layer, BN_BIAS_GRAD).data;
+    const struct bn_numbers gradients[] = {numbers(p, "the weight's gradient", gradient(p->layer, BN_WEIGHT_GRAD).data, true),
+                                           numbers(p, "the bias's gradient", gradient(p->layer, BN_BIAS_GRAD).data, true)};
     const unsigned outputs = 1U << BN_DX | 1U << BN_DZ, inputs = 1U << BN_X | 1U << BN_DY | 1U << BN_Z | 1U << BN_GATE_Y;
     batchnorm_status status = add_arguments(p, arguments, 6);
     for (int i = 0; i < 6; i++) /* what is given without need is not there */
         if (!arguments[i].needed && (inputs >> arguments[i].index & 1)) p->g.array[arguments[i].index].data = NULL;
     if (status == BATCHNORM_OK && p->g.array[BN_DZ].data != NULL && !saved->has_z)
         status = bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "dz was given, but the forward had no residual");
-    if (status == BATCHNORM_OK) status = check_memory(p, outputs, inputs);
-    if (status == BATCHNORM_OK) status = check_numbers(p, inputs, dweight);
-    return status == BATCHNORM_OK ? check_numbers(p, inputs, dbias) : status;
+    const struct memory m = {outputs, inputs, gradients, 2};
+    return status == BATCHNORM_OK ? check_memory(p, arguments, 6, m, exec) : status;
 }
 
 static struct bn_vector saved_bias(const struct pass *p) {
@@ -152,13 +173,13 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_tensor *x, 
     const bool acts = saved->activation.kind != BATCHNORM_IDENTITY, again = acts && y->data == NULL;
     const bool dweight = gradient(p->layer, BN_WEIGHT_GRAD).data != NULL;
     const bool needs_x = dweight || (!saved->frozen && dx->data != NULL) || again;
-    const struct argument arguments[] = {{"x", x, BN_X, needs_x},
-                                         {"dy", dy, BN_DY, true},
-                                         {"dx", dx, BN_DX, false},
-                                         {"z", z, BN_Z, again && saved->has_z},
-                                         {"y", y, BN_GATE_Y, acts && !again},
-                                         {"dz", dz, BN_DZ, false}};
-    batchnorm_status status = check_backward(p, arguments);
+    const struct argument arguments[] = {{"x", x, BN_X, needs_x, true},
+                                         {"dy", dy, BN_DY, true, false},
+                                         {"dx", dx, BN_DX, false, false},
+                                         {"z", z, BN_Z, again && saved->has_z, true},
+                                         {"y", y, BN_GATE_Y, acts && !again, false},
+                                         {"dz", dz, BN_DZ, false, false}};
+    batchnorm_status status = check_backward(p, arguments, exec);
     if (status == BATCHNORM_OK) status = prepare(p, BATCHNORM_OP_BACKWARD, exec);
     return status == BATCHNORM_OK ? backward(p, flags) : status;
 }
@@ -209,25 +230,26 @@ static batchnorm_status check_plain(const struct pass *p) {
     return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward had an activation or a residual");
 }
 
-static batchnorm_status check_jvp(struct pass *p, const struct argument arguments[3], const void *tweight, const void *tbias) {
-    const unsigned output = 1U << BN_DX;
+static batchnorm_status check_jvp(struct pass *p, const struct argument arguments[3], const void *tweight, const void *tbias,
+                                  const batchnorm_exec *exec) {
+    const struct bn_numbers tangents[] = {numbers(p, "tweight", tweight, false), numbers(p, "tbias", tbias, false)};
+    const struct memory m = {1U << BN_DX, 1U << BN_X | 1U << BN_DY, tangents, 2};
     batchnorm_status status = check_plain(p);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tweight", tweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tbias", tbias, BN_BIAS);
     if (status == BATCHNORM_OK) status = add_arguments(p, arguments, 3);
-    if (status == BATCHNORM_OK) status = check_memory(p, output, 1U << BN_X | 1U << BN_DY);
-    if (status == BATCHNORM_OK) status = check_numbers(p, output, tweight);
-    return status == BATCHNORM_OK ? check_numbers(p, output, tbias) : status;
+    return status == BATCHNORM_OK ? check_memory(p, arguments, 3, m, exec) : status;
 }
 
 batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x, batchnorm_tensor tx,
                                      const void *tweight, const void *tbias, batchnorm_tensor ty, const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
     struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
-    const struct argument arguments[] = {{"x", &x, BN_X, true}, {"tx", &tx, BN_DY, true}, {"ty", &ty, BN_DX, true}};
+    const struct argument arguments[] = {
+        {"x", &x, BN_X, true, true}, {"tx", &tx, BN_DY, true, false}, {"ty", &ty, BN_DX, true, false}};
     const batchnorm_dtype dtype = layer->options.dtype;
     bn_layer_begin(layer);
-    batchnorm_status status = check_jvp(&p, arguments, tweight, tbias);
+    batchnorm_status status = check_jvp(&p, arguments, tweight, tbias, exec);
     if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_JVP, exec);
     if (status != BATCHNORM_OK || p.saved->empty) return bn_layer_end(layer, status);
     const struct bn_jvp job = {.weight = saved_weight(&p),
@@ -244,24 +266,17 @@ struct cotangents {
     void *gweight;
 };
 
-static bool meets(const struct pass *p, const void *a, const void *b) {
-    const uintptr_t low_a = (uintptr_t)a, low_b = (uintptr_t)b, bytes = parameter_bytes(p);
-    return a != NULL && b != NULL && low_a < low_b + bytes && low_b < low_a + bytes;
-}
-
-static batchnorm_status check_double_backward(struct pass *p, const struct argument arguments[5], struct cotangents v) {
-    const unsigned outputs = 1U << BN_GX | 1U << BN_GDY, all = outputs | 1U << BN_X | 1U << BN_DY | 1U << BN_VX;
+static batchnorm_status check_double_backward(struct pass *p, const struct argument arguments[5], struct cotangents v,
+                                              const batchnorm_exec *exec) {
+    const struct bn_numbers given[] = {numbers(p, "vweight", v.vweight, false), numbers(p, "vbias", v.vbias, false),
+                                       numbers(p, "gweight", v.gweight, true)};
+    const struct memory m = {1U << BN_GX | 1U << BN_GDY, 0, given, 3};
     batchnorm_status status = check_plain(p);
     if (status == BATCHNORM_OK) status = check_parameter(p, "vweight", v.vweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = check_parameter(p, "vbias", v.vbias, BN_BIAS);
     if (status == BATCHNORM_OK) status = check_parameter(p, "gweight", v.gweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = add_arguments(p, arguments, 5);
-    if (status == BATCHNORM_OK) status = check_memory(p, outputs, 0);
-    if (status == BATCHNORM_OK) status = check_numbers(p, outputs, v.vweight);
-    if (status == BATCHNORM_OK) status = check_numbers(p, outputs, v.vbias);
-    if (status == BATCHNORM_OK) status = check_numbers(p, all, v.gweight);
-    if (status != BATCHNORM_OK) return status;
-    return meets(p, v.gweight, v.vweight) || meets(p, v.gweight, v.vbias) ? BATCHNORM_OVERLAP : BATCHNORM_OK;
+    return status == BATCHNORM_OK ? check_memory(p, arguments, 5, m, exec) : status;
 }
 
 static batchnorm_status double_backward(struct pass *p, struct cotangents v) {
@@ -288,13 +303,13 @@ batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchno
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
     struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
     const struct cotangents v = {vweight, vbias, gweight};
-    const struct argument arguments[] = {{"x", &x, BN_X, true},
-                                         {"dy", &dy, BN_DY, true},
-                                         {"vx", &vx, BN_VX, false},
-                                         {"gx", &gx, BN_GX, false},
-                                         {"gdy", &gdy, BN_GDY, false}};
+    const struct argument arguments[] = {{"x", &x, BN_X, true, true},
+                                         {"dy", &dy, BN_DY, true, false},
+                                         {"vx", &vx, BN_VX, false, false},
+                                         {"gx", &gx, BN_GX, false, false},
+                                         {"gdy", &gdy, BN_GDY, false, false}};
     bn_layer_begin(layer);
-    batchnorm_status status = check_double_backward(&p, arguments, v);
+    batchnorm_status status = check_double_backward(&p, arguments, v, exec);
     if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_DOUBLE_BACKWARD, exec);
     if (status == BATCHNORM_OK) status = double_backward(&p, v);
     return bn_layer_end(layer, status);

@@ -81,15 +81,22 @@ static batchnorm_status check_eps(const struct forward *f) {
                          f->batch ? "positive during training" : "non-negative", text);
 }
 
+/* PyTorch's sentence, and what it does not say. */
+static batchnorm_status refuse_channels(const struct forward *f, const char *name, int64_t wanted, int64_t got) {
+    const bool last_fits = f->x.rank > 2 && f->x.shape[f->x.rank - 1] == got;
+    return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE,
+                         "%s should contain %lld elements not %lld (x has %lld channels, the layer %lld%s)", name,
+                         (long long)wanted, (long long)got, (long long)wanted, (long long)got,
+                         last_fits ? "; its last size would fit: are the channels last?" : "");
+}
+
 static batchnorm_status check_channels(const struct forward *f) {
     const int64_t wanted = f->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
     static const int order[] = {BN_RUNNING_MEAN, BN_RUNNING_VAR, BN_WEIGHT, BN_BIAS};
     for (int i = 0; i < 4; i++) {
         const char *name = bn_key_names[order[i]];
         const bool is_statistic = order[i] == BN_RUNNING_MEAN || order[i] == BN_RUNNING_VAR;
-        if (is_used(f, order[i]) && wanted != got)
-            return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE, "%s should contain %lld elements not %lld", name,
-                                 (long long)wanted, (long long)got);
+        if (is_used(f, order[i]) && wanted != got) return refuse_channels(f, name, wanted, got);
         if (!f->batch && is_statistic && !is_used(f, order[i]))
             return bn_layer_fail(f->layer, BATCHNORM_NO_STATISTICS, "%s must be defined in evaluation mode", name);
     }
@@ -125,14 +132,18 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
                          bn_sizes_text(&f->x, x));
 }
 
-static batchnorm_status check_memory(struct forward *f) {
+static batchnorm_status check_memory(struct forward *f, const batchnorm_exec *exec) {
+    static const char *const names[BN_MAX_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
+    struct bn_fault fault;
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
-    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z);
-    return status == BATCHNORM_OK ? bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y) : status;
+    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, exec, &fault);
+    return bn_layer_fault(f->layer, status, &fault, names, NULL);
 }
 
-static batchnorm_status check(struct forward *f) {
+static batchnorm_status check(struct forward *f, const batchnorm_exec *exec) {
     const int64_t elements = batchnorm_tensor_elements(&f->x);
     f->empty = elements == 0;
     if (elements > 0 && (f->x.data == NULL || f->y.data == NULL)) return BATCHNORM_NULL_POINTER;
@@ -143,7 +154,7 @@ static batchnorm_status check(struct forward *f) {
     if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->y, "output");
     if (status == BATCHNORM_OK && f->z.data != NULL) status = add_tensor(f, BN_Z, &f->z, "residual");
     f->channels = f->g.channels;
-    if (status == BATCHNORM_OK) status = check_memory(f);
+    if (status == BATCHNORM_OK) status = check_memory(f, exec);
     return status;
 }
 
@@ -208,6 +219,7 @@ static void save(const struct forward *f) {
     saved->has_weight = weight.data != NULL;
     saved->has_bias = bias.data != NULL;
     saved->has_z = f->z.data != NULL;
+    saved->overwritten = f->y.data == f->x.data || f->y.data == f->z.data ? f->y.data : NULL;
     saved->activation = f->activation;
     saved->dtype = f->x.dtype;
     saved->channels = f->channels;
@@ -231,7 +243,7 @@ static batchnorm_status finish(const struct forward *f) {
 
 static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
     choose_statistics(f);
-    batchnorm_status status = check(f);
+    batchnorm_status status = check(f, exec);
     if (status == BATCHNORM_OK) status = prepare(f, exec);
     if (status == BATCHNORM_OK && !f->empty) status = work(f);
     if (status == BATCHNORM_OK) return finish(f);

@@ -16,6 +16,13 @@ batchnorm_status bn_layer_fail(batchnorm_layer *layer, batchnorm_status status, 
     return status;
 }
 
+batchnorm_status bn_layer_fault(batchnorm_layer *layer, batchnorm_status status, const struct bn_fault *fault,
+                                const char *const *arrays, const struct bn_numbers *numbers) {
+    char text[BN_FAULT_TEXT];
+    if (status != BATCHNORM_OVERLAP && status != BATCHNORM_BAD_STRIDE) return status;
+    return bn_layer_fail(layer, status, "%s", bn_fault_text(status, fault, arrays, numbers, text));
+}
+
 batchnorm_status bn_layer_end(batchnorm_layer *layer, batchnorm_status status) {
     if (status == BATCHNORM_OK || status == BATCHNORM_NOT_COMMITTED) return status;
     if (layer->message[0] != '\0') return status;

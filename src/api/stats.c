@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "api/check.h"
+#include "api/raw.h"
 #include "api/shape.h"
 #include "plan/numbers.h"
 
@@ -17,15 +18,18 @@ void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_stat *from, siz
 
 batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const void *x, batchnorm_stat *stats,
                                             const batchnorm_exec *exec) {
-    if (!shape || (shape->outer && shape->channels && shape->inner && !(x && stats))) return BATCHNORM_NULL_POINTER;
+    if (!shape || (shape->outer && shape->channels && shape->inner && !(x && stats)))
+        return bn_raw_missing(exec, "shape, x and stats");
     struct bn_geometry g;
     batchnorm_status status = bn_geometry_from_shape(shape, &g);
     bn_geometry_add_array(&g, BN_X, x, shape->x);
     if (!status && !bn_geometry_is_empty(&g)) status = bn_check_sizes(&g);
-    const struct bn_numbers numbers = {stats, sizeof *stats, true};
-    if (!status) status = bn_check_numbers(&g, 0, &numbers, 1);
-    if (status || bn_geometry_is_empty(&g)) return status;
-    return bn_run_stats(&g, stats, exec);
+    const struct bn_numbers numbers = {"stats", stats, sizeof *stats, true};
+    struct bn_fault fault;
+    if (!status) status = bn_check_numbers(&g, 0, &numbers, 1, &fault);
+    if (!status) status = bn_check_workspace(&g, &numbers, 1, exec, &fault);
+    if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x"}, &numbers);
+    return bn_geometry_is_empty(&g) ? BATCHNORM_OK : bn_raw_end(exec, bn_run_stats(&g, stats, exec));
 }
 
 void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps, double *mean,
@@ -50,10 +54,12 @@ batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, siz
     batchnorm_status status = bn_check_options(options);
     struct bn_output mean = {running_mean, bn_parameter_dtype(dtype)}, var = {running_var, bn_parameter_dtype(dtype)};
     const size_t bytes = batchnorm_dtype_bytes(mean.dtype);
-    const struct bn_numbers numbers[] = {
-        {stats, sizeof *stats, false}, {running_mean, bytes, true}, {running_var, bytes, true}};
+    const struct bn_numbers numbers[] = {{"stats", stats, sizeof *stats, false},
+                                         {"running_mean", running_mean, bytes, true},
+                                         {"running_var", running_var, bytes, true}};
+    struct bn_fault fault;
     const struct bn_geometry alone = {.channels = channels, .count = 1};
-    if (!status) status = bn_check_numbers(&alone, 0, numbers, 3);
+    if (!status) status = bn_check_numbers(&alone, 0, numbers, 3, &fault);
     if (status) return status;
     struct bn_vector old_mean = {running_mean, mean.dtype}, old_var = {running_var, var.dtype};
     bool committed = bn_update_running(stats, channels, options, bn_momentum_of_new(options), old_mean, old_var, mean, var);

@@ -251,7 +251,7 @@ TEST(lazy_layers_learn_their_channels) {
     expect_same_picture(picture(plain, NULL), lazy, NULL);
     assert_false(batchnorm_layer_get_options(lazy).lazy);
     forward_refuses(lazy, BATCHNORM_F32, 4, (int64_t[]){2, 4, 2, 2}, BATCHNORM_BAD_SHAPE,
-                    "running_mean should contain 4 elements not 3");
+                    "running_mean should contain 4 elements not 3 (x has 4 channels, the layer 3)");
 
     lazy = make_lazy(1, true, true); /* in evaluation mode */
     batchnorm_layer_eval(lazy);

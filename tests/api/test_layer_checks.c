@@ -95,8 +95,8 @@ TEST(channels_must_agree) {
     static const char *const order[] = {"running_mean", "running_var", "weight", "bias"};
     batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F64);
     for (int i = 0; i < 4; i++) {
-        char message[64];
-        snprintf(message, sizeof message, "%s should contain 7 elements not 3", order[i]);
+        char message[128];
+        snprintf(message, sizeof message, "%s should contain 7 elements not 3 (x has 7 channels, the layer 3)", order[i]);
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message);
         forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message); /* before the type */
         assert_int_equal(batchnorm_layer_remove(layer, order[i]), BATCHNORM_OK);
@@ -104,17 +104,21 @@ TEST(channels_must_agree) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){3, 7}, 0), BATCHNORM_OK);
     assert_int_equal(run_forward(layer, BATCHNORM_F32, 2, (int64_t[]){3, 5}, 0), BATCHNORM_OK);
     assert_int_equal(count_of(layer), 2);
+    batchnorm_layer *images = make_layer(2, 3, BATCHNORM_F32); /* (N, H, W, C) without a word */
+    forward_refuses(images, BATCHNORM_F32, 4, (int64_t[]){2, 5, 5, 3}, BATCHNORM_BAD_SHAPE,
+                    "running_mean should contain 5 elements not 3 (x has 5 channels, the layer 3; its last size would fit: "
+                    "are the channels last?)");
 }
 
 /* The flag hides statistics in training, but never parameters. */
 TEST(parameters_are_always_compared) {
     static const char *const names[] = {"weight", "bias"};
     for (int i = 0; i < 2; i++) {
-        char message[64];
+        char message[128];
         batchnorm_layer *layer = make_layer(1, 3, BATCHNORM_F32);
         batchnorm_layer_set_track_running_stats(layer, false);
         assert_int_equal(batchnorm_layer_remove(layer, names[1 - i]), BATCHNORM_OK);
-        snprintf(message, sizeof message, "%s should contain 7 elements not 3", names[i]);
+        snprintf(message, sizeof message, "%s should contain 7 elements not 3 (x has 7 channels, the layer 3)", names[i]);
         forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){3, 7}, BATCHNORM_BAD_SHAPE, message);
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){3, 3}, BATCHNORM_BAD_DTYPE,
                         "mixed dtype (CPU): all inputs must share same datatype (the input is float64, the layer is float32)");
@@ -141,7 +145,7 @@ TEST(without_parameters_anything_goes) {
     assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){2, 4}, 0), BATCHNORM_OK);
     batchnorm_layer_eval(layer); /* evaluation ignores the flag */
     forward_refuses(layer, BATCHNORM_F32, 2, (int64_t[]){2, 4}, BATCHNORM_BAD_SHAPE,
-                    "running_mean should contain 4 elements not 3");
+                    "running_mean should contain 4 elements not 3 (x has 4 channels, the layer 3)");
 }
 
 TEST(types_must_agree) {
@@ -207,10 +211,10 @@ TEST(bad_tensors_are_refused) {
     forward_refuses_these(layer, x, bad, 0, BATCHNORM_BAD_DTYPE, "element types that must agree do not");
     bad = y;
     bad.stride[1] = 0;
-    forward_refuses_these(layer, x, bad, 0, BATCHNORM_BAD_STRIDE, batchnorm_status_string(BATCHNORM_BAD_STRIDE));
+    forward_refuses_these(layer, x, bad, 0, BATCHNORM_BAD_STRIDE, "y has strides that make two of its elements share memory");
     bad = x;
     bad.data = (char *)y.data + 8;
-    forward_refuses_these(layer, bad, y, 0, BATCHNORM_OVERLAP, batchnorm_status_string(BATCHNORM_OVERLAP));
+    forward_refuses_these(layer, bad, y, 0, BATCHNORM_OVERLAP, "y overlaps x in a way that is not allowed");
     bad = x;
     bad.shape[0] = -2;
     forward_refuses_these(layer, bad, y, 0, BATCHNORM_BAD_SHAPE, "sizes that must agree do not");
@@ -251,7 +255,7 @@ TEST(half_of_the_statistics_is_none) {
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){2, 3}, BATCHNORM_NO_STATISTICS, message);
         forward_refuses(layer, BATCHNORM_F64, 2, (int64_t[]){2, 4}, /* in the order of the sizes */
                         i == 0 ? BATCHNORM_NO_STATISTICS : BATCHNORM_BAD_SHAPE,
-                        i == 0 ? message : "running_mean should contain 4 elements not 3");
+                        i == 0 ? message : "running_mean should contain 4 elements not 3 (x has 4 channels, the layer 3)");
         assert_int_equal(run_forward(layer, BATCHNORM_F64, 2, (int64_t[]){0, 3}, 0), BATCHNORM_OK);
         batchnorm_layer_train(layer);
         batchnorm_layer_set_track_running_stats(layer, false); /* hidden */

@@ -214,6 +214,14 @@ TEST(a_workspace_can_be_given) {
     assert_int_equal(batchnorm_layer_forward(given->layer, given->large, given->y, NULL, 0, &exec), BATCHNORM_OK);
     assert_int_equal(given->ledger->calls, own->ledger->calls);
     for (size_t i = 0; i < sizeof workspace; i++) assert_int_equal(workspace[i], 0x11);
+    /* nor one that lies in what the call, or the layer, works on */
+    void *const taken[] = {own->large.data, own->y.data, batchnorm_layer_bias(own->layer)->value.data};
+    for (size_t i = 0; i < 3; i++) {
+        exec = (batchnorm_exec){.workspace = taken[i], .workspace_bytes = 8};
+        assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, &exec), BATCHNORM_OVERLAP);
+        assert_non_null(strstr(batchnorm_layer_message(own->layer), "the workspace"));
+        assert_int_equal(batchnorm_layer_backward(own->layer, NULL, own->large, own->y, own->y, 0, &exec), BATCHNORM_OVERLAP);
+    }
 }
 
 /* In reverse, and counted. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every status of the calls that follow a forward, with nothing written; and the k-th allocation that fails, for all k.
  * Long because each call has a table of its own. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,12 @@ static void refuses(struct fixture *f, batchnorm_status status, const char *mess
     for (int i = 0; i < 5; i++) assert_memory_equal(kept[i], f->home[i].data, box_bytes(f->home[i]));
     assert_memory_equal(numbers, f->numbers, sizeof numbers);
     expect_same_picture(before, f->layer, f->saved);
+}
+
+static void overlaps(struct fixture *f, const char *what, const char *with) {
+    char says[100];
+    snprintf(says, sizeof says, "%s overlaps %s in a way that is not allowed", what, with);
+    refuses(f, BATCHNORM_OVERLAP, says);
 }
 
 TEST(a_forward_must_have_been) {
@@ -161,6 +168,31 @@ TEST(x_may_be_absent_where_it_plays_no_part) {
     refuses(&f, BATCHNORM_NULL_POINTER, "x is needed and its data is NULL");
 }
 
+/* A forward in place has taken its x away; the calls that need it know that address. */
+TEST(an_overwritten_x_is_refused) {
+    const char *sentence = "x is the array that the forward overwrote with y; what is needed is what the forward got";
+    for (int call = 0; call < CALLS; call++) {
+        struct fixture f = start((enum call)call);
+        const batchnorm_tensor y = f.x;
+        f.x = box(BATCHNORM_F64, 4, images, 70);
+        memcpy(f.x.data, y.data, box_bytes(y));
+        assert_int_equal(batchnorm_layer_forward(f.layer, y, y, f.saved, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(run(&f), BATCHNORM_OK); /* a copy */
+        const batchnorm_tensor copy = f.x;
+        f.x = y;
+        refuses(&f, BATCHNORM_OVERLAP, sentence);
+        assert_int_equal(batchnorm_layer_forward(f.layer, copy, f.gx, f.saved, 0, NULL), BATCHNORM_OK);
+        f.x = copy;
+        assert_int_equal(run(&f), BATCHNORM_OK); /* the next forward was out of place */
+        if (call != BACKWARD) continue;
+        batchnorm_layer_eval(f.layer);
+        batchnorm_layer_weight(f.layer)->requires_grad = false;
+        assert_int_equal(batchnorm_layer_forward(f.layer, y, y, f.saved, 0, NULL), BATCHNORM_OK);
+        f.x = y;
+        assert_int_equal(run(&f), BATCHNORM_OK); /* it needs no x */
+    }
+}
+
 TEST(outputs_must_be_apart) {
     for (int call = 0; call < CALLS; call++) {
         struct fixture f = start((enum call)call);
@@ -172,17 +204,21 @@ TEST(outputs_must_be_apart) {
                              batchnorm_layer_running_var(f.layer).data, mean.data};
         for (int i = 0; i < (call == DOUBLE_BACKWARD ? 2 : 1); i++) {
             const batchnorm_tensor good = *outputs[i];
+            const char *names[] = {call == BACKWARD ? "dx" : call == JVP ? "ty" : "gx", "gdy"};
+            const char *const dy = call == JVP ? "tx" : "dy";
+            char says[100];
             outputs[i]->stride[1] = 0;
-            refuses(&f, BATCHNORM_BAD_STRIDE, NULL);
+            snprintf(says, sizeof says, "%s has strides that make two of its elements share memory", names[i]);
+            refuses(&f, BATCHNORM_BAD_STRIDE, says);
             *outputs[i] = good;
             outputs[i]->data = (char *)f.dy.data + 8;
-            refuses(&f, BATCHNORM_OVERLAP, NULL);
+            overlaps(&f, names[i], dy);
             for (int j = 0; j < 4; j++) {
                 outputs[i]->data = own[j];
-                refuses(&f, BATCHNORM_OVERLAP, NULL);
+                overlaps(&f, names[i], "the layer's parameters or statistics");
             }
             outputs[i]->data = f.x.data; /* the very same array */
-            if (call == DOUBLE_BACKWARD) refuses(&f, BATCHNORM_OVERLAP, NULL);
+            if (call == DOUBLE_BACKWARD) overlaps(&f, names[i], "x");
             *outputs[i] = good;
         }
     }
@@ -195,7 +231,7 @@ TEST(numbers_must_be_apart) {
     for (int i = 0; i < 2; i++) {
         f.dy.data = parameters[i]->grad.data;
         memset(f.dy.stride, 0, sizeof f.dy.stride);
-        refuses(&f, BATCHNORM_OVERLAP, NULL);
+        overlaps(&f, "dy", i == 0 ? "the weight's gradient" : "the bias's gradient");
         parameters[i]->requires_grad = false; /* then it is memory like any other */
         assert_int_equal(run(&f), BATCHNORM_OK);
         parameters[i]->requires_grad = true;
@@ -203,10 +239,10 @@ TEST(numbers_must_be_apart) {
 
     f = start(JVP);
     f.vweight = f.gx.data;
-    refuses(&f, BATCHNORM_OVERLAP, NULL);
+    overlaps(&f, "ty", "tweight");
     f.vweight = NULL;
     f.vbias = (double *)f.gx.data + 23;
-    refuses(&f, BATCHNORM_OVERLAP, NULL);
+    overlaps(&f, "ty", "tbias");
     f.vbias = f.x.data; /* inputs may overlap */
     assert_int_equal(run(&f), BATCHNORM_OK);
 
@@ -214,22 +250,23 @@ TEST(numbers_must_be_apart) {
     double *const outputs[] = {f.gx.data, f.gdy.data};
     for (int i = 0; i < 2; i++) {
         f.vweight = outputs[i];
-        refuses(&f, BATCHNORM_OVERLAP, NULL);
+        overlaps(&f, i == 0 ? "gx" : "gdy", "vweight");
         f.vweight = NULL;
         f.vbias = outputs[i];
-        refuses(&f, BATCHNORM_OVERLAP, NULL);
+        overlaps(&f, i == 0 ? "gx" : "gdy", "vbias");
         f.vbias = NULL;
     }
     void *const tensors[] = {f.x.data, f.dy.data, f.vx.data, f.gx.data, f.gdy.data};
+    const char *const names[] = {"x", "dy", "vx", "gx", "gdy"};
     for (int i = 0; i < 5; i++) {
         f.gweight = tensors[i];
-        refuses(&f, BATCHNORM_OVERLAP, NULL);
+        overlaps(&f, names[i], "gweight");
     }
     f.gweight = f.vweight = f.numbers[0];
-    refuses(&f, BATCHNORM_OVERLAP, NULL);
+    overlaps(&f, "gweight", "vweight");
     f.vweight = NULL;
     f.vbias = f.numbers[0] + C - 1;
-    refuses(&f, BATCHNORM_OVERLAP, NULL);
+    overlaps(&f, "gweight", "vbias");
     f.vbias = f.numbers[1];
     f.vweight = f.numbers[2];
     f.gweight = f.numbers[0];
@@ -270,6 +307,7 @@ int main(void) {
         cmocka_unit_test_teardown(sizes_and_types_must_be_the_forwards, let_go),
         cmocka_unit_test_teardown(needed_tensors_must_be_there, let_go),
         cmocka_unit_test_teardown(x_may_be_absent_where_it_plays_no_part, let_go),
+        cmocka_unit_test_teardown(an_overwritten_x_is_refused, let_go),
         cmocka_unit_test_teardown(outputs_must_be_apart, let_go),
         cmocka_unit_test_teardown(numbers_must_be_apart, let_go),
         cmocka_unit_test_teardown(unknown_flags_and_parameters, let_go),

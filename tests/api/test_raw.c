@@ -358,6 +358,46 @@ TEST(options_null_are_pytorchs) {
     assert_memory_equal(y[0], y[1], sizeof y[0]);
 }
 
+/* The sentence names the arrays and numbers as the header does, and is cut to the room there is. */
+TEST(sentences_say_what_is_wrong) {
+    static float x[60], y[60], weight[4];
+    static double save_mean[4], save_rstd[4];
+    char message[200] = "as it was";
+    const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    batchnorm_shape broadcast = shape;
+    broadcast.y.inner = 0;
+    batchnorm_exec exec = {.message = message, .message_bytes = sizeof message};
+    for (int i = 0; i < 60; i++) x[i] = (float)i;
+#define FORWARD_SAYS(shape, x, y, weight, text)                                                                                \
+    assert_int_not_equal(batchnorm_forward(shape, x, weight, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);      \
+    assert_string_equal(message, text)
+    assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);
+    assert_string_equal(message, "as it was");
+    FORWARD_SAYS(&shape, NULL, y, NULL, "what is NULL is needed; needed are shape, x and y");
+    FORWARD_SAYS(&shape, x, x + 1, NULL, "y overlaps x in a way that is not allowed");
+    FORWARD_SAYS(&broadcast, x, y, NULL, "y has strides that make two of its elements share memory");
+    FORWARD_SAYS(&shape, x, y, y + 56, "y overlaps weight in a way that is not allowed");
+    FORWARD_SAYS(&shape, x, y, (float *)save_mean, "save_mean overlaps weight in a way that is not allowed");
+    exec.workspace = x + 59;
+    exec.workspace_bytes = 4;
+    FORWARD_SAYS(&shape, x, y, weight, "x overlaps the workspace in a way that is not allowed");
+    exec.workspace = &exec;
+    exec.workspace_bytes = 1;
+    FORWARD_SAYS(&shape, x, y, weight, batchnorm_status_string(BATCHNORM_WORKSPACE_TOO_SMALL));
+    exec = (batchnorm_exec){.message = message, .message_bytes = 10};
+    FORWARD_SAYS(&shape, x, x + 1, NULL, "y overlap");
+    exec.message_bytes = sizeof message;
+    batchnorm_status status = batchnorm_backward(&shape, x, y, weight, save_mean, save_rstd, y + 4, NULL, NULL, 0, &exec);
+    assert_int_equal(status, BATCHNORM_OVERLAP);
+    assert_string_equal(message, "dx overlaps dy in a way that is not allowed");
+    status = batchnorm_jvp(&shape, x, y, NULL, NULL, NULL, save_mean, save_rstd, x + 4, 0, &exec);
+    assert_int_equal(status, BATCHNORM_OVERLAP);
+    assert_string_equal(message, "ty overlaps x in a way that is not allowed");
+    status = batchnorm_double_backward(&shape, x, x, NULL, save_mean, save_rstd, NULL, NULL, NULL, y, y, NULL, 0, &exec);
+    assert_int_equal(status, BATCHNORM_OVERLAP);
+    assert_string_equal(message, "gx overlaps gdy in a way that is not allowed");
+}
+
 /* One run that needs memory, so that the faults above were real: it calls malloc without a workspace and never with one. */
 TEST(workspace_replaces_malloc) {
     for (enum layout layout = PLANAR; layout < BROADCAST_N; layout++) {
@@ -387,6 +427,7 @@ int main(void) {
         cmocka_unit_test(frozen_backward_without_dweight_needs_no_x),
         cmocka_unit_test(each_unknown_flag_is_refused),
         cmocka_unit_test(options_null_are_pytorchs),
+        cmocka_unit_test(sentences_say_what_is_wrong),
         cmocka_unit_test(workspace_replaces_malloc),
     };
     return cmocka_run_group_tests_name("api.raw", tests, NULL, NULL);
