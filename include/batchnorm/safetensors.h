@@ -85,10 +85,22 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const
  * batchnorm_safetensors_write(). */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_save(batchnorm_layer *layer, const char *path, char *message);
 
-/*! Load a layer's state from a file, strictly; eps and momentum too, where the metadata has them. Statuses as
- * batchnorm_safetensors_open() and batchnorm_layer_load_state(); BAD_FILE for metadata that is no number. On error the layer is
- * as it was. */
+/*! Load a layer's state from a file, strictly; eps and momentum too, where the metadata has them.
+ *
+ * Units:   num_batches_tracked may be of any integer type, or be missing: it then stays. So does PyTorch's load_state_dict()
+ *          with the plain dict that a file is.
+ * Returns: as batchnorm_safetensors_open() and batchnorm_layer_load_state(); BAD_FILE for metadata that is no number. On error
+ *          the layer is as it was.
+ * Source:  torch.nn.Module.load_state_dict(strict=True).
+ * Since:   0.1
+ */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, char *message);
+
+/*! The same for one layer of a network: its tensors are those whose names begin with the prefix, such as "layer1.0.bn1.", and go
+ * on with a key of a layer's state. All others are passed over. Where the prefix has no layer, the message says which prefixes
+ * have one. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char *path,
+                                                                           const char *prefix, char *message);
 
 #ifdef __cplusplus
 }

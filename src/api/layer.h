@@ -48,7 +48,7 @@ struct batchnorm_layer {
     struct bn_held held;
     struct bn_buffer workspace, stats;
     struct batchnorm_saved own;
-    char message[256];
+    char message[512];
 };
 
 extern const char *const bn_key_names[BN_KEYS];

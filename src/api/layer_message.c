@@ -13,6 +13,9 @@ batchnorm_status bn_layer_fail(batchnorm_layer *layer, batchnorm_status status, 
     va_start(arguments, format);
     vsnprintf(layer->message, sizeof layer->message, format, arguments);
     va_end(arguments);
+    /* names may come from files: they must not move a terminal's cursor */
+    for (unsigned char *c = (unsigned char *)layer->message; *c; c++)
+        if (*c < 0x20 || *c == 0x7f) *c = '?';
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The layer's state out and in, under PyTorch's keys. Loading converts everything into the side before it changes anything. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/float_text.h"
@@ -101,18 +102,20 @@ static batchnorm_status read_count(struct load *load, const batchnorm_tensor *te
     return bn_layer_fail(load->layer, BATCHNORM_BAD_DTYPE, "num_batches_tracked: %s is no int64", text);
 }
 
-/* Sort the entries into their keys; `unexpected` becomes the first name that has none. */
-static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count,
-                                     const char **unexpected) {
+static bool is_known(const batchnorm_layer *layer, const char *name) {
+    const enum bn_key key = bn_find_key(name);
+    return key != BN_KEYS && layer->has[key];
+}
+
+/* Sort the entries into their keys. */
+static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (entries[i].name == NULL) return BATCHNORM_NULL_POINTER;
+        if (!is_known(load->layer, entries[i].name)) continue;
         const enum bn_key key = bn_find_key(entries[i].name);
-        if (key == BN_KEYS || !load->layer->has[key])
-            *unexpected = *unexpected == NULL ? entries[i].name : *unexpected;
-        else if (load->found[key] != NULL)
+        if (load->found[key] != NULL)
             return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "\"%s\" is given twice", bn_key_names[key]);
-        else
-            load->found[key] = &entries[i].tensor;
+        load->found[key] = &entries[i].tensor;
     }
     return BATCHNORM_OK;
 }
@@ -122,17 +125,43 @@ static bool may_lack(const batchnorm_layer *layer, int key, int version) {
     return key == BN_COUNT && version < 2 && layer->options.track_running_stats;
 }
 
-static batchnorm_status check_keys(const struct load *load, const char *unexpected, int version) {
-    char missing[128] = "";
-    for (int key = 0; key < BN_KEYS; key++) {
-        if (load->found[key] != NULL || !load->layer->has[key] || may_lack(load->layer, key, version)) continue;
-        const size_t at = strlen(missing);
-        snprintf(missing + at, sizeof missing - at, "%s\"%s\"", at == 0 ? "" : ", ", bn_key_names[key]);
-    }
-    if (missing[0] != '\0')
-        return bn_layer_fail(load->layer, BATCHNORM_MISSING_KEY, "Missing key(s) in state_dict: %s.", missing);
-    if (unexpected == NULL) return BATCHNORM_OK;
-    return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "Unexpected key(s) in state_dict: \"%s\".", unexpected);
+/* "a", "b" and 3 more. A long name is cut. */
+struct list {
+    char text[200];
+    size_t used, count, left_out;
+};
+
+enum { NAME_MAX_BYTES = 80 };
+
+static void add_name(struct list *list, const char *name) {
+    const char *comma = list->count++ == 0 ? "" : ", ", *dots = strlen(name) > NAME_MAX_BYTES ? "..." : "";
+    if (list->left_out != 0 ||
+        list->used + NAME_MAX_BYTES + sizeof ", \"...\" and 18446744073709551615 more" > sizeof list->text)
+        list->left_out++;
+    else
+        list->used += (size_t)sprintf(list->text + list->used, "%s\"%.*s%s\"", comma, NAME_MAX_BYTES, name, dots);
+}
+
+static void end_list(struct list *list) {
+    if (list->left_out != 0) snprintf(list->text + list->used, sizeof list->text - list->used, " and %zu more", list->left_out);
+}
+
+/* PyTorch's sentences, which name every key that is missing and every one that is not known. */
+static batchnorm_status check_keys(const struct load *load, const batchnorm_named_tensor *entries, size_t count, int version) {
+    struct list missing = {.used = 0}, unexpected = {.used = 0};
+    for (int key = 0; key < BN_KEYS; key++)
+        if (load->found[key] == NULL && load->layer->has[key] && !may_lack(load->layer, key, version))
+            add_name(&missing, bn_key_names[key]);
+    for (size_t i = 0; i < count; i++)
+        if (!is_known(load->layer, entries[i].name)) add_name(&unexpected, entries[i].name);
+    end_list(&missing);
+    end_list(&unexpected);
+    if (missing.count == 0 && unexpected.count == 0) return BATCHNORM_OK;
+    return bn_layer_fail(load->layer, missing.count != 0 ? BATCHNORM_MISSING_KEY : BATCHNORM_UNEXPECTED_KEY, "%s%s%s%s%s%s%s",
+                         missing.count != 0 ? "Missing key(s) in state_dict: " : "", missing.text,
+                         missing.count != 0 ? "." : "", missing.count != 0 && unexpected.count != 0 ? " " : "",
+                         unexpected.count != 0 ? "Unexpected key(s) in state_dict: " : "", unexpected.text,
+                         unexpected.count != 0 ? "." : "");
 }
 
 /* A lazy layer has the channels of the first array that it is given. */
@@ -228,10 +257,9 @@ static void commit(struct load *load) {
 
 static batchnorm_status load_state(struct load *load, const batchnorm_named_tensor *entries, size_t count, int version,
                                    bool strict) {
-    const char *unexpected = NULL;
     if (entries == NULL && count > 0) return BATCHNORM_NULL_POINTER;
-    batchnorm_status status = find_entries(load, entries, count, &unexpected);
-    if (status == BATCHNORM_OK && strict) status = check_keys(load, unexpected, version);
+    batchnorm_status status = find_entries(load, entries, count);
+    if (status == BATCHNORM_OK && strict) status = check_keys(load, entries, count, version);
     load->channels = channels_of(load);
     if (status == BATCHNORM_OK) status = check_entries(load);
     if (status == BATCHNORM_OK) status = convert(load);

@@ -14,6 +14,7 @@ batchnorm_status bn_fail(batchnorm_status status, char *message, const char *for
 struct bn_type {
     const char *name;
     unsigned bits;         /* of one element */
+    bool is_integer;       /* of at most 8 bytes, without a fraction */
     bool known;            /* batchnorm.h has it: as `dtype` */
     batchnorm_dtype dtype; /* if known */
 };
@@ -21,6 +22,9 @@ struct bn_type {
 const struct bn_type *bn_type_find(const char *name);
 /* Every batchnorm_dtype has one; NULL for a value that is none. */
 const struct bn_type *bn_type_of(batchnorm_dtype dtype);
+
+/* The value of a tensor of one integer; false if it is none, or does not fit. */
+bool bn_safetensors_integer(const batchnorm_safetensors *file, size_t index, int64_t *value);
 
 /* From little-endian to the byte order of the host, or back: the same exchange. */
 void bn_host_order(void *elements, size_t count, size_t bytes);

@@ -2,19 +2,29 @@
 /* Reading a safetensors file: 8 bytes with the header's size, the header (a JSON object), then the tensors' bytes. A file is
  * taken for hostile: every number is checked before it is used, and no more is allocated than the file has bytes for. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "file/file.h"
+#include "file/header.h"
 
 /* The format's own limit. */
 #define HEADER_MAX_BYTES 100000000u
 
+/* No description of a tensor is longer or, with its name, shorter. */
+#define DESCRIPTION_MAX_BYTES 65536u
+#define DESCRIPTION_MIN_BYTES 50u
+
+/* What an entry does not show: the bytes of one integer of a type that has no view. */
+struct small {
+    unsigned char byte[8];
+};
+
 struct batchnorm_safetensors {
-    json_t *header; /* names, keys and values point into it */
+    char *header; /* its text; names, keys and values are decoded in it */
+    size_t header_bytes;
     size_t count;
     batchnorm_safetensors_entry *entries;
+    struct small *small;
     size_t pair_count;
     batchnorm_safetensors_pair *pairs;
 };
@@ -40,23 +50,6 @@ static batchnorm_status bad(const struct reader *r, const char *name, const char
 
 static batchnorm_status no_memory(const struct reader *r) {
     return bn_fail(BATCHNORM_NO_MEMORY, r->message, "no memory to read it");
-}
-
-/* Parsed twice, because jansson leaves a character out of a token, and says nothing, when it has no memory for it: then the two
- * differ. */
-static batchnorm_status parse_header(struct reader *r, const char *text, size_t bytes) {
-    if (text[0] != '{') return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header does not begin with '{'");
-    json_error_t error = {0};
-    r->file->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!r->file->header) {
-        if (error.text[0] == '\0') return no_memory(r); /* the one error that jansson leaves without words */
-        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header is not valid JSON: %s (byte %d of it)", error.text,
-                       error.position);
-    }
-    json_t *again = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
-    bool same = json_equal(r->file->header, again);
-    json_decref(again);
-    return same ? BATCHNORM_OK : no_memory(r);
 }
 
 /* What people take for a safetensors file; NULL: none of these. As sizes of a header all of them are far too large. */
@@ -91,28 +84,58 @@ static batchnorm_status read_header(struct reader *r) {
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 ", but only %" PRIu64 " bytes follow",
                        bytes, r->in.bytes - sizeof head);
     if (bytes < 2) return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header is empty; it must be a JSON object");
-    char *text = malloc(bytes);
-    if (!text) return no_memory(r);
-    status = bn_input_read(&r->in, sizeof head, text, bytes);
-    if (status == BATCHNORM_OK) status = parse_header(r, text, bytes);
-    free(text);
+    r->file->header = malloc(bytes);
+    r->file->header_bytes = bytes;
+    if (!r->file->header) return no_memory(r);
     r->data = sizeof head + bytes;
+    status = bn_input_read(&r->in, sizeof head, r->file->header, bytes);
+    if (status == BATCHNORM_OK && r->file->header[0] != '{')
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header does not begin with '{'");
     return status;
 }
 
-static batchnorm_status parse_metadata(struct reader *r, json_t *metadata) {
-    if (!json_is_object(metadata)) return bn_fail(BATCHNORM_BAD_FILE, r->message, "__metadata__ is not an object of strings");
-    size_t most = json_object_size(metadata);
-    r->file->pairs = calloc(most ? most : 1, sizeof *r->file->pairs);
+static batchnorm_status count_members(struct bn_text object, const struct bn_members *in, char *message, size_t *count) {
+    struct bn_members m;
+    struct bn_text name, value;
+    batchnorm_status status = bn_members_begin(&m, object, in, message);
+    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &name, &value)) == BATCHNORM_OK && name.at) continue;
+    *count = m.count;
+    return status;
+}
+
+static batchnorm_status check_names(const struct reader *r, const struct bn_members *m, bool of_pairs, size_t count) {
+    const char **names = malloc((count ? count : 1) * sizeof *names);
+    if (!names) return no_memory(r);
+    for (size_t i = 0; i < count; i++) names[i] = of_pairs ? r->file->pairs[i].key : r->file->entries[i].name;
+    const batchnorm_status status = bn_check_unique(m, names, count);
+    free(names);
+    return status;
+}
+
+static batchnorm_status parse_pair(struct reader *r, struct bn_members *m, struct bn_text key, struct bn_text value) {
+    batchnorm_safetensors_pair *pair = &r->file->pairs[r->file->pair_count++];
+    batchnorm_status status = bn_text_decode(m, key, &pair->key);
+    if (status == BATCHNORM_OK && value.at[0] != '"')
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the metadata of '%.100s' is not a string", pair->key);
+    return status == BATCHNORM_OK ? bn_text_decode(m, value, &pair->value) : status;
+}
+
+static batchnorm_status parse_metadata(struct reader *r, const struct bn_members *in, struct bn_text metadata) {
+    size_t count;
+    struct bn_members m;
+    struct bn_text key, value;
+    if (metadata.at[0] != '{' || r->file->pairs)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message,
+                       r->file->pairs ? "the header is not valid JSON: duplicate name '__metadata__'"
+                                      : "__metadata__ is not an object of strings");
+    batchnorm_status status = count_members(metadata, in, r->message, &count);
+    if (status != BATCHNORM_OK) return status;
+    r->file->pairs = calloc(count ? count : 1, sizeof *r->file->pairs);
     if (!r->file->pairs) return no_memory(r);
-    const char *key;
-    json_t *value;
-    json_object_foreach(metadata, key, value) {
-        if (!json_is_string(value))
-            return bn_fail(BATCHNORM_BAD_FILE, r->message, "the metadata of '%.100s' is not a string", key);
-        r->file->pairs[r->file->pair_count++] = (batchnorm_safetensors_pair){key, json_string_value(value)};
-    }
-    return BATCHNORM_OK;
+    status = bn_members_begin(&m, metadata, in, r->message);
+    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &key, &value)) == BATCHNORM_OK && key.at)
+        status = parse_pair(r, &m, key, value);
+    return status == BATCHNORM_OK ? check_names(r, &m, true, r->file->pair_count) : status;
 }
 
 /* A number of the header: an integer, not negative. */
@@ -146,7 +169,7 @@ static const char *parse_range(const json_t *offsets, struct range *range) {
     return NULL;
 }
 
-static const char *parse_tensor(const json_t *value, batchnorm_safetensors_entry *entry, struct range *range) {
+static const char *parse_description(const json_t *value, batchnorm_safetensors_entry *entry, struct range *range) {
     if (!json_is_object(value)) return "its description is not an object";
     const char *name = json_string_value(json_object_get(value, "dtype"));
     if (!name) return "it has no dtype, which must be a string";
@@ -165,28 +188,48 @@ static const char *parse_tensor(const json_t *value, batchnorm_safetensors_entry
     return NULL;
 }
 
-static batchnorm_status parse_tensors(struct reader *r) {
+static batchnorm_status parse_tensor(struct reader *r, const struct bn_members *m, struct bn_text name, struct bn_text value) {
     batchnorm_safetensors *file = r->file;
-    size_t most = json_object_size(file->header);
+    struct range *range = &r->ranges[file->count];
+    batchnorm_safetensors_entry *entry = &file->entries[file->count];
+    range->entry = file->count;
+    batchnorm_status status = bn_text_decode(m, name, &entry->name);
+    if (status != BATCHNORM_OK) return status;
+    file->count++;
+    if (value.at[0] != '{') return bad(r, entry->name, "its description is not an object");
+    if (value.bytes > DESCRIPTION_MAX_BYTES) return bad(r, entry->name, "its description is longer than 65536 bytes");
+    json_t *json;
+    status = bn_text_parse(m, value, &json);
+    if (status != BATCHNORM_OK) return status;
+    const char *wrong = parse_description(json, entry, range);
+    json_decref(json);
+    return wrong ? bad(r, entry->name, wrong) : BATCHNORM_OK;
+}
+
+static bool is_metadata(struct bn_text name) {
+    static const char quoted[] = "\"__metadata__\"";
+    return name.bytes == sizeof quoted - 1 && memcmp(name.at, quoted, name.bytes) == 0;
+}
+
+static batchnorm_status parse_header(struct reader *r) {
+    batchnorm_safetensors *file = r->file;
+    const struct bn_text header = {file->header, file->header_bytes};
+    struct bn_members m;
+    struct bn_text name, value;
+    size_t most;
+    batchnorm_status status = count_members(header, NULL, r->message, &most);
+    if (status != BATCHNORM_OK) return status;
+    if (most > header.bytes / DESCRIPTION_MIN_BYTES + 2)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header has %zu names in %zu bytes: these are not all tensors", most,
+                       header.bytes);
     file->entries = calloc(most ? most : 1, sizeof *file->entries);
+    file->small = calloc(most ? most : 1, sizeof *file->small);
     r->ranges = calloc(most ? most : 1, sizeof *r->ranges);
-    if (!file->entries || !r->ranges) return no_memory(r);
-    const char *name;
-    json_t *value;
-    json_object_foreach(file->header, name, value) {
-        if (strcmp(name, "__metadata__") == 0) {
-            batchnorm_status status = parse_metadata(r, value);
-            if (status != BATCHNORM_OK) return status;
-            continue;
-        }
-        struct range *range = &r->ranges[file->count];
-        batchnorm_safetensors_entry *entry = &file->entries[file->count];
-        range->entry = file->count++;
-        entry->name = name;
-        const char *wrong = parse_tensor(value, entry, range);
-        if (wrong) return bad(r, name, wrong);
-    }
-    return BATCHNORM_OK;
+    if (!file->entries || !file->small || !r->ranges) return no_memory(r);
+    status = bn_members_begin(&m, header, NULL, r->message);
+    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &name, &value)) == BATCHNORM_OK && name.at)
+        status = is_metadata(name) ? parse_metadata(r, &m, value) : parse_tensor(r, &m, name, value);
+    return status == BATCHNORM_OK ? check_names(r, &m, false, file->count) : status;
 }
 
 static int by_place(const void *a, const void *b) {
@@ -217,6 +260,8 @@ static batchnorm_status read_tensor(const struct reader *r, const struct range *
     if (range->end - range->begin > PTRDIFF_MAX)
         return bn_fail(BATCHNORM_TOO_LARGE, r->message, "tensor '%.100s': its %" PRIu64 " bytes do not fit the address space",
                        entry->name, range->end - range->begin);
+    if (!type->known && type->is_integer && entry->bytes == type->bits / 8)
+        return bn_input_read(&r->in, r->data + range->begin, &r->file->small[range->entry], entry->bytes);
     if (!type->known || entry->tensor.rank < 0) return BATCHNORM_OK;
     void *memory = malloc(entry->bytes ? entry->bytes : 1);
     if (!memory) return no_memory(r);
@@ -228,7 +273,7 @@ static batchnorm_status read_tensor(const struct reader *r, const struct range *
 
 static batchnorm_status read_file(struct reader *r) {
     batchnorm_status status = read_header(r);
-    if (status == BATCHNORM_OK) status = parse_tensors(r);
+    if (status == BATCHNORM_OK) status = parse_header(r);
     if (status == BATCHNORM_OK) status = check_ranges(r);
     for (size_t i = 0; status == BATCHNORM_OK && i < r->file->count; i++) status = read_tensor(r, &r->ranges[i]);
     return status;
@@ -254,8 +299,9 @@ void batchnorm_safetensors_close(batchnorm_safetensors *file) {
     if (!file) return;
     for (size_t i = 0; i < file->count; i++) free(file->entries[i].tensor.data);
     free(file->entries);
+    free(file->small);
     free(file->pairs);
-    json_decref(file->header);
+    free(file->header);
     free(file);
 }
 
@@ -279,4 +325,16 @@ const char *batchnorm_safetensors_metadata(const batchnorm_safetensors *file, co
     for (size_t i = 0; file && key && i < file->pair_count; i++)
         if (strcmp(file->pairs[i].key, key) == 0) return file->pairs[i].value;
     return NULL;
+}
+
+bool bn_safetensors_integer(const batchnorm_safetensors *file, size_t index, int64_t *value) {
+    const batchnorm_safetensors_entry *entry = &file->entries[index];
+    const struct bn_type *type = bn_type_find(entry->dtype);
+    if (!type->is_integer || type->known || entry->bytes != type->bits / 8) return false;
+    uint64_t whole = 0;
+    for (size_t i = entry->bytes; i-- > 0;) whole = whole << 8 | file->small[index].byte[i];
+    const bool is_signed = type->name[0] == 'I';
+    if (is_signed && type->bits < 64 && whole >> (type->bits - 1) != 0) whole |= ~(uint64_t)0 << type->bits;
+    *value = (int64_t)whole;
+    return is_signed || whole <= INT64_MAX;
 }

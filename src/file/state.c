@@ -67,43 +67,102 @@ static batchnorm_status read_metadata(const batchnorm_safetensors *file, batchno
     return BATCHNORM_OK;
 }
 
-/* The file's tensors as a state. */
-static batchnorm_status list_state(const batchnorm_safetensors *file, batchnorm_named_tensor *entries, char *message) {
-    for (size_t i = 0; i < batchnorm_safetensors_count(file); i++) {
-        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(file, i);
-        if (!entry->tensor.data)
-            return bn_fail(BATCHNORM_BAD_DTYPE, message, "tensor '%.100s' (%s) cannot belong to a layer's state", entry->name,
-                           entry->dtype);
-        entries[i] = (batchnorm_named_tensor){entry->name, entry->tensor};
+/* A load: which of the file's tensors are the layer's. */
+struct load {
+    const batchnorm_safetensors *file;
+    const char *prefix;
+    batchnorm_named_tensor *entries; /* names without the prefix */
+    size_t count;
+    int64_t batches; /* num_batches_tracked of another integer type */
+    char *message;
+};
+
+static bool begins_with(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
+
+static bool is_key(const char *name) {
+    static const char *const keys[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (strcmp(name, keys[i]) == 0) return true;
+    return false;
+}
+
+/* The tensors under the prefix as a state. */
+static batchnorm_status list_state(struct load *load) {
+    for (size_t i = 0; i < batchnorm_safetensors_count(load->file); i++) {
+        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(load->file, i);
+        if (!begins_with(entry->name, load->prefix)) continue;
+        const char *name = entry->name + strlen(load->prefix);
+        batchnorm_tensor tensor = entry->tensor;
+        if (!tensor.data && strcmp(name, "num_batches_tracked") == 0 && bn_safetensors_integer(load->file, i, &load->batches)) {
+            tensor.data = &load->batches; /* of one element: its strides do not matter */
+            tensor.dtype = BATCHNORM_I64;
+        } else if (!tensor.data && is_key(name)) {
+            return bn_fail(BATCHNORM_BAD_DTYPE, load->message, "tensor '%.100s' (%s) cannot belong to a layer's state",
+                           entry->name, entry->dtype);
+        }
+        load->entries[load->count++] = (batchnorm_named_tensor){name, tensor};
     }
     return BATCHNORM_OK;
 }
 
-static batchnorm_status load(batchnorm_layer *layer, const batchnorm_safetensors *file, batchnorm_named_tensor *entries,
-                             char *message) {
+/* For a message: under which prefixes the file has layers, as far as they fit. */
+static void list_layers(const struct load *load, char *text, size_t bytes) {
+    static const char key[] = "running_mean";
+    size_t used = 0, more = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < batchnorm_safetensors_count(load->file); i++) {
+        const char *name = batchnorm_safetensors_at(load->file, i)->name;
+        const size_t length = strlen(name), prefix = length - (sizeof key - 1);
+        if (length < sizeof key || strcmp(name + prefix, key) != 0 || name[prefix - 1] != '.') continue;
+        if (more > 0 || used + prefix + 40 > bytes)
+            more++;
+        else
+            used += (size_t)snprintf(text + used, bytes - used, "%s%.*s", used ? ", " : "", (int)prefix, name);
+    }
+    if (more) snprintf(text + used, bytes - used, "%s%zu more", used ? " and " : "", more);
+}
+
+/* The layer's own words, and where there are layers under other prefixes, these. */
+static batchnorm_status explain(const struct load *load, const batchnorm_layer *layer, batchnorm_status status) {
+    char layers[200];
+    list_layers(load, layers, sizeof layers);
+    if (layers[0] == '\0' || (status != BATCHNORM_MISSING_KEY && status != BATCHNORM_UNEXPECTED_KEY))
+        return bn_fail(status, load->message, "%s", batchnorm_layer_message(layer));
+    return bn_fail(status, load->message, "%s%s%s has no such layer; there are layers under the prefixes %s",
+                   load->prefix[0] ? "under the prefix " : "without a prefix it", load->prefix, load->prefix[0] ? " it" : "",
+                   layers);
+}
+
+static batchnorm_status load_state(batchnorm_layer *layer, struct load *load) {
     batchnorm_layer_options options = batchnorm_layer_get_options(layer);
-    batchnorm_status status = list_state(file, entries, message);
-    if (status == BATCHNORM_OK) status = read_metadata(file, &options, message);
+    batchnorm_status status = list_state(load);
+    if (status == BATCHNORM_OK) status = read_metadata(load->file, &options, load->message);
     if (status != BATCHNORM_OK) return status;
-    status = batchnorm_layer_load_state(layer, entries, batchnorm_safetensors_count(file), 2, true);
-    if (status != BATCHNORM_OK) return bn_fail(status, message, "%s", batchnorm_layer_message(layer));
+    /* a file has no version, as a plain dict has none: it may lack num_batches_tracked */
+    status = batchnorm_layer_load_state(layer, load->entries, load->count, 1, true);
+    if (status != BATCHNORM_OK) return explain(load, layer, status);
     batchnorm_layer_set_convention(layer, &options.convention);
     batchnorm_layer_set_cumulative(layer, options.cumulative);
     return BATCHNORM_OK;
 }
 
-batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, char *message) {
-    if (!layer || !path) return bn_fail(BATCHNORM_NULL_POINTER, message, "layer or path is NULL");
+batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char *path, const char *prefix, char *message) {
+    if (!layer || !path || !prefix) return bn_fail(BATCHNORM_NULL_POINTER, message, "layer, path or prefix is NULL");
     batchnorm_safetensors *file;
     batchnorm_status status = batchnorm_safetensors_open(path, &file, message);
     if (status != BATCHNORM_OK) return status;
-    size_t count = batchnorm_safetensors_count(file);
-    batchnorm_named_tensor *entries = calloc(count ? count : 1, sizeof *entries);
-    if (entries)
-        status = load(layer, file, entries, message);
+    const size_t count = batchnorm_safetensors_count(file);
+    struct load load = {.file = file, .prefix = prefix, .message = message};
+    load.entries = calloc(count ? count : 1, sizeof *load.entries);
+    if (load.entries)
+        status = load_state(layer, &load);
     else
         status = bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for %zu tensors", count);
-    free(entries);
+    free(load.entries);
     batchnorm_safetensors_close(file);
     return status;
+}
+
+batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, char *message) {
+    return batchnorm_layer_load_prefix(layer, path, "", message);
 }

@@ -2,6 +2,7 @@
 /* The state of a layer: what it lists, what it takes, what it refuses. Sentences are PyTorch 2.15's.
  * Longer than 300 lines, most of them tables of what a state may hold. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,7 +198,8 @@ TEST(keys_are_checked_when_strict) {
             "Missing key(s) in state_dict: \"weight\", \"bias\", \"running_mean\", \"running_var\".");
     e[n] = entry("foo", numbers[0], BATCHNORM_F64, 1, 1);
     refuses(layer, e, n + 1, 2, true, BATCHNORM_UNEXPECTED_KEY, "Unexpected key(s) in state_dict: \"foo\".");
-    refuses(layer, e + 1, n, 2, true, BATCHNORM_MISSING_KEY, "Missing key(s) in state_dict: \"weight\".");
+    refuses(layer, e + 1, n, 2, true, BATCHNORM_MISSING_KEY,
+            "Missing key(s) in state_dict: \"weight\". Unexpected key(s) in state_dict: \"foo\".");
     e[n] = e[2];
     for (int strict = 0; strict < 2; strict++)
         refuses(layer, e, n + 1, 2, strict, BATCHNORM_UNEXPECTED_KEY, "\"running_mean\" is given twice");
@@ -285,6 +287,26 @@ TEST(sizes_and_types_are_checked) {
     assert_int_equal(batchnorm_layer_load_state(NULL, NULL, 0, 2, false), BATCHNORM_NULL_POINTER);
 }
 
+/* Everything that is wrong in one message, as far as it fits. */
+TEST(all_keys_that_are_wrong_are_named) {
+    static char names[100][24];
+    batchnorm_named_tensor e[100];
+    batchnorm_layer *layer = make_layer(1, C, BATCHNORM_F64);
+    whole(e);
+    e[0].name = "gamma";
+    e[1].name = "be\033ta";
+    refuses(layer, e, 5, 2, true, BATCHNORM_MISSING_KEY,
+            "Missing key(s) in state_dict: \"weight\", \"bias\". Unexpected key(s) in state_dict: \"gamma\", \"be?ta\".");
+    for (int i = 0; i < 100; i++) {
+        snprintf(names[i], sizeof names[i], "layer.%d.weight", i);
+        e[i] = entry(names[i], numbers, BATCHNORM_F64, 1, C);
+    }
+    assert_int_equal(batchnorm_layer_load_state(layer, e, 100, 2, true), BATCHNORM_MISSING_KEY);
+    assert_non_null(strstr(batchnorm_layer_message(layer), "\"running_var\", \"num_batches_tracked\". Unexpected"));
+    assert_non_null(strstr(batchnorm_layer_message(layer), "\"layer.0.weight\", \"layer.1.weight\", "));
+    assert_non_null(strstr(batchnorm_layer_message(layer), " more."));
+}
+
 TEST(long_names_fit_the_message) {
     char name[1000];
     memset(name, 'n', sizeof name - 1);
@@ -295,7 +317,9 @@ TEST(long_names_fit_the_message) {
     for (int i = 0; i < 4; i++) e[i].tensor.shape[0] = 0, e[i].tensor.data = NULL; /* without elements that is fine */
     e[5] = entry(name, numbers, BATCHNORM_F64, 1, 1);
     assert_int_equal(batchnorm_layer_load_state(layer, e, 6, 2, true), BATCHNORM_UNEXPECTED_KEY);
-    assert_int_equal(strlen(batchnorm_layer_message(layer)), 255);
+    char says[200];
+    snprintf(says, sizeof says, "Unexpected key(s) in state_dict: \"%.80s...\".", name);
+    assert_string_equal(batchnorm_layer_message(layer), says);
     assert_int_equal(batchnorm_layer_load_state(layer, e, 5, 2, true), BATCHNORM_OK);
 }
 
@@ -357,6 +381,7 @@ int main(void) {
         cmocka_unit_test_teardown(keys_are_left_out_when_not_strict, let_go),
         cmocka_unit_test_teardown(old_states_lack_the_counter, let_go),
         cmocka_unit_test_teardown(sizes_and_types_are_checked, let_go),
+        cmocka_unit_test_teardown(all_keys_that_are_wrong_are_named, let_go),
         cmocka_unit_test_teardown(long_names_fit_the_message, let_go),
         cmocka_unit_test_teardown(lazy_layers_take_their_channels_from_a_state, let_go),
     };

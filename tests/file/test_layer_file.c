@@ -142,6 +142,96 @@ TEST(a_load_that_fails_changes_nothing) {
     }
 }
 
+/* A file of this header, whose tensors have these bytes. */
+static void put_file(const char *header, const void *data, size_t bytes) {
+    char file[2000] = {0};
+    const size_t length = strlen(header);
+    file[0] = (char)(length & 0xff);
+    file[1] = (char)(length >> 8);
+    memcpy(file + 8, header, length);
+    memcpy(file + 8 + length, data, bytes);
+    file_put(file_path("f"), file, 8 + length + bytes);
+}
+
+#define TENSOR(name, dtype, shape, begin, end)                                                                                 \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end "]}"
+/* The four arrays of a layer of one channel, in BF16, from a place on: 1, 2, 3 and 4. */
+#define ARRAYS(prefix, a, b, c, d, e)                                                                                          \
+    TENSOR(prefix "weight", "BF16", "1", #a, #b)                                                                               \
+    "," TENSOR(prefix "bias", "BF16", "1", #b, #c) "," TENSOR(prefix "running_mean", "BF16", "1", #c,                          \
+                                                              #d) "," TENSOR(prefix "running_var", "BF16", "1", #d, #e)
+
+static const uint16_t arrays[] = {0x3f80, 0x4000, 0x4040, 0x4080};
+
+/* As PyTorch's load_state_dict() takes a plain dict: the counter may be missing, or be of any integer type. */
+TEST(the_counter_may_be_missing_or_of_another_type) {
+    static const struct {
+        const char *tensor;
+        unsigned char bytes[8];
+        size_t count;
+        int64_t tracked;
+    } table[] = {{"", {0}, 0, 77},
+                 {"," TENSOR("num_batches_tracked", "I32", "", "8", "12"), {0xfe, 0xff, 0xff, 0xff}, 4, -2},
+                 {"," TENSOR("num_batches_tracked", "I32", "1", "8", "12"), {1, 2, 0, 0}, 4, 513},
+                 {"," TENSOR("num_batches_tracked", "U32", "", "8", "12"), {0xfe, 0xff, 0xff, 0xff}, 4, 4294967294},
+                 {"," TENSOR("num_batches_tracked", "I16", "", "8", "10"), {0, 0x80}, 2, -32768},
+                 {"," TENSOR("num_batches_tracked", "U8", "", "8", "9"), {200}, 1, 200},
+                 {"," TENSOR("num_batches_tracked", "I64", "", "8", "16"), {5}, 8, 5}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        batchnorm_layer *layer = new_layer(batchnorm_layer_defaults(2, 1));
+        *batchnorm_layer_num_batches_tracked(layer) = 77;
+        char header[1000];
+        unsigned char data[16];
+        snprintf(header, sizeof header, "{%s%s}", ARRAYS("", 0, 2, 4, 6, 8), table[i].tensor);
+        memcpy(data, arrays, 8);
+        memcpy(data + 8, table[i].bytes, 8);
+        put_file(header, data, 8 + table[i].count);
+        load(layer);
+        assert_true(floats(batchnorm_layer_running_var(layer))[0] == 4);
+        assert_true(*batchnorm_layer_num_batches_tracked(layer) == table[i].tracked);
+    }
+    batchnorm_layer *layer = new_layer(batchnorm_layer_defaults(2, 1));
+    const unsigned char large[16] = {[15] = 0x80};
+    char message[BATCHNORM_MESSAGE_BYTES] = "";
+    put_file("{" ARRAYS("", 0, 2, 4, 6, 8) "," TENSOR("num_batches_tracked", "U64", "", "8", "16") "}", large, 16);
+    assert_int_equal(batchnorm_layer_load(layer, file_path("f"), message), BATCHNORM_BAD_DTYPE);
+    assert_non_null(strstr(message, "'num_batches_tracked' (U64)"));
+    put_file("{" ARRAYS("", 0, 2, 4, 6, 8) "," TENSOR("num_batches_tracked", "I32", "2", "8", "16") "}", large, 16);
+    assert_int_equal(batchnorm_layer_load(layer, file_path("f"), message), BATCHNORM_BAD_DTYPE);
+}
+
+TEST(one_layer_of_a_network) {
+    static const struct {
+        const char *prefix;
+        batchnorm_status status;
+        const char *says;
+    } table[] = {
+        {"bn1.", BATCHNORM_OK, ""},
+        {"", BATCHNORM_MISSING_KEY, "without a prefix it has no such layer; there are layers under the prefixes bn1., a.b."},
+        {"bn1", BATCHNORM_MISSING_KEY, "under the prefix bn1 it has no such layer; there are"},
+        {"a.b.", BATCHNORM_BAD_SHAPE, "size mismatch for weight"},
+        {"a.", BATCHNORM_MISSING_KEY, "under the prefix a. it has no such layer"}};
+    uint16_t data[10] = {0};
+    memcpy(data, arrays, 8);
+    put_file("{" ARRAYS("bn1.", 0, 2, 4, 6, 8) "," TENSOR("fc", "I8", "4", "8", "12") "," TENSOR(
+                 "a.b.running_mean", "F16", "2", "12", "16") "," TENSOR("a.b.weight", "F16", "2", "16", "20") "}",
+             data, 20);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        batchnorm_layer_options options = batchnorm_layer_defaults(2, 1);
+        batchnorm_layer *layer = new_layer(options);
+        if (strcmp(table[i].prefix, "a.b.") == 0) {
+            assert_int_equal(batchnorm_layer_remove(layer, "bias"), BATCHNORM_OK);
+            assert_int_equal(batchnorm_layer_remove(layer, "running_var"), BATCHNORM_OK);
+        }
+        char message[BATCHNORM_MESSAGE_BYTES] = "";
+        assert_int_equal(batchnorm_layer_load_prefix(layer, file_path("f"), table[i].prefix, message), table[i].status);
+        if (strncmp(message, table[i].says, strlen(table[i].says)) != 0) fail_msg("%s", message);
+        if (table[i].status == BATCHNORM_OK) assert_true(floats(batchnorm_layer_running_mean(layer))[0] == 3);
+    }
+    assert_int_equal(batchnorm_layer_load_prefix(new_layer(batchnorm_layer_defaults(2, 1)), "f", NULL, NULL),
+                     BATCHNORM_NULL_POINTER);
+}
+
 /* Metadata is applied only after the tensors were accepted. */
 TEST(metadata_alone_does_not_count) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 4);
@@ -167,6 +257,8 @@ int main(void) {
         cmocka_unit_test_teardown(a_lazy_layer_learns_its_channels, let_go),
         cmocka_unit_test_teardown(locales_do_not_matter, let_go),
         cmocka_unit_test_teardown(a_load_that_fails_changes_nothing, let_go),
+        cmocka_unit_test_teardown(the_counter_may_be_missing_or_of_another_type, let_go),
+        cmocka_unit_test_teardown(one_layer_of_a_network, let_go),
         cmocka_unit_test_teardown(metadata_alone_does_not_count, let_go),
     };
     return cmocka_run_group_tests_name("file.layer", tests, files_setup, files_teardown);

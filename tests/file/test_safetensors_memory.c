@@ -28,8 +28,34 @@ void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_malloc(size_t bytes) { return fails() ? NULL : __real_malloc(bytes); }
-void *__wrap_calloc(size_t count, size_t bytes) { return fails() ? NULL : __real_calloc(count, bytes); }
+/* What the library has asked for, and what jansson has now and had at most: it gets its memory from counting_malloc(). */
+static size_t own_bytes, json_bytes, json_peak;
+
+void *__wrap_malloc(size_t bytes) {
+    own_bytes += bytes;
+    return fails() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes) {
+    own_bytes += count * bytes;
+    return fails() ? NULL : __real_calloc(count, bytes);
+}
+
+static void *counting_malloc(size_t bytes) {
+    size_t *memory = __real_malloc(bytes + 16);
+    assert_non_null(memory);
+    memory[0] = bytes;
+    json_bytes += bytes;
+    if (json_peak < json_bytes) json_peak = json_bytes;
+    return (char *)memory + 16;
+}
+
+static void counting_free(void *memory) {
+    if (memory == NULL) return;
+    size_t *begin = (size_t *)(void *)((char *)memory - 16);
+    json_bytes -= *begin;
+    free(begin);
+}
 
 static batchnorm_status put_sample(const char *path) {
     float w[3] = {1, 2, 3};
@@ -86,6 +112,47 @@ TEST(every_allocation_of_an_open_may_fail) {
     assert_in_range(k, 40, 999);
 }
 
+/* A header of 1 MB: `entry` again and again, where % becomes a number, between `before` and `after`. */
+static void put_header(const char *before, const char *entry, const char *after) {
+    enum { BYTES = 1000000 };
+    char *text = keep(malloc(BYTES + 200), free), *at = text + 8;
+    at += sprintf(at, "%s", before);
+    for (unsigned i = 0; at < text + BYTES; i++)
+        for (const char *c = i == 0 ? entry + (*entry == ',') : entry; *c; c++)
+            at += *c == '%' ? sprintf(at, "%x", i) : sprintf(at, "%c", *c);
+    at += sprintf(at, "%s", after);
+    const uint64_t bytes = (uint64_t)(at - text - 8);
+    for (int i = 0; i < 8; i++) text[i] = (char)(bytes >> 8 * i);
+    file_put(file_path("f"), text, (size_t)(at - text));
+}
+
+/* Whatever a header is made of, to read it takes at most ten times its bytes. */
+TEST(memory_is_bounded_by_the_header) {
+    static const struct {
+        const char *before, *entry, *after;
+        batchnorm_status status;
+    } headers[] = {{"{", ",\"%\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", "}", BATCHNORM_OK},
+                   {"{", ",\"%\":{}", "}", BATCHNORM_BAD_FILE},
+                   {"{", ",\"%\":0", "}", BATCHNORM_BAD_FILE},
+                   {"{\"a\":[", ",{}", "]}", BATCHNORM_BAD_FILE},
+                   {"{\"a\":{\"shape\":[", ",0", "]}}", BATCHNORM_BAD_FILE},
+                   {"{\"a\":", "[", "", BATCHNORM_BAD_FILE},
+                   {"{\"__metadata__\":{", ",\"%\":\"\"", "}}", BATCHNORM_OK},
+                   {"{\"__metadata__\":{\"a\":[", ",[]", "]}}", BATCHNORM_BAD_FILE},
+                   {"{\"__metadata__\":{\"a\":\"", "x", "\"}}", BATCHNORM_OK}};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        batchnorm_safetensors *f;
+        put_header(headers[i].before, headers[i].entry, headers[i].after);
+        json_set_alloc_funcs(counting_malloc, counting_free);
+        own_bytes = json_bytes = json_peak = 0;
+        assert_int_equal(batchnorm_safetensors_open(file_path("f"), &f, NULL), headers[i].status);
+        batchnorm_safetensors_close(f);
+        json_set_alloc_funcs(malloc, free);
+        assert_int_equal(json_bytes, 0);
+        if (own_bytes + json_peak > 10000000) fail_msg("header %zu takes %zu + %zu bytes", i, own_bytes, json_peak);
+    }
+}
+
 static batchnorm_layer *layer_of(double eps) {
     batchnorm_layer_options options = batchnorm_layer_defaults(2, 3);
     options.convention.eps = eps;
@@ -116,6 +183,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_of_a_write_may_fail),
         cmocka_unit_test(every_allocation_of_an_open_may_fail),
+        cmocka_unit_test_teardown(memory_is_bounded_by_the_header, let_go),
         cmocka_unit_test_teardown(every_allocation_of_a_load_may_fail, let_go),
     };
     return cmocka_run_group_tests_name("file.safetensors.memory", tests, files_setup, files_teardown);
