@@ -96,9 +96,9 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_save(batchnorm_la
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, char *message);
 
-/*! The same for one layer of a network: its tensors are those whose names begin with the prefix, such as "layer1.0.bn1.", and go
- * on with a key of a layer's state. All others are passed over. Where the prefix has no layer, the message says which prefixes
- * have one. */
+/*! The same for one layer of a network: its tensors are those whose names begin with the prefix, such as "layer1.0.bn1.", and
+ * go on with a key of a layer's state. All others are passed over. Where the prefix has no layer, the message says which
+ * prefixes have one. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char *path,
                                                                            const char *prefix, char *message);
 

@@ -6,6 +6,7 @@
 
 #include "batchnorm/safetensors.h"
 #include "place/place.h"
+#include "place/source.h"
 
 /* Write a sentence to message (if it is not NULL), with control characters replaced, and return status. */
 batchnorm_status bn_fail(batchnorm_status status, char *message, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -29,13 +30,13 @@ bool bn_safetensors_integer(const batchnorm_safetensors *file, size_t index, int
 /* From little-endian to the byte order of the host, or back: the same exchange. */
 void bn_host_order(void *elements, size_t count, size_t bytes);
 
-/* Read-only random access. */
+/* Read-only random access. is_worth_reading: see bn_source_open(). */
 struct bn_input {
-    int fd;
-    uint64_t bytes; /* size of the file */
+    struct bn_source source;
     char *message;
 };
-batchnorm_status bn_input_open(struct bn_input *in, const char *path, char *message);
+batchnorm_status bn_input_open(struct bn_input *in, const char *path, bool (*is_worth_reading)(const unsigned char *first),
+                               char *message);
 batchnorm_status bn_input_read(const struct bn_input *in, uint64_t offset, void *to, size_t bytes);
 void bn_input_close(struct bn_input *in);
 

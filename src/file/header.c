@@ -108,6 +108,56 @@ batchnorm_status bn_text_decode(const struct bn_members *m, struct bn_text text,
     return BATCHNORM_OK;
 }
 
+/* A number of the header: an integer, not negative. */
+static bool count_of(const json_t *value, uint64_t *count) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
+    *count = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+/* Sizes into the entry's view, and their product into *elements. A tensor of more dimensions than a view has is not an error,
+ * but its view has rank -1. */
+static const char *parse_shape(const json_t *shape, batchnorm_tensor *tensor, uint64_t *elements) {
+    if (!json_is_array(shape)) return "it has no shape, which must be an array";
+    size_t rank = json_array_size(shape);
+    int64_t sizes[BATCHNORM_MAX_RANK];
+    *elements = 1;
+    for (size_t i = 0; i < rank; i++) {
+        uint64_t size;
+        if (!count_of(json_array_get(shape, i), &size)) return "its shape has a size that is not an integer from 0 on";
+        if (__builtin_mul_overflow(*elements, size, elements)) return "its shape has more elements than 64 bits can count";
+        if (i < BATCHNORM_MAX_RANK) sizes[i] = (int64_t)size;
+    }
+    *tensor = batchnorm_tensor_contiguous(NULL, tensor->dtype, (int)rank, sizes);
+    return NULL;
+}
+
+static const char *parse_range(const json_t *offsets, struct bn_range *range) {
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !count_of(json_array_get(offsets, 0), &range->begin) ||
+        !count_of(json_array_get(offsets, 1), &range->end) || range->begin > range->end)
+        return "data_offsets must be two integers, the first not above the second";
+    return NULL;
+}
+
+const char *bn_description_read(const json_t *value, batchnorm_safetensors_entry *entry, struct bn_range *range) {
+    if (!json_is_object(value)) return "its description is not an object";
+    const char *name = json_string_value(json_object_get(value, "dtype"));
+    if (!name) return "it has no dtype, which must be a string";
+    const struct bn_type *type = bn_type_find(name);
+    if (!type) return "its dtype is unknown";
+    entry->dtype = type->name;
+    entry->tensor.dtype = type->dtype;
+    uint64_t elements, bits;
+    const char *wrong = parse_shape(json_object_get(value, "shape"), &entry->tensor, &elements);
+    if (!wrong) wrong = parse_range(json_object_get(value, "data_offsets"), range);
+    if (wrong) return wrong;
+    if (__builtin_mul_overflow(elements, (uint64_t)type->bits, &bits)) return "its size in bytes does not fit 64 bits";
+    if (bits % 8 != 0) return "it does not end at a whole byte";
+    if (bits / 8 != range->end - range->begin) return "its shape and dtype do not fit its data_offsets";
+    entry->bytes = (size_t)(bits / 8);
+    return NULL;
+}
+
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 batchnorm_status bn_check_unique(const struct bn_members *m, const char **names, size_t count) {

@@ -31,6 +31,15 @@ batchnorm_status bn_text_parse(const struct bn_members *m, struct bn_text text, 
 /* Read a string, in its place: from then on it ends there with a zero. */
 batchnorm_status bn_text_decode(const struct bn_members *m, struct bn_text text, const char **string);
 
+/* Where the bytes of the tensor `entry` lie, from the end of the header. */
+struct bn_range {
+    uint64_t begin, end;
+    size_t entry;
+};
+
+/* What a tensor's description says, into all of the entry but its name and data, and the range. NULL, or what is wrong. */
+const char *bn_description_read(const json_t *value, batchnorm_safetensors_entry *entry, struct bn_range *range);
+
 /* Sort the names, and fail where one is there twice. */
 batchnorm_status bn_check_unique(const struct bn_members *m, const char **names, size_t count);
 

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading files, and what both directions share. */
-#define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "file/file.h"
 
@@ -74,33 +69,21 @@ void bn_host_order(void *elements, size_t count, size_t bytes) {
 #endif
 }
 
-batchnorm_status bn_input_open(struct bn_input *in, const char *path, char *message) {
+static batchnorm_status say(const struct bn_input *in, const char *wrong) {
+    if (!wrong) return BATCHNORM_OK;
+    return bn_fail(in->source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, in->message, "%s", wrong);
+}
+
+batchnorm_status bn_input_open(struct bn_input *in, const char *path, bool (*is_worth_reading)(const unsigned char *first),
+                               char *message) {
+    char why[BN_SOURCE_BYTES];
     in->message = message;
-    in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
-    if (in->fd < 0) return bn_fail(BATCHNORM_IO, message, "cannot be opened: %s", strerror(errno));
-    struct stat status;
-    if (fstat(in->fd, &status) != 0) return bn_fail(BATCHNORM_IO, message, "cannot be examined: %s", strerror(errno));
-    if (!S_ISREG(status.st_mode)) return bn_fail(BATCHNORM_IO, message, "is not a regular file");
-    in->bytes = (uint64_t)status.st_size;
-    return BATCHNORM_OK;
+    return say(in, bn_source_open(&in->source, path, is_worth_reading, why));
 }
 
 batchnorm_status bn_input_read(const struct bn_input *in, uint64_t offset, void *to, size_t bytes) {
-    char *at = to;
-    while (bytes > 0) {
-        size_t piece = bytes < (1u << 30) ? bytes : 1u << 30;
-        ssize_t got = pread(in->fd, at, piece, (off_t)offset);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return bn_fail(BATCHNORM_IO, in->message, "cannot be read: %s", strerror(errno));
-        if (got == 0) return bn_fail(BATCHNORM_IO, in->message, "ends at byte %" PRIu64 ": it shrank while being read", offset);
-        at += got;
-        offset += (uint64_t)got;
-        bytes -= (size_t)got;
-    }
-    return BATCHNORM_OK;
+    char why[BN_SOURCE_BYTES];
+    return say(in, bn_source_read(&in->source, offset, to, bytes, why));
 }
 
-void bn_input_close(struct bn_input *in) {
-    if (in->fd >= 0) close(in->fd);
-    in->fd = -1;
-}
+void bn_input_close(struct bn_input *in) { bn_source_close(&in->source); }

@@ -29,18 +29,12 @@ struct batchnorm_safetensors {
     batchnorm_safetensors_pair *pairs;
 };
 
-/* Where the bytes of the tensor `entry` lie, from the end of the header. */
-struct range {
-    uint64_t begin, end;
-    size_t entry;
-};
-
 /* State of one open. */
 struct reader {
     struct bn_input in;
     uint64_t data; /* where the tensors begin in the file */
     batchnorm_safetensors *file;
-    struct range *ranges;
+    struct bn_range *ranges;
     char *message;
 };
 
@@ -67,22 +61,30 @@ static const char *other_format(const unsigned char head[8]) {
     return NULL;
 }
 
-static batchnorm_status read_header(struct reader *r) {
-    unsigned char head[8];
-    if (r->in.bytes < sizeof head)
-        return bn_fail(BATCHNORM_BAD_FILE, r->message, "has %" PRIu64 " bytes; a safetensors file has 8 or more", r->in.bytes);
-    batchnorm_status status = bn_input_read(&r->in, 0, head, sizeof head);
-    if (status != BATCHNORM_OK) return status;
+static uint64_t header_size(const unsigned char head[8]) {
     uint64_t bytes = 0;
     for (int i = 8; i-- > 0;) bytes = bytes << 8 | head[i];
+    return bytes;
+}
+
+static bool has_header(const unsigned char *head) { return header_size(head) <= HEADER_MAX_BYTES; }
+
+static batchnorm_status read_header(struct reader *r) {
+    unsigned char head[8];
+    if (r->in.source.bytes < sizeof head)
+        return bn_fail(BATCHNORM_BAD_FILE, r->message, "has %" PRIu64 " bytes; a safetensors file has 8 or more",
+                       r->in.source.bytes);
+    batchnorm_status status = bn_input_read(&r->in, 0, head, sizeof head);
+    if (status != BATCHNORM_OK) return status;
+    const uint64_t bytes = header_size(head);
     const char *what = bytes > HEADER_MAX_BYTES ? other_format(head) : NULL;
     if (what) return bn_fail(BATCHNORM_BAD_FILE, r->message, "is %s; a safetensors file is needed", what);
     if (bytes > HEADER_MAX_BYTES)
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 "; at most %u is allowed", bytes,
                        HEADER_MAX_BYTES);
-    if (bytes > r->in.bytes - sizeof head)
+    if (bytes > r->in.source.bytes - sizeof head)
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header's size is %" PRIu64 ", but only %" PRIu64 " bytes follow",
-                       bytes, r->in.bytes - sizeof head);
+                       bytes, r->in.source.bytes - sizeof head);
     if (bytes < 2) return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header is empty; it must be a JSON object");
     r->file->header = malloc(bytes);
     r->file->header_bytes = bytes;
@@ -138,59 +140,9 @@ static batchnorm_status parse_metadata(struct reader *r, const struct bn_members
     return status == BATCHNORM_OK ? check_names(r, &m, true, r->file->pair_count) : status;
 }
 
-/* A number of the header: an integer, not negative. */
-static bool count_of(const json_t *value, uint64_t *count) {
-    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
-    *count = (uint64_t)json_integer_value(value);
-    return true;
-}
-
-/* Sizes into the entry's view, and their product into *elements. A tensor of more dimensions than a view has is not an error,
- * but its view has rank -1. */
-static const char *parse_shape(const json_t *shape, batchnorm_tensor *tensor, uint64_t *elements) {
-    if (!json_is_array(shape)) return "it has no shape, which must be an array";
-    size_t rank = json_array_size(shape);
-    int64_t sizes[BATCHNORM_MAX_RANK];
-    *elements = 1;
-    for (size_t i = 0; i < rank; i++) {
-        uint64_t size;
-        if (!count_of(json_array_get(shape, i), &size)) return "its shape has a size that is not an integer from 0 on";
-        if (__builtin_mul_overflow(*elements, size, elements)) return "its shape has more elements than 64 bits can count";
-        if (i < BATCHNORM_MAX_RANK) sizes[i] = (int64_t)size;
-    }
-    *tensor = batchnorm_tensor_contiguous(NULL, tensor->dtype, (int)rank, sizes);
-    return NULL;
-}
-
-static const char *parse_range(const json_t *offsets, struct range *range) {
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !count_of(json_array_get(offsets, 0), &range->begin) ||
-        !count_of(json_array_get(offsets, 1), &range->end) || range->begin > range->end)
-        return "data_offsets must be two integers, the first not above the second";
-    return NULL;
-}
-
-static const char *parse_description(const json_t *value, batchnorm_safetensors_entry *entry, struct range *range) {
-    if (!json_is_object(value)) return "its description is not an object";
-    const char *name = json_string_value(json_object_get(value, "dtype"));
-    if (!name) return "it has no dtype, which must be a string";
-    const struct bn_type *type = bn_type_find(name);
-    if (!type) return "its dtype is unknown";
-    entry->dtype = type->name;
-    entry->tensor.dtype = type->dtype;
-    uint64_t elements, bits;
-    const char *wrong = parse_shape(json_object_get(value, "shape"), &entry->tensor, &elements);
-    if (!wrong) wrong = parse_range(json_object_get(value, "data_offsets"), range);
-    if (wrong) return wrong;
-    if (__builtin_mul_overflow(elements, (uint64_t)type->bits, &bits)) return "its size in bytes does not fit 64 bits";
-    if (bits % 8 != 0) return "it does not end at a whole byte";
-    if (bits / 8 != range->end - range->begin) return "its shape and dtype do not fit its data_offsets";
-    entry->bytes = (size_t)(bits / 8);
-    return NULL;
-}
-
 static batchnorm_status parse_tensor(struct reader *r, const struct bn_members *m, struct bn_text name, struct bn_text value) {
     batchnorm_safetensors *file = r->file;
-    struct range *range = &r->ranges[file->count];
+    struct bn_range *range = &r->ranges[file->count];
     batchnorm_safetensors_entry *entry = &file->entries[file->count];
     range->entry = file->count;
     batchnorm_status status = bn_text_decode(m, name, &entry->name);
@@ -201,7 +153,7 @@ static batchnorm_status parse_tensor(struct reader *r, const struct bn_members *
     json_t *json;
     status = bn_text_parse(m, value, &json);
     if (status != BATCHNORM_OK) return status;
-    const char *wrong = parse_description(json, entry, range);
+    const char *wrong = bn_description_read(json, entry, range);
     json_decref(json);
     return wrong ? bad(r, entry->name, wrong) : BATCHNORM_OK;
 }
@@ -233,7 +185,7 @@ static batchnorm_status parse_header(struct reader *r) {
 }
 
 static int by_place(const void *a, const void *b) {
-    const struct range *x = a, *y = b;
+    const struct bn_range *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     return (x->end > y->end) - (x->end < y->end);
 }
@@ -241,7 +193,7 @@ static int by_place(const void *a, const void *b) {
 /* The ranges, one after the other, must be exactly the rest of the file. */
 static batchnorm_status check_ranges(struct reader *r) {
     qsort(r->ranges, r->file->count, sizeof *r->ranges, by_place);
-    uint64_t end = 0, rest = r->in.bytes - r->data;
+    uint64_t end = 0, rest = r->in.source.bytes - r->data;
     for (size_t i = 0; i < r->file->count; i++) {
         const char *name = r->file->entries[r->ranges[i].entry].name;
         if (r->ranges[i].begin < end) return bad(r, name, "its bytes overlap those of another tensor");
@@ -254,7 +206,7 @@ static batchnorm_status check_ranges(struct reader *r) {
     return BATCHNORM_OK;
 }
 
-static batchnorm_status read_tensor(const struct reader *r, const struct range *range) {
+static batchnorm_status read_tensor(const struct reader *r, const struct bn_range *range) {
     batchnorm_safetensors_entry *entry = &r->file->entries[range->entry];
     const struct bn_type *type = bn_type_find(entry->dtype);
     if (range->end - range->begin > PTRDIFF_MAX)
@@ -284,7 +236,7 @@ batchnorm_status batchnorm_safetensors_open(const char *path, batchnorm_safetens
     if (!file || !path) return bn_fail(BATCHNORM_NULL_POINTER, message, "path or file is NULL");
     struct reader r = {.message = message, .file = calloc(1, sizeof *r.file)};
     if (!r.file) return no_memory(&r);
-    batchnorm_status status = bn_input_open(&r.in, path, message);
+    batchnorm_status status = bn_input_open(&r.in, path, has_header, message);
     if (status == BATCHNORM_OK) status = read_file(&r);
     bn_input_close(&r.in);
     free(r.ranges);

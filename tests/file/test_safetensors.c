@@ -218,9 +218,8 @@ TEST(what_cannot_be_opened_is_said) {
     batchnorm_safetensors *f;
     assert_int_equal(batchnorm_safetensors_open(file_path("absent"), &f, message), BATCHNORM_IO);
     assert_non_null(strstr(message, "No such file"));
-    file_make_pipe(file_path("pipe"));
-    assert_int_equal(batchnorm_safetensors_open(file_path("pipe"), &f, message), BATCHNORM_IO);
-    assert_non_null(strstr(message, "not a regular file"));
+    assert_int_equal(batchnorm_safetensors_open(file_path(""), &f, message), BATCHNORM_IO);
+    assert_non_null(strstr(message, "neither a file nor a pipe"));
     assert_int_equal(batchnorm_safetensors_open(NULL, &f, NULL), BATCHNORM_NULL_POINTER);
     assert_int_equal(batchnorm_safetensors_open("f", NULL, NULL), BATCHNORM_NULL_POINTER);
     batchnorm_safetensors_close(NULL);

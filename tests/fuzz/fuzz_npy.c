@@ -6,7 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
     char message[MESSAGE_BYTES] = "";
     struct array array;
-    if (!npy_read(&array, fuzz_file(NULL, 0, bytes, count), message)) {
+    if (!npy_read(&array, fuzz_file(NULL, 0, bytes, count), NULL, message)) {
         fuzz_refused(message, NULL);
         array_free(&array);
         return 0;

@@ -30,7 +30,7 @@ doors='
 src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h numbers.h
-src/place: place.h
+src/place: place.h source.h
 tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h progress.h stop.h
 tools/train: checkpoint.h
 tools/bench: machine.h

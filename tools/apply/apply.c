@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* batchnorm apply: one layer over arrays in files. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "request.h"
 #include "tools/shared/inputs.h"
@@ -46,24 +47,44 @@ static bool same_shape(const batchnorm_tensor *a, const batchnorm_tensor *b) {
 static bool read_inputs(struct run *run) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES], x_shape[SHAPE_TEXT_BYTES], dy_shape[SHAPE_TEXT_BYTES];
-    if (!array_read(&run->x, r->x, message)) return fail(r->x, message);
-    if (r->convert && !array_convert(&run->x, r->dtype, message)) return fail(r->x, message);
+    if (!array_read(&run->x, r->x, r->convert ? &r->dtype : NULL, message)) return fail(r->x, message);
     if (!check_types(run)) return false;
     if (!r->dy) return true;
-    if (!array_read(&run->dy, r->dy, message)) return fail(r->dy, message);
+    if (!array_read(&run->dy, r->dy, &run->x.view.dtype, message)) return fail(r->dy, message);
     if (!same_shape(&run->x.view, &run->dy.view)) {
         report(EXIT_FAILED, "%s: has the shape %s, but x has %s", r->dy, shape_text(&run->dy.view, dy_shape),
                shape_text(&run->x.view, x_shape));
         return false;
     }
-    return array_convert(&run->dy, run->x.view.dtype, message) || fail(r->dy, message);
+    return true;
+}
+
+/* A state of another number of channels, which are the last size of x: people forget the option. */
+static const char *channels_hint(const struct run *run) {
+    const struct request *r = run->request;
+    const batchnorm_tensor *x = &run->x.view;
+    if (r->channels_last || x->rank < 3 || x->shape[1] == x->shape[x->rank - 1]) return "";
+    batchnorm_layer_options options = r->layer;
+    options.num_features = x->shape[x->rank - 1];
+    options.dtype = BATCHNORM_F32;
+    batchnorm_layer *other;
+    if (batchnorm_layer_create(&options, &other) != BATCHNORM_OK) return "";
+    struct stat status;
+    const bool is_file = stat(r->state_file, &status) == 0 && S_ISREG(status.st_mode);
+    const bool fits = is_file && batchnorm_layer_load_prefix(other, r->state_file, r->prefix, NULL) == BATCHNORM_OK;
+    batchnorm_layer_destroy(other);
+    return fits ? " The last size of x would fit: if its channels are the last, give --channels-last." : "";
 }
 
 /* The file's eps and momentum count, unless the command line has others. */
 static bool load_state(struct run *run) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES];
-    if (batchnorm_layer_load(run->layer, r->state, message) != BATCHNORM_OK) return fail(r->state, message);
+    const char *path = strcmp(r->state_file, "-") == 0 ? "/dev/stdin" : r->state_file;
+    if (batchnorm_layer_load_prefix(run->layer, path, r->prefix, message) != BATCHNORM_OK) {
+        report(EXIT_FAILED, "%s: %s%s", r->state, message, channels_hint(run));
+        return false;
+    }
     batchnorm_options convention = batchnorm_layer_get_options(run->layer).convention;
     if (r->has_eps) convention.eps = r->layer.convention.eps;
     if (r->has_momentum) {
@@ -127,6 +148,8 @@ static int apply(struct request *r) {
     if (code != EXIT_DONE) return code;
     struct run run = {.request = r};
     batchnorm_exec exec = {.threads = r->threads};
+    if (r->eval && !r->state && r->layer.track_running_stats)
+        report(EXIT_DONE, "note: without --state the running statistics are 0 and 1, and y is nearly x");
     bool ok = read_inputs(&run) && make_layer(&run) && forward(&run, &exec) && (!r->dy || backward(&run, &exec)) &&
               finish(&run, r->outputs);
     batchnorm_layer_destroy(run.layer);

@@ -23,7 +23,7 @@ static const struct option_row rows[] = {
      .kind = OPTION_TEXT,
      AT(outputs[OUT_Y].argument),
      .value = "FILE",
-     .help = "Where y goes (required)",
+     .help = "Where y goes (required, unless another output or --print is wanted)",
      .more = "It has the type and the shape of _X_."},
     {.help = ""},
     {.name = "dims",
@@ -79,8 +79,16 @@ static const struct option_row rows[] = {
      AT(state),
      .value = "FILE",
      .help = "Load parameters and statistics from a safetensors file",
-     .more = "It has exactly the keys that PyTorch's _state_dict_ has for this layer. eps and momentum are taken from its "
-             "metadata, where *--save-state* put them."},
+     .more =
+         "It has exactly the keys that PyTorch's _state_dict_ has for this layer; _num_batches_tracked_ may be missing. Of a "
+         "whole network's file, _FILE.safetensors:bn1_ is the layer whose keys begin with \"bn1.\". eps and momentum are "
+         "taken from its metadata, where *--save-state* put them."},
+    {.name = "prefix",
+     .kind = OPTION_TEXT,
+     AT(prefix),
+     .value = "P",
+     .usual = "",
+     .help = "Of the --state file, the layer whose keys begin with P, as in \"bn1.\""},
     {.name = "save-state",
      .kind = OPTION_TEXT,
      AT(outputs[OUT_STATE].argument),
@@ -136,6 +144,43 @@ static void set_defaults(void *request) {
     r->layer.dims = 0; /* no default: it must be said */
 }
 
+/* FILE.safetensors:bn1 is the layer whose keys begin with "bn1.". */
+static const char *check_state(struct request *r, char *message) {
+    static const char extension[] = ".safetensors:";
+    const char *colon = r->state ? strstr(r->state, extension) : NULL;
+    r->state_file = r->state;
+    if (r->prefix && !r->state) return "--prefix needs --state";
+    if (colon && r->prefix) return "--prefix is for a --state that names no layer itself";
+    if (!r->prefix) r->prefix = "";
+    if (!colon) return NULL;
+    const size_t bytes = (size_t)(colon - r->state) + sizeof extension - 2;
+    const char *layer = r->state + bytes + 1;
+    if (snprintf(r->state_path, sizeof r->state_path, "%.*s", (int)bytes, r->state) >= (int)sizeof r->state_path ||
+        snprintf(r->state_prefix, sizeof r->state_prefix, "%s%s", layer,
+                 *layer && layer[strlen(layer) - 1] != '.' ? "." : "") >= (int)sizeof r->state_prefix) {
+        snprintf(message, OPTION_MESSAGE_BYTES, "--state: '%.100s...' is too long", r->state);
+        return message;
+    }
+    r->state_file = r->state_path;
+    r->prefix = r->state_prefix;
+    return NULL;
+}
+
+/* Standard input can be read once. */
+static const char *check_stdin(const struct request *r, char *message) {
+    const struct { const char *name, *argument; } inputs[] = {{"X", r->x}, {"--state", r->state}, {"--grad", r->dy}};
+    const char *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!inputs[i].argument || strcmp(inputs[i].argument, "-") != 0) continue;
+        if (first) {
+            snprintf(message, OPTION_MESSAGE_BYTES, "both %s and %s are standard input; one can be", first, inputs[i].name);
+            return message;
+        }
+        first = inputs[i].name;
+    }
+    return NULL;
+}
+
 static const char *check(void *request, char *message) {
     struct request *r = request;
     const struct output *o = r->outputs;
@@ -146,7 +191,12 @@ static const char *check(void *request, char *message) {
         return message;
     }
     r->x = r->arguments.at[0];
-    if (!o[OUT_Y].argument) return "-o is missing: where does y go?";
+    bool wants_something = r->print;
+    for (int i = 0; i < OUTPUTS; i++) wants_something = wants_something || o[i].argument;
+    if (!wants_something) return "-o is missing: where does y go?";
+    const char *wrong = check_state(r, message);
+    if (!wrong) wrong = check_stdin(r, message);
+    if (wrong) return wrong;
     if (r->layer.dims == 0) return "--dims is missing; it must be 1, 2 or 3";
     for (int i = OUT_DX; i <= OUT_DBIAS; i++) {
         if (!o[i].argument || r->dy) continue;
@@ -168,5 +218,6 @@ const struct option_table apply_options = {
     .arguments_at = offsetof(struct request, arguments),
     .does = "Run one batch normalization layer over the array X, and write y",
     .more = "An array is a NumPy file (X.npy: f2, f4 or f8, C or Fortran order, little- or big-endian) or a tensor in a "
-            "safetensors file (FILE.safetensors:NAME), which alone can hold bf16. All outputs are written, or none is touched.",
+            "safetensors file (FILE.safetensors:NAME), which alone can hold bf16. - is standard input, or output. All outputs "
+            "are written, or none is touched.",
     .check = check};

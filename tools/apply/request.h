@@ -10,7 +10,9 @@ enum { OUT_Y, OUT_DX, OUT_DWEIGHT, OUT_DBIAS, OUT_STATE, OUTPUTS };
 
 struct request {
     struct option_arguments arguments;
-    const char *x, *dy, *state;
+    const char *x, *dy, *state, *prefix; /* of the state's keys; "" if none was given */
+    const char *state_file;              /* its part of `state` */
+    char state_path[4096], state_prefix[256];
     batchnorm_layer_options layer; /* without num_features and dtype, which x decides */
     bool has_eps, has_momentum, eval, channels_last, convert, print;
     batchnorm_dtype dtype; /* if convert */

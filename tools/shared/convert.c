@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every conversion goes through double, which holds the three other types exactly, so that each result is rounded once. */
+/* Every conversion goes through double, which holds the three other floating types exactly, so that each result is rounded
+ * once. */
 #include "convert.h"
 
 #include <math.h>
@@ -53,7 +54,15 @@ static uint16_t double_to_half(struct half format, double value) {
     return (uint16_t)(sign | (result < infinity ? result : infinity));
 }
 
-static void load(batchnorm_dtype dtype, const void *from, size_t at, size_t count, double *to) {
+double integer_to_double(uint64_t bits, bool is_signed, batchnorm_dtype to) {
+    const bool is_negative = is_signed && bits >> 63 != 0;
+    uint64_t magnitude = is_negative ? 0 - bits : bits;
+    /* of 64 digits 53 fit; the last of them becomes 1 where one of the 11 is, so that no half is seen that is none */
+    if (to != BATCHNORM_F64 && magnitude >> 53 != 0) magnitude = (magnitude >> 11 | ((magnitude & 0x7ff) != 0)) << 11;
+    return is_negative ? -(double)magnitude : (double)magnitude;
+}
+
+static void load(batchnorm_dtype dtype, batchnorm_dtype target, const void *from, size_t at, size_t count, double *to) {
     for (size_t i = 0; i < count; i++) {
         switch (dtype) {
         case BATCHNORM_F32:
@@ -64,6 +73,9 @@ static void load(batchnorm_dtype dtype, const void *from, size_t at, size_t coun
             break;
         case BATCHNORM_F16:
             to[i] = half_to_double(f16, ((const uint16_t *)from)[at + i]);
+            break;
+        case BATCHNORM_I64:
+            to[i] = integer_to_double((uint64_t)((const int64_t *)from)[at + i], true, target);
             break;
         default:
             to[i] = ((const double *)from)[at + i];
@@ -95,7 +107,7 @@ void convert_elements(batchnorm_dtype from_dtype, const void *from, batchnorm_dt
     double piece[256];
     for (size_t at = 0; at < count; at += 256) {
         size_t n = count - at < 256 ? count - at : 256;
-        load(from_dtype, from, at, n, piece);
+        load(from_dtype, to_dtype, from, at, n, piece);
         store(to_dtype, piece, at, n, to);
     }
 }

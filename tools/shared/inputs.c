@@ -22,7 +22,7 @@ static void list_names(const batchnorm_safetensors *file, char *text, size_t byt
     if (used == 0) snprintf(text, bytes, "no tensors");
 }
 
-static bool read_tensor(struct array *array, const struct location *location, char *message) {
+static bool read_tensor(struct array *array, const struct location *location, bool converts, char *message) {
     if (batchnorm_safetensors_open(location->path, &array->file, message) != BATCHNORM_OK) return false;
     const batchnorm_safetensors_entry *entry = batchnorm_safetensors_find(array->file, location->name);
     char names[200];
@@ -35,19 +35,20 @@ static bool read_tensor(struct array *array, const struct location *location, ch
         snprintf(message, MESSAGE_BYTES, "has more than 8 dimensions");
         return false;
     }
-    if (!entry->tensor.data || entry->tensor.dtype == BATCHNORM_I64) {
-        snprintf(message, MESSAGE_BYTES, "is of type %s; F32, F64, BF16 or F16 is needed", entry->dtype);
+    if (!entry->tensor.data || (entry->tensor.dtype == BATCHNORM_I64 && !converts)) {
+        snprintf(message, MESSAGE_BYTES, "is of type %s; F32, F64, BF16 or F16 is needed, or with --dtype I64", entry->dtype);
         return false;
     }
     array->view = entry->tensor;
     return true;
 }
 
-bool array_read(struct array *array, const char *argument, char *message) {
+bool array_read(struct array *array, const char *argument, const batchnorm_dtype *to, char *message) {
     *array = (struct array){0};
     struct location location;
-    if (!location_parse(&location, argument, message)) return false;
-    bool ok = location.name ? read_tensor(array, &location, message) : npy_read(array, location.path, message);
+    if (!location_parse(&location, strcmp(argument, "-") == 0 ? "/dev/stdin" : argument, message)) return false;
+    bool ok = location.name ? read_tensor(array, &location, to != NULL, message) && (!to || array_convert(array, *to, message))
+                            : npy_read(array, location.path, to, message);
     location_free(&location);
     if (!ok) array_free(array);
     return ok;

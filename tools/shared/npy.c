@@ -4,13 +4,14 @@
 #include "npy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "convert.h"
+#include "src/place/source.h"
 
 /* No array of ours needs more; versions 2 and 3 could ask for 4 GiB. */
 #define HEADER_MAX_BYTES 65536u
@@ -18,8 +19,8 @@
 static const unsigned char magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
 struct reader {
-    int fd;
-    uint64_t bytes, at; /* size of the file, and how much of it was read */
+    struct bn_source source;
+    uint64_t at; /* how much of it was read */
     char *message;
 };
 
@@ -32,35 +33,28 @@ static bool fail(char *message, const char *format, ...) {
     return false;
 }
 
+static bool has_magic(const unsigned char *first) { return memcmp(first, magic, sizeof magic) == 0; }
+
 static bool open_reader(struct reader *r, const char *path) {
-    r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
-    struct stat status;
-    if (r->fd < 0) return fail(r->message, "cannot be opened: %s", strerror(errno));
-    if (fstat(r->fd, &status) != 0) return fail(r->message, "cannot be examined: %s", strerror(errno));
-    if (!S_ISREG(status.st_mode)) return fail(r->message, "is not a regular file");
-    r->bytes = (uint64_t)status.st_size;
-    return true;
+    char why[BN_SOURCE_BYTES];
+    const char *wrong = bn_source_open(&r->source, path, has_magic, why);
+    return !wrong || fail(r->message, "%s", wrong);
 }
 
 static bool read_bytes(struct reader *r, void *to, size_t bytes) {
-    if (bytes > r->bytes - r->at) return fail(r->message, "ends inside its header");
-    for (char *at = to; bytes > 0;) {
-        ssize_t got = read(r->fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fail(r->message, "cannot be read: %s", strerror(errno));
-        if (got == 0) return fail(r->message, "shrank while being read");
-        at += got;
-        bytes -= (size_t)got;
-        r->at += (uint64_t)got;
-    }
-    return true;
+    char why[BN_SOURCE_BYTES];
+    if (bytes > r->source.bytes - r->at) return fail(r->message, "ends inside its header");
+    const char *wrong = bn_source_read(&r->source, r->at, to, bytes, why);
+    r->at += bytes;
+    return !wrong || fail(r->message, "%s", wrong);
 }
 
 static bool read_header(struct reader *r, struct npy_header *header) {
     unsigned char start[8], length[4];
-    if (r->bytes < sizeof start) return fail(r->message, "is no .npy file: it has only %" PRIu64 " bytes", r->bytes);
+    if (r->source.bytes < sizeof start)
+        return fail(r->message, "is no .npy file: it has only %" PRIu64 " bytes", r->source.bytes);
     if (!read_bytes(r, start, sizeof start)) return false;
-    if (memcmp(start, magic, sizeof magic) != 0) return fail(r->message, "is no .npy file: its first bytes are not \\x93NUMPY");
+    if (!has_magic(start)) return fail(r->message, "is no .npy file: its first bytes are not \\x93NUMPY");
     if (start[6] < 1 || start[6] > 3 || start[7] != 0)
         return fail(r->message, "is an .npy file of version %d.%d; 1.0, 2.0 and 3.0 are known", start[6], start[7]);
     size_t count = start[6] == 1 ? 2 : 4;
@@ -96,29 +90,57 @@ static void set_fortran_strides(batchnorm_tensor *view) {
     }
 }
 
-static bool read_elements(struct reader *r, const struct npy_header *header, struct array *array) {
-    batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
-    char shape[SHAPE_TEXT_BYTES];
-    int64_t elements = batchnorm_tensor_elements(&view);
-    size_t bytes, each = batchnorm_dtype_bytes(header->dtype);
-    if (elements < 0 || __builtin_mul_overflow(elements, each, &bytes))
-        return fail(r->message, "has the shape %s, which does not fit the address space", shape_text(&view, shape));
-    if (bytes != r->bytes - r->at)
-        return fail(r->message, "%" PRIu64 " bytes follow the header; the shape %s needs %zu", r->bytes - r->at,
-                    shape_text(&view, shape), bytes);
-    if (!array_new(array, header->dtype, header->rank, header->shape, r->message)) return false;
-    if (!read_bytes(r, array->memory, bytes)) return false;
-    if (header->big_endian != host_is_big_endian()) swap_bytes(array->memory, (size_t)elements, each);
-    if (header->fortran_order && elements > 0) set_fortran_strides(&array->view);
+/* Integers, a piece at a time, as elements of the type they are converted to. */
+static bool read_integers(struct reader *r, const struct npy_header *header, const struct array *array, size_t elements) {
+    const size_t each = header->integer_bytes;
+    unsigned char raw[4096];
+    double piece[sizeof raw];
+    for (size_t at = 0; at < elements;) {
+        const size_t n = elements - at < sizeof raw / each ? elements - at : sizeof raw / each;
+        if (!read_bytes(r, raw, n * each)) return false;
+        for (size_t i = 0; i < n; i++) {
+            uint64_t bits = 0;
+            for (size_t b = 0; b < each; b++) bits = bits << 8 | raw[i * each + (header->big_endian ? b : each - 1 - b)];
+            if (header->is_signed && each < 8 && bits >> (8 * each - 1) != 0) bits |= ~(uint64_t)0 << 8 * each;
+            piece[i] = integer_to_double(bits, header->is_signed, array->view.dtype);
+        }
+        void *to = (char *)array->memory + at * batchnorm_dtype_bytes(array->view.dtype);
+        convert_elements(BATCHNORM_F64, piece, array->view.dtype, to, n);
+        at += n;
+    }
     return true;
 }
 
-bool npy_read(struct array *array, const char *path, char *message) {
+static bool read_elements(struct reader *r, const struct npy_header *header, const batchnorm_dtype *to, struct array *array) {
+    const bool is_integer = header->integer_bytes != 0;
+    const size_t each = is_integer ? header->integer_bytes : batchnorm_dtype_bytes(header->dtype);
+    batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
+    char shape[SHAPE_TEXT_BYTES];
+    int64_t elements = batchnorm_tensor_elements(&view);
+    size_t bytes;
+    if (is_integer && !to) return fail(r->message, "has integers as elements; --dtype converts them, as in --dtype f32");
+    if (elements < 0 || __builtin_mul_overflow(elements, each, &bytes))
+        return fail(r->message, "has the shape %s, which does not fit the address space", shape_text(&view, shape));
+    if (bytes != r->source.bytes - r->at)
+        return fail(r->message, "%" PRIu64 " bytes follow the header; the shape %s needs %zu", r->source.bytes - r->at,
+                    shape_text(&view, shape), bytes);
+    if (!array_new(array, is_integer ? *to : header->dtype, header->rank, header->shape, r->message)) return false;
+    if (is_integer) {
+        if (!read_integers(r, header, array, (size_t)elements)) return false;
+    } else {
+        if (!read_bytes(r, array->memory, bytes)) return false;
+        if (header->big_endian != host_is_big_endian()) swap_bytes(array->memory, (size_t)elements, each);
+    }
+    if (header->fortran_order && elements > 0) set_fortran_strides(&array->view);
+    return is_integer || !to || array_convert(array, *to, r->message);
+}
+
+bool npy_read(struct array *array, const char *path, const batchnorm_dtype *to, char *message) {
     *array = (struct array){0};
     struct reader r = {.message = message};
     struct npy_header header = {0};
-    bool ok = open_reader(&r, path) && read_header(&r, &header) && read_elements(&r, &header, array);
-    if (r.fd >= 0) close(r.fd);
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && read_elements(&r, &header, to, array);
+    bn_source_close(&r.source);
     if (!ok) array_free(array);
     return ok;
 }

@@ -7,7 +7,9 @@
 
 /* What a header says. */
 struct npy_header {
-    batchnorm_dtype dtype;
+    batchnorm_dtype dtype; /* of floating-point elements, */
+    size_t integer_bytes;  /* else of integers and truth values */
+    bool is_signed;
     bool big_endian, fortran_order;
     int rank;
     int64_t shape[BATCHNORM_MAX_RANK];
@@ -17,8 +19,9 @@ struct npy_header {
 bool npy_parse_header(struct npy_header *header, const char *text, size_t length, char *message);
 
 /* Read a file of version 1 to 3 with elements of type f2, f4 or f8. An array in Fortran order stays so: its view has the
- * strides of that order. Elements are brought into the byte order of the host. */
-bool npy_read(struct array *array, const char *path, char *message);
+ * strides of that order. Elements are brought into the byte order of the host, and converted, unless `to` is NULL. Then there
+ * may be integers and truth values, too. */
+bool npy_read(struct array *array, const char *path, const batchnorm_dtype *to, char *message);
 
 /* Write a contiguous array, little-endian, version 1.0, to an open file. bf16 has no name in this format. */
 bool npy_write(int fd, const batchnorm_tensor *tensor, char *message);

@@ -63,25 +63,41 @@ static bool take_string(struct cursor *c, char text[32], const char *what) {
     return true;
 }
 
+static const struct type {
+    const char *name, *long_name;
+    batchnorm_dtype dtype;
+    size_t integer_bytes;
+    bool is_signed;
+} types[] = {{"f2", "float16", BATCHNORM_F16, 0, false},
+             {"f4", "float32", BATCHNORM_F32, 0, false},
+             {"f8", "float64", BATCHNORM_F64, 0, false},
+             {"b1", "bool", 0, 1, false},
+             {"i1", "int8", 0, 1, true},
+             {"i2", "int16", 0, 2, true},
+             {"i4", "int32", 0, 4, true},
+             {"i8", "int64", 0, 8, true},
+             {"u1", "uint8", 0, 1, false},
+             {"u2", "uint16", 0, 2, false},
+             {"u4", "uint32", 0, 4, false},
+             {"u8", "uint64", 0, 8, false},
+             {"?", "bool8", 0, 1, false}};
+
 /* Without '<' or '>' it is the order of this machine. */
 static bool parse_descr(struct cursor *c) {
-    static const struct {
-        const char *name;
-        batchnorm_dtype dtype;
-    } types[] = {{"f2", BATCHNORM_F16},      {"f4", BATCHNORM_F32},      {"f8", BATCHNORM_F64},
-                 {"float16", BATCHNORM_F16}, {"float32", BATCHNORM_F32}, {"float64", BATCHNORM_F64}};
     skip_spaces(c);
     if (c->at < c->end && *c->at == '[') return fail(c, "has records as elements; f2, f4 or f8 is needed");
     char descr[32];
     if (!take_string(c, descr, "the type")) return false;
     const bool has_order = descr[0] != '\0' && strchr("<>=|", descr[0]), is_given = descr[0] == '<' || descr[0] == '>';
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (strcmp(descr + has_order, types[i].name) != 0) continue;
+        if (strcmp(descr + has_order, types[i].name) != 0 && strcmp(descr + has_order, types[i].long_name) != 0) continue;
         c->header->dtype = types[i].dtype;
+        c->header->integer_bytes = types[i].integer_bytes;
+        c->header->is_signed = types[i].is_signed;
         c->header->big_endian = is_given ? descr[0] == '>' : __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
         return true;
     }
-    return fail(c, "has elements of type '%s'; f2, f4 or f8 is needed", descr);
+    return fail(c, "has elements of type '%s'; f2, f4 or f8 is needed, or integers with --dtype", descr);
 }
 
 static bool parse_order(struct cursor *c) {

@@ -11,6 +11,12 @@ batchnorm() { "${command[@]}" "$@"; }
 apply() { batchnorm apply "$@"; }
 ok() { silently batchnorm "$@"; }
 
+# Evaluation without a state works, but is hardly ever meant.
+nearly_nothing() {
+    runs apply "$@"
+    says 'note: without --state the running statistics are 0 and 1, and y is nearly x'
+}
+
 # Hexadecimal words, highest byte first, as little-endian bytes.
 words() {
     local word i
@@ -71,7 +77,7 @@ case_ranks_of_the_three_classes() {
 case_evaluation_uses_the_running_statistics() {
     x_1d
     npy want.npy '<f4' False '(2, 2)' 3f000000 3f800000 3fc00000 40000000 # x / sqrt(1 + 3)
-    ok apply --dims 1 --eps 3 --eval x.npy -o y.npy
+    nearly_nothing --dims 1 --eps 3 --eval x.npy -o y.npy
     same want.npy y.npy
     npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
     ok apply --dims 1 --eps 3 --eval --no-track x.npy -o y.npy
@@ -114,7 +120,7 @@ case_types() {
     for size in 4 8 2; do
         ok apply --dims 1 --eps 3 x.npy --dtype f$((size * 8)) -o y.npy
         same want$size.npy y.npy
-        ok apply --dims 1 --eps 3 want$size.npy --eval -o y.npy
+        nearly_nothing --dims 1 --eps 3 want$size.npy --eval -o y.npy
         cmp <(head -c 128 want$size.npy) <(head -c 128 y.npy) || fail "the type of y"
     done
 }
@@ -128,7 +134,7 @@ case_bf16_goes_to_safetensors() {
     ok apply --dims 1 --eps 3 y.safetensors:y -o z.safetensors:y
     refuses 1 'z.npy: an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32' \
         --dims 1 y.safetensors:y -o z.npy
-    ok apply --dims 1 --eval --eps 0 --dtype f32 y.safetensors:y -o z.npy
+    nearly_nothing --dims 1 --eval --eps 0 --dtype f32 y.safetensors:y -o z.npy
     npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
     same want.npy z.npy
 }
@@ -144,7 +150,7 @@ case_gradients() {
     same want_dx.npy dx.npy
     same want_dw.npy dw.npy
     same want_db.npy db.npy
-    ok apply --dims 1 --eps 3 --eval x.npy -o y.npy --grad dy.npy --dx dx.npy
+    nearly_nothing --dims 1 --eps 3 --eval x.npy -o y.npy --grad dy.npy --dx dx.npy
     npy want_dx.npy '<f4' False '(2, 2)' 3f000000 00000000 3f800000 00000000
     same want_dx.npy dx.npy
     ok apply --dims 1 --eps 3 --dtype f64 x.npy -o y.npy --grad dy.npy --dbias db.npy
@@ -185,8 +191,103 @@ case_state_is_saved_and_loaded() {
     npy x3.npy '<f4' False '(2, 3)' 00000000 00000000 00000000 00000000 00000000 00000000
     why='size mismatch for weight: copying a param with shape [2] from checkpoint, the shape in current model is [3].'
     refuses 1 "s.safetensors: $why" --dims 1 x3.npy -o z.npy --state s.safetensors
-    refuses 1 's.safetensors: Unexpected key(s) in state_dict: "running_mean".' \
+    refuses 1 's.safetensors: Unexpected key(s) in state_dict: "running_mean", "running_var", "num_batches_tracked".' \
         --dims 1 --no-track x.npy -o z.npy --state s.safetensors
+}
+
+# One layer of a network's file.
+case_a_layer_of_a_network_is_picked() {
+    needs_safetensors
+    x_1d
+    safetensors net.safetensors "{$(entry bn1.running_mean F32 2 0 8),$(entry bn1.running_var F32 2 8 16),$(
+        entry bn1.weight F32 2 16 24),$(entry bn1.bias F32 2 24 32),$(entry fc.weight U8 3 32 35)}" \
+        3f800000 40000000 3f800000 3f800000 3f800000 3f800000 00000000 40000000 000102
+    npy want.npy '<f4' False '(2, 2)' 00000000 40000000 3f800000 40400000 # (x - mean) / 2 + bias: 0 2 1 3
+    for picks in "--state net.safetensors:bn1" "--state net.safetensors:bn1." "--state net.safetensors --prefix bn1."; do
+        ok apply --dims 1 --eps 3 --eval x.npy -o y.npy $picks
+        same want.npy y.npy
+    done
+    cat net.safetensors | ok apply --dims 1 --eps 3 --eval x.npy -o z.npy --state - --prefix bn1.
+    same want.npy z.npy
+    refuses 1 "net.safetensors: without a prefix it has no such layer; there are layers under the prefixes bn1." \
+        --dims 1 x.npy -o z.npy --state net.safetensors
+    refuses 1 "net.safetensors:bn2: under the prefix bn2. it has no such layer; there are layers under the prefixes bn1." \
+        --dims 1 x.npy -o z.npy --state net.safetensors:bn2
+    refuses 2 "--prefix needs --state" --dims 1 --prefix bn1. x.npy -o z.npy
+    refuses 2 "--prefix is for a --state that names no layer itself" \
+        --dims 1 --state net.safetensors:bn1 --prefix bn1. x.npy -o z.npy
+}
+
+# (N, L, C) without a word: the state knows better.
+case_channels_that_are_last_are_noticed() {
+    needs_safetensors
+    x_1d
+    ok apply --dims 1 x.npy -o y.npy --save-state s.safetensors
+    npy last.npy '<f4' False '(1, 3, 2)' 3f800000 3f800000 3f800000 3f800000 3f800000 40000000
+    why='size mismatch for weight: copying a param with shape [2] from checkpoint, the shape in current model is [3].'
+    refuses 1 "s.safetensors: $why The last size of x would fit: if its channels are the last, give --channels-last." \
+        --dims 1 last.npy -o z.npy --state s.safetensors
+    ok apply --dims 1 --channels-last last.npy -o z.npy --state s.safetensors
+    npy other.npy '<f4' False '(1, 3, 1)' 3f800000 3f800000 3f800000
+    refuses 1 "s.safetensors: $why" --dims 1 other.npy -o z.npy --state s.safetensors
+}
+
+# Standard input and output, pipes of any name.
+case_arrays_come_from_pipes() {
+    x_1d
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    cat x.npy | apply --dims 1 --eps 3 - -o y.npy
+    same want.npy y.npy
+    apply --dims 1 --eps 3 - -o - <x.npy | cmp - want.npy || fail "from a file to a pipe"
+    cat x.npy | apply --dims 1 --eps 3 /dev/stdin -o /dev/stdout | cmp - want.npy || fail "by their names"
+    apply --dims 1 --eps 3 <(cat x.npy) -o z.npy --grad <(cat x.npy) --dx dx.npy
+    same want.npy z.npy
+    mkfifo fifo
+    cat x.npy >fifo &
+    apply --dims 1 --eps 3 fifo -o f.npy
+    same want.npy f.npy
+    { head -c 10 >/dev/null; apply --dims 1 --eps 3 - -o g.npy; } < <(printf 0123456789; cat x.npy)
+    same want.npy g.npy
+    refuses 2 "both X and --grad are standard input; one can be" --dims 1 - --grad - -o z.npy
+    yes | apply --dims 1 - -o h.npy 2>err.log && fail "endless text was taken for an array"
+    says '-: is no .npy file: its first bytes are not \x93NUMPY'
+}
+
+case_nothing_but_a_look() {
+    x_1d
+    apply --dims 1 --print x.npy >out.log
+    grep -q 'BatchNorm1d(2, eps=1e-05' out.log || fail "it prints: $(cat out.log)"
+    ok apply --dims 1 x.npy -o /dev/null
+    refuses 2 "-o is missing: where does y go?" --dims 1 x.npy
+    npy want.npy '<f4' False '(2,)' 40800000 40c00000
+    ok apply --dims 1 --eps 3 x.npy --grad x.npy --dbias b.npy
+    same want.npy b.npy
+}
+
+# Each integer type as NumPy writes it: 1 2 3 4, or with bool 1 0 0 1.
+case_integers_are_converted() {
+    npy want.npy '<f4' False '(2, 2)' "${y_1d[@]}"
+    npy i1.npy '|i1' False '(2, 2)' 01 02 03 04
+    npy u1.npy '|u1' False '(2, 2)' 01 02 03 04
+    npy i2.npy '<i2' False '(2, 2)' 0001 0002 0003 0004
+    npy u2.npy '>u2' False '(2, 2)' 0100 0200 0300 0400
+    npy i4.npy '<i4' False '(2, 2)' 00000001 00000002 00000003 00000004
+    npy u4.npy '<u4' True '(2, 2)' 00000001 00000003 00000002 00000004
+    npy i8.npy '<i8' False '(2, 2)' 0000000000000001 0000000000000002 0000000000000003 0000000000000004
+    npy u8.npy '>u8' False '(2, 2)' 0100000000000000 0200000000000000 0300000000000000 0400000000000000
+    for type in i1 u1 i2 u2 i4 u4 i8 u8; do
+        refuses 1 "$type.npy: has integers as elements; --dtype converts them, as in --dtype f32" --dims 1 $type.npy -o z.npy
+        ok apply --dims 1 --eps 3 --dtype f32 $type.npy -o y.npy
+        same want.npy y.npy
+    done
+    npy b1.npy '|b1' False '(2, 2)' 00 01 01 00
+    npy want.npy '<f4' False '(2, 2)' bf000000 3f000000 3f000000 bf000000 # 1 / (2 sqrt(1/4 + 3/4)) on both sides of 1/2
+    ok apply --dims 1 --eps 0.75 --dtype f32 b1.npy -o y.npy
+    same want.npy y.npy
+    npy n.npy '<i2' False '(2, 2)' fffb ffff ffff 0003 # -5 -1, -1 3: twice as far apart
+    npy want.npy '<f4' False '(2, 2)' bf000000 bf000000 3f000000 3f000000
+    ok apply --dims 1 --eps 12 --dtype f32 n.npy -o y.npy
+    same want.npy y.npy
 }
 
 case_outputs_share_a_file() {
@@ -221,7 +322,8 @@ case_inputs_from_safetensors() {
     ok apply --dims 1 --eps 3 in.safetensors:a:b -o y.npy
     same want.npy y.npy
     refuses 1 "in.safetensors:z: has no tensor 'z'; it has x, a:b, i" --dims 1 in.safetensors:z -o z.npy
-    refuses 1 'in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed' --dims 1 in.safetensors:i -o z.npy
+    refuses 1 'in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed, or with --dtype I64' \
+        --dims 1 in.safetensors:i -o z.npy
     refuses 1 'in.safetensors: names no tensor; write FILE.safetensors:NAME' --dims 1 in.safetensors -o z.npy
 }
 
@@ -282,16 +384,15 @@ case_failures_touch_nothing() {
     head -c 140 x.npy >cut.npy
     refuses 1 "cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" --dims 1 cut.npy -o y.npy
     refuses 1 "y.npy: is no .npy file: it has only 4 bytes" --dims 1 y.npy -o y.npy
-    npy i.npy '<i4' False '(2, 2)' 00000000 00000000 00000000 00000000
-    refuses 1 "i.npy: has elements of type '<i4'; f2, f4 or f8 is needed" --dims 1 i.npy -o y.npy
+    npy i.npy '<c8' False '(2, 1)' 00000000 00000000 00000000 00000000
+    refuses 1 "i.npy: has elements of type '<c8'; f2, f4 or f8 is needed, or integers with --dtype" --dims 1 i.npy -o y.npy
     refuses 1 "cut.npy: 12 bytes follow the header; the shape (2, 2) needs 16" \
         --dims 1 x.npy -o y.npy --grad cut.npy --dx dx.npy
     # the second output cannot be made, so the first is not
     refuses 1 "absent/dx.npy: no file can be created there: No such file or directory" \
         --dims 1 x.npy -o y.npy --grad x.npy --dx absent/dx.npy
-    mkfifo pipe
-    refuses 1 "pipe: is not a regular file" --dims 1 pipe -o y.npy
     mkdir directory
+    refuses 1 "directory: is neither a file nor a pipe" --dims 1 directory -o y.npy
     refuses 1 "directory: is a directory" --dims 1 x.npy -o y.npy --grad x.npy --dx directory
     refuses 1 "x.npy: batch_norm eps must be positive during training, but got 0.0" --dims 1 --eps 0 x.npy -o y.npy
 }

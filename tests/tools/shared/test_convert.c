@@ -44,6 +44,27 @@ TEST(doubles_are_rounded_once) {
     }
 }
 
+/* Against the compiler's conversions; and where an integer is just above the middle of two numbers, which a double hides. */
+TEST(integers_are_rounded_once) {
+    uint64_t seed = 2;
+    for (int i = 0; i < 100000; i++) {
+        const int64_t value = (int64_t)random_bits(&seed) >> (i % 64);
+        float f32;
+        double f64;
+        convert_elements(BATCHNORM_I64, &value, BATCHNORM_F32, &f32, 1);
+        convert_elements(BATCHNORM_I64, &value, BATCHNORM_F64, &f64, 1);
+        assert_true(f32 == (float)value && f64 == (double)value);
+        assert_true((float)integer_to_double((uint64_t)value, false, BATCHNORM_F32) == (float)(uint64_t)value);
+        assert_true(integer_to_double((uint64_t)value, false, BATCHNORM_F64) == (double)(uint64_t)value);
+    }
+    const int64_t above = ((int64_t)1 << 62) + ((int64_t)1 << 54) + 1, middle = above - 1, below = -above;
+    uint16_t bits[3];
+    convert_elements(BATCHNORM_I64, &above, BATCHNORM_BF16, &bits[0], 1);
+    convert_elements(BATCHNORM_I64, &middle, BATCHNORM_BF16, &bits[1], 1);
+    convert_elements(BATCHNORM_I64, &below, BATCHNORM_BF16, &bits[2], 1);
+    assert_true(bits[0] == 0x5e81 && bits[1] == 0x5e80 && bits[2] == 0xde81);
+}
+
 TEST(extremes_convert) {
     static const double values[] = {0.0,    -0.0,   INFINITY, -INFINITY, 65504,    65519.999, 65520,    1e300,
                                     -1e300, 5e-324, 0x1p-25,  0x1.8p-25, 0x1p-134, 3.4e38,    3.3953e38};
@@ -92,11 +113,9 @@ TEST(numbers_are_whole_texts) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_half_is_exact_in_double),
-        cmocka_unit_test(doubles_are_rounded_once),
-        cmocka_unit_test(extremes_convert),
-        cmocka_unit_test(long_arrays_convert),
-        cmocka_unit_test(numbers_are_whole_texts),
+        cmocka_unit_test(every_half_is_exact_in_double), cmocka_unit_test(doubles_are_rounded_once),
+        cmocka_unit_test(integers_are_rounded_once),     cmocka_unit_test(extremes_convert),
+        cmocka_unit_test(long_arrays_convert),           cmocka_unit_test(numbers_are_whole_texts),
     };
     return cmocka_run_group_tests_name("tools.convert", tests, NULL, NULL);
 }
