@@ -31,7 +31,7 @@ struct bnk_numbers {
 };
 
 /* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must
- * be computed again has the numbers of that v, too. */
+ * be computed again has the numbers of that v, too; one with an addend has those of the addend there. */
 enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_NUMBERS, BNK_P = BNK_K, BNK_Q = BNK_B, BNK_S = 4, BNK_BLEND_NUMBERS };
 enum { BNK_GATE = BNK_BLEND_NUMBERS, BNK_GATED_NUMBERS = BNK_GATE + BNK_AFFINE_NUMBERS };
 
@@ -82,7 +82,8 @@ struct bnk_verbs {
     /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed
      * again from x and z if there is no y */
     bnk_verb *dots_plane, *dots_rows;
-    /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz */
+    /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both y, which
+     * gates, and z, affine(z) is added to out */
     bnk_verb *blend_plane, *blend_rows;
     /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows,
      * channels and length of the two are equal. */

@@ -5,7 +5,7 @@
  *     gweight = rstd * (S[dy vx] - S[dy]S[vx]/M - rstd^2 S[dy d]S[vx d]/M)
  *     gx      = A d + B dy + C vx + D
  *
- * gx has three inputs and `blend` has two, so that it is written by one blend and completed by a second one in place. */
+ * gx has three inputs: a blend with an addend, which is gated by the identity, so that it is rounded once. */
 #include "plan/pass.h"
 
 #define USE(array, role)                                                                                                       \
@@ -13,7 +13,7 @@
 static const struct bn_use dy_x[] = {USE(BN_DY, DY), USE(BN_X, X)}, vx_x[] = {USE(BN_VX, DY), USE(BN_X, X)},
                            dy_vx[] = {USE(BN_DY, DY), USE(BN_VX, X)};
 static const struct bn_use dy_x_gx[] = {USE(BN_DY, DY), USE(BN_X, X), USE(BN_GX, OUT)},
-                           vx_gx_gx[] = {USE(BN_VX, DY), USE(BN_GX, X), USE(BN_GX, OUT)},
+                           dy_x_vx_gx[] = {USE(BN_DY, DY), USE(BN_X, X), USE(BN_DY, Y), USE(BN_VX, Z), USE(BN_GX, OUT)},
                            vx_x_gdy[] = {USE(BN_VX, DY), USE(BN_X, X), USE(BN_GDY, OUT)};
 static const struct bn_use dy_gx[] = {USE(BN_DY, X), USE(BN_GX, OUT)}, x_gdy[] = {USE(BN_X, X), USE(BN_GDY, OUT)};
 #undef USE
@@ -26,7 +26,7 @@ struct has {
 /* Where the pass has what; -1 where it has it not. */
 struct places {
     int dy_x, vx_x, dy_vx; /* reductions */
-    int gx, gx_vx, gdy;    /* writes */
+    int gx, gdy;           /* writes */
 };
 
 struct double_job {
@@ -45,14 +45,21 @@ static int write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb ve
     return p->writes - 1;
 }
 
+static int write_with_addend(struct bn_pass *p, const struct bn_geometry *g) {
+    struct bn_sweep *s = bn_pass_write(p, g, BN_BLEND, 5, dy_x_vx_gx);
+    s->active = true;
+    s->act = bn_act_of((batchnorm_activation){BATCHNORM_IDENTITY, 0});
+    return p->writes - 1;
+}
+
 static struct places double_pass(struct bn_pass *p, const struct bn_geometry *g, struct has h) {
-    struct places at = {-1, -1, -1, -1, -1, -1};
+    struct places at = {-1, -1, -1, -1, -1};
     if (!h.frozen) at.dy_x = reduce(p, g, dy_x, true);
     if (!h.frozen && h.vx) at.vx_x = reduce(p, g, vx_x, true);
     if (h.vx) at.dy_vx = reduce(p, g, dy_vx, false);
     if (h.gx && h.frozen) at.gx = write(p, g, BN_AFFINE, 2, dy_gx);
-    if (h.gx && !h.frozen) at.gx = write(p, g, BN_BLEND, 3, dy_x_gx);
-    if (h.gx && !h.frozen && h.vx) at.gx_vx = write(p, g, BN_BLEND, 3, vx_gx_gx);
+    if (h.gx && !h.frozen && !h.vx) at.gx = write(p, g, BN_BLEND, 3, dy_x_gx);
+    if (h.gx && !h.frozen && h.vx) at.gx = write_with_addend(p, g);
     if (h.gdy && h.vx) at.gdy = write(p, g, BN_BLEND, 3, vx_x_gdy);
     if (h.gdy && !h.vx) at.gdy = write(p, g, BN_AFFINE, 2, x_gdy);
     return at;
@@ -82,7 +89,7 @@ static void set_gx(const struct bn_pass *p, const struct double_job *d, size_t c
     double on_dy = v - s * k->rstd * k->vx.dot / m;
     double rest = s * k->rstd * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
     bn_set_blend(p->table[d->at.gx], c, k->mean, on_dy, on_d, rest);
-    if (d->at.gx_vx >= 0) bn_set_blend(p->table[d->at.gx_vx], c, 0, -s * k->rstd * k->dy.dot / m, 1, 0);
+    if (d->has.vx) bn_set_gate(p->table[d->at.gx], c, 0, -s * k->rstd * k->dy.dot / m, 0);
 }
 
 static void set_gdy(const struct bn_pass *p, const struct double_job *d, size_t c, const struct channel *k) {

@@ -74,7 +74,8 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         p->reduce[i].dot = take(s, slots, sizeof(double));
     }
     for (int i = 0; i < p->writes || (i == 0 && p->table_for_gate); i++) {
-        size_t count = p->table_for_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+        const bool has_gate = p->table_for_gate || (p->write[i].verb == BN_BLEND && p->write[i].active);
+        size_t count = has_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
         void *numbers = take(s, padded * count, bn_element_bytes(computing));
         p->table[i] = (struct bn_table){numbers, computing, padded};
         if (i < p->writes) p->write[i].numbers = (struct bnk_numbers){numbers, padded};

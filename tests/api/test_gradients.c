@@ -204,11 +204,49 @@ TEST(jvp_is_the_transpose_of_backward) {
     }
 }
 
+/* In 16 bits everything is computed in float and rounded once, at its end. */
+TEST(double_backward_of_16_bits_is_rounded_once) {
+    enum { OUTER = 3, CHANNELS = 5, INNER = 37, ALL = OUTER * CHANNELS * INNER };
+    static const batchnorm_dtype halves[] = {BATCHNORM_BF16, BATCHNORM_F16};
+    for (int h = 0; h < 2; h++) {
+        for (int last = 0; last < 2; last++) {
+            uint64_t seed = 11;
+            uint16_t in[3 * ALL], out[2 * ALL];
+            float wide[3 * ALL], wide_out[2 * ALL], weight[CHANNELS], vweight[CHANNELS];
+            double mean[CHANNELS], rstd[CHANNELS];
+            for (int i = 0; i < 3 * ALL; i++) {
+                element_set(halves[h], in, i, random_normal(&seed));
+                wide[i] = (float)element_get(halves[h], in, i);
+            }
+            for (int c = 0; c < CHANNELS; c++) {
+                weight[c] = (float)random_normal(&seed), vweight[c] = (float)random_normal(&seed);
+                mean[c] = random_normal(&seed) / 8, rstd[c] = 1 + random_uniform(&seed);
+            }
+            batchnorm_shape (*make)(batchnorm_dtype, size_t, size_t, size_t) =
+                last ? batchnorm_channels_last : batchnorm_planar;
+            const batchnorm_shape small = make(halves[h], OUTER, CHANNELS, INNER);
+            const batchnorm_shape large = make(BATCHNORM_F32, OUTER, CHANNELS, INNER);
+            assert_int_equal(batchnorm_double_backward(&small, in, in + ALL, weight, mean, rstd, in + 2 * ALL, vweight, NULL,
+                                                       out, out + ALL, NULL, 0, NULL),
+                             BATCHNORM_OK);
+            assert_int_equal(batchnorm_double_backward(&large, wide, wide + ALL, weight, mean, rstd, wide + 2 * ALL, vweight,
+                                                       NULL, wide_out, wide_out + ALL, NULL, 0, NULL),
+                             BATCHNORM_OK);
+            for (int i = 0; i < 2 * ALL; i++)
+                assert_true(element_get(halves[h], out, i) == element_round(halves[h], (double)wide_out[i]));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(backward_is_the_derivative),      cmocka_unit_test(frozen_backward_is_the_derivative),
-        cmocka_unit_test(jvp_is_the_derivative),           cmocka_unit_test(double_backward_is_the_derivative_of_backward),
-        cmocka_unit_test(training_gradient_is_orthogonal), cmocka_unit_test(jvp_is_the_transpose_of_backward),
+        cmocka_unit_test(backward_is_the_derivative),
+        cmocka_unit_test(frozen_backward_is_the_derivative),
+        cmocka_unit_test(jvp_is_the_derivative),
+        cmocka_unit_test(double_backward_is_the_derivative_of_backward),
+        cmocka_unit_test(training_gradient_is_orthogonal),
+        cmocka_unit_test(jvp_is_the_transpose_of_backward),
+        cmocka_unit_test(double_backward_of_16_bits_is_rounded_once),
     };
     return cmocka_run_group_tests_name("api.gradients", tests, NULL, NULL);
 }

@@ -106,8 +106,8 @@ TEST(channels_must_agree) {
     assert_int_equal(count_of(layer), 2);
     batchnorm_layer *images = make_layer(2, 3, BATCHNORM_F32); /* (N, H, W, C) without a word */
     forward_refuses(images, BATCHNORM_F32, 4, (int64_t[]){2, 5, 5, 3}, BATCHNORM_BAD_SHAPE,
-                    "running_mean should contain 5 elements not 3 (x has 5 channels, the layer 3; its last size would fit: "
-                    "are the channels last?)");
+                    "running_mean should contain 5 elements not 3 (x has 5 channels, the layer 3; its last size would fit: are "
+                    "the channels last?)");
 }
 
 /* The flag hides statistics in training, but never parameters. */

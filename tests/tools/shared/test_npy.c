@@ -166,7 +166,7 @@ static const struct malformed broken[] = {
     {"{'descr': '<c8', 'fortran_order': False, 'shape': ()}", 8, "type '<c8'"},
     {"{'descr': '<f16', 'fortran_order': False, 'shape': ()}", 16, "type '<f16'"},
     {"{'descr': '|<f4', 'fortran_order': False, 'shape': ()}", 4, "type '|<f4'"},
-    {"{'descr': 'int32', 'fortran_order': False, 'shape': ()}", 4, "type 'int32'"},
+    {"{'descr': 'int32', 'fortran_order': False, 'shape': ()}", 4, "has integers as elements"},
     {"{'descr': '', 'fortran_order': False, 'shape': ()}", 4, "type ''"},
     {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}", 4, "records"},
     {"{'descr': '<f4, 'fortran_order': False, 'shape': ()}", 4, "type '<f4, '"},
