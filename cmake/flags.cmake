@@ -56,4 +56,31 @@ if(BATCHNORM_SANITIZE)
   add_link_options(${sanitize})
   bn_found(sanitizer ${BATCHNORM_SANITIZE})
 endif()
+# What a mistake could be used for is stopped: a stack that grows past its guard, buffers that are written past their ends,
+# tables of pointers that are written at run time. A sanitizer has its own checks. The second needs optimization, and a system
+# that defines it already is left alone.
+if(BATCHNORM_HARDEN AND NOT BATCHNORM_SANITIZE)
+  include(CheckCCompilerFlag)
+  include(CheckLinkerFlag)
+  check_c_compiler_flag("-Werror -fstack-clash-protection" BATCHNORM_HAVE_STACK_CLASH)
+  check_c_compiler_flag("-Werror -fstack-protector-strong" BATCHNORM_HAVE_STACK_PROTECTOR)
+  check_linker_flag(C "LINKER:-z,relro,-z,now" BATCHNORM_HAVE_RELRO)
+  check_c_source_compiles("
+#ifdef _FORTIFY_SOURCE
+#error \"there already\"
+#endif
+int main(void) { return 0; }" BATCHNORM_FORTIFY_IS_FREE)
+  if(BATCHNORM_HAVE_STACK_CLASH)
+    add_compile_options(-fstack-clash-protection)
+  endif()
+  if(BATCHNORM_HAVE_STACK_PROTECTOR)
+    add_compile_options(-fstack-protector-strong)
+  endif()
+  if(BATCHNORM_FORTIFY_IS_FREE AND CMAKE_BUILD_TYPE MATCHES "^(Release|RelWithDebInfo|MinSizeRel)$")
+    add_compile_definitions(_FORTIFY_SOURCE=2)
+  endif()
+  if(BATCHNORM_HAVE_RELRO)
+    add_link_options(LINKER:-z,relro,-z,now)
+  endif()
+endif()
 bn_found(compiler "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}")

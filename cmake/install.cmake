@@ -21,22 +21,25 @@ function(bn_install_pc name)
 endfunction()
 
 set(core_headers PATTERN safetensors.h EXCLUDE)
-bn_install_library(shared batchnorm batchnorm "${core_headers}")
-# Where an OpenMP library is that the system does not look for; in the build, too, because CMake would pad another path there.
-set_target_properties(batchnorm PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON BUILD_WITH_INSTALL_RPATH ON)
-bn_install_library(static batchnorm_static batchnorm_static "${core_headers}")
 set(pc_libs_private "-lm")
 if(batchnorm_needs_openmp)
   string(APPEND pc_libs_private " ${OpenMP_C_FLAGS}")
 endif()
-bn_install_pc(batchnorm)
-
-if(TARGET batchnorm_file)
+if(BATCHNORM_SHARED)
+  bn_install_library(shared batchnorm batchnorm "${core_headers}")
+  bn_install_pc(batchnorm)
+endif()
+if(BATCHNORM_STATIC)
+  bn_install_library(static batchnorm_static batchnorm_static "${core_headers}")
+  bn_install_pc(batchnorm-static)
+endif()
+if(TARGET batchnorm_file AND BATCHNORM_SHARED)
   bn_install_library(file batchnorm_file file "")
-  bn_install_library(file_static batchnorm_file_static file_static "")
-  # finds libbatchnorm wherever both are moved; in the build, too, where they lie side by side
-  set_target_properties(batchnorm_file PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   bn_install_pc(batchnorm-file)
+endif()
+if(TARGET batchnorm_file_static AND BATCHNORM_STATIC)
+  bn_install_library(file_static batchnorm_file_static file_static "")
+  bn_install_pc(batchnorm-file-static)
 endif()
 
 configure_package_config_file(cmake/batchnorm-config.cmake.in ${PROJECT_BINARY_DIR}/batchnorm-config.cmake
@@ -47,22 +50,8 @@ install(FILES ${PROJECT_BINARY_DIR}/batchnorm-config.cmake ${PROJECT_BINARY_DIR}
         DESTINATION ${package_dir})
 
 if(TARGET batchnorm_command)
-  # Its own libraries are inside. CMake would put an empty path there, which means the current directory.
-  set_target_properties(batchnorm_command PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "")
   install(TARGETS batchnorm_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-
-# Where the program that writes the page cannot run, there is none.
-set(page ${PROJECT_SOURCE_DIR}/docs/batchnorm.1.scd.in)
-find_program(SCDOC scdoc)
-if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
-  bn_left_out("man page" "the program that writes it cannot run here")
-elseif(TARGET batchnorm_command AND SCDOC)
-  add_custom_command(OUTPUT batchnorm.1 COMMAND batchnorm_manual < ${page} > batchnorm.1.scd
-                     COMMAND ${SCDOC} < batchnorm.1.scd > batchnorm.1 DEPENDS ${page} batchnorm_manual VERBATIM)
-  add_custom_target(manual ALL DEPENDS batchnorm.1)
+if(TARGET manual)
   install(FILES ${PROJECT_BINARY_DIR}/batchnorm.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  bn_found(scdoc ${SCDOC})
-elseif(TARGET batchnorm_command AND NOT SCDOC)
-  bn_left_out("man page" "scdoc was not found (Debian: scdoc)")
 endif()

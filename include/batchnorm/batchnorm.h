@@ -97,11 +97,17 @@ typedef void batchnorm_task(void *arg, size_t item);
  * threads, in any order. It equals: `for (size_t i = 0; i < items; i++) task(arg, i);` */
 typedef void batchnorm_parallel_for(void *user, size_t items, batchnorm_task *task, void *arg);
 
-/*! How a call runs; NULL in place of it means all zeros. Results do not depend on it. */
+/*! How a call runs; NULL in place of it means all zeros. Results do not depend on it, not on whether two calls have the same:
+ * a backward may run otherwise than its forward.
+ *
+ * Threads: a call of fewer than 65536 elements (65536 itself with OpenMP) is one item of work, runs on the caller's thread and
+ *          does not call parallel_for. Larger ones are cut into up to 4 items for every thread, none below 32768 elements.
+ * Memory:  on the stack a call takes less than 48 KB; tasks of a parallel_for, too. */
 typedef struct batchnorm_exec {
     batchnorm_parallel_for *parallel_for; /*!< NULL: OpenMP where the library has it, else a loop */
     void *user;                           /*!< first argument of parallel_for */
-    int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started */
+    int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started. With a
+                                               parallel_for: how many it has, for the cut into items; 0: it is cut for 64 */
     void *workspace;                      /*!< scratch memory, any alignment, apart from all arrays; NULL: malloc and free */
     size_t workspace_bytes;               /*!< size of workspace */
     char *message;                        /*!< gets a sentence when a raw call fails, with names; NULL: not wanted */
@@ -147,11 +153,29 @@ typedef enum batchnorm_activation_kind {
     BATCHNORM_CLIPPED_RELU /*!< y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
 } batchnorm_activation_kind;
 
-/*! An activation: `(batchnorm_activation){BATCHNORM_RELU}`, `(batchnorm_activation){BATCHNORM_LEAKY_RELU, 0.01}`. */
+/*! An activation; zeros are the identity. batchnorm_relu(), batchnorm_leaky_relu() and batchnorm_clipped_relu() make the others. */
 typedef struct batchnorm_activation {
     batchnorm_activation_kind kind; /*!< which function */
     double parameter;               /*!< the slope (finite, >= 0) or the ceiling (> 0); ignored by the other two */
 } batchnorm_activation;
+
+/*! max(v, 0) as an activation. */
+static inline batchnorm_activation batchnorm_relu(void) {
+    const batchnorm_activation relu = {BATCHNORM_RELU, 0};
+    return relu;
+}
+
+/*! v where v > 0, slope * v elsewhere. */
+static inline batchnorm_activation batchnorm_leaky_relu(double slope) {
+    const batchnorm_activation leaky = {BATCHNORM_LEAKY_RELU, slope};
+    return leaky;
+}
+
+/*! min(max(v, 0), ceiling): ReLU6 with 6. */
+static inline batchnorm_activation batchnorm_clipped_relu(double ceiling) {
+    const batchnorm_activation clipped = {BATCHNORM_CLIPPED_RELU, ceiling};
+    return clipped;
+}
 
 /*! Flags of the backward family; combine with |. */
 enum {

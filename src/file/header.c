@@ -27,20 +27,25 @@ static void skip_string(struct bn_members *m) {
     if (m->at < m->end) m->at++;
 }
 
-/* Past a value: to the comma or bracket that ends it. */
-static void skip_value(struct bn_members *m) {
+/* Deeper than any description; jansson takes stack for each level. */
+enum { DEPTH_MAX = 8 };
+
+/* Past a value: to the comma or bracket that ends it, or to a bracket that is too deep. */
+static bool skip_value(struct bn_members *m) {
     size_t depth = 0;
     while (m->at < m->end) {
         const char c = *m->at;
-        if (depth == 0 && (c == ',' || c == '}' || c == ']')) return;
+        if (depth == 0 && (c == ',' || c == '}' || c == ']')) return true;
         if (c == '"') {
             skip_string(m);
             continue;
         }
         depth += c == '{' || c == '[';
         depth -= c == '}' || c == ']';
+        if (depth > DEPTH_MAX) return false;
         m->at++;
     }
+    return true;
 }
 
 static batchnorm_status bad(struct bn_members *m, const char *what) {
@@ -69,7 +74,7 @@ batchnorm_status bn_members_next(struct bn_members *m, struct bn_text *name, str
     if (!take(m, ':')) return bad(m, "':' is missing");
     skip_spaces(m);
     value->at = m->at;
-    skip_value(m);
+    if (!skip_value(m)) return bad(m, "brackets are nested too deep");
     value->bytes = (size_t)(m->at - value->at);
     while (value->bytes > 0 && is_space(value->at[value->bytes - 1])) value->bytes--;
     if (value->bytes == 0) return bad(m, "a value is missing");

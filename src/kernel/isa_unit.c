@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* One instruction set: compiled once for each with -DBNK_ISA=<name> and the flags of that set. Its one external symbol is the
  * table. */
+#ifndef BNK_ISA
+#error "define BNK_ISA as generic, avx2, avx512 or neon, and compile this file once for each (docs/building.md)"
+#endif
+#ifdef __FAST_MATH__
+#error "compile without -ffast-math: the order of additions is part of the result"
+#endif
 #if defined(__AVX512F__)
 #define BNK_BYTES 64
 #elif defined(__AVX2__)
@@ -84,6 +90,21 @@ static void fence(void) {
 #define BNK_TABLE(isa) BNK_PASTE(bnk_table__, isa)
 #define BNK_TEXT(x) #x
 #define BNK_TEXT_OF(x) BNK_TEXT(x)
+
+/* A table that promises an instruction set has it; one that runs everywhere needs nothing. */
+#define BNK_IS_avx512 3
+#define BNK_IS_avx2 2
+#define BNK_IS_neon 1
+#define BNK_IS_generic 0
+#define BNK_IS(isa) BNK_PASTE(BNK_IS_, isa)
+#if BNK_IS(BNK_ISA) == BNK_IS_avx512 &&                                                                                        \
+    !(defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__F16C__))
+#error "BNK_ISA=avx512 needs -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c"
+#elif BNK_IS(BNK_ISA) == BNK_IS_avx2 && !(defined(__AVX2__) && defined(__FMA__) && defined(__F16C__) && !defined(__AVX512F__))
+#error "BNK_ISA=avx2 needs -mavx2 -mfma -mf16c, and nothing beyond"
+#elif BNK_IS(BNK_ISA) == BNK_IS_neon && !defined(__ARM_NEON)
+#error "BNK_ISA=neon is for AArch64"
+#endif
 
 extern const struct bnk_table BNK_TABLE(BNK_ISA);
 const struct bnk_table BNK_TABLE(BNK_ISA) = {.name = BNK_TEXT_OF(BNK_ISA),

@@ -159,6 +159,7 @@ static const struct malformed broken[] = {
     {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "not valid JSON: duplicate"},
     {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", 0, "not valid JSON: duplicate name 'a'"},
     {"{\"a\" 1}", 0, "not valid JSON: ':' is missing (byte 6 of it)"},
+    {"{\"a\":[[[[[[[[[]]]]]]]]]}", 0, "not valid JSON: brackets are nested too deep (byte 14 of it)"},
     {"{\"a\":1 \"b\":1}", 0, "not an object"},
     {"{\"a\":}", 0, "not valid JSON: a value is missing (byte 6 of it)"},
     {"{\"a\":{]}", 0, "not valid JSON"},

@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# hardened.sh READELF NM BUILD_DIR: libraries and the command are linked with RELRO and NOW, no stack is executable, and buffers
+# on the stack and in calls of libc are checked.
+readelf=$1 nm=$2 build=$3
+. "$(dirname "$0")/common.sh"
+grep -q '^BATCHNORM_HARDEN:BOOL=ON' "$build/CMakeCache.txt" || { echo "skipped: BATCHNORM_HARDEN is off"; exit 77; }
+grep -q '^CMAKE_BUILD_TYPE:STRING=R' "$build/CMakeCache.txt" || { echo "skipped: this build is not optimized"; exit 77; }
+
+count=0
+for file in "$build"/libbatchnorm.so "$build"/libbatchnorm-file.so "$build"/batchnorm; do
+    [ -e "$file" ] || continue
+    count=$((count + 1))
+    "$readelf" -lW "$file" | grep -q GNU_RELRO || wrong "$file: not linked with -z relro"
+    "$readelf" -dW "$file" | grep -qE 'BIND_NOW|FLAGS_1.* NOW' || wrong "$file: not linked with -z now"
+    "$readelf" -lW "$file" | grep -qE 'GNU_STACK.* RW ' || wrong "$file: its stack is executable"
+    "$nm" -D "$file" | grep -q __stack_chk_fail || wrong "$file: not compiled with -fstack-protector-strong"
+    # the core has hardly a call that could be checked
+    [ "$(basename "$file")" = libbatchnorm.so ] || "$nm" -D "$file" | grep -qE '__[a-z]+_chk(@|$)' || wrong "$file: not compiled with _FORTIFY_SOURCE"
+done
+echo "$count files"
+[ $count -gt 0 ] && exit $failed
