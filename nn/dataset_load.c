@@ -27,7 +27,7 @@ static void measure(nn_dataset *dataset) {
     }
 }
 
-static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+static nn_loaded load(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
     static nn_loader *const loaders[] = {nn_load_cifar, nn_load_idx, nn_load_folder};
     struct stat about;
     if (stat(path, &about) != 0) {
@@ -37,7 +37,7 @@ static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_da
         return NN_BROKEN;
     }
     for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++) {
-        const nn_loaded loaded = loaders[i](path, limit, train, test, message);
+        const nn_loaded loaded = loaders[i](path, options, train, test, message);
         if (loaded != NN_NOT_THIS_KIND) return loaded;
     }
     nn_wrong(
@@ -47,9 +47,11 @@ static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_da
     return NN_BROKEN;
 }
 
-bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test,
+                          char *message) {
+    const uint32_t limit = options->limit;
     *train = *test = (nn_dataset){0};
-    bool done = load(path, limit, train, test, message) == NN_LOADED;
+    bool done = load(path, options, train, test, message) == NN_LOADED;
     if (done && train->classes < 2) done = nn_wrong(message, path, "all images are of one class; there must be at least 2");
     if (done) {
         if (!train->class_names) train->class_names = nn_copy_names(NULL, train->classes);
@@ -68,6 +70,10 @@ bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dat
     return true;
 }
 
+bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+    return nn_dataset_load_with(path, &(nn_data_options){.limit = limit}, train, test, message);
+}
+
 void nn_dataset_free(nn_dataset *dataset) {
     free(dataset->pixels);
     free(dataset->labels);
@@ -77,7 +83,7 @@ void nn_dataset_free(nn_dataset *dataset) {
 
 static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message) {
     nn_image image;
-    if (!nn_image_read(path, &image, message)) return false;
+    if (!nn_image_read_any(path, &image, message)) return false;
     bool done = true;
     if (image.height != shape.height || image.width != shape.width) {
         done = nn_wrong(message, path,

@@ -30,13 +30,24 @@ static void drop_equal_colours(nn_image *image) {
     image->channels = 1;
 }
 
+static bool begins_as_png(const uint8_t *bytes, size_t count) {
+    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    return count >= sizeof png && memcmp(bytes, png, sizeof png) == 0;
+}
+
+static bool begins_as_jpeg(const uint8_t *bytes, size_t count) {
+    static const uint8_t jpeg[] = {0xff, 0xd8, 0xff};
+    return count >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0;
+}
+
+bool nn_image_begins(const uint8_t *bytes, size_t count) { return begins_as_png(bytes, count) || begins_as_jpeg(bytes, count); }
+
 bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[] = {0xff, 0xd8, 0xff};
     bool done = false;
     *image = (nn_image){0};
-    if (count >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
+    if (begins_as_png(bytes, count))
         done = nn_decode_png(bytes, count, image, message);
-    else if (count >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
+    else if (begins_as_jpeg(bytes, count))
         done = nn_decode_jpeg(bytes, count, image, message);
     else
         snprintf(message, NN_MESSAGE_BYTES, count > 0 ? "neither PNG nor JPEG" : "the file is empty; it must be PNG or JPEG");
@@ -49,20 +60,29 @@ bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *
     return done;
 }
 
-bool nn_image_read(const char *path, nn_image *image, char *message) {
+static bool take(nn_reader *reader, const char *path, nn_image *image, char *message) {
     enum { MOST = 1 << 30 };
     char what[NN_MESSAGE_BYTES];
-    nn_reader reader;
     uint8_t *bytes = NULL;
     size_t count;
-    *image = (nn_image){0};
-    if (!nn_reader_open(&reader, path, message)) return false;
-    bool done = nn_reader_all(&reader, MOST, &bytes, &count);
-    nn_reader_close(&reader);
+    bool done = nn_reader_all(reader, MOST, &bytes, &count);
+    nn_reader_close(reader);
     if (done && count == MOST) done = nn_wrong(message, path, "the file is too large; it must be below 1 GiB");
     if (done && !nn_image_decode(bytes, count, image, what)) done = nn_wrong(message, path, "%s", what);
     free(bytes);
     return done;
+}
+
+bool nn_image_read(const char *path, nn_image *image, char *message) {
+    nn_reader reader;
+    *image = (nn_image){0};
+    return nn_reader_open(&reader, path, message) && take(&reader, path, image, message);
+}
+
+bool nn_image_read_any(const char *path, nn_image *image, char *message) {
+    nn_reader reader;
+    *image = (nn_image){0};
+    return nn_reader_open_any(&reader, path, message) && take(&reader, path, image, message);
 }
 
 bool nn_image_set_channels(nn_image *image, size_t channels) {

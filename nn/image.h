@@ -21,8 +21,12 @@ typedef struct nn_image {
 
 /* False: `message`, NN_MESSAGE_BYTES long, names the file and what is wrong with it, and nothing is to be freed. */
 bool nn_image_read(const char *path, nn_image *image, char *message);
+/* The same of what is no regular file, too, such as a pipe. */
+bool nn_image_read_any(const char *path, nn_image *image, char *message);
 /* The same from memory; the message names no file. */
 bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *message);
+/* Whether bytes begin as PNG or JPEG does. */
+bool nn_image_begins(const uint8_t *bytes, size_t count);
 /* From 1 channel to 3 equal ones, or from 3 to luma, (299 R + 587 G + 114 B) / 1000, rounded. False: no memory. */
 bool nn_image_set_channels(nn_image *image, size_t channels);
 

@@ -319,6 +319,23 @@ TEST(cifar_that_is_broken_is_refused) {
     }
 }
 
+/* A pipe would be waited for without end, and so would be what it has as its name. */
+TEST(what_is_no_regular_file_is_refused) {
+    put_stripes(24, 12);
+    files_remove(file_path("t10k-labels-idx1-ubyte"));
+    file_make_pipe(file_path("t10k-labels-idx1-ubyte"));
+    assert_bad_dataset("", "t10k-labels-idx1-ubyte", "a pipe; it must be a regular file");
+    remove_stripes(NULL);
+    put_cifar10();
+    files_remove(file_path("set/data_batch_2.bin"));
+    file_make_pipe(file_path("set/data_batch_2.bin"));
+    assert_bad_dataset("set", "set/data_batch_2.bin", "a pipe; it must be a regular file");
+    files_remove(file_path("set/data_batch_2.bin"));
+    file_make_directories(file_path("set/data_batch_2.bin/x"));
+    assert_bad_dataset("set", "set/data_batch_2.bin", "a directory; it must be a regular file");
+    files_remove(file_path("set"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idx_reads_plain_and_compressed),
@@ -333,6 +350,7 @@ int main(void) {
         cmocka_unit_test_teardown(cifar10_is_read, unload),
         cmocka_unit_test_teardown(cifar100_is_read, unload),
         cmocka_unit_test(cifar_that_is_broken_is_refused),
+        cmocka_unit_test(what_is_no_regular_file_is_refused),
     };
     return cmocka_run_group_tests_name("nn.dataset", tests, files_setup, files_teardown);
 }

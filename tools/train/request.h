@@ -15,7 +15,7 @@ struct train_request {
     const char *save, *resume; /* checkpoints; NULL: none */
     long save_every;           /* steps; 0: at the end of each epoch only */
     uint64_t data_hash;        /* of the training images, if checkpoints are saved */
-    bool json, profile;
+    bool json, profile, skip_bad;
 };
 
 extern const struct option_table train_options;

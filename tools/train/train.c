@@ -9,6 +9,7 @@
 #include "nn/machine.h"
 #include "report.h"
 #include "request.h"
+#include "tools/shared/data_notes.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
 #include "tools/shared/stop.h"
@@ -165,6 +166,16 @@ static int resume(struct run *run, int argc, char **argv) {
     return EXIT_DONE;
 }
 
+static bool load(struct run *run, nn_dataset *train, nn_dataset *test) {
+    static nn_data_notes notes;
+    const struct train_request *r = &run->request;
+    const nn_data_options options = {.limit = (uint32_t)r->limit, .skip_bad = r->skip_bad, .notes = &notes};
+    const bool loaded = nn_dataset_load_with(r->data, &options, train, test, run->message);
+    if (!loaded) report(EXIT_FAILED, "%s", run->message);
+    if (loaded) data_notes_report(&notes);
+    return loaded;
+}
+
 int cmd_train(int argc, char **argv) {
     static struct run run;
     nn_dataset train, test;
@@ -177,8 +188,8 @@ int cmd_train(int argc, char **argv) {
     }
     int code = run.request.resume ? resume(&run, argc, argv) : EXIT_DONE;
     if (code == EXIT_DONE) code = check_saving(&run.request);
-    if (code == EXIT_DONE && !nn_dataset_load(run.request.data, (uint32_t)run.request.limit, &train, &test, run.message))
-        code = report(EXIT_FAILED, "%s", run.message);
+    if (code == EXIT_DONE && !load(&run, &train, &test))
+        code = EXIT_FAILED;
     else if (code == EXIT_DONE) {
         if (run.request.save) stop_on_signals(stop);
         code = train_with_data(&run, &train, &test);

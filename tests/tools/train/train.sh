@@ -359,6 +359,39 @@ case_cifar() {
     refuses 1 "data/data_batch_3.bin: 9218 bytes; it must be images of 3073 bytes each, so the last one is cut off"
 }
 
+# A folder for each class, as people have them.
+make_folders() {
+    local i
+    mkdir -p data/cat data/dog
+    for ((i = 0; i < 7; i++)); do
+        png 8 $((20 + 5 * i)) >data/cat/$i.png
+        png 8 $((170 + 5 * i)) >data/dog/$i.png
+    done
+}
+
+case_folders() {
+    needs_backend
+    needs_png
+    make_folders
+    echo "a note" >data/cat/notes.csv
+    runs train --model mlp --epochs 1
+    says "passed over 1 file that is no image: cat/notes.csv"
+    touch data/dog/Thumbs.db
+    mkfifo data/dog/9.png
+    runs train --model mlp --epochs 1
+    says "passed over 3 files that are no images, for example cat/notes.csv"
+    grep -q '; 12 training and 2 test images;' out.log || fail "$(cat out.log)"
+    head -c 60 data/dog/2.png >short && mv short data/dog/2.png
+    rm data/cat/notes.csv data/dog/Thumbs.db data/dog/9.png
+    refuses 1 "data/dog/2.png: broken PNG: the file ends too early" --model mlp --epochs 1
+    runs train --model mlp --epochs 1 --skip-bad
+    says "skipped 1 broken image: data/dog/2.png: broken PNG: the file ends too early"
+    cp data/dog/2.png data/cat/3.png
+    runs train --model mlp --epochs 1 --skip-bad
+    says "skipped 2 broken images, the first of which is data/dog/2.png: broken PNG: the file ends too early"
+    grep -q '; 10 training and 2 test images;' out.log || fail "$(cat out.log)"
+}
+
 # The same seed gives the same numbers, another one others.
 case_repeats() {
     needs_backend
