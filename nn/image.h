@@ -2,9 +2,9 @@
 /* An image file as bytes: PNG (libpng) or JPEG (libjpeg), told apart by how they begin, whatever their names are.
  *
  * Pixels are what is stored: 16 bits are rounded to 8, fewer are stretched to 8, a palette is looked up, alpha is dropped
- * (as PIL's convert("RGB") does), gamma, colour profiles and the orientation in EXIF data are not applied. An image is grey
- * if its red, green and blue are equal everywhere, however it is stored. A file that ends early or has a wrong checksum is
- * refused. */
+ * (as PIL's convert("RGB") does), gamma and colour profiles are not applied. An image is turned and mirrored as its Exif data
+ * says (as PIL's ImageOps.exif_transpose() does); Exif data that is malformed says nothing. An image is grey if its red, green
+ * and blue are equal everywhere, however it is stored. A file that ends early or has a wrong checksum is refused. */
 #ifndef NN_IMAGE_H
 #define NN_IMAGE_H
 
@@ -29,6 +29,11 @@ bool nn_image_decode(const uint8_t *bytes, size_t count, nn_image *image, char *
 bool nn_image_begins(const uint8_t *bytes, size_t count);
 /* From 1 channel to 3 equal ones, or from 3 to luma, (299 R + 587 G + 114 B) / 1000, rounded. False: no memory. */
 bool nn_image_set_channels(nn_image *image, size_t channels);
+
+/* What Exif data, which begins with "II" or "MM", says of the orientation: 1 (upright) to 8, and 1 where it says nothing. */
+int nn_exif_orientation(const uint8_t *bytes, size_t count);
+/* Pixels that are stored in this orientation become upright. */
+bool nn_image_orient(nn_image *image, int orientation, char *message);
 
 /* For image.c: pixels of 1 or 3 channels; what was allocated is freed by the caller in any case. */
 bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *message);

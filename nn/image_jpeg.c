@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdio.h> /* jpeglib.h needs FILE */
+#include <string.h>
 
 #include "image.h"
 #include "message.h"
@@ -18,6 +19,7 @@ struct decoder {
     size_t count;
     nn_image *image;
     char *message;
+    int orientation;
 };
 
 static void fail(j_common_ptr jpeg) {
@@ -44,6 +46,16 @@ static void hear(j_common_ptr jpeg, int level) {
 
 static void be_quiet(j_common_ptr jpeg) { (void)jpeg; }
 
+/* The first marker with Exif data counts. */
+static int find_orientation(const struct jpeg_decompress_struct *jpeg) {
+    static const uint8_t head[] = {'E', 'x', 'i', 'f', 0, 0};
+    for (jpeg_saved_marker_ptr m = jpeg->marker_list; m; m = m->next) {
+        if (m->data_length >= sizeof head && memcmp(m->data, head, sizeof head) == 0)
+            return nn_exif_orientation(m->data + sizeof head, m->data_length - sizeof head);
+    }
+    return 1;
+}
+
 static bool choose_colours(struct decoder *d) {
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     if (jpeg->num_components != 1 && jpeg->num_components != 3) {
@@ -60,7 +72,9 @@ static bool run(struct decoder *d) {
     if (setjmp(d->failed)) return false;
     jpeg_create_decompress(jpeg);
     jpeg_mem_src(jpeg, (unsigned char *)(uintptr_t)d->bytes, (unsigned long)d->count); /* not const in old versions */
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);
+    d->orientation = find_orientation(jpeg);
     if (!choose_colours(d)) return false;
     const size_t channels = (size_t)jpeg->num_components;
     if (!nn_image_allocate(d->image, jpeg->image_height, jpeg->image_width, channels, d->message)) return false;
@@ -82,7 +96,7 @@ bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *m
     d.errors.output_message = be_quiet;
     const bool done = run(&d);
     jpeg_destroy_decompress(&d.jpeg);
-    return done;
+    return done && nn_image_orient(image, d.orientation, message);
 }
 
 #else /* libjpeg was not found */

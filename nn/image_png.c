@@ -18,6 +18,7 @@ struct decoder {
     nn_image *image;
     png_bytep *rows;
     char *message;
+    int orientation;
 };
 
 static PNG_NORETURN void fail(png_structp png, png_const_charp what) {
@@ -34,6 +35,17 @@ static void take(png_structp png, png_bytep to, size_t count) {
     memcpy(to, d->bytes, count);
     d->bytes += count;
     d->left -= count;
+}
+
+/* Since libpng 1.6.32. */
+static void find_orientation(struct decoder *d) {
+#ifdef PNG_eXIf_SUPPORTED
+    png_uint_32 count = 0;
+    png_bytep exif = NULL;
+    if (png_get_eXIf_1(d->png, d->info, &count, &exif) && exif) d->orientation = nn_exif_orientation(exif, count);
+#else
+    (void)d;
+#endif
 }
 
 static bool run(struct decoder *d) {
@@ -53,12 +65,13 @@ static bool run(struct decoder *d) {
     if (!d->rows) png_error(d->png, NN_NO_MEMORY);
     for (size_t i = 0; i < height; i++) d->rows[i] = d->image->pixels + i * width * channels;
     png_read_image(d->png, d->rows);
-    png_read_end(d->png, NULL);
+    png_read_end(d->png, d->info);
+    find_orientation(d);
     return true;
 }
 
 bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    struct decoder d = {.bytes = bytes, .left = count, .image = image, .message = message};
+    struct decoder d = {.bytes = bytes, .left = count, .image = image, .message = message, .orientation = 1};
     snprintf(message, NN_MESSAGE_BYTES, NN_NO_MEMORY);
     d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, fail, be_quiet);
     if (!d.png) return false;
@@ -66,7 +79,7 @@ bool nn_decode_png(const uint8_t *bytes, size_t count, nn_image *image, char *me
     const bool done = d.info && run(&d);
     png_destroy_read_struct(&d.png, &d.info, NULL);
     free(d.rows);
-    return done;
+    return done && nn_image_orient(image, d.orientation, message);
 }
 
 #else /* libpng was not found */
