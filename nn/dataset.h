@@ -19,7 +19,8 @@
  *     their name nor by their first bytes, are passed over, as are pipes and devices. image.h says how files become pixels;
  *     if all of them are grey there is one channel, else three.
  *
- * All images have one size, of at most NN_IMAGE_MAX_SIDE each way, and there are 2 to NN_MAX_CLASSES classes. */
+ * All images have one size, or are made so if that is wanted, of at most NN_IMAGE_MAX_SIDE each way, and there are 2 to
+ * NN_MAX_CLASSES classes. */
 #ifndef NN_DATASET_H
 #define NN_DATASET_H
 
@@ -54,6 +55,8 @@ typedef struct nn_data_notes {
 
 typedef struct nn_data_options {
     uint32_t limit;       /* keep so many training images; 0: all */
+    nn_size size;         /* images become this size */
+    bool may_have_size;   /* where images differ in size, the message says that --size would do */
     bool skip_bad;        /* in folders, broken images are passed over and not an error */
     nn_data_notes *notes; /* zeros at first; NULL: not wanted */
 } nn_data_options;
@@ -64,9 +67,9 @@ typedef struct nn_data_options {
 bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
 /* The same with all options. */
 bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message);
-/* Images in these PNG and JPEG files, for a network that was trained on images of this shape: colours become grey (luma) or
- * grey becomes colour as it needs, and the size must fit. They have no labels, no names and mean 0, rstd 1: fill them in. */
-bool nn_dataset_read_images(char *const *paths, uint32_t count, nn_shape image, nn_dataset *dataset, char *message);
+/* Pixels of a PNG or JPEG file, for a network that was trained on images of this shape, which were made so: colours become grey
+ * (luma) or grey becomes colour as it needs. Where they were taken as they are, the size must fit. */
+bool nn_dataset_read_image(const char *path, nn_shape shape, const nn_size *size, uint8_t *pixels, char *message);
 void nn_dataset_free(nn_dataset *dataset);
 
 /* Random changes that keep the class. Shift: up to `shift` pixels in each direction, independently and uniformly, where what

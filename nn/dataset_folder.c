@@ -136,8 +136,9 @@ static bool put(struct loading *l, nn_dataset *dataset, size_t i, nn_image *imag
     }
     if (image->height != l->size.height || image->width != l->size.width) {
         return nn_wrong(l->message, file->path,
-                        "the image is %zu wide and %zu high, but %s is %zu wide and %zu high; all must have one size",
-                        image->width, image->height, l->first, l->size.width, l->size.height);
+                        "the image is %zu wide and %zu high, but %s is %zu wide and %zu high; all must have one size%s",
+                        image->width, image->height, l->first, l->size.width, l->size.height,
+                        l->options->may_have_size ? ", or be made so by --size N" : "");
     }
     if (!dataset->pixels && !allocate(dataset, image, file->path, l->message)) return false;
     if (image->channels == 3 && !widen(dataset, i, file->path, l->message)) return false;
@@ -165,9 +166,10 @@ static bool skip(const struct loading *l, const char *why) {
 /* Up to `n` images from as many files. Messages do not depend on which thread was first: images are taken in their order. */
 static bool load_block(struct loading *l, const struct file *files, size_t n, struct decoded *block, nn_dataset *dataset,
                        size_t *filled) {
+    const nn_image_options options = {.size = l->options->size};
     bool done = true;
 #pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < n; i++) block[i].done = nn_image_read(files[i].path, &block[i].image, block[i].message);
+    for (size_t i = 0; i < n; i++) block[i].done = nn_image_read_as(files[i].path, &options, &block[i].image, block[i].message);
     for (size_t i = 0; i < n; i++) {
         if (done && !block[i].done)
             done = skip(l, block[i].message);

@@ -47,6 +47,27 @@ static nn_loaded load(const char *path, const nn_data_options *options, nn_datas
     return NN_BROKEN;
 }
 
+/* Images that no loader made so, as those of IDX. */
+static bool fit(nn_dataset *dataset, const nn_size *size, const char *path, char *message) {
+    const nn_shape was = dataset->image, is = {size->height, size->width, was.channels};
+    if (size->height == 0 || (was.height == is.height && was.width == is.width)) return true;
+    uint8_t *pixels = malloc(dataset->count * nn_shape_size(is));
+    nn_image image = {0};
+    bool done = pixels != NULL;
+    for (size_t i = 0; done && i < dataset->count; i++) {
+        image = (nn_image){was.height, was.width, was.channels, malloc(nn_shape_size(was))};
+        if (image.pixels) memcpy(image.pixels, dataset->pixels + i * nn_shape_size(was), nn_shape_size(was));
+        done = image.pixels && nn_image_fit(&image, size, message);
+        if (done) memcpy(pixels + i * nn_shape_size(is), image.pixels, nn_shape_size(is));
+        free(image.pixels);
+    }
+    if (!done) return free(pixels), nn_wrong(message, path, NN_NO_MEMORY);
+    free(dataset->pixels);
+    dataset->pixels = pixels;
+    dataset->image = is;
+    return true;
+}
+
 bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test,
                           char *message) {
     const uint32_t limit = options->limit;
@@ -58,12 +79,13 @@ bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_d
         if (train->class_names) test->class_names = nn_copy_names((const char *const *)train->class_names, train->classes);
         if (!test->class_names) done = nn_wrong(message, path, NN_NO_MEMORY);
     }
+    if (done && limit > 0 && limit < train->count) train->count = limit;
+    done = done && fit(train, &options->size, path, message) && fit(test, &options->size, path, message);
     if (!done) {
         nn_dataset_free(train);
         nn_dataset_free(test);
         return false;
     }
-    if (limit > 0 && limit < train->count) train->count = limit;
     measure(train);
     memcpy(test->mean, train->mean, sizeof test->mean); /* nothing may be learned from the test images, not even this */
     memcpy(test->rstd, train->rstd, sizeof test->rstd);
@@ -81,9 +103,10 @@ void nn_dataset_free(nn_dataset *dataset) {
     *dataset = (nn_dataset){0};
 }
 
-static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message) {
+bool nn_dataset_read_image(const char *path, nn_shape shape, const nn_size *size, uint8_t *pixels, char *message) {
+    const nn_image_options options = {.size = *size, .any_file = true};
     nn_image image;
-    if (!nn_image_read_any(path, &image, message)) return false;
+    if (!nn_image_read_as(path, &options, &image, message)) return false;
     bool done = true;
     if (image.height != shape.height || image.width != shape.width) {
         done = nn_wrong(message, path,
@@ -95,16 +118,5 @@ static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message
         memcpy(pixels, image.pixels, nn_shape_size(shape));
     }
     free(image.pixels);
-    return done;
-}
-
-bool nn_dataset_read_images(char *const *paths, uint32_t count, nn_shape image, nn_dataset *dataset, char *message) {
-    const size_t bytes = nn_shape_size(image);
-    *dataset = (nn_dataset){.count = count, .image = image, .rstd = {1, 1, 1}};
-    dataset->pixels = calloc(count > 0 ? count : 1, bytes);
-    dataset->labels = calloc(count > 0 ? count : 1, 1);
-    bool done = (dataset->pixels && dataset->labels) || nn_wrong(message, "the images", NN_NO_MEMORY);
-    for (uint32_t i = 0; done && i < count; i++) done = put(paths[i], image, dataset->pixels + i * bytes, message);
-    if (!done) nn_dataset_free(dataset);
     return done;
 }

@@ -20,6 +20,7 @@ struct decoder {
     nn_image *image;
     char *message;
     int orientation;
+    size_t most; /* of a side */
 };
 
 static void fail(j_common_ptr jpeg) {
@@ -77,7 +78,7 @@ static bool run(struct decoder *d) {
     d->orientation = find_orientation(jpeg);
     if (!choose_colours(d)) return false;
     const size_t channels = (size_t)jpeg->num_components;
-    if (!nn_image_allocate(d->image, jpeg->image_height, jpeg->image_width, channels, d->message)) return false;
+    if (!nn_image_allocate(d->image, d->most, jpeg->image_height, jpeg->image_width, channels, d->message)) return false;
     jpeg_start_decompress(jpeg);
     while (jpeg->output_scanline < jpeg->output_height) {
         JSAMPROW row = d->image->pixels + (size_t)jpeg->output_scanline * d->image->width * channels;
@@ -87,8 +88,8 @@ static bool run(struct decoder *d) {
     return true;
 }
 
-bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    struct decoder d = {.bytes = bytes, .count = count, .image = image, .message = message};
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, size_t most, nn_image *image, char *message) {
+    struct decoder d = {.bytes = bytes, .count = count, .image = image, .message = message, .most = most};
     d.jpeg.err = jpeg_std_error(&d.errors);
     d.jpeg.client_data = &d;
     d.errors.error_exit = fail;
@@ -101,8 +102,8 @@ bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *m
 
 #else /* libjpeg was not found */
 
-bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    (void)bytes, (void)count, (void)image;
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, size_t most, nn_image *image, char *message) {
+    (void)bytes, (void)count, (void)most, (void)image;
     snprintf(message, NN_MESSAGE_BYTES, "a JPEG file, and this was built without libjpeg (Debian: libjpeg-dev)");
     return false;
 }

@@ -287,20 +287,34 @@ TEST(single_files_become_what_a_network_takes) {
     put_plain_png("set/grey.png", WIDTH, HEIGHT, 7, 7, 7);
     snprintf(colour, sizeof colour, "%s", file_path("set/colour.png"));
     snprintf(grey, sizeof grey, "%s", file_path("set/grey.png"));
-    char *const paths[] = {colour, grey};
     const nn_shape one = {HEIGHT, WIDTH, 1}, three = {HEIGHT, WIDTH, 3}, other = {HEIGHT + 1, WIDTH, 3};
-    assert_true(nn_dataset_read_images(paths, 2, one, &test, message));
-    assert_int_equal(test.count, 2);
-    assert_image(&test, 0, 0, 90);
-    assert_image(&test, 1, 0, 7);
-    nn_dataset_free(&test);
-    assert_true(nn_dataset_read_images(paths, 2, three, &test, message));
-    assert_true(test.pixels[0] == 10 && test.pixels[1] == 100 && test.pixels[2] == 250);
-    assert_image(&test, 1, 0, 7);
-    nn_dataset_free(&test);
-    assert_false(nn_dataset_read_images(paths, 2, other, &test, message));
+    const nn_size as_it_is = {0}, larger = {HEIGHT + 1, WIDTH, NN_STRETCH};
+    uint8_t pixels[(HEIGHT + 1) * WIDTH * 3];
+    assert_true(nn_dataset_read_image(colour, one, &as_it_is, pixels, message));
+    for (size_t i = 0; i < SIZE; i++) assert_int_equal(pixels[i], 90);
+    assert_true(nn_dataset_read_image(grey, three, &as_it_is, pixels, message));
+    for (size_t i = 0; i < SIZE * 3; i++) assert_int_equal(pixels[i], 7);
+    assert_true(nn_dataset_read_image(colour, three, &as_it_is, pixels, message));
+    assert_true(pixels[0] == 10 && pixels[1] == 100 && pixels[2] == 250);
+    assert_false(nn_dataset_read_image(colour, other, &as_it_is, pixels, message));
     assert_non_null(strstr(message, "colour.png: the image is 5 wide and 3 high; it must be 5 wide and 4 high"));
-    assert_null(test.pixels);
+    assert_true(nn_dataset_read_image(colour, other, &larger, pixels, message));
+    for (size_t i = 0; i < (HEIGHT + 1) * WIDTH; i++) assert_memory_equal(pixels + 3 * i, "\x0a\x64\xfa", 3);
+}
+
+/* Photos of different sizes, and IDX images, which are one size, but another. */
+TEST(images_become_one_size) {
+    nn_data_options options = {.size = {4, 6, NN_CROP}, .may_have_size = true};
+    put_class("a", 6, 10);
+    put_plain_png("set/b/0.png", 100, 30, 60, 60, 60);
+    put_plain_png("set/b/1.png", 2, 2, 61, 61, 61);
+    assert_true(nn_dataset_load_with(file_path("set"), &options, &train, &test, message));
+    assert_true(train.count == 7 && train.image.height == 4 && train.image.width == 6 && test.image.height == 4);
+    for (size_t i = 0; i < (size_t)4 * 6; i++) assert_int_equal(train.pixels[4 * 6 + i], 60);
+    options.size.height = 0;
+    unload(NULL);
+    assert_false(nn_dataset_load_with(file_path("set"), &options, &train, &test, message));
+    assert_says("set/b/0.png", "all must have one size, or be made so by --size N");
 }
 
 int main(void) {
@@ -317,6 +331,7 @@ int main(void) {
         cmocka_unit_test_teardown(the_first_broken_file_is_named, clear),
         cmocka_unit_test_teardown(too_many_classes_are_refused, clear),
         cmocka_unit_test_teardown(single_files_become_what_a_network_takes, clear),
+        cmocka_unit_test_teardown(images_become_one_size, clear),
     };
     return cmocka_run_group_tests_name("nn.folder", tests, files_setup, files_teardown);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Photos as cameras store them: turned, mirrored, and with Exif data that may be anything. */
+/* Photos as cameras store them: turned, mirrored, with Exif data that may be anything, and of any size. Long because every
+ * orientation and every way to become another size is looked at. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,11 +193,112 @@ TEST(malformed_exif_says_nothing) {
     assert_upright("a.jpg", 4);
 }
 
+/* Sizes. */
+
+/* Any pixels, the same each time. */
+static nn_image make_image(size_t height, size_t width, size_t channels) {
+    nn_image image = {height, width, channels, malloc(height * width * channels)};
+    uint32_t state = 1;
+    assert_non_null(image.pixels);
+    for (size_t i = 0; i < height * width * channels; i++) {
+        state = state * 1664525u + 1013904223u;
+        image.pixels[i] = (uint8_t)(state >> 24);
+    }
+    return image;
+}
+
+/* How much of source pixel x goes into place i, where `source` become `whole`: PIL's bilinear filter, whose support grows where
+ * it shrinks. Not yet divided by the sum. */
+static long double reference_weight(size_t x, size_t i, size_t source, size_t whole) {
+    const long double scale = (long double)source / (long double)whole, support = scale > 1 ? scale : 1;
+    const long double away = fabsl((long double)x + 0.5L - ((long double)i + 0.5L) * scale) / support;
+    return away < 1 ? 1 - away : 0;
+}
+
+static long double reference_pixel(const nn_image *image, size_t y, size_t x, size_t c, size_t height, size_t width) {
+    long double sum = 0, total = 0;
+    for (size_t i = 0; i < image->height; i++) {
+        const long double of_row = reference_weight(i, y, image->height, height);
+        for (size_t k = 0; of_row > 0 && k < image->width; k++) {
+            const long double weight = of_row * reference_weight(k, x, image->width, width);
+            sum += weight * image->pixels[(i * image->width + k) * image->channels + c];
+            total += weight;
+        }
+    }
+    return sum / total;
+}
+
+/* The whole has this size; the result begins at top and left. */
+static void assert_fits(size_t h, size_t w, size_t channels, nn_size size, size_t height, size_t width, size_t top,
+                        size_t left) {
+    nn_image image = make_image(h, w, channels), is = make_image(h, w, channels);
+    assert_true(nn_image_fit(&is, &size, message));
+    assert_true(is.height == size.height && is.width == size.width && is.channels == channels);
+    for (size_t i = 0; i < is.height * is.width * channels; i++) {
+        const size_t y = top + i / channels / is.width, x = left + i / channels % is.width;
+        const long double pixel = reference_pixel(&image, y, x, i % channels, height, width);
+        if (fabsl(pixel - is.pixels[i]) > 0.51L)
+            fail_msg("%zu x %zu to %zu x %zu: byte %zu is %d, not %Lf", h, w, height, width, i, is.pixels[i], pixel);
+    }
+    free(image.pixels);
+    free(is.pixels);
+}
+
+TEST(images_are_made_to_fit) {
+    assert_fits(37, 53, 3, (nn_size){8, 8, NN_STRETCH}, 8, 8, 0, 0);
+    assert_fits(37, 53, 1, (nn_size){80, 61, NN_STRETCH}, 80, 61, 0, 0);
+    assert_fits(9, 40, 3, (nn_size){20, 10, NN_STRETCH}, 20, 10, 0, 0);
+    assert_fits(1, 1, 3, (nn_size){3, 5, NN_STRETCH}, 3, 5, 0, 0);
+    assert_fits(300, 2, 1, (nn_size){1, 2, NN_STRETCH}, 1, 2, 0, 0);
+    assert_fits(16, 16, 3, (nn_size){8, 8, NN_CROP}, 8, 8, 0, 0);
+    assert_fits(30, 47, 3, (nn_size){10, 10, NN_CROP}, 10, 15, 0, 2); /* 2.5 is rounded to even */
+    assert_fits(30, 53, 3, (nn_size){10, 10, NN_CROP}, 10, 17, 0, 4); /* and 3.5 */
+    assert_fits(53, 30, 1, (nn_size){10, 10, NN_CROP}, 17, 10, 4, 0);
+    assert_fits(6, 4, 3, (nn_size){20, 20, NN_CROP}, 30, 20, 5, 0);   /* enlarged */
+    assert_fits(40, 30, 1, (nn_size){16, 24, NN_CROP}, 32, 24, 8, 0); /* not square */
+    assert_fits(1, 5000, 1, (nn_size){4, 4, NN_CROP}, 4, 20000, 0, 9998);
+}
+
+TEST(what_fits_already_stays) {
+    nn_image image = make_image(9, 14, 3), is = make_image(9, 14, 3);
+    for (int fit = NN_CROP; fit <= NN_STRETCH; fit++) {
+        assert_true(nn_image_fit(&is, &(nn_size){0, 0, (nn_fit)fit}, message));
+        assert_true(nn_image_fit(&is, &(nn_size){9, 14, (nn_fit)fit}, message));
+        assert_true(is.height == 9 && is.width == 14);
+        assert_memory_equal(is.pixels, image.pixels, 9 * 14 * 3);
+    }
+    assert_true(nn_image_fit(&is, &(nn_size){9, 9, NN_CROP}, message)); /* 2.5, so 2 */
+    for (size_t i = 0; i < 9; i++) assert_memory_equal(is.pixels + i * 9 * 3, image.pixels + (i * 14 + 2) * 3, 9 * 3);
+    memset(is.pixels, 77, 9 * 9 * 3); /* no weight is lost */
+    assert_true(nn_image_fit(&is, &(nn_size){5, 31, NN_STRETCH}, message));
+    for (size_t i = 0; i < (size_t)5 * 31 * 3; i++) assert_int_equal(is.pixels[i], 77);
+    free(image.pixels);
+    free(is.pixels);
+}
+
+/* What is larger than any network takes may be a photo. */
+TEST(photos_are_larger) {
+    static uint8_t row[NN_PHOTO_MAX_SIDE + 1];
+    const nn_image_options options = {.size = {4, 4, NN_STRETCH}};
+    nn_image image;
+    put_jpeg("wide.jpg", NN_PHOTO_MAX_SIDE, 1, 1, row, false);
+    put_png("wide.png", &(struct png){NN_PHOTO_MAX_SIDE, 1, 8, PNG_COLOR_TYPE_GRAY, false, row});
+    put_png("wider.png", &(struct png){NN_PHOTO_MAX_SIDE + 1, 1, 8, PNG_COLOR_TYPE_GRAY, false, row});
+    assert_true(nn_image_read_as(file_path("wide.jpg"), &options, &image, message));
+    assert_true(image.height == 4 && image.width == 4);
+    free(image.pixels);
+    assert_true(nn_image_read_as(file_path("wide.png"), &options, &image, message));
+    free(image.pixels);
+    assert_false(nn_image_read_as(file_path("wider.png"), &options, &image, message));
+    assert_false(nn_image_read(file_path("wide.jpg"), &image, message));
+    assert_non_null(strstr(message, "16384 wide and 1 high; each must be 1 to 4096"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(photos_are_turned_upright),
-        cmocka_unit_test(colours_stay_together),
-        cmocka_unit_test(malformed_exif_says_nothing),
+        cmocka_unit_test(photos_are_turned_upright),   cmocka_unit_test(colours_stay_together),
+        cmocka_unit_test(malformed_exif_says_nothing), cmocka_unit_test(images_are_made_to_fit),
+        cmocka_unit_test(what_fits_already_stays),     cmocka_unit_test(photos_are_larger),
     };
     return cmocka_run_group_tests_name("nn.photos", tests, files_setup, files_teardown);
 }

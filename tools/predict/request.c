@@ -49,6 +49,8 @@ const struct option_table predict_options = {
     .arguments = "IMAGE...\n--data PATH",
     .arguments_at = offsetof(struct predict_request, images),
     .does = "Print the classes of images, most probable first, with their probabilities",
-    .more = "Images are PNG or JPEG files of the size that the network was trained on. Colours are turned into grey, or grey "
-            "into colours, as it needs.",
+    .more =
+        "Images are PNG or JPEG files of the size that the network was trained on, or of any size, if that was with --size. "
+        "Colours are turned into grey, or grey into colours, as it needs. What cannot be read is told, and the others are "
+        "predicted.",
     .check = check};

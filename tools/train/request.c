@@ -23,6 +23,32 @@ static const char *set_optimizer(const char *text, void *request) {
     return NULL;
 }
 
+/* N or HEIGHTxWIDTH. */
+bool train_parse_size(const char *text, nn_size *size) {
+    size_t sides[2] = {0};
+    int count = 0;
+    for (; count < 2; count++) {
+        if (*text < '1' || *text > '9') return false;
+        for (; *text >= '0' && *text <= '9'; text++) {
+            sides[count] = 10 * sides[count] + (size_t)(*text - '0');
+            if (sides[count] > NN_IMAGE_MAX_SIDE) return false;
+        }
+        if (count == 0 && *text == 'x')
+            text++;
+        else
+            break;
+    }
+    if (*text) return false;
+    size->height = sides[0];
+    size->width = sides[count];
+    return true;
+}
+
+static const char *set_size(const char *text, void *request) {
+    struct train_request *r = request;
+    return train_parse_size(text, &r->size) ? NULL : "is not N or HEIGHTxWIDTH, each from 1 to 4096";
+}
+
 static const struct option_row rows[] = {
     {.help = "The network:"},
     {.name = "model",
@@ -68,6 +94,20 @@ static const struct option_row rows[] = {
      .value = "N",
      .limits = {2, INT_MAX},
      .help = "Train on the first N images only"},
+    {.name = "size",
+     .kind = OPTION_OWN,
+     .parse = set_size,
+     .value = "N|HxW",
+     .help = "Make every image N pixels high and wide, or H high and W wide, whatever its size is",
+     .more = "Photos have at most 16384 pixels each way and 134217728 in all. They are filtered so that nothing flickers where "
+             "they become smaller (bilinear, with the support of a pixel of the result). *predict* makes its images so, too."},
+    {.name = "fit",
+     .kind = OPTION_WORD,
+     AT(size.fit),
+     .words = nn_fit_words,
+     .help = "How they are made so: cut to the middle, or stretched",
+     .more = "_crop_: the image is resized until it covers the size, and the middle is taken. _stretch_: it is resized to the "
+             "size, and its proportions change."},
     {.name = "skip-bad",
      .kind = OPTION_ON,
      AT(skip_bad),
@@ -237,6 +277,7 @@ __attribute__((format(printf, 2, 3))) static bool say(char *message, const char 
 bool train_check(const struct train_request *r, char *message) {
     const bool needs_batch = r->model.norm != NN_NORM_NONE && !r->model.frozen && r->model.kind != NN_RESNET;
     if (needs_batch && r->model.batch < 2) return say(message, "batch norm needs a --batch of at least 2");
+    if (r->size.fit != NN_CROP && r->size.height == 0) return say(message, "--fit is about --size; there is none");
     if (r->model.frozen && r->model.norm == NN_NORM_NONE) return say(message, "--frozen is about batch norm; there is none");
     if (r->training.optimizer.nesterov && r->training.optimizer.momentum == 0)
         return say(message, "nesterov needs a --momentum above 0");

@@ -10,6 +10,7 @@ struct train_request {
     nn_model_options model;       /* image and classes come from the data */
     nn_training_options training; /* batch and seed are the model's; schedule.warmup, steps and every come with the data */
     long warmup, step_every;      /* epochs; step_every 0: a third of all */
+    nn_size size;                 /* of the images; height 0: as they are */
     const char *data;
     long epochs, limit;        /* limit 0: all images */
     const char *save, *resume; /* checkpoints; NULL: none */
@@ -20,6 +21,8 @@ struct train_request {
 
 extern const struct option_table train_options;
 
+/* "224" or "120x160". False: it is neither, or too large. */
+bool train_parse_size(const char *text, nn_size *size);
 /* Whether the options go together. False: `message`, NN_MESSAGE_BYTES long, says which do not. */
 bool train_check(const struct train_request *request, char *message);
 /* A number that tells data sets apart, by all pixels and labels in their order. */

@@ -135,7 +135,8 @@ static int train_with_data(struct run *run, const nn_dataset *train, const nn_da
     const struct train_request *r = &run->request;
     nn_backend *backend;
     nn_network *network = NULL;
-    if (run->from.file && !checkpoint_fits_data(&run->from, r->resume, train, run->message))
+    if (run->from.file && (!checkpoint_fits_data(&run->from, r->resume, train, run->message) ||
+                           !checkpoint_has_network(&run->from, r->resume, run->message)))
         return report(EXIT_FAILED, "%s", run->message);
     if (!train_fit(&run->request, train, run->message)) return report(EXIT_FAILED, "%s", run->message);
     nn_error error = nn_backend_create(r->model.threads, &backend);
@@ -169,7 +170,11 @@ static int resume(struct run *run, int argc, char **argv) {
 static bool load(struct run *run, nn_dataset *train, nn_dataset *test) {
     static nn_data_notes notes;
     const struct train_request *r = &run->request;
-    const nn_data_options options = {.limit = (uint32_t)r->limit, .skip_bad = r->skip_bad, .notes = &notes};
+    const nn_data_options options = {.limit = (uint32_t)r->limit,
+                                     .size = r->size,
+                                     .may_have_size = !run->from.file,
+                                     .skip_bad = r->skip_bad,
+                                     .notes = &notes};
     const bool loaded = nn_dataset_load_with(r->data, &options, train, test, run->message);
     if (!loaded) report(EXIT_FAILED, "%s", run->message);
     if (loaded) data_notes_report(&notes);

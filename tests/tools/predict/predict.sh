@@ -9,7 +9,7 @@ needs_safetensors
 needs_png
 
 train_network() {
-    "${command[@]}" train --data data --model mlp --batch 10 --epochs 12 --threads 1 --save network >train.log 2>&1 ||
+    "${command[@]}" train --data data --model mlp --batch 10 --epochs 12 --threads 1 --save network "$@" >train.log 2>&1 ||
         fail "$(cat train.log)"
 }
 
@@ -89,6 +89,115 @@ case_what_is_refused() {
     mv data/pale data/light
     for i in data/*/*.png; do png 9 30 >$i; done
     refuses 1 "network: trained on images of 8 x 8 x 1; the data has 9 x 9 x 1" --data data
+}
+
+# A wrong file stops only itself.
+case_wrong_files() {
+    make_network
+    local status=0
+    png 9 30 >large.png
+    head -c 60 dark.png >short.png
+    predict dark.png nothing.png light.png large.png short.png dark.png || status=$?
+    [ $status = 1 ] || fail "status $status"
+    [ "$(sed -E 's/[0-9.]+ %/N %/g' out.log)" = "dark.png: dark N %, light N %
+light.png: light N %, dark N %
+dark.png: dark N %, light N %" ] || fail "$(cat out.log)"
+    [ "$(sed 's/batchnorm predict: //; s/:.*//' err.log)" = "nothing.png
+large.png
+short.png" ] || fail "$(cat err.log)"
+    predict --json --top 1 dark.png nothing.png light.png && fail "status 0"
+    [ "$(sed -E 's/0\.[0-9]+/N/' out.log)" = '{"image": "dark.png", "classes": [{"class": "dark", "probability": N}]}
+{"image": "nothing.png", "error": "nothing.png: No such file or directory"}
+{"image": "light.png", "classes": [{"class": "light", "probability": N}]}' ] || fail "$(cat out.log)"
+}
+
+# More images than go through the network at once, with a wrong one anywhere.
+case_many_files() {
+    make_network
+    local i files=()
+    for ((i = 0; i < 300; i++)); do files+=(dark.png light.png); done
+    files[255]=nothing.png
+    files[400]=nothing.png
+    predict --top 1 "${files[@]}" && fail "status 0"
+    [ "$(grep -c '^dark.png: dark ' out.log) $(grep -c '^light.png: light ' out.log)" = "299 299" ] || fail "$(cat out.log)"
+    [ "$(wc -l <err.log)" = 2 ] || fail "$(cat err.log)"
+}
+
+# What predict does with a photo of any size is what train did.
+case_sizes() {
+    make_network
+    png 40 30 >large.png
+    png 3 220 >small.png
+    cp large.png data/dark/12.png
+    cp small.png data/light/12.png
+    local status=0
+    "${command[@]}" train --data data --model mlp --epochs 1 >train.log 2>&1 || status=$?
+    [ $status = 1 ] || fail "status $status"
+    grep -q ' but data/dark/0.png is 8 wide and 8 high; all must have one size, or be made so by --size N$' train.log ||
+        fail "$(cat train.log)"
+    rm network
+    train_network --size 8x6 --fit stretch
+    predict --top 1 dark.png light.png large.png small.png || fail "$(cat err.log)"
+    [ "$(sed 's/ [0-9.]* %$//' out.log)" = "dark.png: dark
+light.png: light
+large.png: dark
+small.png: light" ] || fail "$(cat out.log)"
+    predict --data data || fail "$(cat err.log)"
+    grep -q '^4 images: accuracy 100.00 %' out.log || fail "$(cat out.log)"
+    train_network --resume network --epochs 13
+    refuses_train "--size is 8x8, but network was made with 8x6; leave it out to go on" --resume network --size 8
+    refuses_train "--fit is crop, but network was made with stretch; leave it out to go on" --resume network --fit crop
+    refuses_train "--size: '8x' is not N or HEIGHTxWIDTH, each from 1 to 4096" --size 8x
+    refuses_train "--size: '4097' is not N or HEIGHTxWIDTH, each from 1 to 4096" --size 4097
+    refuses_train "--fit is about --size; there is none" --fit stretch
+}
+
+refuses_train() {
+    local status=0
+    "${command[@]}" train --data data "${@:2}" >out.log 2>err.log || status=$?
+    [ $status = 2 ] || fail "status $status"
+    [ "$(head -n 1 err.log)" = "batchnorm train: $1" ] || fail "$(cat err.log)"
+}
+
+# A few bytes of text that say they are a large network get no memory.
+case_small_files_take_little_memory() {
+    make_network
+    needs_limit
+    local head
+    head=$(head -c 3000 network | tail -c +9 | tr -d '\0' | head -n 1 | sed 's/},"fc1.*/}}/') # the metadata
+    head=$(sed 's/"image.height":"8"/"image.height":"4096"/; s/"image.width":"8"/"image.width":"4096"/' <<<"$head")
+    { low ${#head}; printf '\0\0\0\0\0\0%s' "$head"; } >network
+    (ulimit -v 1000000; predict dark.png) && fail "it is taken"
+    grep -q 'network: a mlp for images of 4096 x 4096 x 1 has [0-9]* numbers; its tensors have 0$' err.log ||
+        fail "$(cat err.log)"
+}
+
+# It ends by the signal: what was read is predicted, and a pipe is not waited for.
+case_a_signal_ends_it() {
+    make_network
+    local signal pid status i files=()
+    for ((i = 0; i < 20000; i++)); do files+=(dark.png); done
+    mkfifo pipe
+    for signal in INT TERM HUP; do
+        env --default-signal "${command[@]}" predict --checkpoint network --threads 1 "${files[@]}" >out.log 2>err.log &
+        pid=$!
+        until [ -s out.log ]; do sleep 0.01; done
+        kill -$signal $pid
+        status=0
+        wait $pid || status=$?
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal"
+        [ -z "$(grep -v '^dark.png: dark [0-9.]* %, light [0-9.]* %$' out.log)" ] || fail "half a line: $(tail -1 out.log)"
+        env --default-signal "${command[@]}" predict --checkpoint network --threads 1 pipe dark.png >out.log 2>err.log &
+        pid=$!
+        sleep 0.5
+        kill -$signal $pid
+        status=0
+        wait $pid || status=$?
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal at a pipe"
+    done
+    cat light.png >pipe &
+    predict --top 1 pipe || fail "$(cat err.log)"
+    grep -q '^pipe: light' out.log || fail "$(cat out.log)"
 }
 
 # Of a folder whose name is not UTF-8, which the format of checkpoints wants.
