@@ -191,6 +191,7 @@ static nn_error evaluate(struct run *run, const struct checkpoint *c, nn_network
     const nn_training_options training = {.optimizer = {.kind = NN_SGD}, .batch = network->capacity};
     if (!error) error = nn_trainer_init(&trainer, network, &train, &test, &training);
     if (!error) error = nn_trainer_evaluate(&trainer, &test, &score);
+    if (!error && !isfinite(score.loss)) error = diverged(run);
     const double count = (double)test.count;
     if (!error && run->request.json) {
         printf("{\"images\": %u, \"accuracy\": %.4f", (unsigned)test.count, (double)score.correct / count);

@@ -59,6 +59,7 @@ const struct checkpoint_field checkpoint_fields[] = {
     {NUMBER("rstd.0", FIELD_FLOAT, rstd[0]), .most = 1e9},
     {NUMBER("rstd.1", FIELD_FLOAT, rstd[1]), .most = 1e9},
     {NUMBER("rstd.2", FIELD_FLOAT, rstd[2]), .most = 1e9},
+    {NUMBER("accuracy", FIELD_DOUBLE, request.accuracy), .least = -1, .most = 1, .missing = "-0x1p+0"},
     {NUMBER("at.epoch", FIELD_U64, at.epoch), .most = 1e6},
     {NUMBER("at.step", FIELD_U64, at.step), .most = MOST_STEPS},
     {NUMBER("at.done", FIELD_U64, at.done), .most = UINT32_MAX},

@@ -110,6 +110,8 @@ bool checkpoint_fits_request(const struct checkpoint *c, const char *path, const
         checkpoint_field_write(field, &asked, is);
         checkpoint_field_write(field, c, was);
         if (strcmp(is, was) == 0) continue;
+        if (strcmp(field->key, "batch") == 0 && train_batch(request, c->images) == train_batch(&c->request, c->images))
+            continue;                              /* all images, one way or another */
         if (strcmp(field->key, "nesterov") == 0) { /* a word of --optimizer */
             snprintf(is, sizeof is, "%s", request->training.optimizer.nesterov ? "nesterov" : "sgd");
             snprintf(was, sizeof was, "%s", request->training.optimizer.nesterov ? "sgd" : "nesterov");

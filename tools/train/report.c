@@ -2,7 +2,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "report.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "nn/machine.h"
@@ -52,6 +54,42 @@ void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
                epoch->seconds);
     }
     fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
+}
+
+static void print_class(const char *name, uint32_t right, uint32_t all, int width, bool json) {
+    const double accuracy = all > 0 ? (double)right / all : NAN; /* a set may lack one */
+    if (json) {
+        printf("{\"class\": ");
+        print_json_text(name);
+        printf(", \"images\": %u, \"correct\": %u", (unsigned)all, (unsigned)right);
+        print_json_number("accuracy", "%.4f", accuracy);
+        printf("}\n");
+    } else if (all > 0) {
+        printf("%-*.*s  %7u  %7u  %6.2f %%\n", width, width, name, (unsigned)all, (unsigned)right, 100 * accuracy);
+    } else {
+        printf("%-*.*s  %7u  %7u         -\n", width, width, name, 0u, 0u);
+    }
+}
+
+void train_print_classes(const nn_dataset *set, const uint32_t *right, const uint32_t *all, bool json) {
+    const int most = 40;
+    int width = (int)strlen("class");
+    for (size_t c = 0; c < set->classes; c++) {
+        const size_t length = strlen(set->class_names[c]);
+        if (length > (size_t)width) width = length < (size_t)most ? (int)length : most;
+    }
+    if (!json) printf("\n%-*s   images    right  accuracy\n", width, "class");
+    for (size_t c = 0; c < set->classes; c++) print_class(set->class_names[c], right[c], all[c], width, json);
+}
+
+void train_print_best(long epoch, double accuracy, const char *path, bool json) {
+    if (json) {
+        printf("{\"best_epoch\": %ld, \"accuracy\": %.4f, \"checkpoint\": ", epoch, accuracy);
+        print_json_text(path);
+        printf("}\n");
+    } else {
+        printf("\n%s is the network after epoch %ld, with a test accuracy of %.2f %%.\n", path, epoch, 100 * accuracy);
+    }
 }
 
 static void print_part(const char *name, double forward, double backward, double total, bool json) {

@@ -214,14 +214,17 @@ case_class_names() {
     grep -q $'"class": "\\\\"\\\\u000a\xc3\xa9"' out.log || fail "$(cat out.log)"
 }
 
-# A network that diverged gives no probabilities, and its loss is null.
+# A network that diverged gives no probabilities.
 case_no_numbers() {
     make_network
-    "${command[@]}" train --data data --model mlp --no-bn --batch 10 --epochs 3 --lr 1e30 --save network >train.log 2>&1 ||
-        fail "$(cat train.log)"
-    refuses 1 "network: the network's output is not finite: it diverged in training; train it at a lower --lr" dark.png
-    predict --data data --json || fail "$(cat err.log)"
-    grep -q '"loss": null}$' out.log || fail "$(cat out.log)"
+    local head first
+    head=$(od -An -tu4 -N4 network)
+    first=$(head -c 8000 network | tr -d '\0' | sed -n 's/.*"fc3.bias":[^]]*\],"data_offsets":\[\([0-9]*\),.*/\1/p')
+    printf '\xff\xff\xff\xff' | dd of=network bs=1 seek=$((8 + head + first)) conv=notrunc 2>dd.log # NaN
+    local what="network: the network's output is not finite: it diverged in training; train it at a lower --lr"
+    refuses 1 "$what" dark.png
+    refuses 1 "$what" --data data
+    refuses 1 "$what" --data data --json
 }
 
 run_case

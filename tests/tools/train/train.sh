@@ -88,7 +88,7 @@ epoch  training loss  test loss  test accuracy  seconds
  N N N N % N"
     [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, $rest
  N N N N % N" ] || fail "$(cat out.log)"
-    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
+    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5 --batch 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
         fail "$(cat out.log)"
     grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
 }
@@ -187,6 +187,7 @@ case_as_many_threads_give_the_same_bits() {
     for threads in 2 3; do
         for run in a b; do go "${small[@]}" --threads $threads --model cnn --epochs 4 --save $run; done
         cmp a b || fail "other bits with $threads threads"
+        rm a b
     done
 }
 
@@ -255,7 +256,7 @@ case_a_signal_saves() {
         kill -$signal $pid
         status=0
         wait $pid || status=$?
-        [ $status = 1 ] || fail "status $status after SIG$signal"
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal"
         grep -q '^batchnorm train: stopped after [0-9]* steps; go on with --resume part$' err.log || fail "$(cat err.log)"
         go --resume part --save part --threads 1
         cmp whole part || fail "other bits after SIG$signal"
@@ -329,12 +330,134 @@ case_what_a_checkpoint_refuses() {
     refuses 1 "part: trained on other images than the data has, or in another order" --resume part
 }
 
-# JSON has no NaN.
-case_diverged_loss_is_null() {
+# A training that diverged ends at once, and what was good stays.
+case_a_diverged_training_ends() {
     needs_backend
     make_data
-    shows --epochs 3 --batch 8 --json --no-bn --lr 1e30 >/dev/null
-    grep -q '^{"epoch": 3, "loss": null, "test_loss": null, "accuracy": [0-9.]*, ' out.log || fail "$(cat out.log)"
+    local status=0
+    train --epochs 30 --batch 8 --no-bn --lr 1e30 --json >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    [ ! -s out.log ] || fail "$(cat out.log)"
+    grep -Eq '^batchnorm train: the training diverged: .* step [0-9]+ .*finite; a lower --lr may help$' err.log ||
+        fail "$(cat err.log)"
+    needs_safetensors
+    go --epochs 1 --batch 8 --no-bn --lr 1e-30 --save good --threads 1
+    cp good part
+    sed 's/"lr":"1e-30"/"lr":"1e+30"/' good >wild # it goes on at another rate
+    cp wild before
+    status=0
+    train --resume wild --epochs 40 --threads 1 >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    grep -q '; wild is as it was after step 3$' err.log || fail "$(cat err.log)"
+    cmp wild before || fail "it was overwritten"
+    status=0
+    train --resume wild --epochs 40 --threads 1 --save-every 1 >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    runs "${command[@]}" predict --checkpoint wild --data data
+    ! grep -q nan out.log || fail "$(cat out.log)"
+}
+
+# The same command goes on, whatever was not given or is more than there is.
+case_the_same_command_goes_on() {
+    needs_checkpoints
+    local same=(--model mlp --batch 128 --schedule step --optimizer adam --threads 1 --save part)
+    go "${same[@]}" --epochs 1
+    grep -q ', batch 24 (not 128, as there are no more images), seed 1; ' <(tr '\n' ' ' <out.log) || fail "$(cat out.log)"
+    go "${same[@]}" --epochs 2 --resume part
+    go "${same[@]}" --epochs 2 --resume part --batch 24
+    go "${same[@]}" --epochs 2 --resume part --batch 4096
+    refuses 2 "--batch is 23, but part was made with 128; leave it out to go on" --resume part --batch 23
+    sed 's/"batch":"128"/"batch":"24" /' part >older # as it was written once
+    go "${same[@]}" --epochs 3 --resume older --save more
+}
+
+# One image has no variance.
+case_one_image() {
+    needs_backend
+    make_data
+    images 1 28 >data/train-images-idx3-ubyte
+    printf '\0\0\10\1\0\0\0\1\11' >data/train-labels-idx1-ubyte
+    refuses 1 "data: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes"
+    refuses 1 "data: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes" --model mlp
+    runs train --epochs 1 --no-bn
+    runs train --epochs 1 --frozen
+    runs train --epochs 1 --model resnet # 49 values of a channel
+    images 24 4 >data/train-images-idx3-ubyte
+    labels 24 >data/train-labels-idx1-ubyte
+    images 12 4 | gzip >data/t10k-images-idx3-ubyte.gz
+    refuses 1 "batch norm needs a --batch of at least 2 where images are 4 x 4" --model resnet --batch 1
+    runs train --epochs 1 --model resnet --batch 2
+    runs train --epochs 1 --model resnet --batch 23 # one is left over
+}
+
+# Nothing is replaced by a slip.
+case_a_file_is_not_replaced() {
+    needs_checkpoints
+    local small=("${small[@]}" --schedule constant)
+    go "${small[@]}" --epochs 1 --save part
+    rm -r data # it is known before
+    refuses 1 "part: there is a checkpoint already; --resume part goes on from it, and --force replaces it" --save part
+    ln -s part link
+    refuses 1 "link: there is a checkpoint already; --resume link goes on from it, and --force replaces it" --save link
+    echo "a letter" >letter
+    refuses 1 "letter: there is a file already, and no checkpoint; --force replaces it" --save letter
+    refuses 2 "--force is about --save; there is none" --force
+    cp part other
+    refuses 1 "other: there is a checkpoint already; --resume other goes on from it, and --force replaces it" \
+        --resume part --save other
+    make_data
+    >empty
+    go "${small[@]}" --epochs 1 --save empty # of mktemp
+    cmp empty part || fail "other bits"
+    go "${small[@]}" --epochs 2 --save letter --force
+    go --resume part --save link --epochs 2 --threads 1 # the same file
+    cmp part letter || fail "other bits"
+}
+
+# The checkpoint is that of the best epoch, also when training goes on.
+case_keep_best() {
+    needs_checkpoints
+    local best accuracy flags=(--model mlp --batch 8 --threads 1 --keep-best --lr 0.3 --save part)
+    refuses 2 "--keep-best needs --save" --keep-best
+    refuses 2 "--keep-best goes without --save-every, since only whole epochs are tested" "${flags[@]}" --save-every 2
+    images 12 28 | tr ' 0' '0 ' | gzip >data/t10k-images-idx3-ubyte.gz
+    go "${flags[@]}" --epochs 12 --json
+    sed -n 's/.*"epoch": \([0-9]*\),.*"accuracy": \([0-9.]*\),.*/\1 \2/p' out.log | sort -s -k2,2nr >sorted
+    read -r best accuracy <sorted
+    [ "$(tail -1 out.log)" = "{\"best_epoch\": $best, \"accuracy\": $accuracy, \"checkpoint\": \"part\"}" ] ||
+        fail "$(cat out.log)"
+    grep -aq "\"at.epoch\":\"$best\"" part || fail "epoch $best: $(head -c 1500 part)"
+    go "${flags[@]}" --epochs $best --json --save plain
+    cmp <(sed 's/"epochs":"[0-9]*"//' part | tail -c 100000) <(sed 's/"epochs":"[0-9]*"//' plain | tail -c 100000) ||
+        fail "it is not the network of that epoch"
+    cp part before
+    go --resume part --threads 1 --keep-best --epochs 12
+    tail -1 out.log | grep -q "^part is the network after epoch [0-9]*, with a test accuracy of [0-9.]* %\.$" ||
+        fail "$(cat out.log)"
+}
+
+case_per_class() {
+    needs_backend
+    make_data
+    runs train --epochs 1 --batch 8 --per-class
+    [ "$(sed '1,/^$/d' out.log | awk '{ print $1, $2 }')" = "class images
+0 2
+1 2
+2 1
+3 1
+4 1
+5 1
+6 1
+7 1
+8 1
+9 1" ] || fail "$(cat out.log)"
+    runs train --epochs 1 --batch 8 --per-class --json
+    [ "$(grep -c '^{"class": "[0-9]", "images": [12], "correct": [012], "accuracy": [01]\.[05]000}$' out.log)" = 10 ] ||
+        fail "$(cat out.log)"
+    # together they are the accuracy
+    awk -F'[:,}]' '/"class"/ { all += $4; right += $6 } /"epoch"/ { accuracy = $8 }
+        END { exit !(all == 12 && right / all - accuracy < 0.0001 && accuracy - right / all < 0.0001) }' out.log ||
+        fail "$(cat out.log)"
 }
 
 case_profile() {
