@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "batchnorm/layer.h"
 #include "nn/choices.h"
 #include "nn/machine.h"
 
@@ -356,20 +357,40 @@ bool train_fit(struct train_request *r, const nn_dataset *train, char *message) 
     return true;
 }
 
-void train_describe(const struct train_request *r) {
+static void describe_norm(const struct train_request *r, FILE *to) {
+    const nn_model_options *m = &r->model;
+    const char *activation = nn_activation_words[m->activation], *where = nn_norm_words[m->norm];
+    if (m->norm == NN_NORM_NONE)
+        fprintf(to, ", no batch norm, %s", activation);
+    else if (m->frozen)
+        fprintf(to, ", frozen batch norm %s %s", where, activation);
+    else
+        fprintf(to, ", batch norm (momentum %g) %s %s", batchnorm_layer_defaults(2, 1).convention.momentum, where, activation);
+}
+
+static void describe_rate(const struct train_request *r, FILE *to) {
+    const nn_schedule *s = &r->training.schedule;
+    fprintf(to, ", learning rate %g", (double)s->rate);
+    if (s->kind == NN_COSINE) fprintf(to, " (cosine)");
+    if (s->kind == NN_STEP) fprintf(to, " (step: times %g every %ld epochs)", (double)s->factor, r->step_every);
+    if (r->warmup > 0) fprintf(to, ", warmup %ld", r->warmup);
+}
+
+void train_describe(const struct train_request *r, FILE *to) {
     const nn_model_options *m = &r->model;
     const nn_training_options *t = &r->training;
-    const char *activation = nn_activation_words[m->activation];
-    const int optimizer = t->optimizer.kind == NN_SGD ? t->optimizer.nesterov : t->optimizer.kind == NN_ADAM ? 2 : 3;
-    printf("%s", nn_model_words[m->kind]);
-    if (m->kind == NN_RESNET) printf(" of depth %zu", m->depth);
-    if (m->norm == NN_NORM_NONE)
-        printf(", no batch norm, %s", activation);
-    else
-        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", nn_norm_words[m->norm], activation);
-    printf(", %s, learning rate %g", optimizers[optimizer], (double)t->schedule.rate);
-    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", nn_schedule_words[t->schedule.kind]);
-    printf(", batch %zu", t->batch);
-    if (t->batch < m->batch) printf(" (not %zu, as there are no more images)", m->batch);
-    printf(", seed %llu", (unsigned long long)m->seed);
+    const nn_optimizer_options *o = &t->optimizer;
+    fprintf(to, "%s", nn_model_words[m->kind]);
+    if (m->kind == NN_RESNET) fprintf(to, " of depth %zu", m->depth);
+    describe_norm(r, to);
+    fprintf(to, ", %s", optimizers[o->kind == NN_SGD ? o->nesterov : o->kind == NN_ADAM ? 2 : 3]);
+    if (o->kind == NN_SGD) fprintf(to, " (momentum %g)", (double)o->momentum);
+    if (o->weight_decay > 0)
+        fprintf(to, ", weight decay %g%s", (double)o->weight_decay, o->decay_norm ? " (norm layers, too)" : "");
+    describe_rate(r, to);
+    fprintf(to, ", batch %zu", t->batch);
+    if (t->batch < m->batch) fprintf(to, " (not %zu, as there are no more images)", m->batch);
+    fprintf(to, ", seed %llu", (unsigned long long)m->seed);
+    if (t->augmentation.shift > 0) fprintf(to, ", shift %u", t->augmentation.shift);
+    if (t->augmentation.flip) fprintf(to, ", flip");
 }

@@ -3,6 +3,8 @@
 #ifndef TOOLS_TRAIN_REQUEST_H
 #define TOOLS_TRAIN_REQUEST_H
 
+#include <stdio.h>
+
 #include "nn/train.h"
 #include "tools/shared/options.h"
 
@@ -33,7 +35,7 @@ uint64_t train_hash(const nn_dataset *data);
 size_t train_batch(const struct train_request *request, uint64_t images);
 /* Fill in what depends on the data. False: `message`, NN_MESSAGE_BYTES long, says what does not fit. */
 bool train_fit(struct train_request *request, const nn_dataset *train, char *message);
-/* "cnn, batch norm before relu, sgd, learning rate 0.05, batch 128, seed 1" */
-void train_describe(const struct train_request *request);
+/* "cnn, batch norm (momentum 0.1) before relu, sgd (momentum 0.9), learning rate 0.05, batch 128, seed 1" */
+void train_describe(const struct train_request *request, FILE *to);
 
 #endif

@@ -2,14 +2,18 @@
 /* batchnorm train: a network on images, with or without batch norm. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "nn/choices.h"
 #include "report.h"
 #include "run.h"
 #include "tools/shared/data_notes.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
 #include "tools/shared/stop.h"
+#include "tools/shared/terminal.h"
 
 /* What is in a file is not lost by a slip: only --force, or going on from it, replaces it. */
 static int check_previous(const struct train_request *r, char *message) {
@@ -34,11 +38,22 @@ static int check_saving(const struct train_request *r, char *message) {
     return code == EXIT_DONE ? check_previous(r, message) : code;
 }
 
-static void describe(const struct train_request *r, const nn_dataset *train, const nn_dataset *test) {
-    train_describe(r);
-    printf("; %u training and %u test images; %s, %d thread%s\n", (unsigned)train->count, (unsigned)test->count,
-           nn_backend_name(), r->model.threads, r->model.threads == 1 ? "" : "s");
-    train_print_head();
+/* How the run was made, in a sentence, and the head of the table. */
+static nn_error describe(const struct train_request *r, const nn_dataset *train, const nn_dataset *test) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
+    if (!to) return NN_NO_MEMORY;
+    train_describe(r, to);
+    fprintf(to, "; %u training and %u test images of %zu x %zu", (unsigned)train->count, (unsigned)test->count,
+            train->image.height, train->image.width);
+    if (r->size.height > 0) fprintf(to, " (%s)", nn_fit_words[r->size.fit]);
+    fprintf(to, "; %s, %d thread%s", nn_backend_name(), r->model.threads, r->model.threads == 1 ? "" : "s");
+    const bool done = fclose(to) == 0;
+    if (done) terminal_print_wrapped(text, terminal_width(STDOUT_FILENO));
+    free(text);
+    if (done) train_print_head();
+    return done ? NULL : NN_NO_MEMORY;
 }
 
 static int train_with_data(struct run *run, const nn_dataset *train, const nn_dataset *test) {
@@ -51,10 +66,10 @@ static int train_with_data(struct run *run, const nn_dataset *train, const nn_da
     if (!train_fit(&run->request, train, run->message)) return report(EXIT_FAILED, "%s", run->message);
     nn_error error = nn_backend_create(r->model.threads, &backend);
     if (error) return report(EXIT_FAILED, "%s", error);
-    if (!r->json) describe(r, train, test);
     nn_model_options model = r->model;
     model.batch = r->training.batch;
-    error = nn_model_create(backend, &model, &network);
+    if (!r->json) error = describe(r, train, test);
+    if (!error) error = nn_model_create(backend, &model, &network);
     if (!error) error = run_network(run, network, train, test);
     nn_network_destroy(network);
     nn_backend_destroy(backend);

@@ -17,10 +17,13 @@ make_data() {
     labels 12 >data/t10k-labels-idx1-ubyte
 }
 
+# unwrapped FILE: a line that begins with two spaces and a word goes on from the one before.
+unwrapped() { sed -z 's/\n  \([^ ]\)/ \1/g' "$1"; }
+
 # shows ARGUMENT...: what it prints, with every number as N.
 shows() {
     silently train --threads 2 "$@"
-    sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g' out.log
+    unwrapped out.log | sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g'
 }
 
 case_wrong_usage() {
@@ -83,14 +86,34 @@ case_broken_data() {
 case_table() {
     needs_backend
     make_data
-    local rest="sgd, learning rate N, batch N, seed N; N training and N test images; BACKEND, N threads
+    local rest="sgd (momentum N), learning rate N, batch N, seed N; N training and N test images of N x N; BACKEND, N threads
 epoch  training loss  test loss  test accuracy  seconds
  N N N N % N"
-    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, $rest
+    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm (momentum N) before relu, $rest
  N N N N % N" ] || fail "$(cat out.log)"
     [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5 --batch 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
         fail "$(cat out.log)"
-    grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 5 training and 12 test images of 28 x 28;' || fail "$(cat out.log)"
+}
+
+# Nothing is wider than the terminal; elsewhere no line has more than 100 columns.
+case_width() {
+    needs_backend
+    needs script
+    make_data
+    local width
+    for width in 40 54 55 80 200; do
+        printf 'exec' >run
+        printf ' %q' "${command[@]}" train --data data --epochs 1 --batch 8 --profile --per-class >>run
+        COLUMNS=$width script -qec "bash run" /dev/null >out.log </dev/null || fail "$(cat out.log)"
+        sed -i 's/\r$//; s/.*\r//; s/\x1b\[K//g' out.log # the progress, which is gone
+        [ "$(awk '{ if (length > n) n = length } END { print n }' out.log)" -le $width ] || fail "$width: $(cat out.log)"
+        grep -q '^epoch' out.log || fail "$(cat out.log)"
+    done
+    [ "$(head -c 20 out.log)" = "cnn, batch norm (mom" ] || fail "$(cat out.log)"
+    runs train --epochs 1 --batch 8
+    [ "$(awk '{ if (length > n) n = length } END { print n }' out.log)" -le 100 ] || fail "$(cat out.log)"
+    grep -q 'seed 1;$' out.log || fail "$(cat out.log)"
 }
 
 case_json() {
@@ -106,23 +129,26 @@ describes() {
     local text=$1
     shift
     runs train --threads 2 --epochs 2 --batch 8 "$@"
-    case $(head -1 out.log) in
+    case $(unwrapped out.log | head -1) in
     "$text;"*) ;;
     *) fail "$(cat out.log)" ;;
     esac
-    [ "$(grep -c %$ <(sed 's/ *[0-9.]*$//' out.log))" = 2 ] || fail "$(cat out.log)"
+    [ "$(grep -c %$ <(unwrapped out.log | sed 's/ *[0-9.]*$//'))" = 2 ] || fail "$(cat out.log)"
 }
 
 case_choices() {
     needs_backend
     make_data
-    describes "mlp, batch norm after tanh, adam, learning rate 0.001, batch 8, seed 1" \
+    describes "mlp, batch norm (momentum 0.1) after tanh, adam, weight decay 0.01, learning rate 0.001, batch 8, seed 1" \
         --model mlp --norm after --activation tanh --optimizer adam --weight-decay 0.01
-    describes "cnn, frozen batch norm before relu, nesterov, learning rate 0.5 (cosine), batch 8, seed 7" --frozen \
+    local text="cnn, frozen batch norm before relu, nesterov (momentum 0.5), learning rate 0.5 (cosine), warmup 1, "
+    describes "${text}batch 8, seed 7, shift 2, flip" --frozen \
         --optimizer nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
-    describes "resnet of depth 14, batch norm before sigmoid, sgd, learning rate 0.05 (step), batch 8, seed 1" \
+    text="resnet of depth 14, batch norm (momentum 0.1) before sigmoid, sgd (momentum 0.9), weight decay 0.1 "
+    text+="(norm layers, too), learning rate 0.05 (step: times 0.5 every 1 epochs), "
+    describes "${text}batch 8, seed 1" --weight-decay 0.1 \
         --model resnet --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
-    describes "resnet of depth 8, batch norm before relu, adamw, learning rate 0.001, batch 1, seed 1" \
+    describes "resnet of depth 8, batch norm (momentum 0.1) before relu, adamw, learning rate 0.001, batch 1, seed 1" \
         --model resnet --batch 1 --limit 3 --optimizer adamw
     refuses 1 "--shift is 28; it must be below the height and the width of the images, 28 x 28" --shift 28
 }
@@ -151,6 +177,9 @@ needs_checkpoints() {
 # Everything that can differ in what a checkpoint must hold.
 small=(--model resnet --batch 5 --optimizer nesterov --schedule cosine --weight-decay 0.01 --flip --shift 2 --threads 1)
 
+# How many rows the table of the last command has.
+epochs() { cat out.log 2>/dev/null | grep -c '%' || true; }
+
 # go ARGUMENT...: it runs, and what it prints is of no interest.
 go() { runs train "$@"; }
 
@@ -168,7 +197,7 @@ case_resume_gives_the_same_bits() {
     go --resume again --save again --threads 1
     cmp again three || fail "nothing was left to do"
     says "again has gone through all 3 epochs; more --epochs go on from there"
-    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+    [ "$(unwrapped out.log | wc -l)" = 2 ] || fail "$(cat out.log)"
 }
 
 case_adam_goes_on_too() {
@@ -211,13 +240,13 @@ case_a_save_that_fails_is_tried_again() {
         mkdir here
         "${command[@]}" train --data data "${small[@]}" --epochs 200 --save here/part >out.log 2>err.log &
         pid=$!
-        until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
+        until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
         mv here there
         until grep -q 'no file can be created there' err.log; do sleep 0.01; done
         [ $last = bad ] || mv there here
         status=0
         wait $pid || status=$?
-        [ "$(wc -l <out.log)" = 202 ] || fail "it ends early: $(tail -2 out.log) $(cat err.log)"
+        [ "$(epochs)" = 200 ] || fail "it ends early: $(tail -2 out.log) $(cat err.log)"
         grep -q '; training goes on, and the next time it is tried again$' err.log || fail "$(cat err.log)"
         if [ $last = good ]; then
             [ $status = 0 ] || fail "status $status: $(cat err.log)"
@@ -237,7 +266,7 @@ case_resume_saves_to_its_own_file() {
     cp part first
     go --resume part --epochs 2 --threads 1
     go --resume part --epochs 3 --threads 1
-    [ "$(sed -n '3,$p' out.log | awk '{ print $1 }')" = 3 ] || fail "it begins again: $(cat out.log)"
+    [ "$(unwrapped out.log | sed -n '3,$p' | awk '{ print $1 }')" = 3 ] || fail "it begins again: $(cat out.log)"
     cmp part whole || fail "other bits"
     go --resume first --epochs 3 --save other --threads 1
     cmp other whole || fail "other bits"
@@ -252,7 +281,7 @@ case_a_signal_saves() {
         rm -f part out.log
         env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 80 --save part >out.log 2>err.log &
         pid=$!
-        until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
+        until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
         kill -$signal $pid
         status=0
         wait $pid || status=$?
@@ -362,7 +391,7 @@ case_the_same_command_goes_on() {
     needs_checkpoints
     local same=(--model mlp --batch 128 --schedule step --optimizer adam --threads 1 --save part)
     go "${same[@]}" --epochs 1
-    grep -q ', batch 24 (not 128, as there are no more images), seed 1; ' <(tr '\n' ' ' <out.log) || fail "$(cat out.log)"
+    unwrapped out.log | grep -q ', batch 24 (not 128, as there are no more images), seed 1; ' || fail "$(cat out.log)"
     go "${same[@]}" --epochs 2 --resume part
     go "${same[@]}" --epochs 2 --resume part --batch 24
     go "${same[@]}" --epochs 2 --resume part --batch 4096
@@ -464,7 +493,7 @@ case_profile() {
     needs_backend
     make_data
     shows --epochs 1 --profile >/dev/null
-    [ "$(sed '1,4d; s/  .*//' out.log | tr '\n' ' ')" = "layer conv1 bn1 conv2 bn2 fc1 bn3 fc2 the rest " ] ||
+    [ "$(unwrapped out.log | sed '1,4d; s/  .*//' | tr '\n' ' ')" = "layer conv1 bn1 conv2 bn2 fc1 bn3 fc2 the rest " ] ||
         fail "$(cat out.log)"
 }
 
@@ -477,7 +506,7 @@ case_cifar() {
         for i in 1 2 3; do printf "\\x0$i"; yes "0 9 aZ~" | head -c 3072; done >data/$name.bin
     done
     shows --epochs 1 >/dev/null
-    grep -q '; 15 training and 3 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 15 training and 3 test images of 32 x 32;' || fail "$(cat out.log)"
     truncate -s -1 data/data_batch_3.bin
     refuses 1 "data/data_batch_3.bin: 9218 bytes; it must be images of 3073 bytes each, so the last one is cut off"
 }
@@ -503,7 +532,7 @@ case_folders() {
     mkfifo data/dog/9.png
     runs train --model mlp --epochs 1
     says "passed over 3 files that are no images, for example cat/notes.csv"
-    grep -q '; 12 training and 2 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 12 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
     head -c 60 data/dog/2.png >short && mv short data/dog/2.png
     rm data/cat/notes.csv data/dog/Thumbs.db data/dog/9.png
     refuses 1 "data/dog/2.png: broken PNG: the file ends too early" --model mlp --epochs 1
@@ -512,7 +541,7 @@ case_folders() {
     cp data/dog/2.png data/cat/3.png
     runs train --model mlp --epochs 1 --skip-bad
     says "skipped 2 broken images, the first of which is data/dog/2.png: broken PNG: the file ends too early"
-    grep -q '; 10 training and 2 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 10 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
 }
 
 # The same seed gives the same numbers, another one others.
