@@ -179,7 +179,7 @@ static nn_error predict_files(struct run *run, const struct checkpoint *c, nn_ne
 
 static nn_error evaluate(struct run *run, const struct checkpoint *c, nn_network *network) {
     static nn_data_notes notes;
-    const nn_data_options options = {.size = c->request.size, .notes = &notes};
+    const nn_data_options options = {.size = c->request.size, .skip_bad = run->request.skip_bad, .notes = &notes};
     nn_dataset train, test;
     if (!nn_dataset_load_with(run->request.data, &options, &train, &test, run->message)) return run->message;
     data_notes_report(&notes);

@@ -106,7 +106,7 @@ static const struct option_row rows[] = {
      .kind = OPTION_WORD,
      AT(size.fit),
      .words = nn_fit_words,
-     .help = "How they are made so: cut to the middle, or stretched",
+     .help = "With --size: cut images to their middle, or stretch them",
      .more = "_crop_: the image is resized until it covers the size, and the middle is taken. _stretch_: it is resized to the "
              "size, and its proportions change."},
     {.name = "skip-bad",

@@ -22,8 +22,9 @@ static int check_previous(const struct train_request *r, char *message) {
     if (r->force || !r->save || stat(r->save, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0) return EXIT_DONE;
     if (r->resume && stat(r->resume, &from) == 0 && from.st_dev == about.st_dev && from.st_ino == about.st_ino)
         return EXIT_DONE;
-    const bool ours = checkpoint_open(r->save, &previous, message);
+    const bool ours = checkpoint_open(r->save, &previous, message), begun = ours && previous.at.step > 0;
     if (ours) checkpoint_close(&previous);
+    if (ours && !begun) return EXIT_DONE; /* what a training wrote before its first step holds nothing that was learnt */
     if (!ours) return report(EXIT_FAILED, "%s: there is a file already, and no checkpoint; --force replaces it", r->save);
     return report(EXIT_FAILED, "%s: there is a checkpoint already; --resume %s goes on from it, and --force replaces it",
                   r->save, r->save);
@@ -68,8 +69,8 @@ static int train_with_data(struct run *run, const nn_dataset *train, const nn_da
     if (error) return report(EXIT_FAILED, "%s", error);
     nn_model_options model = r->model;
     model.batch = r->training.batch;
-    if (!r->json) error = describe(r, train, test);
-    if (!error) error = nn_model_create(backend, &model, &network);
+    error = nn_model_create(backend, &model, &network);
+    if (!error && !r->json) error = describe(r, train, test);
     if (!error) error = run_network(run, network, train, test);
     nn_network_destroy(network);
     nn_backend_destroy(backend);

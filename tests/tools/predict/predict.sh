@@ -62,12 +62,18 @@ case_data() {
     [ "$(sed 's/.*accuracy \(.*\) %.*/\1/' out.log)" = "$accuracy" ] || fail "$(cat out.log train.log)"
     predict --data data --json || fail "$(cat err.log)"
     grep -q '^{"images": 4, "accuracy": [0-9.]*, "loss": [0-9.]*}$' out.log || fail "$(cat out.log)"
+    head -c 60 dark.png >data/dark/11.png
+    predict --data data && fail "half an image is taken"
+    predict --data data --skip-bad || fail "$(cat err.log)"
+    grep -q 'skipped 1 broken image: data/dark/11.png: ' err.log || fail "$(cat err.log)"
+    grep -Eq '^[34] images: ' out.log || fail "$(cat out.log)"
 }
 
 case_what_is_refused() {
     make_network
     refuses 2 "images are missing, or --data PATH"
     refuses 2 "--data goes without images" --data data dark.png
+    refuses 2 "--skip-bad is about --data; single images are passed over anyway" --skip-bad dark.png
     refuses 2 "--top: '0' is not a whole number from 1 to 256" --top 0 dark.png
     png 9 30 >large.png
     refuses 1 "large.png: the image is 9 wide and 9 high; it must be 8 wide and 8 high, as those of the training" large.png

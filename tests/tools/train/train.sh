@@ -287,9 +287,34 @@ case_a_signal_saves() {
         wait $pid || status=$?
         [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal"
         grep -q '^batchnorm train: stopped after [0-9]* steps; go on with --resume part$' err.log || fail "$(cat err.log)"
+        [ -z "$(find . -name '.batchnorm*')" ] || fail "a temporary file is left"
         go --resume part --save part --threads 1
         cmp whole part || fail "other bits after SIG$signal"
     done
+}
+
+# Without a checkpoint, and with that of the best epoch, there is nothing to save.
+case_a_signal_without_saving() {
+    needs_checkpoints
+    local pid status
+    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 >out.log 2>err.log &
+    pid=$!
+    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status = 130 ] || fail "status $status"
+    grep -q '^batchnorm train: stopped after [0-9]* steps; nothing was to be saved$' err.log || fail "$(cat err.log)"
+    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 --keep-best --save part \
+        >out.log 2>err.log &
+    pid=$!
+    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status = 130 ] || fail "status $status"
+    grep -q '; go on from the best epoch with --resume part$' err.log || fail "$(cat err.log)"
+    grep -aq '"at.done":"0"' part || fail "it is no whole epoch"
 }
 
 # Killed fifty times: every other time at any moment after its start, and else after its first checkpoint, so that there is
@@ -435,6 +460,9 @@ case_a_file_is_not_replaced() {
     refuses 1 "other: there is a checkpoint already; --resume other goes on from it, and --force replaces it" \
         --resume part --save other
     make_data
+    sed 's/"at.step":"5"/"at.step":"0"/; s/"at.optimizer-steps":"5"/"at.optimizer-steps":"0"/' part >begun # nothing is lost
+    go "${small[@]}" --epochs 1 --save begun
+    cmp begun part || fail "other bits"
     >empty
     go "${small[@]}" --epochs 1 --save empty # of mktemp
     cmp empty part || fail "other bits"
