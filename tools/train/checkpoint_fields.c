@@ -144,8 +144,8 @@ static bool is_whole(const struct checkpoint_field *field, unsigned long long va
     if (row->words) return option_word_index(row->words, text, strlen(text)) >= 0;
     train_options.defaults(&usual.request);
     checkpoint_field_write(field, &usual, usual_text);
-    return strcmp(text, usual_text) == 0 ||
-           ((long double)value >= (long double)row->limits.least && (long double)value <= (long double)row->limits.most);
+    const unsigned long long least = row->limits.least > 0 ? (unsigned long long)row->limits.least : 0;
+    return strcmp(text, usual_text) == 0 || (value >= least && value <= (unsigned long long)row->limits.most);
 }
 
 static bool is_real(const struct checkpoint_field *field, double value) {

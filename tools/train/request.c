@@ -372,7 +372,10 @@ static void describe_rate(const struct train_request *r, FILE *to) {
     const nn_schedule *s = &r->training.schedule;
     fprintf(to, ", learning rate %g", (double)s->rate);
     if (s->kind == NN_COSINE) fprintf(to, " (cosine)");
-    if (s->kind == NN_STEP) fprintf(to, " (step: times %g every %ld epochs)", (double)s->factor, r->step_every);
+    if (s->kind == NN_STEP && r->step_every == 1)
+        fprintf(to, " (step: times %g every epoch)", (double)s->factor);
+    else if (s->kind == NN_STEP)
+        fprintf(to, " (step: times %g every %ld epochs)", (double)s->factor, r->step_every);
     if (r->warmup > 0) fprintf(to, ", warmup %ld", r->warmup);
 }
 

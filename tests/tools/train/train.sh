@@ -145,7 +145,7 @@ case_choices() {
     describes "${text}batch 8, seed 7, shift 2, flip" --frozen \
         --optimizer nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
     text="resnet of depth 14, batch norm (momentum 0.1) before sigmoid, sgd (momentum 0.9), weight decay 0.1 "
-    text+="(norm layers, too), learning rate 0.05 (step: times 0.5 every 1 epochs), "
+    text+="(norm layers, too), learning rate 0.05 (step: times 0.5 every epoch), "
     describes "${text}batch 8, seed 1" --weight-decay 0.1 \
         --model resnet --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
     describes "resnet of depth 8, batch norm (momentum 0.1) before relu, adamw, learning rate 0.001, batch 1, seed 1" \
