@@ -305,6 +305,7 @@ case_a_signal_without_saving() {
     wait $pid || status=$?
     [ $status = 130 ] || fail "status $status"
     grep -q '^batchnorm train: stopped after [0-9]* steps; nothing was to be saved$' err.log || fail "$(cat err.log)"
+    rm out.log # or its rows would count as those of the next
     env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 --keep-best --save part \
         >out.log 2>err.log &
     pid=$!
