@@ -115,8 +115,9 @@ static size_t read_batch(struct run *run, struct batch *b, const struct checkpoi
     const size_t bytes = nn_shape_size(b->read.image);
     size_t i = 0;
     b->read.count = 0;
-    for (; i < n && !stopped; i++) {
+    for (; i < n; i++) {
         waiting = !is_regular(paths[i]);
+        if (stopped) break; /* afterwards, so that a signal in between finds one of both */
         const bool done = nn_dataset_read_image(paths[i], b->read.image, &c->request.size,
                                                 b->read.pixels + b->read.count * bytes, run->message);
         b->wrong[i] = done ? NULL : strdup(run->message);
