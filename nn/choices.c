@@ -12,3 +12,4 @@ const char *const nn_activation_words[] = {
     [NN_IDENTITY] = "identity", [NN_RELU] = "relu", [NN_SIGMOID] = "sigmoid", [NN_TANH] = "tanh", NULL};
 const char *const nn_optimizer_words[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw", NULL};
 const char *const nn_schedule_words[] = {[NN_CONSTANT] = "constant", [NN_STEP] = "step", [NN_COSINE] = "cosine", NULL};
+const char *const nn_fit_words[] = {[NN_CROP] = "crop", [NN_STRETCH] = "stretch", NULL};

@@ -139,8 +139,8 @@ static bool is_here(const char *path, const char *name) {
     return strncmp(own, name, length) == 0 && (strcmp(own + length, "") == 0 || strcmp(own + length, ".gz") == 0);
 }
 
-nn_loaded nn_load_cifar(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
-    (void)limit;
+nn_loaded nn_load_cifar(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
+    (void)options;
     char directory[NN_PATH_BYTES];
     if (!nn_directory_of(directory, path, message)) return NN_BROKEN;
     for (size_t v = 0; v < sizeof versions / sizeof versions[0]; v++) {

@@ -1,60 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataset_kinds.h"
+#include "dataset_classes.h"
 
 enum { EVERY = 6, BLOCK = 64 }; /* every 6th image is for testing; a block is decoded by all threads together */
-
-/* What a directory has, in the order of names, without hidden entries. */
-struct listing {
-    struct dirent **entries;
-    int count;
-};
-
-static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
-
-static bool list(const char *directory, struct listing *listing, char *message) {
-    listing->count = scandir(directory, &listing->entries, is_visible, by_name);
-    return listing->count >= 0 || nn_wrong(message, directory, "%s", strerror(errno));
-}
-
-static void free_listing(struct listing *listing) {
-    for (int i = 0; i < listing->count; i++) free(listing->entries[i]);
-    if (listing->count >= 0) free(listing->entries);
-}
-
-/* The subfolders of `directory` are the classes. Their names are those of a set, which has none yet. */
-static bool list_classes(const char *directory, nn_dataset *dataset, char *message) {
-    const char *names[NN_MAX_CLASSES];
-    char path[NN_PATH_BYTES];
-    struct listing listing;
-    size_t count = 0;
-    if (!list(directory, &listing, message)) return false;
-    bool done = true;
-    for (int i = 0; done && i < listing.count; i++) {
-        done = nn_join(path, directory, listing.entries[i]->d_name, message);
-        if (!done || !nn_is_directory(path)) continue;
-        if (count < NN_MAX_CLASSES) names[count] = listing.entries[i]->d_name;
-        count++;
-    }
-    if (done && count > NN_MAX_CLASSES) {
-        done = nn_wrong(message, directory, "%zu folders, one for each class; at most %d classes are supported", count,
-                        NN_MAX_CLASSES);
-    }
-    if (done && count > 0) {
-        dataset->class_names = nn_copy_names(names, count);
-        dataset->classes = count;
-        if (!dataset->class_names) done = nn_wrong(message, directory, NN_NO_MEMORY);
-    }
-    free_listing(&listing);
-    return done;
-}
 
 /* The files of a set. */
 struct file {
@@ -94,32 +47,58 @@ static int in_turns(const void *a, const void *b) {
     return x->turn != y->turn ? (x->turn < y->turn ? -1 : 1) : (x->label > y->label) - (x->label < y->label);
 }
 
-/* All files of a class into `train`, or, if `test` is not NULL, every 6th into `test`. */
-static bool add_class(const char *directory, uint8_t label, struct files *train, struct files *test, char *message) {
+/* One loading of both sets. */
+struct loading {
+    const char *root;
+    const nn_data_options *options;
+    const char *first; /* the first image's file, and the shape that all must have */
+    nn_shape size;
+    char *message;
+};
+
+/* A path as it is told: from the root of the set on. */
+static const char *inside(const struct loading *l, const char *path) {
+    path += strlen(l->root);
+    while (*path == '/') path++;
+    return path;
+}
+
+static void pass_over(const struct loading *l, const char *path) {
+    nn_data_notes *notes = l->options->notes;
+    if (notes && notes->passed_over++ == 0)
+        snprintf(notes->first_passed_over, sizeof notes->first_passed_over, "%s", inside(l, path));
+}
+
+/* All images of a class into `train`, or, if `test` is not NULL, every 6th into `test`. */
+static bool add_class(const struct loading *l, const char *directory, uint8_t label, struct files *train, struct files *test) {
     char path[NN_PATH_BYTES];
-    struct listing listing;
+    nn_listing listing;
     size_t count = 0, tests = 0;
-    if (!list(directory, &listing, message)) return false;
-    bool done =
-        listing.count > 0 || nn_wrong(message, directory, "the folder of this class is empty; it must have PNG or JPEG files");
+    if (!nn_list(directory, &listing, l->message)) return false;
+    bool done = true;
     for (int i = 0; done && i < listing.count; i++) {
-        const bool is_test = test && i % EVERY == EVERY - 1;
-        done = nn_join(path, directory, listing.entries[i]->d_name, message);
-        if (done && nn_is_directory(path)) {
-            done = nn_wrong(message, path, "a folder in the folder of a class, which must have PNG and JPEG files only");
-        }
-        done = done && add_file(is_test ? test : train, path, is_test ? tests++ : count++, label, message);
+        const bool is_test = test && (count + tests) % EVERY == EVERY - 1;
+        done = nn_join(path, directory, listing.entries[i]->d_name, l->message);
+        const nn_entry kind = done ? nn_entry_kind(path) : NN_ENTRY_OTHER;
+        if (kind == NN_ENTRY_FOLDER)
+            done = nn_wrong(l->message, path, "a folder in the folder of a class, which must have PNG and JPEG files only");
+        else if (done && kind == NN_ENTRY_OTHER)
+            pass_over(l, path);
+        else if (done)
+            done = add_file(is_test ? test : train, path, is_test ? tests++ : count++, label, l->message);
     }
-    free_listing(&listing);
+    if (done && count == 0)
+        done = nn_wrong(l->message, directory, "the folder of this class has no images; it must have PNG or JPEG files");
+    nn_free_listing(&listing);
     return done;
 }
 
-static bool add_classes(const char *directory, const nn_dataset *classes, struct files *train, struct files *test,
-                        char *message) {
+static bool add_classes(const struct loading *l, const char *directory, const nn_dataset *classes, struct files *train,
+                        struct files *test) {
     char path[NN_PATH_BYTES];
     for (size_t i = 0; i < classes->classes; i++) {
-        if (!nn_join(path, directory, classes->class_names[i], message)) return false;
-        if (!add_class(path, (uint8_t)i, train, test, message)) return false;
+        if (!nn_join(path, directory, classes->class_names[i], l->message)) return false;
+        if (!add_class(l, path, (uint8_t)i, train, test)) return false;
     }
     qsort(train->at, train->count, sizeof *train->at, in_turns);
     if (test && test->count > 0) qsort(test->at, test->count, sizeof *test->at, in_turns);
@@ -149,19 +128,24 @@ static bool allocate(nn_dataset *dataset, const nn_image *first, const char *pat
     return dataset->pixels || nn_wrong(message, path, NN_NO_MEMORY);
 }
 
-/* Image number i of the set. `first` is the file and `size` the shape that all must have. */
-static bool put(nn_dataset *dataset, size_t i, nn_image *image, const char *path, const char *first, nn_shape size,
-                char *message) {
-    if (image->height != size.height || image->width != size.width) {
-        return nn_wrong(message, path,
-                        "the image is %zu wide and %zu high, but %s is %zu wide and %zu high; all must have one size",
-                        image->width, image->height, first, size.width, size.height);
+/* Image number i of the set. */
+static bool put(struct loading *l, nn_dataset *dataset, size_t i, nn_image *image, const struct file *file) {
+    if (!l->first) {
+        l->first = file->path;
+        l->size = (nn_shape){image->height, image->width, 0};
     }
-    if (!dataset->pixels && !allocate(dataset, image, path, message)) return false;
-    if (image->channels == 3 && !widen(dataset, i, path, message)) return false;
-    if (!nn_image_set_channels(image, dataset->image.channels)) return nn_wrong(message, path, NN_NO_MEMORY);
+    if (image->height != l->size.height || image->width != l->size.width) {
+        return nn_wrong(l->message, file->path,
+                        "the image is %zu wide and %zu high, but %s is %zu wide and %zu high; all must have one size%s",
+                        image->width, image->height, l->first, l->size.width, l->size.height,
+                        l->options->may_have_size ? ", or be made so by --size N" : "");
+    }
+    if (!dataset->pixels && !allocate(dataset, image, file->path, l->message)) return false;
+    if (image->channels == 3 && !widen(dataset, i, file->path, l->message)) return false;
+    if (!nn_image_set_channels(image, dataset->image.channels)) return nn_wrong(l->message, file->path, NN_NO_MEMORY);
     const size_t bytes = nn_shape_size(dataset->image);
     memcpy(dataset->pixels + i * bytes, image->pixels, bytes);
+    dataset->labels[i] = file->label;
     return true;
 }
 
@@ -171,39 +155,44 @@ struct decoded {
     char message[NN_MESSAGE_BYTES];
 };
 
-/* The messages do not depend on which thread was first: images are taken in their order. */
-static bool load_block(const struct file *files, size_t start, size_t n, struct decoded *block, nn_dataset *dataset,
-                       const char **first, nn_shape *size, char *message) {
+/* A file that is broken: passed over if that is wanted, or the end. */
+static bool skip(const struct loading *l, const char *why) {
+    nn_data_notes *notes = l->options->notes;
+    if (!l->options->skip_bad) return strcpy(l->message, why), false;
+    if (notes && notes->skipped++ == 0) strcpy(notes->first_skipped, why);
+    return true;
+}
+
+/* Up to `n` images from as many files. Messages do not depend on which thread was first: images are taken in their order. */
+static bool load_block(struct loading *l, const struct file *files, size_t n, struct decoded *block, nn_dataset *dataset,
+                       size_t *filled) {
+    const nn_image_options options = {.size = l->options->size};
     bool done = true;
 #pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < n; i++) block[i].done = nn_image_read(files[i].path, &block[i].image, block[i].message);
+    for (size_t i = 0; i < n; i++) block[i].done = nn_image_read_as(files[i].path, &options, &block[i].image, block[i].message);
     for (size_t i = 0; i < n; i++) {
-        nn_image *image = &block[i].image;
-        if (done && !block[i].done) {
-            strcpy(message, block[i].message);
-            done = false;
-        }
-        if (done && !*first) {
-            *first = files[i].path;
-            *size = (nn_shape){image->height, image->width, 0};
-        }
-        done = done && put(dataset, start + i, image, files[i].path, *first, *size, message);
-        dataset->labels[start + i] = files[i].label;
-        free(image->pixels);
+        if (done && !block[i].done)
+            done = skip(l, block[i].message);
+        else
+            done = done && put(l, dataset, (*filled)++, &block[i].image, &files[i]);
+        free(block[i].image.pixels);
     }
     return done;
 }
 
-static bool load_files(const struct files *files, uint32_t limit, nn_dataset *dataset, const char **first, nn_shape *size,
-                       char *message) {
+static bool load_files(struct loading *l, const struct files *files, uint32_t limit, nn_dataset *dataset) {
     struct decoded *block = malloc(BLOCK * sizeof *block);
+    size_t filled = 0;
     dataset->count = limit > 0 && limit < files->count ? limit : (uint32_t)files->count;
     dataset->labels = malloc(dataset->count);
-    bool done = (block && dataset->labels) || nn_wrong(message, files->at[0].path, NN_NO_MEMORY);
-    for (size_t start = 0; done && start < dataset->count; start += BLOCK) {
-        const size_t n = dataset->count - start < BLOCK ? dataset->count - start : BLOCK;
-        done = load_block(files->at + start, start, n, block, dataset, first, size, message);
+    bool done = (block && dataset->labels) || nn_wrong(l->message, files->at[0].path, NN_NO_MEMORY);
+    for (size_t start = 0, n; done && filled < dataset->count && start < files->count; start += n) {
+        const size_t left = files->count - start, wanted = dataset->count - filled, most = left < wanted ? left : wanted;
+        n = most < BLOCK ? most : BLOCK;
+        done = load_block(l, files->at + start, n, block, dataset, &filled);
     }
+    if (done && filled == 0) done = nn_wrong(l->message, files->at[0].path, "neither it nor any other image can be read");
+    dataset->count = (uint32_t)filled;
     free(block);
     return done;
 }
@@ -218,51 +207,37 @@ static bool compare(const char *path, const nn_dataset *a, const char *other, co
     return true;
 }
 
-/* root/train and root/test or root/val; or root for both, and then *test is empty. */
-static bool find_parts(const char *root, char train[NN_PATH_BYTES], char test[NN_PATH_BYTES], char *message) {
-    *test = '\0';
-    if (!nn_join(train, root, "train", message)) return false;
-    if (!nn_is_directory(train)) return strcpy(train, root);
-    if (nn_join(test, root, "test", message) && nn_is_directory(test)) return true;
-    if (nn_join(test, root, "val", message) && nn_is_directory(test)) return true;
-    return nn_wrong(message, root, "there is a folder train, but neither test nor val, which must have the same classes");
-}
-
 /* The files of both sets. */
-static nn_loaded find(const char *root, nn_dataset *train, nn_dataset *test, struct files *trains, struct files *tests,
-                      char *message) {
-    char a[NN_PATH_BYTES], b[NN_PATH_BYTES];
-    if (!find_parts(root, a, b, message) || !list_classes(a, train, message)) return NN_BROKEN;
+static nn_loaded find(const struct loading *l, nn_dataset *train, nn_dataset *test, struct files *trains, struct files *tests) {
+    char a[NN_PATH_BYTES], b[NN_PATH_BYTES], *message = l->message;
+    if (!nn_find_parts(l->root, a, b, message) || !nn_list_classes(a, train, message)) return NN_BROKEN;
     if (!*b) {
         if (train->classes == 0) return NN_NOT_THIS_KIND;
-        if (!add_classes(a, train, trains, tests, message)) return NN_BROKEN;
+        if (!add_classes(l, a, train, trains, tests)) return NN_BROKEN;
         if (tests->count > 0) return NN_LOADED;
         nn_wrong(
-            message, root,
+            message, l->root,
             "every %dth image of a class is for testing, and no class has so many; it must be more images, or folders train "
             "and test",
             EVERY);
         return NN_BROKEN;
     }
-    if (train->classes == 0) return nn_wrong(message, a, "there must be a folder for each class in it"), NN_BROKEN;
-    const bool done = list_classes(b, test, message) && compare(a, train, b, test, message) &&
-                      compare(b, test, a, train, message) && add_classes(a, train, trains, NULL, message) &&
-                      add_classes(b, test, tests, NULL, message);
+    const bool done = nn_list_classes(b, test, message) && compare(a, train, b, test, message) &&
+                      compare(b, test, a, train, message) && add_classes(l, a, train, trains, NULL) &&
+                      add_classes(l, b, test, tests, NULL);
     free(test->class_names);
     test->class_names = NULL; /* the caller copies those of train */
     return done ? NN_LOADED : NN_BROKEN;
 }
 
-nn_loaded nn_load_folder(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+nn_loaded nn_load_folder(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
     struct files trains = {0}, tests = {0};
-    const char *first = NULL;
-    nn_shape size = {0};
+    struct loading l = {.root = path, .options = options, .message = message};
     if (!nn_is_directory(path)) return NN_NOT_THIS_KIND;
-    nn_loaded loaded = find(path, train, test, &trains, &tests, message);
+    nn_loaded loaded = find(&l, train, test, &trains, &tests);
     if (loaded == NN_LOADED) {
         test->classes = train->classes;
-        bool done =
-            load_files(&trains, limit, train, &first, &size, message) && load_files(&tests, 0, test, &first, &size, message);
+        bool done = load_files(&l, &trains, options->limit, train) && load_files(&l, &tests, 0, test);
         if (done && train->image.channels != test->image.channels) {
             done = widen(train, train->count, path, message) && widen(test, test->count, path, message);
         }

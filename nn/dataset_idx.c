@@ -149,8 +149,8 @@ static nn_loaded find(const char *directory, char found[NAME_BYTES], char *messa
     return result;
 }
 
-nn_loaded nn_load_idx(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
-    (void)limit;
+nn_loaded nn_load_idx(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
+    (void)options;
     char directory[NN_PATH_BYTES], name[NAME_BYTES];
     nn_loaded found = NN_NOT_THIS_KIND;
     if (!nn_directory_of(directory, path, message)) return NN_BROKEN;

@@ -9,9 +9,10 @@
 typedef enum nn_loaded { NN_NOT_THIS_KIND, NN_LOADED, NN_BROKEN } nn_loaded;
 
 /* Fills both sets but for mean, rstd and the test set's names; a training set without names gets numbers. Only NN_BROKEN has
- * written the message. What was allocated is freed by the caller in any case. `limit` is a hint: images beyond it may be
+ * written the message. What was allocated is freed by the caller in any case. options->limit is a hint: images beyond it may be
  * left out. */
-typedef nn_loaded nn_loader(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
+typedef nn_loaded nn_loader(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test,
+                            char *message);
 nn_loader nn_load_idx, nn_load_cifar, nn_load_folder;
 
 enum { NN_PATH_BYTES = 4096 };

@@ -27,7 +27,7 @@ static void measure(nn_dataset *dataset) {
     }
 }
 
-static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+static nn_loaded load(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
     static nn_loader *const loaders[] = {nn_load_cifar, nn_load_idx, nn_load_folder};
     struct stat about;
     if (stat(path, &about) != 0) {
@@ -37,7 +37,7 @@ static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_da
         return NN_BROKEN;
     }
     for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++) {
-        const nn_loaded loaded = loaders[i](path, limit, train, test, message);
+        const nn_loaded loaded = loaders[i](path, options, train, test, message);
         if (loaded != NN_NOT_THIS_KIND) return loaded;
     }
     nn_wrong(
@@ -47,25 +47,53 @@ static nn_loaded load(const char *path, uint32_t limit, nn_dataset *train, nn_da
     return NN_BROKEN;
 }
 
-bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+/* Images that no loader made so, as those of IDX. */
+static bool fit(nn_dataset *dataset, const nn_size *size, const char *path, char *message) {
+    const nn_shape was = dataset->image, is = {size->height, size->width, was.channels};
+    if (size->height == 0 || (was.height == is.height && was.width == is.width)) return true;
+    uint8_t *pixels = malloc(dataset->count * nn_shape_size(is));
+    nn_image image = {0};
+    bool done = pixels != NULL;
+    for (size_t i = 0; done && i < dataset->count; i++) {
+        image = (nn_image){was.height, was.width, was.channels, malloc(nn_shape_size(was))};
+        if (image.pixels) memcpy(image.pixels, dataset->pixels + i * nn_shape_size(was), nn_shape_size(was));
+        done = image.pixels && nn_image_fit(&image, size, message);
+        if (done) memcpy(pixels + i * nn_shape_size(is), image.pixels, nn_shape_size(is));
+        free(image.pixels);
+    }
+    if (!done) return free(pixels), nn_wrong(message, path, NN_NO_MEMORY);
+    free(dataset->pixels);
+    dataset->pixels = pixels;
+    dataset->image = is;
+    return true;
+}
+
+bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test,
+                          char *message) {
+    const uint32_t limit = options->limit;
     *train = *test = (nn_dataset){0};
-    bool done = load(path, limit, train, test, message) == NN_LOADED;
+    bool done = load(path, options, train, test, message) == NN_LOADED;
     if (done && train->classes < 2) done = nn_wrong(message, path, "all images are of one class; there must be at least 2");
     if (done) {
         if (!train->class_names) train->class_names = nn_copy_names(NULL, train->classes);
         if (train->class_names) test->class_names = nn_copy_names((const char *const *)train->class_names, train->classes);
         if (!test->class_names) done = nn_wrong(message, path, NN_NO_MEMORY);
     }
+    if (done && limit > 0 && limit < train->count) train->count = limit;
+    done = done && fit(train, &options->size, path, message) && fit(test, &options->size, path, message);
     if (!done) {
         nn_dataset_free(train);
         nn_dataset_free(test);
         return false;
     }
-    if (limit > 0 && limit < train->count) train->count = limit;
     measure(train);
     memcpy(test->mean, train->mean, sizeof test->mean); /* nothing may be learned from the test images, not even this */
     memcpy(test->rstd, train->rstd, sizeof test->rstd);
     return true;
+}
+
+bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message) {
+    return nn_dataset_load_with(path, &(nn_data_options){.limit = limit}, train, test, message);
 }
 
 void nn_dataset_free(nn_dataset *dataset) {
@@ -75,9 +103,10 @@ void nn_dataset_free(nn_dataset *dataset) {
     *dataset = (nn_dataset){0};
 }
 
-static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message) {
+bool nn_dataset_read_image(const char *path, nn_shape shape, const nn_size *size, uint8_t *pixels, char *message) {
+    const nn_image_options options = {.size = *size, .any_file = true};
     nn_image image;
-    if (!nn_image_read(path, &image, message)) return false;
+    if (!nn_image_read_as(path, &options, &image, message)) return false;
     bool done = true;
     if (image.height != shape.height || image.width != shape.width) {
         done = nn_wrong(message, path,
@@ -89,16 +118,5 @@ static bool put(const char *path, nn_shape shape, uint8_t *pixels, char *message
         memcpy(pixels, image.pixels, nn_shape_size(shape));
     }
     free(image.pixels);
-    return done;
-}
-
-bool nn_dataset_read_images(char *const *paths, uint32_t count, nn_shape image, nn_dataset *dataset, char *message) {
-    const size_t bytes = nn_shape_size(image);
-    *dataset = (nn_dataset){.count = count, .image = image, .rstd = {1, 1, 1}};
-    dataset->pixels = calloc(count > 0 ? count : 1, bytes);
-    dataset->labels = calloc(count > 0 ? count : 1, 1);
-    bool done = (dataset->pixels && dataset->labels) || nn_wrong(message, "the images", NN_NO_MEMORY);
-    for (uint32_t i = 0; done && i < count; i++) done = put(paths[i], image, dataset->pixels + i * bytes, message);
-    if (!done) nn_dataset_free(dataset);
     return done;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdio.h> /* jpeglib.h needs FILE */
+#include <string.h>
 
 #include "image.h"
 #include "message.h"
@@ -18,6 +19,8 @@ struct decoder {
     size_t count;
     nn_image *image;
     char *message;
+    int orientation;
+    size_t most; /* of a side */
 };
 
 static void fail(j_common_ptr jpeg) {
@@ -44,6 +47,16 @@ static void hear(j_common_ptr jpeg, int level) {
 
 static void be_quiet(j_common_ptr jpeg) { (void)jpeg; }
 
+/* The first marker with Exif data counts. */
+static int find_orientation(const struct jpeg_decompress_struct *jpeg) {
+    static const uint8_t head[] = {'E', 'x', 'i', 'f', 0, 0};
+    for (jpeg_saved_marker_ptr m = jpeg->marker_list; m; m = m->next) {
+        if (m->data_length >= sizeof head && memcmp(m->data, head, sizeof head) == 0)
+            return nn_exif_orientation(m->data + sizeof head, m->data_length - sizeof head);
+    }
+    return 1;
+}
+
 static bool choose_colours(struct decoder *d) {
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     if (jpeg->num_components != 1 && jpeg->num_components != 3) {
@@ -60,10 +73,12 @@ static bool run(struct decoder *d) {
     if (setjmp(d->failed)) return false;
     jpeg_create_decompress(jpeg);
     jpeg_mem_src(jpeg, (unsigned char *)(uintptr_t)d->bytes, (unsigned long)d->count); /* not const in old versions */
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);
+    d->orientation = find_orientation(jpeg);
     if (!choose_colours(d)) return false;
     const size_t channels = (size_t)jpeg->num_components;
-    if (!nn_image_allocate(d->image, jpeg->image_height, jpeg->image_width, channels, d->message)) return false;
+    if (!nn_image_allocate(d->image, d->most, jpeg->image_height, jpeg->image_width, channels, d->message)) return false;
     jpeg_start_decompress(jpeg);
     while (jpeg->output_scanline < jpeg->output_height) {
         JSAMPROW row = d->image->pixels + (size_t)jpeg->output_scanline * d->image->width * channels;
@@ -73,8 +88,8 @@ static bool run(struct decoder *d) {
     return true;
 }
 
-bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    struct decoder d = {.bytes = bytes, .count = count, .image = image, .message = message};
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, size_t most, nn_image *image, char *message) {
+    struct decoder d = {.bytes = bytes, .count = count, .image = image, .message = message, .most = most};
     d.jpeg.err = jpeg_std_error(&d.errors);
     d.jpeg.client_data = &d;
     d.errors.error_exit = fail;
@@ -82,13 +97,13 @@ bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *m
     d.errors.output_message = be_quiet;
     const bool done = run(&d);
     jpeg_destroy_decompress(&d.jpeg);
-    return done;
+    return done && nn_image_orient(image, d.orientation, message);
 }
 
 #else /* libjpeg was not found */
 
-bool nn_decode_jpeg(const uint8_t *bytes, size_t count, nn_image *image, char *message) {
-    (void)bytes, (void)count, (void)image;
+bool nn_decode_jpeg(const uint8_t *bytes, size_t count, size_t most, nn_image *image, char *message) {
+    (void)bytes, (void)count, (void)most, (void)image;
     snprintf(message, NN_MESSAGE_BYTES, "a JPEG file, and this was built without libjpeg (Debian: libjpeg-dev)");
     return false;
 }

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static size_t largest(size_t classes, const float *logits) {
+size_t nn_largest(size_t classes, const float *logits) {
     size_t best = 0;
     for (size_t c = 1; c < classes; c++) {
         if (logits[c] > logits[best]) best = c;
@@ -21,7 +21,7 @@ static double sum_of_exponentials(size_t classes, const float *logits, float mos
 nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits, const uint8_t *labels, float *dlogits) {
     nn_score score = {0};
     for (size_t i = 0; i < n; i++, logits += classes) {
-        const size_t best = largest(classes, logits);
+        const size_t best = nn_largest(classes, logits);
         const float most = logits[best];
         const double sum = sum_of_exponentials(classes, logits, most);
         score.loss += log(sum) - ((double)logits[labels[i]] - most);

@@ -11,6 +11,9 @@ typedef struct nn_score {
     size_t correct; /* samples whose largest logit is that of the right class; the first of equals counts */
 } nn_score;
 
+/* The class of the largest logit, the first of equals. */
+size_t nn_largest(size_t classes, const float *logits);
+
 /* logits: [n][classes], labels: [n] below classes. dlogits, NULL if not wanted: the gradient of the mean loss over the n. */
 nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits, const uint8_t *labels, float *dlogits);
 

@@ -95,6 +95,35 @@ static void build_resnet(const struct builder *b) {
     nn_network_linear(b->network, x, b->options->classes, true, "fc");
 }
 
+/* The same networks, counted. */
+
+static uint64_t count_norm(const nn_model_options *o, uint64_t channels) { return o->norm == NN_NORM_NONE ? 0 : 2 * channels; }
+
+/* A weighted layer with its norm. */
+static uint64_t count_layer(const nn_model_options *o, uint64_t in, uint64_t out) {
+    return in * out + (o->norm == NN_NORM_BEFORE ? 0 : out) + count_norm(o, out);
+}
+
+static uint64_t count_resnet(const nn_model_options *o) {
+    const uint64_t blocks = (o->depth - 2) / 6;
+    uint64_t count = count_layer(o, 9 * o->image.channels, 16), in = 16;
+    for (uint64_t channels = 16; channels <= 64; in = channels, channels *= 2) {
+        count += count_layer(o, 9 * in, channels) + (2 * blocks - 1) * count_layer(o, 9 * channels, channels);
+        if (in != channels) count += in * channels + (o->norm == NN_NORM_NONE ? channels : 0) + count_norm(o, channels);
+    }
+    return count + (64 + 1) * o->classes;
+}
+
+uint64_t nn_model_parameters(const nn_model_options *o) {
+    const uint64_t pixels = (uint64_t)o->image.height * o->image.width,
+                   pooled = (uint64_t)(o->image.height / 4) * (o->image.width / 4);
+    if (o->kind == NN_RESNET) return count_resnet(o);
+    if (o->kind == NN_MLP)
+        return count_layer(o, pixels * o->image.channels, 256) + count_layer(o, 256, 128) + (128 + 1) * o->classes;
+    return count_layer(o, 9 * o->image.channels, 32) + count_layer(o, 9 * 32, 64) + count_layer(o, 64 * pooled, 128) +
+           (128 + 1) * o->classes;
+}
+
 static nn_error check(const nn_model_options *o) {
     if (o->kind == NN_RESNET && o->depth != 8 && o->depth != 14 && o->depth != 20) return "a resnet has a depth of 8, 14 or 20";
     if (o->kind == NN_CNN && (o->image.height < 4 || o->image.width < 4))

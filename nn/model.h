@@ -39,4 +39,7 @@ typedef struct nn_model_options {
  * would subtract the bias again. On error *network is NULL. */
 nn_error nn_model_create(nn_backend *backend, const nn_model_options *options, nn_network **network);
 
+/* How many parameters such a network would have, without making one. */
+uint64_t nn_model_parameters(const nn_model_options *options);
+
 #endif

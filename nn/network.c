@@ -2,9 +2,12 @@
 /* Building a network, and what can be asked about it. */
 #include "network.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "batchnorm/layer.h"
 
 nn_network *nn_network_create(nn_backend *backend, int threads, nn_shape input, size_t capacity, uint64_t seed) {
     nn_network *network = calloc(1, sizeof *network);
@@ -201,4 +204,24 @@ struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size
         return norm;
     }
     return NULL;
+}
+
+static bool are_finite(const float *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
+bool nn_network_is_finite(const nn_network *network) {
+    bool finite = true;
+    for (size_t i = 0; i < network->parameter_count && finite; i++)
+        finite = are_finite(network->parameters[i]->value, network->parameters[i]->count);
+    for (size_t i = 0; i < network->count && finite; i++) {
+        batchnorm_named_tensor state[BATCHNORM_STATE_MAX];
+        const size_t count = batchnorm_layer_state(network->nodes[i].layer->norm, state);
+        for (size_t j = 0; j < count && finite; j++)
+            if (state[j].tensor.dtype == BATCHNORM_F32)
+                finite = are_finite(state[j].tensor.data, (size_t)batchnorm_tensor_elements(&state[j].tensor));
+    }
+    return finite;
 }

@@ -13,6 +13,7 @@
 #ifndef NN_NETWORK_H
 #define NN_NETWORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "network_layer.h"
@@ -107,6 +108,9 @@ size_t nn_network_parameter_count(const nn_network *network);
 const nn_parameter *nn_network_parameter(const nn_network *network, size_t index);
 /* Numbers in them all. */
 size_t nn_network_parameters(const nn_network *network);
+
+/* Whether all parameters and running statistics are finite. Where they are not, the training has diverged. */
+bool nn_network_is_finite(const nn_network *network);
 
 /* The batch norms, in their order: the name of each ("bn1"), and the layer, which has the buffers of its state. */
 size_t nn_network_batch_norms(const nn_network *network);

@@ -1,20 +1,46 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
 #include "reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *kind_of(mode_t mode) {
+    return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+/* O_NONBLOCK lets a pipe without a writer be opened at once. It means nothing to a regular file. */
+static int open_regular(const char *path, char *message) {
+    struct stat about = {0};
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && (errno == ENXIO || errno == ENODEV)) return nn_wrong(message, path, "not a regular file"), -1; /* a socket */
+    if (fd < 0) return nn_wrong(message, path, "%s", strerror(errno)), -1;
+    if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) return fd;
+    nn_wrong(message, path, "%s; it must be a regular file", kind_of(about.st_mode));
+    close(fd);
+    return -1;
+}
+
+static int open_any(const char *path, char *message) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 ? fd : (nn_wrong(message, path, "%s", strerror(errno)), -1);
+}
 
 #ifdef NN_HAVE_ZLIB
 #include <zlib.h>
 
 /* gzread() reads plain files as they are, so there is one path for both kinds. */
-bool nn_reader_open(nn_reader *reader, const char *path, char *message) {
+static bool take(nn_reader *reader, int fd, const char *path, char *message) {
     *reader = (nn_reader){.path = path, .message = message};
-    errno = 0;
-    reader->file = gzopen(path, "rb");
-    return reader->file || nn_wrong(message, path, "%s", errno ? strerror(errno) : NN_NO_MEMORY);
+    if (fd < 0) return false;
+    reader->file = gzdopen(fd, "rb");
+    if (!reader->file) close(fd);
+    return reader->file || nn_wrong(message, path, NN_NO_MEMORY);
 }
 
 void nn_reader_close(nn_reader *reader) {
@@ -47,10 +73,12 @@ bool nn_reader_some(nn_reader *reader, uint8_t *to, size_t count, size_t *got) {
 
 #else /* zlib was not found */
 
-bool nn_reader_open(nn_reader *reader, const char *path, char *message) {
+static bool take(nn_reader *reader, int fd, const char *path, char *message) {
     *reader = (nn_reader){.path = path, .message = message};
-    reader->file = fopen(path, "rb");
-    if (!reader->file) return nn_wrong(message, path, "%s", strerror(errno));
+    if (fd < 0) return false;
+    reader->file = fdopen(fd, "rb");
+    if (!reader->file) close(fd);
+    if (!reader->file) return nn_wrong(message, path, NN_NO_MEMORY);
     const int one = fgetc(reader->file), two = fgetc(reader->file);
     rewind(reader->file);
     if (one != 0x1f || two != 0x8b) return true;
@@ -70,6 +98,14 @@ bool nn_reader_some(nn_reader *reader, uint8_t *to, size_t count, size_t *got) {
 }
 
 #endif
+
+bool nn_reader_open(nn_reader *reader, const char *path, char *message) {
+    return take(reader, open_regular(path, message), path, message);
+}
+
+bool nn_reader_open_any(nn_reader *reader, const char *path, char *message) {
+    return take(reader, open_any(path, message), path, message);
+}
 
 bool nn_reader_all(nn_reader *reader, size_t most, uint8_t **bytes, size_t *count) {
     size_t room = 0, got = 0;

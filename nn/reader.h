@@ -15,7 +15,10 @@ typedef struct nn_reader {
     char *message; /* NN_MESSAGE_BYTES long */
 } nn_reader;
 
+/* A regular file. What is none (a pipe, a socket, a device) is refused at once, and nobody waits for its other end. */
 bool nn_reader_open(nn_reader *reader, const char *path, char *message);
+/* What is no regular file is read, too, until it ends. */
+bool nn_reader_open_any(nn_reader *reader, const char *path, char *message);
 void nn_reader_close(nn_reader *reader);
 
 /* Up to `count` bytes into `to`; *got is less only at the end of the file. */

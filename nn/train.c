@@ -94,7 +94,16 @@ void nn_trainer_end_epoch(nn_trainer *t) {
     shuffle(t);
 }
 
-nn_error nn_trainer_evaluate(nn_trainer *t, const nn_dataset *data, nn_score *score) {
+/* What was in the last batch. */
+static void count_classes(const nn_trainer *t, size_t n, size_t classes, uint32_t *right, uint32_t *all) {
+    const float *logits = nn_network_output(t->network);
+    for (size_t i = 0; i < n; i++, logits += classes) {
+        all[t->labels[i]]++;
+        right[t->labels[i]] += nn_largest(classes, logits) == t->labels[i];
+    }
+}
+
+static nn_error evaluate(nn_trainer *t, const nn_dataset *data, nn_score *score, uint32_t *right, uint32_t *all) {
     nn_error error = NULL;
     *score = (nn_score){0};
     nn_network_set_training(t->network, false);
@@ -103,9 +112,19 @@ nn_error nn_trainer_evaluate(nn_trainer *t, const nn_dataset *data, nn_score *sc
         nn_score own = {0};
         error = run_batch(t, data, t->in_order + start, n, NULL, NULL, &own);
         add(score, &own);
+        if (right && !error) count_classes(t, n, data->classes, right, all);
     }
     nn_network_set_training(t->network, true);
     return error;
+}
+
+nn_error nn_trainer_evaluate(nn_trainer *t, const nn_dataset *data, nn_score *score) {
+    return evaluate(t, data, score, NULL, NULL);
+}
+
+nn_error nn_trainer_evaluate_classes(nn_trainer *t, const nn_dataset *data, uint32_t *right, uint32_t *all) {
+    nn_score score;
+    return evaluate(t, data, &score, right, all);
 }
 
 nn_error nn_trainer_epoch(nn_trainer *t, nn_progress *progress, void *user, nn_epoch *epoch) {

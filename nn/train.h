@@ -68,6 +68,9 @@ void nn_trainer_end_epoch(nn_trainer *trainer);
 /* All of a data set in evaluation mode: sums. The network is in training mode again afterwards. */
 nn_error nn_trainer_evaluate(nn_trainer *trainer, const nn_dataset *data, nn_score *score);
 
+/* The same class by class: adds to right[c] the images of class c that it gets right, and to all[c] those that there are. */
+nn_error nn_trainer_evaluate_classes(nn_trainer *trainer, const nn_dataset *data, uint32_t *right, uint32_t *all);
+
 /* The rest of this epoch, an evaluation, and on to the next. progress may be NULL; user is its first argument. */
 nn_error nn_trainer_epoch(nn_trainer *trainer, nn_progress *progress, void *user, nn_epoch *epoch);
 

@@ -11,12 +11,13 @@ count=0
 for file in "$build"/libbatchnorm.so "$build"/libbatchnorm-file.so "$build"/batchnorm; do
     [ -e "$file" ] || continue
     count=$((count + 1))
-    "$readelf" -lW "$file" | grep -q GNU_RELRO || wrong "$file: not linked with -z relro"
-    "$readelf" -dW "$file" | grep -qE 'BIND_NOW|FLAGS_1.* NOW' || wrong "$file: not linked with -z now"
-    "$readelf" -lW "$file" | grep -qE 'GNU_STACK.* RW ' || wrong "$file: its stack is executable"
-    "$nm" -D "$file" | grep -q __stack_chk_fail || wrong "$file: not compiled with -fstack-protector-strong"
+    "$readelf" -lW "$file" | grep GNU_RELRO >/dev/null || wrong "$file: not linked with -z relro"
+    "$readelf" -dW "$file" | grep -E 'BIND_NOW|FLAGS_1.* NOW' >/dev/null || wrong "$file: not linked with -z now"
+    "$readelf" -lW "$file" | grep -E 'GNU_STACK.* RW ' >/dev/null || wrong "$file: its stack is executable"
+    "$nm" -D "$file" | grep __stack_chk_fail >/dev/null || wrong "$file: not compiled with -fstack-protector-strong"
     # the core has hardly a call that could be checked
-    [ "$(basename "$file")" = libbatchnorm.so ] || "$nm" -D "$file" | grep -qE '__[a-z]+_chk(@|$)' || wrong "$file: not compiled with _FORTIFY_SOURCE"
+    [ "$(basename "$file")" = libbatchnorm.so ] || "$nm" -D "$file" | grep -E '__[a-z]+_chk(@|$)' >/dev/null ||
+        wrong "$file: not compiled with _FORTIFY_SOURCE"
 done
 echo "$count files"
 [ $count -gt 0 ] && exit $failed

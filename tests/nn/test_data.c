@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batchnorm/layer.h"
 #include "dataset_files.h"
 #include "loaded.h"
 #include "nn/train.h"
@@ -173,6 +174,48 @@ TEST(epochs_are_shuffled_and_skip_a_single_leftover) {
     assert_true(trainer->at.epoch == 2 && trainer->at.step == 4 && trainer->at.done == 0 && trainer->at.sum.loss == 0);
 }
 
+/* Class by class it is what it is in all. */
+TEST(classes_are_counted) {
+    const nn_model_options options = small_cnn(true, 10, 1);
+    uint32_t right[10] = {0}, all[10] = {0}, correct = 0;
+    nn_score score;
+    put_stripes(TRAIN, TEST);
+    load("", 0);
+    nn_trainer *trainer = begin(&options);
+    for (int i = 0; i < 4; i++) assert_null(nn_trainer_step(trainer, NULL));
+    assert_null(nn_trainer_evaluate(trainer, &test, &score));
+    assert_null(nn_trainer_evaluate_classes(trainer, &test, right, all));
+    for (size_t c = 0; c < 10; c++) {
+        assert_int_equal(all[c], c == 0 ? 3 : 2); /* of 21 */
+        assert_true(right[c] <= all[c]);
+        correct += right[c];
+    }
+    assert_int_equal(correct, score.correct);
+    assert_in_range(correct, 1, TEST - 1); /* or it says little */
+}
+
+TEST(what_diverged_is_not_finite) {
+    const nn_model_options options = small_cnn(true, 10, 1);
+    const char *name;
+    batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
+    put_stripes(TRAIN, TEST);
+    load("", 0);
+    nn_network *network = begin(&options)->network;
+    assert_true(nn_network_is_finite(network));
+    for (size_t i = 0; i < nn_network_parameter_count(network); i++) {
+        const nn_parameter *p = nn_network_parameter(network, i);
+        const float was = p->value[p->count - 1];
+        p->value[p->count - 1] = i % 2 ? NAN : INFINITY;
+        assert_false(nn_network_is_finite(network));
+        p->value[p->count - 1] = was;
+    }
+    assert_true(nn_network_is_finite(network));
+    const size_t count = batchnorm_layer_state(nn_network_batch_norm_at(network, 2, &name), entries);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(entries[i].name, "running_var") == 0) ((float *)entries[i].tensor.data)[3] = INFINITY;
+    assert_false(nn_network_is_finite(network));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pcg32_gives_its_authors_numbers),
@@ -182,6 +225,8 @@ int main(void) {
         cmocka_unit_test(loss_of_large_logits_is_finite),
         cmocka_unit_test_teardown(training_learns_and_repeats_itself, clear),
         cmocka_unit_test_teardown(epochs_are_shuffled_and_skip_a_single_leftover, clear),
+        cmocka_unit_test_teardown(classes_are_counted, clear),
+        cmocka_unit_test_teardown(what_diverged_is_not_finite, clear),
     };
     return cmocka_run_group_tests_name("nn.data", tests, files_setup, files_teardown);
 }

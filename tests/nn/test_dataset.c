@@ -319,6 +319,34 @@ TEST(cifar_that_is_broken_is_refused) {
     }
 }
 
+TEST(idx_may_get_another_size) {
+    const nn_data_options options = {.limit = 5, .size = {14, 14, NN_STRETCH}};
+    put_stripes(24, 12);
+    unload(NULL);
+    assert_true(nn_dataset_load_with(file_path(""), &options, &train, &test, message));
+    assert_true(train.count == 5 && train.image.height == 14 && test.image.width == 14 && train.image.channels == 1);
+    for (size_t i = 0; i < 5; i++) /* two rows of 28 are one of 14, but for what the neighbours give */
+        assert_int_equal(train.pixels[(i * 14 + i) * 14 + 7], i == 0 ? 171 : 150);
+    remove_stripes(NULL);
+}
+
+/* A pipe would be waited for without end, and so would be what it has as its name. */
+TEST(what_is_no_regular_file_is_refused) {
+    put_stripes(24, 12);
+    files_remove(file_path("t10k-labels-idx1-ubyte"));
+    file_make_pipe(file_path("t10k-labels-idx1-ubyte"));
+    assert_bad_dataset("", "t10k-labels-idx1-ubyte", "a pipe; it must be a regular file");
+    remove_stripes(NULL);
+    put_cifar10();
+    files_remove(file_path("set/data_batch_2.bin"));
+    file_make_pipe(file_path("set/data_batch_2.bin"));
+    assert_bad_dataset("set", "set/data_batch_2.bin", "a pipe; it must be a regular file");
+    files_remove(file_path("set/data_batch_2.bin"));
+    file_make_directories(file_path("set/data_batch_2.bin/x"));
+    assert_bad_dataset("set", "set/data_batch_2.bin", "a directory; it must be a regular file");
+    files_remove(file_path("set"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idx_reads_plain_and_compressed),
@@ -333,6 +361,8 @@ int main(void) {
         cmocka_unit_test_teardown(cifar10_is_read, unload),
         cmocka_unit_test_teardown(cifar100_is_read, unload),
         cmocka_unit_test(cifar_that_is_broken_is_refused),
+        cmocka_unit_test_teardown(idx_may_get_another_size, unload),
+        cmocka_unit_test(what_is_no_regular_file_is_refused),
     };
     return cmocka_run_group_tests_name("nn.dataset", tests, files_setup, files_teardown);
 }

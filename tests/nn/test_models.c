@@ -75,6 +75,19 @@ TEST(parameters_have_pytorchs_names) {
     assert_null(nn_network_batch_norm_at(network, 9, &name));
 }
 
+TEST(parameters_are_counted_without_a_network) {
+    for (int kind = NN_MLP; kind <= NN_RESNET; kind++) {
+        for (int norm = NN_NORM_NONE; norm <= NN_NORM_AFTER; norm++) {
+            for (size_t depth = 8; depth <= (kind == NN_RESNET ? 20 : 8); depth += 6) {
+                nn_model_options options = small_model((nn_model_kind)kind, (nn_norm)norm, NN_TANH);
+                options.depth = depth;
+                options.image = (nn_shape){11, 6, depth == 14 ? 1 : 3};
+                assert_int_equal(nn_model_parameters(&options), nn_network_parameters(make_model(&options)));
+            }
+        }
+    }
+}
+
 TEST(depths_and_sizes_are_checked) {
     nn_model_options options = small_model(NN_RESNET, NN_NORM_BEFORE, NN_RELU);
     nn_network *network = (nn_network *)&options;
@@ -122,6 +135,7 @@ int main(void) {
         cmocka_unit_test_teardown(cnn_gradients_equal_finite_differences, let_go),
         cmocka_unit_test_teardown(resnet_gradients_equal_finite_differences, let_go),
         cmocka_unit_test_teardown(parameters_have_pytorchs_names, let_go),
+        cmocka_unit_test_teardown(parameters_are_counted_without_a_network, let_go),
         cmocka_unit_test_teardown(depths_and_sizes_are_checked, let_go),
         cmocka_unit_test_teardown(initial_weights_depend_on_the_seed_alone, let_go),
         cmocka_unit_test_teardown(initial_weights_fill_their_interval, let_go),

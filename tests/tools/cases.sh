@@ -79,3 +79,27 @@ number() {
 # The files of an IDX data set: the labels 0 1 2 ... 9 0 1 ..., and what stands before COUNT images of SIDE x SIDE bytes.
 labels() { printf '\0\0\10\1'; number "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 10))"; done; }
 images_head() { printf '\0\0\10\3'; number "$1"; number "$2"; number "$2"; }
+
+# chunk TYPE <data: a chunk of a PNG; gzip knows the checksum.
+chunk() {
+    { printf %s "$1"; cat; } >chunk
+    number $(($(wc -c <chunk) - 4))
+    cat chunk
+    gzip -c chunk | tail -c 8 | head -c 4 | od -An -tu1 | { read -r a b c d; number $((d << 24 | c << 16 | b << 8 | a)); }
+}
+
+# low NUMBER: its two low bytes, lowest first.
+low() { printf "\\x$(printf %x $(($1 & 255)))\\x$(printf %x $(($1 >> 8 & 255)))"; }
+
+# png SIDE GREY: a square of one grey.
+png() {
+    local side=$1 grey=$2 a=1 b=0 row i
+    row="\\0$(for ((i = 0; i < side; i++)); do printf '\\x%x' "$grey"; done)"
+    for ((i = 0; i < side; i++)); do printf "$row"; done >raw
+    for i in $(od -An -v -tu1 raw); do a=$(((a + i) % 65521)) b=$(((b + a) % 65521)); done
+    printf '\x89PNG\r\n\x1a\n'
+    { number "$side"; number "$side"; printf '\10\0\0\0\0'; } | chunk IHDR
+    i=$(wc -c <raw)
+    { printf '\x78\x01\x01'; low $i; low $((~i)); cat raw; number $((b << 16 | a)); } | chunk IDAT
+    printf '' | chunk IEND
+}

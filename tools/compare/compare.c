@@ -7,6 +7,7 @@
 #include "nn/machine.h"
 #include "request.h"
 #include "tools/bench/machine.h"
+#include "tools/shared/data_notes.h"
 #include "tools/shared/gnuplot.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/stop.h"
@@ -121,11 +122,14 @@ static int compare(struct comparison *c) {
 /* The first images, as many as the plan has. */
 static bool load(struct comparison *c, const struct compare_request *r) {
     static char message[NN_MESSAGE_BYTES];
+    static nn_data_notes notes;
     const uint32_t tests = r->plan.test_images;
-    if (!nn_dataset_load(r->data, r->plan.train_images, &c->lab.train, &c->lab.test, message)) {
+    const nn_data_options options = {.limit = r->plan.train_images, .notes = &notes};
+    if (!nn_dataset_load_with(r->data, &options, &c->lab.train, &c->lab.test, message)) {
         report(EXIT_FAILED, "%s", message);
         return false;
     }
+    data_notes_report(&notes);
     if (tests > 0 && tests < c->lab.test.count) c->lab.test.count = tests;
     return true;
 }

@@ -1,22 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /* batchnorm predict: the classes of images, by a trained network in evaluation mode. */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "request.h"
+#include "tools/shared/data_notes.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/stop.h"
 #include "tools/train/checkpoint.h"
 
-enum { BATCH = 256 };
+enum { MOST_AT_ONCE = 256, PIXELS_AT_ONCE = 1 << 22 };
 
 /* What a run holds. */
 struct run {
     struct predict_request request;
+    bool failed; /* an image could not be predicted, which is told */
     char message[NN_MESSAGE_BYTES];
 };
+
+/* A signal came; what is read is predicted, and that is the end. Where a pipe is waited for, the end is now. */
+static volatile sig_atomic_t stopped, waiting;
+
+static void stop(int signal) {
+    stopped = 1;
+    if (waiting) raise(signal); /* which ends the process: each is heard once */
+}
+
+/* Images at a time. Memory is for so many: not for more than there are, and for large ones not for many. */
+static size_t images_at_once(const struct run *run, nn_shape image) {
+    const size_t few = PIXELS_AT_ONCE / (image.height * image.width), count = (size_t)run->request.images.count;
+    size_t most = few < 1 ? 1 : few < MOST_AT_ONCE ? few : MOST_AT_ONCE;
+    if (!run->request.data && count < most) most = count;
+    return most;
+}
 
 /* Softmax of one image's logits; the largest is taken off first, so that nothing overflows. */
 static void probabilities_of(size_t classes, const float *logits, double *probabilities) {
@@ -67,47 +89,110 @@ static nn_error diverged(struct run *run) {
     return run->message;
 }
 
-static nn_error predict_images(struct run *run, const struct checkpoint *c, nn_network *network, nn_dataset *images) {
-    const size_t classes = c->request.model.classes;
-    nn_network_set_training(network, false);
-    for (uint32_t start = 0; start < images->count; start += BATCH) {
-        uint32_t order[BATCH];
-        const uint32_t left = images->count - start, n = left < BATCH ? left : BATCH;
-        for (uint32_t i = 0; i < n; i++) order[i] = start + i;
-        nn_dataset_batch(images, order, n, NULL, nn_network_input(network), NULL);
-        const nn_error error = nn_network_forward(network, n);
-        if (error) return error;
-        for (size_t i = 0; i < n * classes; i++)
-            if (!isfinite(nn_network_output(network)[i])) return diverged(run);
-        for (uint32_t i = 0; i < n; i++)
-            print_classes(run, c, run->request.images.at[start + i], nn_network_output(network) + (size_t)i * classes);
+/* Some images: their pixels, one after another, as far as they can be read. */
+struct batch {
+    nn_dataset read;
+    uint32_t order[MOST_AT_ONCE];
+    char *wrong[MOST_AT_ONCE]; /* of each image: what is wrong with it; NULL: it was read */
+};
+
+static bool make_batch(struct batch *b, const struct checkpoint *c, size_t most) {
+    b->read.image = c->request.model.image;
+    memcpy(b->read.mean, c->mean, sizeof b->read.mean);
+    memcpy(b->read.rstd, c->rstd, sizeof b->read.rstd);
+    b->read.pixels = malloc(most * nn_shape_size(b->read.image));
+    for (uint32_t i = 0; i < MOST_AT_ONCE; i++) b->order[i] = i;
+    return b->read.pixels;
+}
+
+static bool is_regular(const char *path) {
+    struct stat about;
+    return stat(path, &about) != 0 || S_ISREG(about.st_mode);
+}
+
+/* Returns how many were looked at: `n`, or fewer when a signal came. */
+static size_t read_batch(struct run *run, struct batch *b, const struct checkpoint *c, char *const *paths, size_t n) {
+    const size_t bytes = nn_shape_size(b->read.image);
+    size_t i = 0;
+    b->read.count = 0;
+    for (; i < n; i++) {
+        waiting = !is_regular(paths[i]);
+        if (stopped) break; /* afterwards, so that a signal in between finds one of both */
+        const bool done = nn_dataset_read_image(paths[i], b->read.image, &c->request.size,
+                                                b->read.pixels + b->read.count * bytes, run->message);
+        b->wrong[i] = done ? NULL : strdup(run->message);
+        b->read.count += done;
+        run->failed = run->failed || !done;
     }
+    waiting = 0;
+    return i;
+}
+
+static void print_wrong(const struct run *run, const char *path, const char *why) {
+    report(EXIT_FAILED, "%s", why);
+    if (!run->request.json) return;
+    printf("{\"image\": ");
+    print_json_text(path);
+    printf(", \"error\": ");
+    print_json_text(why);
+    printf("}\n");
+}
+
+static void print_batch(struct run *run, struct batch *b, const struct checkpoint *c, char *const *paths, size_t n,
+                        const float *logits) {
+    for (size_t i = 0; i < n; i++) {
+        if (b->wrong[i]) {
+            print_wrong(run, paths[i], b->wrong[i]);
+            free(b->wrong[i]);
+            continue;
+        }
+        print_classes(run, c, paths[i], logits);
+        logits += c->request.model.classes;
+    }
+    fflush(stdout); /* a reader in a pipe, and one who interrupts it, has what there is */
+}
+
+static nn_error predict_some(struct run *run, struct batch *b, const struct checkpoint *c, nn_network *network,
+                             char *const *paths, size_t n) {
+    const size_t looked_at = read_batch(run, b, c, paths, n), count = b->read.count;
+    if (count > 0) nn_dataset_batch(&b->read, b->order, count, NULL, nn_network_input(network), NULL);
+    const nn_error error = count > 0 ? nn_network_forward(network, count) : NULL;
+    if (error) return error;
+    const float *logits = nn_network_output(network);
+    for (size_t i = 0; i < count * c->request.model.classes; i++)
+        if (!isfinite(logits[i])) return diverged(run);
+    print_batch(run, b, c, paths, looked_at, logits);
     return NULL;
 }
 
 static nn_error predict_files(struct run *run, const struct checkpoint *c, nn_network *network) {
-    nn_dataset images;
-    if (!nn_dataset_read_images(run->request.images.at, (uint32_t)run->request.images.count, c->request.model.image, &images,
-                                run->message))
-        return run->message;
-    memcpy(images.mean, c->mean, sizeof images.mean);
-    memcpy(images.rstd, c->rstd, sizeof images.rstd);
-    const nn_error error = predict_images(run, c, network, &images);
-    nn_dataset_free(&images);
+    static struct batch batch;
+    const size_t most = network->capacity, count = (size_t)run->request.images.count;
+    nn_error error = make_batch(&batch, c, most) ? NULL : NN_NO_MEMORY;
+    nn_network_set_training(network, false);
+    for (size_t start = 0; start < count && !error && !stopped; start += most) {
+        const size_t left = count - start;
+        error = predict_some(run, &batch, c, network, run->request.images.at + start, left < most ? left : most);
+    }
+    free(batch.read.pixels);
     return error;
 }
 
 static nn_error evaluate(struct run *run, const struct checkpoint *c, nn_network *network) {
+    static nn_data_notes notes;
+    const nn_data_options options = {.size = c->request.size, .skip_bad = run->request.skip_bad, .notes = &notes};
     nn_dataset train, test;
-    if (!nn_dataset_load(run->request.data, 0, &train, &test, run->message)) return run->message;
+    if (!nn_dataset_load_with(run->request.data, &options, &train, &test, run->message)) return run->message;
+    data_notes_report(&notes);
     nn_error error = checkpoint_fits_images(c, run->request.checkpoint, &test, run->message) ? NULL : run->message;
     memcpy(test.mean, c->mean, sizeof test.mean);
     memcpy(test.rstd, c->rstd, sizeof test.rstd);
     nn_trainer trainer = {0};
     nn_score score = {0};
-    const nn_training_options training = {.optimizer = {.kind = NN_SGD}, .batch = BATCH};
+    const nn_training_options training = {.optimizer = {.kind = NN_SGD}, .batch = network->capacity};
     if (!error) error = nn_trainer_init(&trainer, network, &train, &test, &training);
     if (!error) error = nn_trainer_evaluate(&trainer, &test, &score);
+    if (!error && !isfinite(score.loss)) error = diverged(run);
     const double count = (double)test.count;
     if (!error && run->request.json) {
         printf("{\"images\": %u, \"accuracy\": %.4f", (unsigned)test.count, (double)score.correct / count);
@@ -127,8 +212,9 @@ static nn_error predict(struct run *run, const struct checkpoint *c) {
     nn_backend *backend;
     nn_network *network = NULL;
     nn_model_options model = c->request.model;
-    model.batch = BATCH;
+    model.batch = images_at_once(run, model.image);
     model.threads = run->request.threads;
+    if (!checkpoint_has_network(c, run->request.checkpoint, run->message)) return run->message;
     nn_error error = nn_backend_create(model.threads, &backend);
     if (error) return error;
     error = nn_model_create(backend, &model, &network);
@@ -149,7 +235,10 @@ int cmd_predict(int argc, char **argv) {
                                    "(libopenblas-dev) and build again");
     }
     if (!checkpoint_open(run.request.checkpoint, &c, run.message)) return report(EXIT_FAILED, "%s", run.message);
+    stop_on_signals(stop);
     const nn_error error = predict(&run, &c);
     checkpoint_close(&c);
-    return error ? report(EXIT_FAILED, "%s", error) : EXIT_DONE;
+    if (error) report(EXIT_FAILED, "%s", error);
+    stop_end_by_signal();
+    return error || run.failed ? EXIT_FAILED : EXIT_DONE;
 }

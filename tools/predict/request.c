@@ -19,6 +19,10 @@ static const struct option_row rows[] = {
      .help = "Instead of images: how well it does on the test images of a data set, as for train",
      .more =
          "The accuracy and the mean loss are printed. The data set must have the same classes, and images of the same size."},
+    {.name = "skip-bad",
+     .kind = OPTION_ON,
+     AT(skip_bad),
+     .help = "With --data: pass over images in folders that cannot be read, as train does"},
     {.name = "top",
      .kind = OPTION_WHOLE,
      AT(top),
@@ -38,6 +42,7 @@ static const char *check(void *request, char *message) {
     (void)message;
     if (!r->checkpoint) return "--checkpoint FILE is missing";
     if (!r->data && r->images.count == 0) return "images are missing, or --data PATH";
+    if (r->skip_bad && !r->data) return "--skip-bad is about --data; single images are passed over anyway";
     return r->data && r->images.count > 0 ? "--data goes without images" : NULL;
 }
 
@@ -49,6 +54,8 @@ const struct option_table predict_options = {
     .arguments = "IMAGE...\n--data PATH",
     .arguments_at = offsetof(struct predict_request, images),
     .does = "Print the classes of images, most probable first, with their probabilities",
-    .more = "Images are PNG or JPEG files of the size that the network was trained on. Colours are turned into grey, or grey "
-            "into colours, as it needs.",
+    .more =
+        "Images are PNG or JPEG files of the size that the network was trained on, or of any size, if that was with --size. "
+        "Colours are turned into grey, or grey into colours, as it needs. What cannot be read is told, and the others are "
+        "predicted.",
     .check = check};

@@ -9,7 +9,7 @@ struct predict_request {
     struct option_arguments images;
     const char *checkpoint, *data;
     int top, threads;
-    bool json;
+    bool json, skip_bad;
 };
 
 extern const struct option_table predict_options;

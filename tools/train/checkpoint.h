@@ -42,6 +42,10 @@ bool checkpoint_fits_data(const struct checkpoint *checkpoint, const char *path,
 bool checkpoint_fits_request(const struct checkpoint *checkpoint, const char *path, const struct train_request *request,
                              char *message);
 
+/* Whether its tensors are as large as the network that its options describe. Nothing is allocated for that network before: a
+ * few bytes of text must not ask for gigabytes. */
+bool checkpoint_has_network(const struct checkpoint *checkpoint, const char *path, char *message);
+
 /* Put the state into a network of the checkpoint's model; with a trainer also that of the optimizer, and the position.
  * Everything is checked before anything is changed. trainer NULL: the network alone. */
 bool checkpoint_restore(const struct checkpoint *checkpoint, const char *path, nn_network *network, nn_trainer *trainer,
@@ -50,18 +54,20 @@ bool checkpoint_restore(const struct checkpoint *checkpoint, const char *path, n
 /* For checkpoint*.c: one option or number as text in the metadata, under the option's name. */
 struct checkpoint_field {
     const char *key;
-    enum { FIELD_WORD, FIELD_BOOL, FIELD_INT, FIELD_LONG, FIELD_SIZE, FIELD_U64, FIELD_FLOAT, FIELD_DOUBLE } kind;
+    enum { FIELD_WORD, FIELD_BOOL, FIELD_INT, FIELD_LONG, FIELD_SIZE, FIELD_U64, FIELD_FLOAT, FIELD_DOUBLE, FIELD_SIDES } kind;
     size_t offset;            /* in struct checkpoint */
     const char *const *words; /* of FIELD_WORD */
     bool may_change;          /* when training goes on */
-    bool is_option;           /* of the command line */
+    bool is_option;           /* of the command line, where its range stands if there is an option of this name */
+    double least, most;       /* the range where there is none; both 0: any */
+    const char *missing;      /* its value in a file that lacks it, since it is older than this field; NULL: it must be there */
 };
 extern const struct checkpoint_field checkpoint_fields[];
 extern const size_t checkpoint_field_count;
 enum { CHECKPOINT_FIELD_BYTES = 64 };
 /* The value as text, CHECKPOINT_FIELD_BYTES long. */
 void checkpoint_field_write(const struct checkpoint_field *field, const struct checkpoint *checkpoint, char *text);
-/* False: the text is no such value. */
+/* False: the text is no such value, or one that the command line would not take. */
 bool checkpoint_field_read(const struct checkpoint_field *field, const char *text, struct checkpoint *checkpoint);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "checkpoint.h"
+#include "nn/choices.h"
 
 enum { KEY_BYTES = 160 };
 
@@ -17,6 +18,7 @@ static bool read_fields(struct checkpoint *c, const char *path, char *message) {
     for (size_t i = 0; i < checkpoint_field_count; i++) {
         const struct checkpoint_field *field = &checkpoint_fields[i];
         const char *text = batchnorm_safetensors_metadata(c->file, field->key);
+        if (!text) text = field->missing;
         if (!text) return nn_wrong(message, path, "broken: its metadata has no \"%s\"", field->key);
         if (!checkpoint_field_read(field, text, c))
             return nn_wrong(message, path, "\"%s\" is \"%s\", which is no value of it", field->key, text);
@@ -40,28 +42,29 @@ static bool read_classes(struct checkpoint *c, const char *path, char *message) 
     return true;
 }
 
-/* What a network is made from must be sound before one is made. */
-static bool has_sound_model(const struct checkpoint *c, const char *path, char *message) {
+/* What holds between fields, each of which is in its range. */
+static bool is_sound(const struct checkpoint *c, const char *path, char *message) {
     const nn_model_options *m = &c->request.model;
     const nn_shape image = m->image;
-    const bool sides =
-        image.height >= 1 && image.height <= NN_IMAGE_MAX_SIDE && image.width >= 1 && image.width <= NN_IMAGE_MAX_SIDE;
-    if (!sides || (image.channels != 1 && image.channels != NN_MAX_CHANNELS))
-        return nn_wrong(message, path, "its images are %zu x %zu x %zu; they must have sides of 1 to %d and 1 or 3 channels",
-                        image.height, image.width, image.channels, NN_IMAGE_MAX_SIDE);
-    if (m->depth < 8 || m->depth > 20 || (m->depth - 2) % 6 != 0)
-        return nn_wrong(message, path, "\"depth\" is %zu; it must be 8, 14 or 20", m->depth);
-    if (m->batch < 1 || m->batch > 4096) return nn_wrong(message, path, "\"batch\" is %zu; it must be 1 to 4096", m->batch);
+    const nn_size size = c->request.size;
+    char why[NN_MESSAGE_BYTES];
+    if (image.channels != 1 && image.channels != NN_MAX_CHANNELS)
+        return nn_wrong(message, path, "its images have %zu channels; it must be 1 or 3", image.channels);
+    if (size.height > 0 && (size.height != image.height || size.width != image.width))
+        return nn_wrong(message, path, "its images are %zu x %zu, and its \"size\" is %zux%zu", image.height, image.width,
+                        size.height, size.width);
     if (m->activation == NN_IDENTITY)
         return nn_wrong(message, path, "\"activation\" is \"identity\"; it must be one of train's");
-    return true;
+    if (c->at.sum.correct > c->at.done || c->optimizer_steps != c->at.step || c->at.epoch > (uint64_t)c->request.epochs)
+        return nn_wrong(message, path, "broken: the numbers of how far it is contradict each other");
+    return train_check(&c->request, why) || nn_wrong(message, path, "%s", why);
 }
 
 bool checkpoint_open(const char *path, struct checkpoint *c, char *message) {
     char why[BATCHNORM_MESSAGE_BYTES];
     *c = (struct checkpoint){0};
     if (batchnorm_safetensors_open(path, &c->file, why) != BATCHNORM_OK) return nn_wrong(message, path, "%s", why);
-    if (read_fields(c, path, message) && read_classes(c, path, message) && has_sound_model(c, path, message)) return true;
+    if (read_fields(c, path, message) && read_classes(c, path, message) && is_sound(c, path, message)) return true;
     checkpoint_close(c);
     return false;
 }
@@ -107,6 +110,8 @@ bool checkpoint_fits_request(const struct checkpoint *c, const char *path, const
         checkpoint_field_write(field, &asked, is);
         checkpoint_field_write(field, c, was);
         if (strcmp(is, was) == 0) continue;
+        if (strcmp(field->key, "batch") == 0 && train_batch(request, c->images) == train_batch(&c->request, c->images))
+            continue;                              /* all images, one way or another */
         if (strcmp(field->key, "nesterov") == 0) { /* a word of --optimizer */
             snprintf(is, sizeof is, "%s", request->training.optimizer.nesterov ? "nesterov" : "sgd");
             snprintf(was, sizeof was, "%s", request->training.optimizer.nesterov ? "sgd" : "nesterov");
@@ -119,6 +124,21 @@ bool checkpoint_fits_request(const struct checkpoint *c, const char *path, const
 }
 
 /* Tensors */
+
+bool checkpoint_has_network(const struct checkpoint *c, const char *path, char *message) {
+    const nn_model_options *m = &c->request.model;
+    const uint64_t wanted = nn_model_parameters(m);
+    uint64_t there = 0;
+    for (size_t i = 0; i < batchnorm_safetensors_count(c->file); i++) {
+        const batchnorm_safetensors_entry *entry = batchnorm_safetensors_at(c->file, i);
+        const bool own = strncmp(entry->name, CHECKPOINT_TRAINER, strlen(CHECKPOINT_TRAINER)) != 0;
+        if (own && strcmp(entry->dtype, "F32") == 0) there += (uint64_t)batchnorm_tensor_elements(&entry->tensor);
+    }
+    if (there >= wanted) return true;
+    return nn_wrong(message, path, "a %s for images of %zu x %zu x %zu has %llu numbers; its tensors have %llu",
+                    nn_model_words[m->kind], m->image.height, m->image.width, m->image.channels, (unsigned long long)wanted,
+                    (unsigned long long)there);
+}
 
 /* Each wanted tensor is checked in a first walk and copied in a second. */
 struct walk {

@@ -24,6 +24,10 @@ void train_progress_hide(const struct train_progress *progress);
 
 void train_print_head(void);
 void train_print_epoch(long number, const nn_epoch *epoch, bool json);
+/* The accuracy of each class of a set. */
+void train_print_classes(const nn_dataset *set, const uint32_t *right, const uint32_t *all, bool json);
+/* The epoch that a checkpoint has, because it was the best. */
+void train_print_best(long epoch, double accuracy, const char *path, bool json);
 /* Where the time went, layer by layer; `total` is all of it. */
 void train_print_profile(const nn_network *network, double total, bool json);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "batchnorm/layer.h"
 #include "nn/choices.h"
 #include "nn/machine.h"
 
@@ -21,6 +22,32 @@ static const char *set_optimizer(const char *text, void *request) {
     optimizer->nesterov = word == 1;
     optimizer->kind = word < 2 ? NN_SGD : word == 2 ? NN_ADAM : NN_ADAMW;
     return NULL;
+}
+
+/* N or HEIGHTxWIDTH. */
+bool train_parse_size(const char *text, nn_size *size) {
+    size_t sides[2] = {0};
+    int count = 0;
+    for (; count < 2; count++) {
+        if (*text < '1' || *text > '9') return false;
+        for (; *text >= '0' && *text <= '9'; text++) {
+            sides[count] = 10 * sides[count] + (size_t)(*text - '0');
+            if (sides[count] > NN_IMAGE_MAX_SIDE) return false;
+        }
+        if (count == 0 && *text == 'x')
+            text++;
+        else
+            break;
+    }
+    if (*text) return false;
+    size->height = sides[0];
+    size->width = sides[count];
+    return true;
+}
+
+static const char *set_size(const char *text, void *request) {
+    struct train_request *r = request;
+    return train_parse_size(text, &r->size) ? NULL : "is not N or HEIGHTxWIDTH, each from 1 to 4096";
 }
 
 static const struct option_row rows[] = {
@@ -68,6 +95,25 @@ static const struct option_row rows[] = {
      .value = "N",
      .limits = {2, INT_MAX},
      .help = "Train on the first N images only"},
+    {.name = "size",
+     .kind = OPTION_OWN,
+     .parse = set_size,
+     .value = "N|HxW",
+     .help = "Make every image N pixels high and wide, or H high and W wide, whatever its size is",
+     .more = "Photos have at most 16384 pixels each way and 134217728 in all. They are filtered so that nothing flickers where "
+             "they become smaller (bilinear, with the support of a pixel of the result). *predict* makes its images so, too."},
+    {.name = "fit",
+     .kind = OPTION_WORD,
+     AT(size.fit),
+     .words = nn_fit_words,
+     .help = "With --size: cut images to their middle, or stretch them",
+     .more = "_crop_: the image is resized until it covers the size, and the middle is taken. _stretch_: it is resized to the "
+             "size, and its proportions change."},
+    {.name = "skip-bad",
+     .kind = OPTION_ON,
+     AT(skip_bad),
+     .help = "Pass over images in folders that cannot be read, and say how many they are",
+     .more = "Without it the first of them ends the training before it begins."},
     {.name = "shift",
      .kind = OPTION_WHOLE,
      AT(training.augmentation.shift),
@@ -164,9 +210,22 @@ static const struct option_row rows[] = {
      AT(save),
      .value = "FILE",
      .help = "Write a checkpoint after every epoch, and when SIGINT, SIGTERM or SIGHUP stops the training",
-     .more = "It stops after the step it is in, with exit status 1; a second signal ends it at once. If there is no such file "
-             "yet, the first is written before the training. A later one that cannot be written is told, and tried again at "
-             "the next; the exit status is 1 if the last one failed."},
+     .more =
+         "It stops after the step it is in, and ends by that signal (a shell says 130 after Ctrl-C); a second one ends it at "
+         "once. A file that is there is not replaced, unless it is that of *--resume* or *--force* is given. If there is none, "
+         "the first is written before the training. A later one that cannot be written is told, and tried again at the next; "
+         "the exit status is 1 if the last one failed. A training that diverges, whose loss or weights are not finite, ends "
+         "with exit status 1, and what was saved before stays."},
+    {.name = "force", .kind = OPTION_ON, AT(force), .help = "Let --save replace a file that is there"},
+    {.name = "keep-best",
+     .kind = OPTION_ON,
+     AT(keep_best),
+     .help = "Save only after an epoch whose test accuracy is higher than that of the checkpoint so far; --resume then goes on "
+             "from that best epoch, and what came after it is gone",
+     .more =
+         "A signal saves nothing more. A training that goes on compares with the accuracy of the checkpoint that it goes on "
+         "from; give *--keep-best* again, as it is not kept in the checkpoint. The test images then choose the network, so "
+         "that its accuracy on them is better than it will be on others."},
     {.name = "save-every",
      .kind = OPTION_WHOLE,
      AT(save_every),
@@ -179,9 +238,15 @@ static const struct option_row rows[] = {
      .value = "FILE",
      .help =
          "Go on from a checkpoint, with its options, and save to it unless --save says another; --epochs may be another number",
-     .more = "Not less than it has gone through; a cosine then falls to 0 over that many. The data must be the same, every "
-             "byte, but may lie elsewhere. *--threads*, *--save* and *--save-every* are not the checkpoint's. Any other option "
-             "that differs from it is an error."},
+     .more =
+         "Not less than it has gone through; a cosine then falls to 0 over that many. The data must be the same, every byte, "
+         "but may lie elsewhere. *--threads*, *--save*, *--save-every* and *--keep-best* are not the checkpoint's. Any other "
+         "option that differs from it is an error."},
+    {.name = "per-class",
+     .kind = OPTION_ON,
+     AT(per_class),
+     .help = "Print at the end how many test images of each class it gets right",
+     .more = "It is the network at the end, also with *--keep-best*."},
     {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object per epoch instead of a table"},
     {.name = "profile", .kind = OPTION_ON, AT(profile), .help = "Print at the end how long each layer took"},
 };
@@ -197,6 +262,7 @@ static void set_defaults(void *request) {
                   .seed = 1},
         .training = {.optimizer = nn_optimizer_defaults(NN_SGD), .schedule = {.kind = NN_CONSTANT, .factor = 0.1f}},
         .data = NN_DATASET_DEFAULT,
+        .accuracy = -1,
         .epochs = 5};
 }
 
@@ -205,6 +271,9 @@ static const char *check(void *request, char *message) {
     (void)message;
     if (r->resume && !r->save) r->save = r->resume; /* or what it learns would be lost */
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
+    if (r->keep_best && r->save_every) return "--keep-best goes without --save-every, since only whole epochs are tested";
+    if (r->keep_best && !r->save) return "--keep-best needs --save";
+    if (r->force && !r->save) return "--force is about --save; there is none";
     return r->save_every && !r->save ? "--save-every needs --save" : NULL;
 }
 
@@ -232,6 +301,7 @@ __attribute__((format(printf, 2, 3))) static bool say(char *message, const char 
 bool train_check(const struct train_request *r, char *message) {
     const bool needs_batch = r->model.norm != NN_NORM_NONE && !r->model.frozen && r->model.kind != NN_RESNET;
     if (needs_batch && r->model.batch < 2) return say(message, "batch norm needs a --batch of at least 2");
+    if (r->size.fit != NN_CROP && r->size.height == 0) return say(message, "--fit is about --size; there is none");
     if (r->model.frozen && r->model.norm == NN_NORM_NONE) return say(message, "--frozen is about batch norm; there is none");
     if (r->training.optimizer.nesterov && r->training.optimizer.momentum == 0)
         return say(message, "nesterov needs a --momentum above 0");
@@ -250,17 +320,35 @@ uint64_t train_hash(const nn_dataset *data) {
     return hash(of_pixels, data->labels, data->count);
 }
 
+size_t train_batch(const struct train_request *r, uint64_t images) {
+    return r->model.batch < images ? r->model.batch : (size_t)images;
+}
+
+/* The statistics of a batch need two values of a channel. How many an image gives to the norm that gets the fewest: */
+static size_t values_of_image(const nn_model_options *m) {
+    return m->kind == NN_RESNET ? (m->image.height + 3) / 4 * ((m->image.width + 3) / 4) : 1;
+}
+
+static bool has_statistics(const struct train_request *r, uint32_t images, char *message) {
+    const nn_model_options *m = &r->model;
+    if (m->norm == NN_NORM_NONE || m->frozen || r->training.batch * values_of_image(m) >= 2) return true;
+    if (images < 2)
+        return say(message, "%s: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes",
+                   r->data);
+    return say(message, "batch norm needs a --batch of at least 2 where images are %zu x %zu", m->image.height, m->image.width);
+}
+
 bool train_fit(struct train_request *r, const nn_dataset *train, char *message) {
     const unsigned shift = r->training.augmentation.shift;
     if (shift >= train->image.height || shift >= train->image.width)
         return say(message, "--shift is %u; it must be below the height and the width of the images, %zu x %zu", shift,
                    train->image.height, train->image.width);
-    if (r->model.batch > train->count) r->model.batch = train->count;
     r->model.image = train->image;
     r->model.classes = train->classes;
     r->data_hash = r->save ? train_hash(train) : 0;
-    r->training.batch = r->model.batch;
+    r->training.batch = train_batch(r, train->count);
     r->training.seed = r->model.seed;
+    if (!has_statistics(r, train->count, message)) return false;
     const uint64_t steps = nn_trainer_steps(&(nn_trainer){.train = train, .options = r->training});
     if (r->step_every == 0 && r->training.schedule.kind == NN_STEP) r->step_every = (r->epochs + 2) / 3;
     r->training.schedule.warmup = (uint64_t)r->warmup * steps;
@@ -269,18 +357,43 @@ bool train_fit(struct train_request *r, const nn_dataset *train, char *message) 
     return true;
 }
 
-void train_describe(const struct train_request *r) {
+static void describe_norm(const struct train_request *r, FILE *to) {
+    const nn_model_options *m = &r->model;
+    const char *activation = nn_activation_words[m->activation], *where = nn_norm_words[m->norm];
+    if (m->norm == NN_NORM_NONE)
+        fprintf(to, ", no batch norm, %s", activation);
+    else if (m->frozen)
+        fprintf(to, ", frozen batch norm %s %s", where, activation);
+    else
+        fprintf(to, ", batch norm (momentum %g) %s %s", batchnorm_layer_defaults(2, 1).convention.momentum, where, activation);
+}
+
+static void describe_rate(const struct train_request *r, FILE *to) {
+    const nn_schedule *s = &r->training.schedule;
+    fprintf(to, ", learning rate %g", (double)s->rate);
+    if (s->kind == NN_COSINE) fprintf(to, " (cosine)");
+    if (s->kind == NN_STEP && r->step_every == 1)
+        fprintf(to, " (step: times %g every epoch)", (double)s->factor);
+    else if (s->kind == NN_STEP)
+        fprintf(to, " (step: times %g every %ld epochs)", (double)s->factor, r->step_every);
+    if (r->warmup > 0) fprintf(to, ", warmup %ld", r->warmup);
+}
+
+void train_describe(const struct train_request *r, FILE *to) {
     const nn_model_options *m = &r->model;
     const nn_training_options *t = &r->training;
-    const char *activation = nn_activation_words[m->activation];
-    const int optimizer = t->optimizer.kind == NN_SGD ? t->optimizer.nesterov : t->optimizer.kind == NN_ADAM ? 2 : 3;
-    printf("%s", nn_model_words[m->kind]);
-    if (m->kind == NN_RESNET) printf(" of depth %zu", m->depth);
-    if (m->norm == NN_NORM_NONE)
-        printf(", no batch norm, %s", activation);
-    else
-        printf(", %sbatch norm %s %s", m->frozen ? "frozen " : "", nn_norm_words[m->norm], activation);
-    printf(", %s, learning rate %g", optimizers[optimizer], (double)t->schedule.rate);
-    if (t->schedule.kind != NN_CONSTANT) printf(" (%s)", nn_schedule_words[t->schedule.kind]);
-    printf(", batch %zu, seed %llu", m->batch, (unsigned long long)m->seed);
+    const nn_optimizer_options *o = &t->optimizer;
+    fprintf(to, "%s", nn_model_words[m->kind]);
+    if (m->kind == NN_RESNET) fprintf(to, " of depth %zu", m->depth);
+    describe_norm(r, to);
+    fprintf(to, ", %s", optimizers[o->kind == NN_SGD ? o->nesterov : o->kind == NN_ADAM ? 2 : 3]);
+    if (o->kind == NN_SGD) fprintf(to, " (momentum %g)", (double)o->momentum);
+    if (o->weight_decay > 0)
+        fprintf(to, ", weight decay %g%s", (double)o->weight_decay, o->decay_norm ? " (norm layers, too)" : "");
+    describe_rate(r, to);
+    fprintf(to, ", batch %zu", t->batch);
+    if (t->batch < m->batch) fprintf(to, " (not %zu, as there are no more images)", m->batch);
+    fprintf(to, ", seed %llu", (unsigned long long)m->seed);
+    if (t->augmentation.shift > 0) fprintf(to, ", shift %u", t->augmentation.shift);
+    if (t->augmentation.flip) fprintf(to, ", flip");
 }

@@ -53,7 +53,7 @@ static struct train_request request_of(nn_optimizer_kind kind) {
                                  .activation = NN_TANH,
                                  .batch = BATCH,
                                  .threads = 1,
-                                 .seed = UINT64_MAX};
+                                 .seed = INT64_MAX};
     r.training.optimizer = (nn_optimizer_options){.kind = kind,
                                                   .momentum = 0.7f,
                                                   .nesterov = kind == NN_SGD,
@@ -64,6 +64,7 @@ static struct train_request request_of(nn_optimizer_kind kind) {
                                                   .eps = 1e-6f};
     r.training.schedule = (nn_schedule){.kind = NN_STEP, .rate = 0.1f / 3, .factor = 0.3f};
     r.training.augmentation = (nn_augmentation){.shift = 2, .flip = true};
+    r.size = (nn_size){5, 6, NN_STRETCH};
     r.warmup = 1;
     r.step_every = 2;
     r.epochs = 5;

@@ -64,8 +64,9 @@ TEST(other_data_does_not_fit) {
 
 /* Of one training, and not of the network: a resumed training may have others. */
 static bool is_of_a_run(const char *option) {
-    static const char *const those[] = {"no-bn",   "data", /* another word for a field; its bytes count */
-                                        "threads", "save", "save-every", "resume", "json", "profile"};
+    static const char *const those[] = {
+        "no-bn",    "data", /* another word for a field; its bytes count, as of what the next leaves */
+        "skip-bad", "threads", "save", "save-every", "force", "keep-best", "resume", "json", "profile", "per-class"};
     for (size_t i = 0; i < sizeof those / sizeof those[0]; i++)
         if (strcmp(those[i], option) == 0) return true;
     return false;

@@ -43,22 +43,45 @@ static void write_again(const struct parts *p) {
 static void assert_not_opened(const char *word) {
     struct checkpoint c;
     message[0] = '\0';
-    if (checkpoint_open(file_path("wrong"), &c, message)) fail_msg("taken, though it should be refused: %s", word);
+    if (checkpoint_open(file_path("wrong"), &c, message)) fail_msg("taken, though it should be refused: \"%s\"", word);
     assert_null(c.file);
     if (strncmp(message, file_path("wrong"), strlen(file_path("wrong"))) != 0 || !strstr(message, word))
         fail_msg("\"%s\" does not say %s", message, word);
+}
+
+static const struct checkpoint_field *field_of(const char *key) {
+    for (size_t i = 0; i < checkpoint_field_count; i++)
+        if (strcmp(checkpoint_fields[i].key, key) == 0) return &checkpoint_fields[i];
+    return NULL;
+}
+
+/* Files that were made before there was such a field are read. */
+static bool is_older(const char *key) { return field_of(key) && field_of(key)->missing; }
+
+static void assert_has_missing(const char *key) {
+    struct checkpoint c;
+    char text[CHECKPOINT_FIELD_BYTES];
+    if (!checkpoint_open(file_path("wrong"), &c, message)) fail_msg("%s", message);
+    checkpoint_field_write(field_of(key), &c, text);
+    assert_string_equal(text, field_of(key)->missing);
+    checkpoint_close(&c);
 }
 
 TEST(every_option_is_needed_and_checked) {
     begin_trained(NN_SGD);
     static struct parts p;
     take_apart(&p);
+    for (size_t i = 0; i < p.pair_count; i++)
+        if (strcmp(p.pairs[i].key, "fit") == 0) p.pairs[i].value = "crop"; /* stretch needs a size */
     for (size_t i = 0; i < p.pair_count; i++) {
         const batchnorm_safetensors_pair pair = p.pairs[i];
         if (strcmp(pair.key, "format") == 0) continue; /* PyTorch's, and no matter */
         p.pairs[i].key = "other";
         write_again(&p);
-        assert_not_opened(pair.key);
+        if (is_older(pair.key))
+            assert_has_missing(pair.key);
+        else
+            assert_not_opened(pair.key);
         p.pairs[i] = pair;
         if (strncmp(pair.key, "class.", 6) == 0) continue; /* any text is a name */
         p.pairs[i].value = "-nonsense";
@@ -68,24 +91,57 @@ TEST(every_option_is_needed_and_checked) {
     }
 }
 
+/* Values that the command line would not take, and such that contradict others. */
+static const char *const wrong[][2] = {{"depth", "2"},
+                                       {"depth", "9"},
+                                       {"depth", "26"},
+                                       {"batch", "0"},
+                                       {"batch", "4097"},
+                                       {"activation", "identity"},
+                                       {"classes", "1"},
+                                       {"classes", "257"},
+                                       {"image.height", "0"},
+                                       {"image.width", "4097"},
+                                       {"image.channels", "2"},
+                                       {"lr", "nan"},
+                                       {"lr", "-1"},
+                                       {"rstd.0", "inf"},
+                                       {"frozen", "2"},
+                                       {"seed", "18446744073709551616"},
+                                       {"seed", "9223372036854775808"},
+                                       {"momentum", "1e30"},
+                                       {"momentum", "1"},
+                                       {"lr", "0"},
+                                       {"lr", "1e39"}, /* no float */
+                                       {"beta1", "1"},
+                                       {"beta2", "2"},
+                                       {"eps", "0"},
+                                       {"step-factor", "2"},
+                                       {"step-every", "1000001"},
+                                       {"warmup", "1000001"},
+                                       {"warmup", "5"}, /* not below the epochs */
+                                       {"shift", "4097"},
+                                       {"limit", "1"},
+                                       {"epochs", "0"},
+                                       {"epochs", "1000001"},
+                                       {"mean.1", "256"},
+                                       {"rstd.2", "1e10"},
+                                       {"images", "0"},
+                                       {"at.epoch", "6"}, /* of 5 */
+                                       {"at.step", "6"},  /* not as many as the optimizer's */
+                                       {"at.optimizer-steps", "18446744073709551615"},
+                                       {"at.correct", "9"}, /* of 8 */
+                                       {"at.loss", "nan"},
+                                       {"at.loss", "-1"},
+                                       {"at.loss", "inf"},
+                                       {"size", "5"},
+                                       {"size", "5x"},
+                                       {"size", "0x6"},
+                                       {"size", "5x4097"},
+                                       {"fit", "tile"},
+                                       {"shift", "1 "}};
+
 TEST(models_that_cannot_be_are_refused) {
-    static const char *const wrong[][2] = {{"depth", "2"},
-                                           {"depth", "9"},
-                                           {"depth", "26"},
-                                           {"batch", "0"},
-                                           {"batch", "4097"},
-                                           {"activation", "identity"},
-                                           {"classes", "1"},
-                                           {"classes", "257"},
-                                           {"image.height", "0"},
-                                           {"image.width", "4097"},
-                                           {"image.channels", "2"},
-                                           {"lr", "nan"},
-                                           {"lr", "-1"},
-                                           {"rstd.0", "inf"},
-                                           {"frozen", "2"},
-                                           {"seed", "18446744073709551616"},
-                                           {"shift", "1 "}};
     begin_trained(NN_SGD);
     static struct parts p;
     take_apart(&p);
@@ -95,6 +151,9 @@ TEST(models_that_cannot_be_are_refused) {
             if (strcmp(pair.key, wrong[w][0]) != 0) continue;
             p.pairs[i].value = wrong[w][1];
             write_again(&p);
+            message[0] = '\0';
+            struct checkpoint c;
+            if (checkpoint_open(file_path("wrong"), &c, message)) fail_msg("%s is taken as %s", wrong[w][1], pair.key);
             assert_not_opened("");
             p.pairs[i] = pair;
         }
@@ -141,6 +200,27 @@ TEST(every_tensor_is_needed_and_checked) {
     assert_not_restored(t, &p, "1 tensor");
 }
 
+/* What the options say is compared with the tensors that are there before anything is made of it. */
+TEST(tensors_that_are_too_few_are_no_network) {
+    struct checkpoint c;
+    begin_trained(NN_SGD);
+    static struct parts p;
+    take_apart(&p);
+    assert_true(checkpoint_open(file_path("part"), &c, message));
+    assert_true(checkpoint_has_network(&c, "part", message));
+    c.request.model.kind = NN_MLP; /* its first layer would have 12884901888 weights */
+    c.request.model.image = (nn_shape){4096, 4096, 3};
+    assert_false(checkpoint_has_network(&c, "part", message));
+    assert_non_null(strstr(message, "part: a mlp for images of 4096 x 4096 x 3 has 12884"));
+    checkpoint_close(&c);
+    p.count = 0;
+    write_again(&p);
+    assert_true(checkpoint_open(file_path("wrong"), &c, message));
+    assert_false(checkpoint_has_network(&c, "wrong", message));
+    assert_non_null(strstr(message, "; its tensors have 0"));
+    checkpoint_close(&c);
+}
+
 TEST(cut_files_are_refused) {
     begin_trained(NN_SGD);
     unsigned char *whole = malloc(2 << 20);
@@ -157,6 +237,7 @@ int main(void) {
         cmocka_unit_test_teardown(every_option_is_needed_and_checked, let_go),
         cmocka_unit_test_teardown(models_that_cannot_be_are_refused, let_go),
         cmocka_unit_test_teardown(every_tensor_is_needed_and_checked, let_go),
+        cmocka_unit_test_teardown(tensors_that_are_too_few_are_no_network, let_go),
         cmocka_unit_test_teardown(cut_files_are_refused, let_go),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);

@@ -17,10 +17,13 @@ make_data() {
     labels 12 >data/t10k-labels-idx1-ubyte
 }
 
+# unwrapped FILE: a line that begins with two spaces and a word goes on from the one before.
+unwrapped() { sed -z 's/\n  \([^ ]\)/ \1/g' "$1"; }
+
 # shows ARGUMENT...: what it prints, with every number as N.
 shows() {
     silently train --threads 2 "$@"
-    sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g' out.log
+    unwrapped out.log | sed -E 's/oneDNN [0-9.]+|CBLAS/BACKEND/; s/ *[0-9]+(\.[0-9]+)?/ N/g'
 }
 
 case_wrong_usage() {
@@ -83,14 +86,34 @@ case_broken_data() {
 case_table() {
     needs_backend
     make_data
-    local rest="sgd, learning rate N, batch N, seed N; N training and N test images; BACKEND, N threads
+    local rest="sgd (momentum N), learning rate N, batch N, seed N; N training and N test images of N x N; BACKEND, N threads
 epoch  training loss  test loss  test accuracy  seconds
  N N N N % N"
-    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm before relu, $rest
+    [ "$(shows --epochs 2 --batch 8)" = "cnn, batch norm (momentum N) before relu, $rest
  N N N N % N" ] || fail "$(cat out.log)"
-    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
+    [ "$(shows --epochs 1 --no-bn --activation sigmoid --limit 5 --batch 5)" = "cnn, no batch norm, sigmoid, $rest" ] ||
         fail "$(cat out.log)"
-    grep -q '; 5 training and 12 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 5 training and 12 test images of 28 x 28;' || fail "$(cat out.log)"
+}
+
+# Nothing is wider than the terminal; elsewhere no line has more than 100 columns.
+case_width() {
+    needs_backend
+    needs script
+    make_data
+    local width
+    for width in 40 54 55 80 200; do
+        printf 'exec' >run
+        printf ' %q' "${command[@]}" train --data data --epochs 1 --batch 8 --profile --per-class >>run
+        COLUMNS=$width script -qec "bash run" /dev/null >out.log </dev/null || fail "$(cat out.log)"
+        sed -i 's/\r$//; s/.*\r//; s/\x1b\[K//g' out.log # the progress, which is gone
+        [ "$(awk '{ if (length > n) n = length } END { print n }' out.log)" -le $width ] || fail "$width: $(cat out.log)"
+        grep -q '^epoch' out.log || fail "$(cat out.log)"
+    done
+    [ "$(head -c 20 out.log)" = "cnn, batch norm (mom" ] || fail "$(cat out.log)"
+    runs train --epochs 1 --batch 8
+    [ "$(awk '{ if (length > n) n = length } END { print n }' out.log)" -le 100 ] || fail "$(cat out.log)"
+    grep -q 'seed 1;$' out.log || fail "$(cat out.log)"
 }
 
 case_json() {
@@ -106,23 +129,26 @@ describes() {
     local text=$1
     shift
     runs train --threads 2 --epochs 2 --batch 8 "$@"
-    case $(head -1 out.log) in
+    case $(unwrapped out.log | head -1) in
     "$text;"*) ;;
     *) fail "$(cat out.log)" ;;
     esac
-    [ "$(grep -c %$ <(sed 's/ *[0-9.]*$//' out.log))" = 2 ] || fail "$(cat out.log)"
+    [ "$(grep -c %$ <(unwrapped out.log | sed 's/ *[0-9.]*$//'))" = 2 ] || fail "$(cat out.log)"
 }
 
 case_choices() {
     needs_backend
     make_data
-    describes "mlp, batch norm after tanh, adam, learning rate 0.001, batch 8, seed 1" \
+    describes "mlp, batch norm (momentum 0.1) after tanh, adam, weight decay 0.01, learning rate 0.001, batch 8, seed 1" \
         --model mlp --norm after --activation tanh --optimizer adam --weight-decay 0.01
-    describes "cnn, frozen batch norm before relu, nesterov, learning rate 0.5 (cosine), batch 8, seed 7" --frozen \
+    local text="cnn, frozen batch norm before relu, nesterov (momentum 0.5), learning rate 0.5 (cosine), warmup 1, "
+    describes "${text}batch 8, seed 7, shift 2, flip" --frozen \
         --optimizer nesterov --lr 0.5 --momentum 0.5 --schedule cosine --warmup 1 --seed 7 --shift 2 --flip
-    describes "resnet of depth 14, batch norm before sigmoid, sgd, learning rate 0.05 (step), batch 8, seed 1" \
+    text="resnet of depth 14, batch norm (momentum 0.1) before sigmoid, sgd (momentum 0.9), weight decay 0.1 "
+    text+="(norm layers, too), learning rate 0.05 (step: times 0.5 every epoch), "
+    describes "${text}batch 8, seed 1" --weight-decay 0.1 \
         --model resnet --depth 14 --activation sigmoid --schedule step --step-every 1 --step-factor 0.5 --decay-norm
-    describes "resnet of depth 8, batch norm before relu, adamw, learning rate 0.001, batch 1, seed 1" \
+    describes "resnet of depth 8, batch norm (momentum 0.1) before relu, adamw, learning rate 0.001, batch 1, seed 1" \
         --model resnet --batch 1 --limit 3 --optimizer adamw
     refuses 1 "--shift is 28; it must be below the height and the width of the images, 28 x 28" --shift 28
 }
@@ -151,6 +177,9 @@ needs_checkpoints() {
 # Everything that can differ in what a checkpoint must hold.
 small=(--model resnet --batch 5 --optimizer nesterov --schedule cosine --weight-decay 0.01 --flip --shift 2 --threads 1)
 
+# How many rows the table of the last command has.
+epochs() { cat out.log 2>/dev/null | grep -c '%' || true; }
+
 # go ARGUMENT...: it runs, and what it prints is of no interest.
 go() { runs train "$@"; }
 
@@ -168,7 +197,7 @@ case_resume_gives_the_same_bits() {
     go --resume again --save again --threads 1
     cmp again three || fail "nothing was left to do"
     says "again has gone through all 3 epochs; more --epochs go on from there"
-    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+    [ "$(unwrapped out.log | wc -l)" = 2 ] || fail "$(cat out.log)"
 }
 
 case_adam_goes_on_too() {
@@ -187,6 +216,7 @@ case_as_many_threads_give_the_same_bits() {
     for threads in 2 3; do
         for run in a b; do go "${small[@]}" --threads $threads --model cnn --epochs 4 --save $run; done
         cmp a b || fail "other bits with $threads threads"
+        rm a b
     done
 }
 
@@ -210,13 +240,13 @@ case_a_save_that_fails_is_tried_again() {
         mkdir here
         "${command[@]}" train --data data "${small[@]}" --epochs 200 --save here/part >out.log 2>err.log &
         pid=$!
-        until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
+        until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
         mv here there
         until grep -q 'no file can be created there' err.log; do sleep 0.01; done
         [ $last = bad ] || mv there here
         status=0
         wait $pid || status=$?
-        [ "$(wc -l <out.log)" = 202 ] || fail "it ends early: $(tail -2 out.log) $(cat err.log)"
+        [ "$(epochs)" = 200 ] || fail "it ends early: $(tail -2 out.log) $(cat err.log)"
         grep -q '; training goes on, and the next time it is tried again$' err.log || fail "$(cat err.log)"
         if [ $last = good ]; then
             [ $status = 0 ] || fail "status $status: $(cat err.log)"
@@ -236,7 +266,7 @@ case_resume_saves_to_its_own_file() {
     cp part first
     go --resume part --epochs 2 --threads 1
     go --resume part --epochs 3 --threads 1
-    [ "$(sed -n '3,$p' out.log | awk '{ print $1 }')" = 3 ] || fail "it begins again: $(cat out.log)"
+    [ "$(unwrapped out.log | sed -n '3,$p' | awk '{ print $1 }')" = 3 ] || fail "it begins again: $(cat out.log)"
     cmp part whole || fail "other bits"
     go --resume first --epochs 3 --save other --threads 1
     cmp other whole || fail "other bits"
@@ -251,15 +281,41 @@ case_a_signal_saves() {
         rm -f part out.log
         env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 80 --save part >out.log 2>err.log &
         pid=$!
-        until [ "$(cat out.log 2>/dev/null | wc -l)" -ge 4 ]; do sleep 0.01; done
+        until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
         kill -$signal $pid
         status=0
         wait $pid || status=$?
-        [ $status = 1 ] || fail "status $status after SIG$signal"
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal"
         grep -q '^batchnorm train: stopped after [0-9]* steps; go on with --resume part$' err.log || fail "$(cat err.log)"
+        [ -z "$(find . -name '.batchnorm*')" ] || fail "a temporary file is left"
         go --resume part --save part --threads 1
         cmp whole part || fail "other bits after SIG$signal"
     done
+}
+
+# Without a checkpoint, and with that of the best epoch, there is nothing to save.
+case_a_signal_without_saving() {
+    needs_checkpoints
+    local pid status
+    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 >out.log 2>err.log &
+    pid=$!
+    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status = 130 ] || fail "status $status"
+    grep -q '^batchnorm train: stopped after [0-9]* steps; nothing was to be saved$' err.log || fail "$(cat err.log)"
+    rm out.log # or its rows would count as those of the next
+    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 --keep-best --save part \
+        >out.log 2>err.log &
+    pid=$!
+    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status = 130 ] || fail "status $status"
+    grep -q '; go on from the best epoch with --resume part$' err.log || fail "$(cat err.log)"
+    grep -aq '"at.done":"0"' part || fail "it is no whole epoch"
 }
 
 # Killed fifty times: every other time at any moment after its start, and else after its first checkpoint, so that there is
@@ -329,19 +385,144 @@ case_what_a_checkpoint_refuses() {
     refuses 1 "part: trained on other images than the data has, or in another order" --resume part
 }
 
-# JSON has no NaN.
-case_diverged_loss_is_null() {
+# A training that diverged ends at once, and what was good stays.
+case_a_diverged_training_ends() {
     needs_backend
     make_data
-    shows --epochs 3 --batch 8 --json --no-bn --lr 1e30 >/dev/null
-    grep -q '^{"epoch": 3, "loss": null, "test_loss": null, "accuracy": [0-9.]*, ' out.log || fail "$(cat out.log)"
+    local status=0
+    train --epochs 30 --batch 8 --no-bn --lr 1e30 --json >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    [ ! -s out.log ] || fail "$(cat out.log)"
+    grep -Eq '^batchnorm train: the training diverged: .* step [0-9]+ .*finite; a lower --lr may help$' err.log ||
+        fail "$(cat err.log)"
+    needs_safetensors
+    go --epochs 1 --batch 8 --no-bn --lr 1e-30 --save good --threads 1
+    cp good part
+    sed 's/"lr":"1e-30"/"lr":"1e+30"/' good >wild # it goes on at another rate
+    cp wild before
+    status=0
+    train --resume wild --epochs 40 --threads 1 >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    grep -q '; wild is as it was after step 3$' err.log || fail "$(cat err.log)"
+    cmp wild before || fail "it was overwritten"
+    status=0
+    train --resume wild --epochs 40 --threads 1 --save-every 1 >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    runs "${command[@]}" predict --checkpoint wild --data data
+    ! grep -q nan out.log || fail "$(cat out.log)"
+}
+
+# The same command goes on, whatever was not given or is more than there is.
+case_the_same_command_goes_on() {
+    needs_checkpoints
+    local same=(--model mlp --batch 128 --schedule step --optimizer adam --threads 1 --save part)
+    go "${same[@]}" --epochs 1
+    unwrapped out.log | grep -q ', batch 24 (not 128, as there are no more images), seed 1; ' || fail "$(cat out.log)"
+    go "${same[@]}" --epochs 2 --resume part
+    go "${same[@]}" --epochs 2 --resume part --batch 24
+    go "${same[@]}" --epochs 2 --resume part --batch 4096
+    refuses 2 "--batch is 23, but part was made with 128; leave it out to go on" --resume part --batch 23
+    sed 's/"batch":"128"/"batch":"24" /' part >older # as it was written once
+    go "${same[@]}" --epochs 3 --resume older --save more
+}
+
+# One image has no variance.
+case_one_image() {
+    needs_backend
+    make_data
+    images 1 28 >data/train-images-idx3-ubyte
+    printf '\0\0\10\1\0\0\0\1\11' >data/train-labels-idx1-ubyte
+    refuses 1 "data: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes"
+    refuses 1 "data: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes" --model mlp
+    runs train --epochs 1 --no-bn
+    runs train --epochs 1 --frozen
+    runs train --epochs 1 --model resnet # 49 values of a channel
+    images 24 4 >data/train-images-idx3-ubyte
+    labels 24 >data/train-labels-idx1-ubyte
+    images 12 4 | gzip >data/t10k-images-idx3-ubyte.gz
+    refuses 1 "batch norm needs a --batch of at least 2 where images are 4 x 4" --model resnet --batch 1
+    runs train --epochs 1 --model resnet --batch 2
+    runs train --epochs 1 --model resnet --batch 23 # one is left over
+}
+
+# Nothing is replaced by a slip.
+case_a_file_is_not_replaced() {
+    needs_checkpoints
+    local small=("${small[@]}" --schedule constant)
+    go "${small[@]}" --epochs 1 --save part
+    rm -r data # it is known before
+    refuses 1 "part: there is a checkpoint already; --resume part goes on from it, and --force replaces it" --save part
+    ln -s part link
+    refuses 1 "link: there is a checkpoint already; --resume link goes on from it, and --force replaces it" --save link
+    echo "a letter" >letter
+    refuses 1 "letter: there is a file already, and no checkpoint; --force replaces it" --save letter
+    refuses 2 "--force is about --save; there is none" --force
+    cp part other
+    refuses 1 "other: there is a checkpoint already; --resume other goes on from it, and --force replaces it" \
+        --resume part --save other
+    make_data
+    sed 's/"at.step":"5"/"at.step":"0"/; s/"at.optimizer-steps":"5"/"at.optimizer-steps":"0"/' part >begun # nothing is lost
+    go "${small[@]}" --epochs 1 --save begun
+    cmp begun part || fail "other bits"
+    >empty
+    go "${small[@]}" --epochs 1 --save empty # of mktemp
+    cmp empty part || fail "other bits"
+    go "${small[@]}" --epochs 2 --save letter --force
+    go --resume part --save link --epochs 2 --threads 1 # the same file
+    cmp part letter || fail "other bits"
+}
+
+# The checkpoint is that of the best epoch, also when training goes on.
+case_keep_best() {
+    needs_checkpoints
+    local best accuracy flags=(--model mlp --batch 8 --threads 1 --keep-best --lr 0.3 --save part)
+    refuses 2 "--keep-best needs --save" --keep-best
+    refuses 2 "--keep-best goes without --save-every, since only whole epochs are tested" "${flags[@]}" --save-every 2
+    images 12 28 | tr ' 0' '0 ' | gzip >data/t10k-images-idx3-ubyte.gz
+    go "${flags[@]}" --epochs 12 --json
+    sed -n 's/.*"epoch": \([0-9]*\),.*"accuracy": \([0-9.]*\),.*/\1 \2/p' out.log | sort -s -k2,2nr >sorted
+    read -r best accuracy <sorted
+    [ "$(tail -1 out.log)" = "{\"best_epoch\": $best, \"accuracy\": $accuracy, \"checkpoint\": \"part\"}" ] ||
+        fail "$(cat out.log)"
+    grep -aq "\"at.epoch\":\"$best\"" part || fail "epoch $best: $(head -c 1500 part)"
+    go "${flags[@]}" --epochs $best --json --save plain
+    cmp <(sed 's/"epochs":"[0-9]*"//' part | tail -c 100000) <(sed 's/"epochs":"[0-9]*"//' plain | tail -c 100000) ||
+        fail "it is not the network of that epoch"
+    cp part before
+    go --resume part --threads 1 --keep-best --epochs 12
+    tail -1 out.log | grep -q "^part is the network after epoch [0-9]*, with a test accuracy of [0-9.]* %\.$" ||
+        fail "$(cat out.log)"
+}
+
+case_per_class() {
+    needs_backend
+    make_data
+    runs train --epochs 1 --batch 8 --per-class
+    [ "$(sed '1,/^$/d' out.log | awk '{ print $1, $2 }')" = "class images
+0 2
+1 2
+2 1
+3 1
+4 1
+5 1
+6 1
+7 1
+8 1
+9 1" ] || fail "$(cat out.log)"
+    runs train --epochs 1 --batch 8 --per-class --json
+    [ "$(grep -c '^{"class": "[0-9]", "images": [12], "correct": [012], "accuracy": [01]\.[05]000}$' out.log)" = 10 ] ||
+        fail "$(cat out.log)"
+    # together they are the accuracy
+    awk -F'[:,}]' '/"class"/ { all += $4; right += $6 } /"epoch"/ { accuracy = $8 }
+        END { exit !(all == 12 && right / all - accuracy < 0.0001 && accuracy - right / all < 0.0001) }' out.log ||
+        fail "$(cat out.log)"
 }
 
 case_profile() {
     needs_backend
     make_data
     shows --epochs 1 --profile >/dev/null
-    [ "$(sed '1,4d; s/  .*//' out.log | tr '\n' ' ')" = "layer conv1 bn1 conv2 bn2 fc1 bn3 fc2 the rest " ] ||
+    [ "$(unwrapped out.log | sed '1,4d; s/  .*//' | tr '\n' ' ')" = "layer conv1 bn1 conv2 bn2 fc1 bn3 fc2 the rest " ] ||
         fail "$(cat out.log)"
 }
 
@@ -354,9 +535,42 @@ case_cifar() {
         for i in 1 2 3; do printf "\\x0$i"; yes "0 9 aZ~" | head -c 3072; done >data/$name.bin
     done
     shows --epochs 1 >/dev/null
-    grep -q '; 15 training and 3 test images;' out.log || fail "$(cat out.log)"
+    unwrapped out.log | grep -q '; 15 training and 3 test images of 32 x 32;' || fail "$(cat out.log)"
     truncate -s -1 data/data_batch_3.bin
     refuses 1 "data/data_batch_3.bin: 9218 bytes; it must be images of 3073 bytes each, so the last one is cut off"
+}
+
+# A folder for each class, as people have them.
+make_folders() {
+    local i
+    mkdir -p data/cat data/dog
+    for ((i = 0; i < 7; i++)); do
+        png 8 $((20 + 5 * i)) >data/cat/$i.png
+        png 8 $((170 + 5 * i)) >data/dog/$i.png
+    done
+}
+
+case_folders() {
+    needs_backend
+    needs_png
+    make_folders
+    echo "a note" >data/cat/notes.csv
+    runs train --model mlp --epochs 1
+    says "passed over 1 file that is no image: cat/notes.csv"
+    touch data/dog/Thumbs.db
+    mkfifo data/dog/9.png
+    runs train --model mlp --epochs 1
+    says "passed over 3 files that are no images, for example cat/notes.csv"
+    unwrapped out.log | grep -q '; 12 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
+    head -c 60 data/dog/2.png >short && mv short data/dog/2.png
+    rm data/cat/notes.csv data/dog/Thumbs.db data/dog/9.png
+    refuses 1 "data/dog/2.png: broken PNG: the file ends too early" --model mlp --epochs 1
+    runs train --model mlp --epochs 1 --skip-bad
+    says "skipped 1 broken image: data/dog/2.png: broken PNG: the file ends too early"
+    cp data/dog/2.png data/cat/3.png
+    runs train --model mlp --epochs 1 --skip-bad
+    says "skipped 2 broken images, the first of which is data/dog/2.png: broken PNG: the file ends too early"
+    unwrapped out.log | grep -q '; 10 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
 }
 
 # The same seed gives the same numbers, another one others.
