@@ -4,11 +4,32 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+
+static volatile sig_atomic_t came; /* the first signal; 0: none */
+static void (*volatile told)(int signal);
+
+static void hear(int signal) {
+    if (!came) came = signal;
+    told(signal);
+}
 
 void stop_on_signals(void (*stop)(int signal)) {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
+    struct sigaction action = {.sa_handler = hear, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
+    told = stop;
     sigemptyset(&action.sa_mask); /* SA_RESTART: no write is cut short */
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(signals[i], &action, NULL);
+}
+
+void stop_end_by_signal(void) {
+    sigset_t own;
+    if (!came) return;
+    fflush(NULL);
+    signal(came, SIG_DFL);
+    sigemptyset(&own);
+    sigaddset(&own, came);
+    sigprocmask(SIG_UNBLOCK, &own, NULL);
+    raise(came);
 }

@@ -7,4 +7,9 @@
  * was started to ignore (nohup) stays ignored. */
 void stop_on_signals(void (*stop)(int signal));
 
+/* After all is kept and cleaned up: if such a signal came, end the process by it, so that a shell sees a command that was
+ * interrupted (its status is 130 after SIGINT) and stops its script, too. What stdio holds is written before. Returns if none
+ * came. */
+void stop_end_by_signal(void);
+
 #endif
