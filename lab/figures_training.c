@@ -156,6 +156,13 @@ static void say_best(struct figure *f, const struct metrics *metrics) {
                        word_spread(&accuracy, UNIT_PERCENT, a), word_spread(&loss, UNIT_NONE, l));
         free(rates);
     }
+    const struct spread steps = claim_spread(metrics, SIDE_WITH, best_steps);
+    if (steps.count > 0) figure_say(f, "Each training has %.0f steps. ", steps.median);
+    if (best_is_too_short(metrics, best_accuracy_gain) || best_is_too_short(metrics, best_loss_gain))
+        figure_say(f,
+                   "It was too short to tell which minimum is better: a curve still improves by more than %g %% in the last "
+                   "third of the steps. ",
+                   100 * BEST_STILL_IMPROVES);
     figure_say(
         f, "Rates were chosen in the sweep and the best points along these curves, both on the test images: for both networks "
            "alike, but unseen images would give a little less.");

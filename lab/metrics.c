@@ -83,6 +83,14 @@ double metrics_value(const struct metrics *metrics, const struct metric_key *key
     return i < metrics->count ? metrics->rows[i].value : NAN;
 }
 
+double metrics_mean(const struct metrics *metrics, const struct metric_key *key) {
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = metrics_next(metrics, key, 0); i < metrics->count; i = metrics_next(metrics, key, i + 1), count++)
+        sum += metrics->rows[i].value;
+    return count > 0 ? sum / (double)count : NAN;
+}
+
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);

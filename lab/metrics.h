@@ -69,6 +69,8 @@ bool metric_matches(const struct metric *row, const struct metric_key *key);
 size_t metrics_next(const struct metrics *metrics, const struct metric_key *key, size_t from);
 /* The value in the only row, or the first of several; NaN if there is none. */
 double metrics_value(const struct metrics *metrics, const struct metric_key *key);
+/* The mean of all rows; NaN if there is none. */
+double metrics_mean(const struct metrics *metrics, const struct metric_key *key);
 
 /* A median and its range. NaN, the result of a diverged run, counts as infinite. */
 struct spread {

@@ -21,7 +21,12 @@ static const struct {
                    "2018)."},
     [SWEEP] = {"Larger learning rates",
                "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
-    [BEST] = {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
+    [BEST] =
+        {"A better minimum",
+         "Each network trains longer than in the other experiments, at the learning rate that did best for it in the sweep. "
+         "Where the best test of the last third of the steps is better than all before it by more than 2 % (of its loss, or "
+         "of the share of images that are wrong) in at least half of the runs of either network, the minimum has not been "
+         "reached, and the verdict is \"too short to tell\"."},
     [SIGMOID] = {"Sigmoid and vanishing gradients",
                  "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has nearly no slope, and passes "
                  "nearly no gradient on."},
@@ -51,8 +56,8 @@ static void write_side(FILE *page, const struct claim *claim, enum side side) {
 }
 
 static void write_verdict(FILE *page, const struct claim *claim) {
-    static const char *const classes[] = {"unknown", "holds", "mixed", "fails"};
-    static const char *const signs[] = {"", "&#10003; ", "&#8776; ", "&#10007; "};
+    static const char *const classes[VERDICTS] = {"unknown", "holds", "mixed", "fails", "mixed"};
+    static const char *const signs[VERDICTS] = {"", "&#10003; ", "&#8776; ", "&#10007; ", "&#8230; "};
     fprintf(page, "<td data-label=\"verdict\"><span class=\"verdict %s\">%s%s", classes[claim->verdict], signs[claim->verdict],
             verdict_names[claim->verdict]);
     if (claim->verdict != NOT_MEASURED)
@@ -74,7 +79,9 @@ void html_claims(FILE *page, const struct report *report) {
         previous = c;
         fputs("<tr><th scope=\"row\">", page);
         html_text(page, c->text);
-        fputs("</th>", page);
+        if (*c->note) fputs("<br><span class=\"note\">", page);
+        html_text(page, c->note);
+        fputs(*c->note ? "</span></th>" : "</th>", page);
         write_side(page, c, SIDE_WITH);
         write_side(page, c, SIDE_WITHOUT);
         write_verdict(page, c);

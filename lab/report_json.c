@@ -22,9 +22,9 @@ static json_t *spread(const struct spread *s) {
 }
 
 static json_t *claim(const struct claim *c) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "experiment", experiment_names[c->experiment], "claim", c->text,
-                     "verdict", verdict_names[c->verdict], "held", (json_int_t)c->held, "of", (json_int_t)c->pairs, "with",
-                     spread(&c->sides[SIDE_WITH]), "without", spread(&c->sides[SIDE_WITHOUT]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "experiment", experiment_names[c->experiment], "claim",
+                     c->text, "note", c->note, "verdict", verdict_names[c->verdict], "held", (json_int_t)c->held, "of",
+                     (json_int_t)c->pairs, "with", spread(&c->sides[SIDE_WITH]), "without", spread(&c->sides[SIDE_WITHOUT]));
 }
 
 static json_t *row(const struct metric *r) {

@@ -30,7 +30,7 @@ const char report_style[] =
     ".claims thead th{font-size:.85rem;color:var(--quiet);border-bottom-width:2px}.claims tbody th{font-weight:400}\n"
     ".claims .group th{font-weight:600;padding-top:18px}.claims .group a{color:inherit;text-decoration-color:var(--line);"
     "text-underline-offset:3px}.range{color:var(--quiet);font-size:.85em;font-weight:400;white-space:nowrap}\n"
-    ".with{color:var(--with)}.without{color:var(--without)}\n"
+    ".note{color:var(--quiet);font-size:.85em}.with{color:var(--with)}.without{color:var(--without)}\n"
     ".verdict{white-space:nowrap;font-weight:600}.holds{color:var(--holds)}.fails{color:var(--fails)}.mixed{color:var(--mixed)}"
     "\n"
     ".unknown{color:var(--quiet);font-weight:400}\n"

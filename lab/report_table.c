@@ -11,12 +11,15 @@ size_t report_count(const struct report *report, enum verdict verdict) {
 
 void report_summary(const struct report *report, char *text, size_t bytes) {
     const size_t holds = report_count(report, HOLDS), mixed = report_count(report, MIXED), fails = report_count(report, FAILS),
-                 unknown = report_count(report, NOT_MEASURED);
+                 unknown = report_count(report, NOT_MEASURED), early = report_count(report, TOO_SHORT);
     int length = snprintf(text, bytes, "%zu of %zu claims hold", holds, report->claim_count);
     if (mixed > 0)
         length += snprintf(text + length, bytes - (size_t)length, ", %zu %s mixed", mixed, mixed == 1 ? "is" : "are");
     if (fails > 0)
         length += snprintf(text + length, bytes - (size_t)length, ", %zu %s not hold", fails, fails == 1 ? "does" : "do");
+    if (early > 0)
+        length +=
+            snprintf(text + length, bytes - (size_t)length, ", %zu %s too short to tell", early, early == 1 ? "is" : "are");
     if (unknown > 0)
         snprintf(text + length, bytes - (size_t)length, ", %zu %s not measured", unknown, unknown == 1 ? "was" : "were");
 }
