@@ -156,7 +156,7 @@ void bench_print_result(const struct bench_request *request, const struct bench_
 }
 
 void bench_print_foot(const struct bench_request *request, const struct bench_result *results, size_t count) {
-    if (bench_request_format(request) != BENCH_TABLE) return;
+    if (bench_request_format(request) != BENCH_TABLE || count == 0) return;
     printf("\ngeometric mean of the shares:");
     const char *separator = "";
     for (int operation = 0; operation < BENCH_OPERATIONS; operation++) {

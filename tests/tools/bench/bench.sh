@@ -209,6 +209,39 @@ refuses_without_path() {
     [ ! -s out.log ] && [ ! -e x.svg ] || fail "something was made"
 }
 
+# interrupted SIGNAL ARGUMENT...: it comes when the first case is shown, and the command ends by it.
+interrupted() {
+    local signal=$1 waited=0 got=0 job
+    shift
+    set -m # the shell lets background jobs ignore Ctrl-C otherwise
+    "${command[@]}" bench --threads 1 --shape 2,3 "$@" >out.log 2>err.log &
+    job=$!
+    set +m
+    until grep -q '2x3.*eval' out.log; do
+        sleep 0.05
+        waited=$((waited + 1))
+        [ $waited -lt 1000 ] || fail "nothing was shown: $(cat err.log)"
+    done
+    kill -"$signal" -- -$job
+    wait $job || got=$?
+    [ $got = $((128 + $(kill -l "$signal"))) ] || fail "status $got ($(cat err.log))"
+    says 'stopped; 1 of 2 cases are done'
+}
+
+# What is done is shown, and the picture is of that.
+case_interrupted() {
+    for signal in INT TERM HUP; do
+        interrupted $signal --seconds 2 --op eval,stats
+        grep -q '^geometric mean of the shares: eval [0-9.]*$' out.log || fail "$(cat out.log)"
+    done
+    interrupted INT --seconds 2 --op eval,stats --csv
+    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+    needs gnuplot
+    interrupted INT --seconds 2 --op eval,stats --svg a.svg
+    is_picture a.svg
+    ! grep -q '<text>stats</text>' a.svg || fail "it shows what was not measured"
+}
+
 # A gnuplot that fails leaves no file, and the command does not wait for it or die of it.
 case_a_failing_gnuplot_is_a_failure() {
     mkdir bin
