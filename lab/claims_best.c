@@ -22,7 +22,7 @@ double best_loss(const struct metrics *metrics, enum side side, int seed) {
 }
 
 double best_steps(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(side, seed, "test_loss");
+    const struct metric_key key = key_of(side, seed, "test_accuracy");
     size_t count;
     double *steps = metrics_steps(metrics, &key, &count);
     const double last = count > 0 ? steps[count - 1] : NAN;

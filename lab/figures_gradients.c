@@ -152,9 +152,9 @@ static void figure_saturated(const struct metrics *metrics, struct figure *f) {
     if (more_saturated_layers(metrics, layers, sizeof layers) > 0)
         figure_say(
             f,
-            " After %s more units are saturated with batch norm than without: the mean hides that. Saturation alone does "
-            "not decide what is learnt; how much of the gradient comes through to the first layer does, which is in the "
-            "next figure.",
+            " After %s more units are saturated with batch norm than without: the mean hides that. Saturation alone does not "
+            "decide what is learnt; how much of the gradient comes through to the first layer does, which is in the next "
+            "figure.",
             layers);
 }
 

@@ -100,7 +100,7 @@ const char **metrics_layers(const struct metrics *metrics, const struct metric_k
 size_t metrics_seeds(const struct metrics *metrics, const struct metric_key *key);
 
 /* All rows as text; to be freed, NULL without memory. Numbers have as many digits as tell floats apart, and a decimal point in
- * every locale; what is not finite is "nan", "inf" or "-inf" in CSV. */
-char *metrics_csv(const struct metrics *metrics);
+ * every locale; what is not finite is "nan", "inf" or "-inf" in CSV. The last column of every row is the run's name. */
+char *metrics_csv(const struct metrics *metrics, const char *run);
 
 #endif

@@ -22,6 +22,7 @@ struct report {
     const struct sample *samples;
     size_t sample_count;
     const char *machine; /* one line: processor, library, backend */
+    const char *run;     /* its name, the same in all files */
 };
 
 /* How many claims have a verdict. */

@@ -107,11 +107,11 @@ TEST(csv_has_every_row) {
     add_in(CONVERGENCE, SIDE_WITH, NAN, 1, 40, "", "test_accuracy", 0.8125);
     add_in(SWEEP, SIDE_WITHOUT, 0.003, 2, 0, "conv1.weight", "final_loss", -NAN);
     add_in(BEST, SIDE_WITH, 10, 3, 7, "", "steps_to", INFINITY);
-    char *text = metrics_csv(&metrics);
-    assert_string_equal(text, "experiment,norm,at,seed,step,layer,name,value\n"
-                              "convergence,with,,1,40,,test_accuracy,0.8125\n"
-                              "sweep,without,0.003,2,0,conv1.weight,final_loss,nan\n"
-                              "best,with,10,3,7,,steps_to,inf\n");
+    char *text = metrics_csv(&metrics, "a-run");
+    assert_string_equal(text, "experiment,norm,at,seed,step,layer,name,value,run\n"
+                              "convergence,with,,1,40,,test_accuracy,0.8125,a-run\n"
+                              "sweep,without,0.003,2,0,conv1.weight,final_loss,nan,a-run\n"
+                              "best,with,10,3,7,,steps_to,inf,a-run\n");
     free(text);
 }
 
@@ -493,9 +493,9 @@ TEST(running_means_have_one_number) {
     assert_spread(claim->sides[SIDE_WITH], 3, 0.35, 0.2, 0.5);
     assert_string_equal(
         sentence_of("layer-running", 1u << LAYER),
-        "The running mean is 1.00 standard deviations from the population's mean at first, and 0.350 (0.200 to "
-        "0.500) after 8 steps; the running variance is off by 200.0 % of itself at first and by 35.0 % (20.0 to "
-        "50.0) then (means over channels and layers; of these the median over the seeds, and the range).");
+        "The running mean is 1.00 standard deviations from the population's mean at first, and 0.350 (0.200 to 0.500) after 8 "
+        "steps; the running variance is off by 200.0 % of itself at first and by 35.0 % (20.0 to 50.0) then (means over "
+        "channels and layers; of these the median over the seeds, and the range).");
 }
 
 int main(void) {
