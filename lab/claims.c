@@ -159,12 +159,18 @@ static void add_minimum(struct list *list, const char *text, enum unit unit, cla
     const double steps = claim_spread(m, SIDE_WITH, best_steps).median;
     if (!isnan(steps)) snprintf(claim->text, sizeof claim->text, "%s in %.0f steps", text, steps);
     if (!best_is_too_short(m, gained)) return;
-    char with[WORD_BYTES], without[WORD_BYTES];
     claim->verdict = TOO_SHORT;
-    snprintf(claim->note, sizeof claim->note,
-             "The last third of the steps still lowers %s: by %s with batch norm, by %s without.", what,
-             word_number(claim_spread(m, SIDE_WITH, gained).median, UNIT_PERCENT, with),
-             word_number(claim_spread(m, SIDE_WITHOUT, gained).median, UNIT_PERCENT, without));
+    int length = snprintf(claim->note, sizeof claim->note, "The last third of the steps still lowers %s:", what);
+    const char *separator = "";
+    for (int side = 0; side < SIDES; side++) {
+        char word[WORD_BYTES];
+        const double gain = claim_spread(m, (enum side)side, gained).median;
+        if (!(gain > 0)) continue;
+        length += snprintf(claim->note + length, sizeof claim->note - (size_t)length, "%s by %s %s", separator,
+                           word_number(gain, UNIT_PERCENT, word), side == SIDE_WITH ? "with batch norm" : "without");
+        separator = ",";
+    }
+    snprintf(claim->note + length, sizeof claim->note - (size_t)length, "%s.", *separator ? "" : " in half of the runs");
 }
 
 static void add_saturated(struct list *list) {

@@ -31,7 +31,7 @@ src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h numbers.h
 src/place: place.h
-tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h progress.h stop.h
+tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h progress.h stop.h terminal.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

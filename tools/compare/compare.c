@@ -108,7 +108,7 @@ static void print_end(const struct comparison *c) {
     }
     report_print_table(&c->report);
     if (c->report.stopped) printf("Stopped before the end: the report says what is missing.\n");
-    printf("%.0f s. Report: %s/report.html, numbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
+    printf("%.0f s. Report: %s/report.html\nNumbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
            report_has_json() ? ", metrics.json" : "");
 }
 

@@ -75,7 +75,8 @@ case_everything() {
     needs gnuplot
     make_data
     silently compare --out a --seeds 2
-    tail -1 out.log | grep -q '^[0-9]* s\. Report: a/report.html, numbers: a/metrics.csv' || fail "$(cat out.log)"
+    tail -2 out.log | head -1 | grep -qx '[0-9]* s\. Report: a/report.html' || fail "$(cat out.log)"
+    tail -1 out.log | grep -q '^Numbers: a/metrics.csv' || fail "$(cat out.log)"
     [ "$(grep -c 'holds$\|does not hold$\|mixed ([0-9] of 2)$\|too short to tell$' out.log)" = 16 ] || fail "$(cat out.log)"
     [ "$(head -1 a/metrics.csv)" = experiment,norm,at,seed,step,layer,name,value,run ] || fail "$(head -1 a/metrics.csv)"
     # 8 rates, 2 sides and 2 seeds; 10 targets
@@ -96,6 +97,20 @@ case_everything() {
     [ "$(grep -c '^layer,with,1,.*,frozen_layers,2' a/metrics.csv)" = 2 ] || fail "batch size 1"
     silently compare --out b --seeds 2
     diff <(numbers a) <(numbers b) || fail "another run has other numbers"
+}
+
+# No line is wider than COLUMNS, or than 100 in a pipe; 40 is the least.
+case_the_table_fits() {
+    needs_backend
+    make_data
+    local columns pair most
+    for pair in 1:40 70:70 99:99 300:100 x:100; do
+        columns=${pair%:*} most=${pair#*:}
+        COLUMNS=$columns runs compare --out o --only convergence,best,sigmoid,layer
+        awk -v most=$most 'length > most { print FNR ": " $0; wide = 1 } END { exit wide }' out.log >wide.log ||
+            fail "COLUMNS=$columns: $(cat wide.log)"
+        grep -q 'holds$\|does not hold$' out.log || fail "COLUMNS=$columns: $(cat out.log)"
+    done
 }
 
 # What --json prints and what the file says are the same claims.
