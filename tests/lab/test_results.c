@@ -494,8 +494,8 @@ TEST(running_means_have_one_number) {
     assert_string_equal(
         sentence_of("layer-running", 1u << LAYER),
         "The running mean is 1.00 standard deviations from the population's mean at first, and 0.350 (0.200 to 0.500) after 8 "
-        "steps; the running variance is off by 200.0 % of the population's at first and by 35.0 % (20.0 to 50.0) then (means over "
-        "channels and layers; of these the median over the seeds, and the range).");
+        "steps; the running variance is off by 200.0 % of the population's at first and by 35.0 % (20.0 to 50.0) then (means "
+        "over channels and layers; of these the median over the seeds, and the range).");
 }
 
 int main(void) {
