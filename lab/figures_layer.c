@@ -142,8 +142,8 @@ static void figure_running(const struct metrics *metrics, struct figure *f) {
     figure_say(
         f,
         "The running mean is %s standard deviations from the population's mean at first, and %s after %.0f steps; the running "
-        "variance is off by %s of the population's at first and by %s then (means over channels and layers; of these the median "
-        "over the seeds, and the range).",
+        "variance is off by %s of the population's at first and by %s then (means over channels and layers; of these the "
+        "median over the seeds, and the range).",
         spread_words(&means->points[0], UNIT_NONE, a), spread_words(&means->points[means->count - 1], UNIT_NONE, b),
         means->points[means->count - 1].x, spread_words(&vars->points[0], UNIT_PERCENT, c),
         spread_words(&vars->points[vars->count - 1], UNIT_PERCENT, d));

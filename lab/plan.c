@@ -30,19 +30,19 @@ static const struct plan quick = {.train_images = 4000,
                                   .gap_images = 1024};
 
 /* Sized to end within an hour on two cores: see docs/measurements.md. */
-static const struct plan full = {.convergence_passes = 5,
-                                 .convergence_tests = 30,
+static const struct plan full = {.convergence_passes = 3,
+                                 .convergence_tests = 24,
                                  .gradients_passes = 1,
-                                 .gradients_points = 40,
+                                 .gradients_points = 24,
                                  .sweep_passes = 1,
-                                 .best_passes = 10,
-                                 .best_tests = 20,
-                                 .sigmoid_passes = 4,
-                                 .sigmoid_points = 40,
-                                 .layer_passes = 2,
-                                 .layer_points = 16,
-                                 .population_images = 16384,
-                                 .gap_images = 16384};
+                                 .best_passes = 6,
+                                 .best_tests = 12,
+                                 .sigmoid_passes = 3,
+                                 .sigmoid_points = 24,
+                                 .layer_passes = 1,
+                                 .layer_points = 12,
+                                 .population_images = 8192,
+                                 .gap_images = 8192};
 
 bool plan_has(const struct compare_request *request, enum experiment experiment) {
     return request->experiments >> experiment & 1;
