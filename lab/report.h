@@ -16,7 +16,7 @@ struct report {
     const struct claim *claims;
     size_t claim_count;
     int seeds_done[EXPERIMENTS];    /* how many of the request's are complete */
-    bool stopped;                   /* before everything was done */
+    bool stopped;                   /* not everything is done */
     double seconds;                 /* it took */
     const nn_dataset *train, *test; /* NULL: no pictures, and no numbers of images */
     const struct sample *samples;

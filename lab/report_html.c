@@ -112,8 +112,8 @@ static void write_head(FILE *page, const struct report *report) {
         "holds if it does so for every seed, does not hold if for none, and is mixed otherwise.</p>\n",
         plan_model_name(r), r->seeds, r->seeds == 1 ? "" : "s");
     if (report->stopped)
-        fputs("<p class=\"notice\"><strong>This run was stopped before its end.</strong> What was measured until then is "
-              "shown; the parts that are missing or incomplete say so.</p>\n",
+        fputs("<p class=\"notice\"><strong>This run was stopped before its end, or is not there yet.</strong> What was "
+              "measured until then is shown; the parts that are missing or incomplete say so.</p>\n",
               page);
     html_settings(page, report);
     html_claims(page, report);

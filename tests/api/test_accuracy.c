@@ -301,9 +301,9 @@ TEST(two_values_become_minus_one_and_one) {
     assert_true(y[0] == -y[1] && y[2] == -y[3] && y[0] < 0 && y[2] < 0);
 }
 
-/* Thirds of the values near -1e8, near 1e8, which cancel, and near 0. Returns how far the mean in float is from the exact one, in
- * units of its last place, and checks docs/numerics.md: the mean in double is within u (|mean| + (additions + pieces + 9)
- * range), u = 2^-53. */
+/* Thirds of the values near -1e8, near 1e8, which cancel, and near 0. Returns how far the mean in float is from the exact one,
+ * in units of its last place, and checks docs/numerics.md: the mean in double is within
+ * u (|mean| + (additions + pieces + 9) range), u = 2^-53. */
 static long double measure_clusters(const batchnorm_shape *shape, size_t additions, size_t pieces) {
     struct problem *p = problem_create(shape, 29, true);
     const size_t m = shape->outer * shape->inner;

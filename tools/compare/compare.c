@@ -56,7 +56,8 @@ static void begin(struct comparison *c) {
                                 .train = &c->lab.train,
                                 .test = &c->lab.test,
                                 .machine = c->machine,
-                                .run = c->run};
+                                .run = c->run,
+                                .stopped = true}; /* as long as it is not complete: it may be killed at any time */
 }
 
 /* What there is by now. Claims are about complete pairs of runs. Figures are, too, as far as there is one. */

@@ -118,6 +118,6 @@ const struct option_table compare_options = {
     .more =
         "Each seed is a pair of runs. A claim holds if it does so in every pair, fails if it does so in none, and is mixed "
         "otherwise; a median and a range over the seeds are printed. DIR gets report.html, which needs no network, metrics.csv "
-        "and metrics.json. Ctrl-C ends early, with a report on what is done so far; that is a success. A second one ends at "
-        "once.",
+        "and metrics.json. Ctrl-C ends early, with a report on what is done so far, and then by the signal itself, so that a "
+        "shell sees 130. A second one ends at once.",
     .check = check};

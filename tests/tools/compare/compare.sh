@@ -223,6 +223,9 @@ case_killed_between() {
     wait "$job" 2>kill.log || true
     after=$(one_run batchnorm-compare)
     [ "$before" != "$after" ] || fail "two runs have one name"
+    grep -q 'This run was stopped before its end' batchnorm-compare/report.html || fail "the report does not say so"
+    needs_json
+    grep -q '"complete": false' batchnorm-compare/metrics.json || fail "metrics.json does not say so"
 }
 
 # The line of the report that repeats the run, given to a shell; from a page, where <, &, > and " are spelt out.
