@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "nn/choices.h"
 #include "nn/machine.h"
@@ -103,6 +104,9 @@ static const char *check(void *request, char *message) {
     if (!*r->out) return "--out needs the name of a directory";
     if (r->quick && r->full) return "--quick and --full exclude each other";
     if (r->depth && r->model != NN_RESNET) return "--depth: only a resnet has one; give --model resnet too";
+    /* training is in float */
+    if (!((float)r->rate > 0) || isinf((float)r->rate)) return "--lr: is 0 or infinite as a float";
+    if ((float)r->momentum >= 1) return "--momentum: is 1 as a float, and must be below";
     plan_fill(r);
     return NULL;
 }
