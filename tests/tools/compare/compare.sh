@@ -209,7 +209,7 @@ case_nohup() {
         "${command[@]}" compare --data data --model mlp --batch 16 --threads 1 --only convergence --seeds 3 >out.log 2>err.log &
         job=$!
         sleep 0.2
-        kill -HUP $job
+        kill -HUP $job || true
         wait $job
     ) || fail "status $? ($(cat err.log))"
     one_run batchnorm-compare >/dev/null
