@@ -179,7 +179,7 @@ static void add_saturated(struct list *list) {
         add_pairs(list, SIGMOID, "Fewer saturated sigmoid units, mean of the layers", UNIT_PERCENT, saturated_share, LOWER);
     if (claim && claim->pairs > 0 && more_saturated_layers(list->metrics, layers, sizeof layers) > 0)
         snprintf(claim->note, sizeof claim->note,
-                 "After %.100s there are more. What learns is decided by the gradient: see the next claim.", layers);
+                 "After %.100s there are more. Learning hangs on the gradient that comes through: see the next claim.", layers);
 }
 
 size_t claims_make(const struct metrics *metrics, unsigned experiments, struct claim claims[MOST_CLAIMS]) {

@@ -372,7 +372,8 @@ TEST(layers_that_saturate_more_are_named) {
     assert_int_equal(more_saturated_layers(&metrics, text, sizeof text), 1);
     const struct claim *claim = find(claims, claims_make(&metrics, 1u << SIGMOID, claims), "Fewer saturated");
     assert_int_equal(claim->verdict, HOLDS);
-    assert_string_equal(claim->note, "After conv1 there are more. What learns is decided by the gradient: see the next claim.");
+    assert_string_equal(claim->note,
+                        "After conv1 there are more. Learning hangs on the gradient that comes through: see the next claim.");
     metrics_free(&metrics);
     for (int i = 0; i < 5; i++) {
         add_in(SIGMOID, SIDE_WITH, NAN, 1, 10, layers[i], "saturated", 0.2);
