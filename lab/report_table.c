@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "report.h"
-#include "tools/shared/terminal.h"
+#include "tools/shared/wrap.h"
 
 size_t report_count(const struct report *report, enum verdict verdict) {
     size_t count = 0;
@@ -36,7 +36,7 @@ static void print_cells(const char *const cells[4], const size_t widths[4]) {
         more = false;
         for (size_t i = 0; i < 4; i++) {
             const char *text = rest[i];
-            const size_t length = wrapped_line(text, widths[i], &rest[i]);
+            const size_t length = wrap_line(text, widths[i], &rest[i]);
             if (length > 0) printf("%*s%.*s", (int)missing, "", (int)length, text);
             if (length > 0) missing = 0;
             missing += (length < widths[i] ? widths[i] - length : 0) + GAP;
@@ -50,7 +50,7 @@ static void print_cells(const char *const cells[4], const size_t widths[4]) {
 static void print_note(const struct claim *claim, size_t columns) {
     if (!*claim->note) return;
     printf("%*s", 2 * INDENT, "");
-    print_wrapped(claim->note, 2 * INDENT, 2 * INDENT, columns);
+    wrap_print(claim->note, 2 * INDENT, 2 * INDENT, columns);
     printf("\n");
 }
 
@@ -58,13 +58,13 @@ static void print_note(const struct claim *claim, size_t columns) {
 static void print_under(const struct claim *claim, const char *with, const char *without, const char *verdict, size_t columns) {
     char text[4 * WORD_BYTES];
     printf("%*s", INDENT, "");
-    print_wrapped(claim->text, INDENT, INDENT, columns);
+    wrap_print(claim->text, INDENT, INDENT, columns);
     printf("\n%*s", 2 * INDENT, "");
     if (claim->sides[SIDE_WITHOUT].count > 0)
         snprintf(text, sizeof text, "with %s, without %s: %s", with, without, verdict);
     else
         snprintf(text, sizeof text, "%s: %s", with, verdict);
-    print_wrapped(text, 2 * INDENT, 2 * INDENT, columns);
+    wrap_print(text, 2 * INDENT, 2 * INDENT, columns);
     printf("\n");
 }
 
@@ -98,7 +98,7 @@ void report_print_table(const struct report *report) {
     enum { WIDEST = 2 * INDENT + 64 + 2 * SIDE + VERDICT + 3 * GAP };
     const struct claim *previous = NULL;
     char summary[240];
-    const size_t there = terminal_columns(), columns = there < WIDEST ? there : WIDEST;
+    const size_t there = wrap_columns(), columns = there < WIDEST ? there : WIDEST;
     printf("\n");
     if (claim_width(columns) > 0)
         print_in_table((const char *const[]){"claim", "with batch norm", "without", "verdict"}, claim_width(columns) + INDENT);
@@ -111,6 +111,6 @@ void report_print_table(const struct report *report) {
     report_summary(report, summary, 160);
     strcat(summary, ". Medians over the seeds, with the range.");
     printf("\n");
-    print_wrapped(summary, 0, 0, columns);
+    wrap_print(summary, 0, 0, columns);
     printf("\n");
 }

@@ -31,14 +31,14 @@ src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h numbers.h
 src/place: place.h
-tools/shared: array.h convert.h inputs.h json.h messages.h numbers.h options.h outputs.h
-tools/shared: gnuplot.h picture.h progress.h stop.h terminal.h
+tools/shared: array.h convert.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h
+tools/shared: progress.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h
 '
 
-words_of() { sed -n "s|^$2: *||p" <<<"$1" | tr "\n" " "; } # <table> <room>
+words_of() { sed -n "s|^$2: *||p" <<<"$1" | tr '\n' ' '; } # <table> <room>
 room_of() { # <path>: the longest room that it is in
     local room best=""
     for room in $all_rooms; do [[ $1 == "$room"/* && ${#room} -gt ${#best} ]] && best=$room; done

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "tools/shared/convert.h"
-#include "tools/shared/terminal.h"
+#include "tools/shared/wrap.h"
 
 enum { CELL_BYTES = BENCH_SHAPE_TEXT_BYTES, GAP = 2 };
 
@@ -37,7 +37,7 @@ static void arrange(const struct bench_request *request) {
         const size_t length = strlen(bench_shape_text(&request->shapes[i], text));
         if (length > columns[SHAPE].width) columns[SHAPE].width = length;
     }
-    for (int place = 1; width_of_all() > terminal_columns() && place < COLUMNS; place++)
+    for (int place = 1; width_of_all() > wrap_columns() && place < COLUMNS; place++)
         for (int i = 0; i < COLUMNS; i++) columns[i].hidden |= columns[i].place == place;
 }
 
@@ -54,7 +54,7 @@ static void print_line(char cells[COLUMNS][CELL_BYTES]) {
 }
 
 static void print_text(const char *text) {
-    print_wrapped(text, 0, 0, terminal_columns());
+    wrap_print(text, 0, 0, wrap_columns());
     printf("\n");
 }
 

@@ -2,59 +2,66 @@
 #define _DEFAULT_SOURCE /* TIOCGWINSZ */
 #include "terminal.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "numbers.h"
 
-enum { MOST_COLUMNS = 1000 };
+enum { USUAL = 80, LEAST = 20, MOST = 10000 };
 
-size_t terminal_columns(void) {
+int terminal_width(int fd) {
+    const char *columns = getenv("COLUMNS");
     struct winsize size;
-    const char *text = getenv("COLUMNS");
-    int64_t wanted = 0, columns = PIPE_COLUMNS;
-    if (!text || !parse_integer(text, 1, MOST_COLUMNS, &wanted)) wanted = 0;
-    if (!isatty(STDOUT_FILENO)) {
-        if (wanted > 0 && wanted < columns) columns = wanted;
-    } else if (wanted > 0) {
-        columns = wanted;
-    } else if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-        columns = size.ws_col;
-    }
-    return columns < LEAST_COLUMNS ? LEAST_COLUMNS : (size_t)columns;
+    int64_t width;
+    if (!isatty(fd)) return TERMINAL_ELSEWHERE;
+    if (columns && parse_integer(columns, LEAST, MOST, &width)) return (int)width;
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col < LEAST ? LEAST : size.ws_col;
+    return USUAL;
 }
 
-size_t wrapped_line(const char *text, size_t columns, const char **next) {
-    size_t end = 0;
-    for (size_t at = 0; text[at];) {
-        at += strspn(text + at, " ");
-        at += strcspn(text + at, " ");
-        if (end > 0 && at > columns) break;
-        end = at;
+/* Of its first bytes. What is no UTF-8 is one column a byte. */
+static int columns_of(const char *text, size_t bytes) {
+    int columns = 0;
+    for (size_t at = 0; at < bytes; columns++) {
+        const size_t length = utf8_length(text + at);
+        at += length ? length : 1;
     }
-    *next = text + end + strspn(text + end, " ");
-    return end;
+    return columns;
 }
 
-size_t print_wrapped(const char *text, size_t at, size_t indent, size_t columns) {
+int terminal_columns(const char *name) { return columns_of(name, strlen(name)); }
+
+void terminal_print_wrapped(const char *text, int width) {
+    int at = 0;
     while (*text) {
-        const char *next;
-        const size_t length = wrapped_line(text, columns > at ? columns - at : 1, &next);
-        if (at > indent && at + length > columns) { /* not even a word */
-            printf("\n%*s", (int)indent, "");
-            at = indent;
-            continue;
+        const size_t bytes = strcspn(text, " ");
+        const int columns = columns_of(text, bytes);
+        if (at > 0 && at + 1 + columns > width) {
+            printf("\n  ");
+            at = 2;
+        } else if (at > 0) {
+            putchar(' ');
+            at++;
         }
-        printf("%.*s", (int)length, text);
-        at += length;
-        text = next;
-        if (!*text) break;
-        printf("\n%*s", (int)indent, "");
-        at = indent;
+        printf("%.*s", (int)bytes, text);
+        at += columns;
+        text += bytes + (text[bytes] == ' ');
     }
-    return at;
+    putchar('\n');
+}
+
+void terminal_print_name(const char *name, int width) {
+    const int columns = terminal_columns(name);
+    const bool cut = columns > width;
+    const int kept = cut ? width - 3 : columns;
+    size_t bytes = 0;
+    for (int i = 0; i < kept; i++) {
+        const size_t length = utf8_length(name + bytes);
+        bytes += length ? length : 1;
+    }
+    printf("%.*s%s%*s", (int)bytes, name, cut ? "..." : "", cut ? 0 : width - columns, "");
 }

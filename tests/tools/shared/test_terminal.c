@@ -1,93 +1,100 @@
 /* SPDX-License-Identifier: MIT */
-/* Text that is broken between words; how wide a terminal is. */
-#define _POSIX_C_SOURCE 200809L /* setenv */
+/* Lines keep to the width of a terminal, and to one of their own elsewhere. */
+#define _DEFAULT_SOURCE
+#define _XOPEN_SOURCE 600
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "tests/support/test.h"
 #include "tools/shared/terminal.h"
 
-static void breaks(const char *text, size_t columns, const char *first, const char *rest) {
-    const char *next;
-    const size_t length = wrapped_line(text, columns, &next);
-    assert_int_equal(length, strlen(first));
-    assert_memory_equal(text, first, length);
-    assert_string_equal(next, rest);
+/* A terminal of this many columns; 0: it does not know. */
+static int open_terminal(unsigned short columns, int *master) {
+    const struct winsize size = {.ws_row = 24, .ws_col = columns};
+    *master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (*master < 0 || grantpt(*master) != 0 || unlockpt(*master) != 0) skip(); /* this machine has none */
+    const int fd = open(ptsname(*master), O_RDWR | O_NOCTTY);
+    assert_true(fd >= 0);
+    if (columns > 0) assert_int_equal(ioctl(fd, TIOCSWINSZ, &size), 0);
+    return fd;
 }
 
-TEST(lines_end_between_words) {
-    breaks("one two three", 13, "one two three", "");
-    breaks("one two three", 12, "one two", "three");
-    breaks("one two three", 7, "one two", "three");
-    breaks("one two three", 6, "one", "two three");
-    breaks("one two three", 1, "one", "two three"); /* longer than a line */
-    breaks("", 5, "", "");
-    breaks("one", 3, "one", "");
+static void assert_width(unsigned short columns, const char *variable, int width) {
+    int master;
+    const int fd = open_terminal(columns, &master);
+    if (variable)
+        setenv("COLUMNS", variable, 1);
+    else
+        unsetenv("COLUMNS");
+    assert_int_equal(terminal_width(fd), width);
+    close(fd);
+    close(master);
 }
 
-/* What print_wrapped() writes, through a file in the place of standard output. */
-static const char *printed(const char *text, size_t at, size_t indent, size_t columns, size_t *end) {
-    static char written[400];
+TEST(the_width_is_the_terminals) {
+    int ends[2];
+    assert_width(132, NULL, 132);
+    assert_width(0, NULL, 80);
+    assert_width(3, NULL, 20);
+    assert_width(132, "60", 60);
+    assert_width(132, "", 132);
+    assert_width(132, "wide", 132);
+    assert_width(132, "0", 132);
+    assert_int_equal(pipe(ends), 0);
+    setenv("COLUMNS", "60", 1);
+    assert_int_equal(terminal_width(ends[1]), TERMINAL_ELSEWHERE);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void wrap_it(const char *text, int width) { terminal_print_wrapped(text, width); }
+
+/* What `print` prints is this. */
+static void assert_prints(void (*print)(const char *text, int width), const char *text, int width, const char *expected) {
+    char said[512] = "";
+    int ends[2];
     fflush(stdout);
     const int before = dup(STDOUT_FILENO);
-    FILE *file = tmpfile();
-    dup2(fileno(file), STDOUT_FILENO);
-    *end = print_wrapped(text, at, indent, columns);
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDOUT_FILENO);
+    print(text, width);
     fflush(stdout);
     dup2(before, STDOUT_FILENO);
     close(before);
-    rewind(file);
-    written[fread(written, 1, sizeof written - 1, file)] = '\0';
-    fclose(file);
-    return written;
+    close(ends[1]);
+    assert_true(read(ends[0], said, sizeof said - 1) >= 0);
+    close(ends[0]);
+    assert_string_equal(said, expected);
 }
 
-TEST(paragraphs_are_indented) {
-    size_t end;
-    assert_string_equal(printed("one two three four", 0, 2, 10, &end), "one two\n  three\n  four");
-    assert_int_equal(end, 6);
-    assert_string_equal(printed("one two", 8, 2, 10, &end), "\n  one two"); /* there is no room for a word */
-    assert_int_equal(end, 9);
-    assert_string_equal(printed("one two", 4, 4, 8, &end), "one\n    two");
-    assert_string_equal(printed("abcdefghijkl mn", 2, 2, 8, &end), "abcdefghijkl\n  mn");
-    assert_string_equal(printed("", 3, 2, 8, &end), "");
-    assert_int_equal(end, 3);
+TEST(sentences_are_wrapped) {
+    assert_prints(wrap_it, "one two three four", 18, "one two three four\n");
+    assert_prints(wrap_it, "one two three four", 17, "one two three\n  four\n");
+    assert_prints(wrap_it, "one two three four", 8, "one two\n  three\n  four\n");
+    assert_prints(wrap_it, "immeasurable one", 5, "immeasurable\n  one\n");
+    assert_prints(wrap_it, "\xc3\xa9\xc3\xa9\xc3\xa9 two", 7, "\xc3\xa9\xc3\xa9\xc3\xa9 two\n");
+    assert_prints(wrap_it, "", 7, "\n");
 }
 
-/* The tests' output is no terminal. */
-TEST(a_pipe_has_a_hundred_columns_at_most) {
-    static const struct {
-        const char *columns;
-        size_t expected;
-    } cases[] = {{"80", 80},           {"100", 100}, {"101", 100}, {"5000", 100},
-                 {"1", LEAST_COLUMNS}, {"0", 100},   {"", 100},    {"8x", 100}};
-    size_t end;
-    printed("", 0, 0, 1, &end);
-    fflush(stdout);
-    const int before = dup(STDOUT_FILENO);
-    FILE *file = tmpfile();
-    dup2(fileno(file), STDOUT_FILENO);
-    size_t got[sizeof cases / sizeof cases[0]];
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        setenv("COLUMNS", cases[i].columns, 1);
-        got[i] = terminal_columns();
-    }
-    unsetenv("COLUMNS");
-    const size_t without = terminal_columns();
-    dup2(before, STDOUT_FILENO);
-    close(before);
-    fclose(file);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) assert_int_equal(got[i], cases[i].expected);
-    assert_int_equal(without, 100);
+TEST(names_fill_their_column) {
+    assert_prints(terminal_print_name, "cat", 5, "cat  ");
+    assert_prints(terminal_print_name, "siamese", 7, "siamese");
+    assert_prints(terminal_print_name, "a siamese cat", 8, "a sia...");
+    assert_prints(terminal_print_name, "\xc3\xa9t\xc3\xa9", 5, "\xc3\xa9t\xc3\xa9  ");
+    assert_prints(terminal_print_name, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 5, "\xc3\xa9\xc3\xa9...");
+    assert_prints(terminal_print_name, "\xff\xff", 3, "\xff\xff ");
+    assert_int_equal(terminal_columns("\xc3\xa9t\xc3\xa9"), 3);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_end_between_words),
-        cmocka_unit_test(paragraphs_are_indented),
-        cmocka_unit_test(a_pipe_has_a_hundred_columns_at_most),
+        cmocka_unit_test(the_width_is_the_terminals),
+        cmocka_unit_test(sentences_are_wrapped),
+        cmocka_unit_test(names_fill_their_column),
     };
     return cmocka_run_group_tests_name("tools.terminal", tests, NULL, NULL);
 }
