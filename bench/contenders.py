@@ -2,7 +2,7 @@
 """The contenders of peers.py, in one long file because they are variations of one thing: the arrays that all of them work on,
 how each one is called, and what came out of it.
 
-An array is kept in one of three layouts: planar (n, c, s), rows (n, s, c), and blocked (n, c/16, s, 16), which is oneDNN's own.
+An array is kept in one of three layouts: nchw (n, c, s), nhwc (n, s, c), and blocked (n, c/16, s, 16), which is oneDNN's own.
 No contender is timed while it reorders data. What has a name in C is called in a loop in C; torch is called from Python.
 """
 import ctypes
@@ -22,7 +22,7 @@ except ImportError:
     torch = None
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LAYOUTS = {"planar": 0, "rows": 1, "blocked": 2}
+LAYOUTS = {"nchw": 0, "nhwc": 1, "blocked": 2}
 OPS = {"train": 0, "eval": 1, "backward": 2}
 DTYPES = {"f32": 0, "bf16": 2, "f16": 3}
 STORAGE = {"f32": np.float32, "bf16": np.uint16, "f16": np.float16}
@@ -138,7 +138,7 @@ class Case:
             values = random.standard_normal((self.n, self.c, self.s), np.float32)
             if rounded_to:
                 values = decode(encode(values, rounded_to), rounded_to)
-            self.arrays[name, "planar"] = self._place(encode(values, dtype))
+            self.arrays[name, "nchw"] = self._place(encode(values, dtype))
         self.parameters = {name: random.random(self.c, np.float32) + np.float32(0.5)
                            for name in ("weight", "bias", "running_mean", "running_var")}
 
@@ -151,20 +151,20 @@ class Case:
     def array(self, name, layout):
         if (name, layout) not in self.arrays:
             if name in ("y", "dx"):
-                self.arrays[name, layout] = empty(self.arrays["x", "planar"].shape, STORAGE[self.dtype])
+                self.arrays[name, layout] = empty(self.arrays["x", "nchw"].shape, STORAGE[self.dtype])
             else:
-                self.arrays[name, layout] = self._place(self._arrange(self.arrays[name, "planar"], layout))
+                self.arrays[name, layout] = self._place(self._arrange(self.arrays[name, "nchw"], layout))
         return self.arrays[name, layout]
 
     def _arrange(self, planar, layout):
-        if layout == "rows":
+        if layout == "nhwc":
             return planar.transpose(0, 2, 1)
         return planar.reshape(self.n, self.c // 16, 16, self.s).transpose(0, 1, 3, 2)
 
     def planar(self, name, layout):
         """A copy of an array as float32 (n, c, s), to be compared."""
         array = self.array(name, layout)
-        if layout == "rows":
+        if layout == "nhwc":
             array = array.reshape(self.n, self.s, self.c).transpose(0, 2, 1)
         elif layout == "blocked":
             array = array.reshape(self.n, self.c // 16, self.s, 16).transpose(0, 1, 3, 2).reshape(self.n, self.c, self.s)
@@ -207,7 +207,7 @@ class Problem:
         self.own = {name: values.copy() for name, values in case.parameters.items()}
         self.own.update({name: np.zeros(case.c, np.float32) for name in ("dweight", "dbias", "mean", "var")})
         self.own.update({name: np.zeros(case.c, np.float64) for name in ("save_mean", "save_rstd")})
-        make = batchnorm.batchnorm_channels_last if layout == "rows" else batchnorm.batchnorm_planar
+        make = batchnorm.batchnorm_channels_last if layout == "nhwc" else batchnorm.batchnorm_planar
         self.shape = make(DTYPES[case.dtype], case.n, case.c, case.s)
         room = max(batchnorm.batchnorm_workspace_bytes(ctypes.byref(self.shape), operation) for operation in (1, 2, 3))
         self.workspace = empty((room,), np.uint8)
@@ -227,7 +227,7 @@ class Problem:
         return [0 if name == "0" else ctypes.c_void_p(getattr(self.data, name, None)) for name in names]
 
     def results(self, contender):
-        """Run once; what came out, in planar float32."""
+        """Run once; what came out, in float32 as nchw."""
         contender.seconds(1)
         names = {"train": ["running_mean", "running_var"], "eval": [], "backward": ["dweight", "dbias"]}[self.op]
         main = "dx" if self.op == "backward" else "y"
@@ -285,7 +285,7 @@ def copies(batchnorm, helper, case, layout, op, threads):
 def onednn(batchnorm, helper, case, layout, op, threads):
     """The installed oneDNN; None where it has nothing for the shape."""
     # The statistics come from the layout that batchnorm has too; they are the same numbers.
-    source = Problem(batchnorm, case, "rows" if layout == "rows" else "planar", op, threads)
+    source = Problem(batchnorm, case, "nhwc" if layout == "nhwc" else "nchw", op, threads)
     save_statistics(helper, source)
     problem = Problem(batchnorm, case, layout, op, threads)
     for name in ("mean", "var"):
@@ -302,7 +302,7 @@ def onednn(batchnorm, helper, case, layout, op, threads):
 def as_torch(array, case, layout):
     tensor = torch.from_numpy(array)
     tensor = tensor.view(torch.bfloat16) if case.dtype == "bf16" else tensor
-    if layout == "planar":
+    if layout == "nchw":
         return tensor.view(case.size)
     return tensor.view(case.n, case.h, case.w, case.c).permute(0, 3, 1, 2)
 
@@ -316,12 +316,12 @@ def as_onednn(tensor, case, layout):
 
 
 def torch_contender(case, layout, op, inside=None):
-    """torch; with inside "planar" or "blocked", the oneDNN in torch."""
+    """torch; with inside "nchw" or "blocked", the oneDNN in torch."""
     x, dy = (as_torch(case.array(name, layout), case, layout) for name in ("x", "dy"))
     name, role = "torch", "torch"
     if inside:
         x, dy = (as_onednn(tensor, case, inside) for tensor in (x, dy))
-        name, role = f"oneDNN {torch_onednn()} {inside}", "plain" if inside == "planar" else "blocked"
+        name, role = f"oneDNN {torch_onednn()} {inside}", "plain" if inside == "nchw" else "blocked"
     weight, bias, mean, var = (torch.from_numpy(values.copy()) for values in case.parameters.values())
     normalize, gradient = torch.ops.aten.native_batch_norm, torch.ops.aten.native_batch_norm_backward
     _, saved_mean, saved_rstd = normalize(x, weight, bias, mean.clone(), var.clone(), True, MOMENTUM, EPS)
@@ -349,13 +349,13 @@ def torch_contender(case, layout, op, inside=None):
 
 
 def peers_of_f32(batchnorm, helper, case, layout, op, threads):
-    """oneDNN in every version and layout there is beside `layout`. The one in torch turns rows into planar first: left out."""
-    blocks = layout == "planar" and case.c % 16 == 0
+    """oneDNN in every version and layout there is beside `layout`. The one in torch turns nhwc into nchw first: left out."""
+    blocks = layout == "nchw" and case.c % 16 == 0
     found = []
     if helper.has_onednn:
         found += [onednn(batchnorm, helper, case, which, op, threads) for which in [layout] + ["blocked"] * blocks]
-    if torch_onednn() and layout == "planar":
-        found += [torch_contender(case, layout, op, inside) for inside in ["planar"] + ["blocked"] * blocks]
+    if torch_onednn() and layout == "nchw":
+        found += [torch_contender(case, layout, op, inside) for inside in ["nchw"] + ["blocked"] * blocks]
     return [contender for contender in found if contender]
 
 

@@ -54,8 +54,8 @@ int main(void) {
     printf("| x | layout | threads: 1 | 8 | 64 | 128 |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         size_t n = shapes[i][0], c = shapes[i][1], s = shapes[i][2];
-        if (s > 1) report(batchnorm_planar(BATCHNORM_F32, n, c, s), "planar", n, c, s, x, y);
-        report(batchnorm_channels_last(BATCHNORM_F32, n, c, s), "rows", n, c, s, x, y);
+        if (s > 1) report(batchnorm_planar(BATCHNORM_F32, n, c, s), "nchw", n, c, s, x, y);
+        report(batchnorm_channels_last(BATCHNORM_F32, n, c, s), s > 1 ? "nhwc" : "nc", n, c, s, x, y);
     }
     free(x);
     free(y);

@@ -16,10 +16,10 @@ turns with the same threads; the share is the time of that copy by the time of b
 is timed. torch is called from Python, the others from a loop in C, which matters for small shapes; there batchnorm is timed
 from Python too.
 
-Layouts: planar is NCHW, rows is NHWC (channels-last), blocked is oneDNN's own nChw16c, with data that are in it already. A
-ratio above 1 says that batchnorm is faster; `4.9/6.5 no` is a ratio, what is aimed at, and whether that is met. oneDNN is
-there in two versions, the installed one and the one in torch, and the ratio is to the faster of them. The one in torch is
-called from Python too, and takes about 20 us a call.
+Layouts: nchw and nhwc (channels-last) for any number of sizes, nc for (N, C), where both are the same; blocked is oneDNN's
+own nChw16c, with data that are in it already. A ratio above 1 says that batchnorm is faster; `4.9/6.5 no` is a ratio, what is
+aimed at, and whether that is met. oneDNN is there in two versions, the installed one and the one in torch, and the ratio is to
+the faster of them. The one in torch is called from Python too, and takes about 20 us a call.
 """
 import argparse
 import ctypes
@@ -70,7 +70,7 @@ def targets(size, layout, op, dtype):
     """{role: ratio or share}"""
     if dtype != "f32":
         return {"f32": 1.8} if 2 * math.prod(size) > last_level_cache() else {}
-    rows = layout == "rows"
+    rows = layout == "nhwc"
     if op == "train" and size in SMALL_TRAINING:
         return SMALL_TRAINING[size]
     if op == "train" and rows:
@@ -201,10 +201,14 @@ def with_target(row, role):
     return f"{reached}/{row['targets'][role]:.4g} {'yes' if row['met'][role] else 'no'}"
 
 
+def layout_name(row):
+    return "nc" if len(row["size"]) == 2 else row["layout"]
+
+
 def cells(row):
     rate = row["bytes"] * 1e-9
     against = AGAINST["f32" if row["dtype"] == "f32" else "short"]
-    return [str(row["size"]), row["layout"], row["op"], str(row["threads"]), duration(row["best"]["ours"]),
+    return [str(row["size"]), layout_name(row), row["op"], str(row["threads"]), duration(row["best"]["ours"]),
             f"{rate / row['best']['ours']:.1f}", f"{rate / row['best']['limit']:.1f}", with_target(row, "limit"),
             *(duration(row["best"][role]) if role in row["best"] else "-" for role in against),
             *(with_target(row, role) for role in against)]
@@ -241,7 +245,7 @@ def markdown(rows, facts, command):
 def side_by_side(rows, against):
     lines = {}
     for row in rows:
-        key = (str(row["size"]), row["layout"], row["op"])
+        key = (str(row["size"]), layout_name(row), row["op"])
         numbers = [f"{row['reached'][role]:.2f}" if role in row["reached"] else "-" for role in ["limit", *against]]
         lines.setdefault(key, list(key)).extend([duration(row["best"]["ours"]), *numbers])
     return lines.values()
@@ -273,7 +277,7 @@ def run(arguments, tools):
         for size in arguments.shapes:
             case = contenders.Case(size, dtype, dtype)
             wide = contenders.Case(size, "f32", dtype) if dtype != "f32" else None
-            for layout in ["planar", "rows"] if len(size) == 4 and size not in SMALL else ["planar"]:
+            for layout in ["nchw", "nhwc"] if len(size) == 4 and size not in SMALL else ["nchw"]:
                 for op in arguments.ops:
                     for threads in arguments.threads:
                         contenders.set_threads(tools[1], threads)

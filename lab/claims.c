@@ -7,7 +7,7 @@
 
 #include "plan.h"
 
-const char *const verdict_names[] = {"not measured", "holds", "mixed", "does not hold"};
+const char *const verdict_names[] = {"not measured", "holds", "mixed", "does not hold", "too short to tell"};
 
 enum better { LOWER, HIGHER };
 
@@ -84,8 +84,9 @@ static void add_bound(struct list *list, const char *text, enum unit unit, claim
     judge(claim);
 }
 
-/* The second of two numbers about the layer is below the first, which the text gives and the table does not. */
-static void add_fall(struct list *list, const char *text, enum unit unit, claim_value *from, claim_value *to) {
+/* The second of two numbers about the layer is below the first, which stands in the text. */
+static void add_fall(struct list *list, const char *text, const char *when, enum unit unit, claim_value *from,
+                     claim_value *to) {
     struct claim *claim = append(list, LAYER, unit);
     if (!claim) return;
     for (int seed = 1; seed <= list->metrics->seeds; seed++) {
@@ -99,8 +100,8 @@ static void add_fall(struct list *list, const char *text, enum unit unit, claim_
     char word[WORD_BYTES];
     const int length = snprintf(claim->text, sizeof claim->text, "%s", text);
     if (first.count > 0)
-        snprintf(claim->text + length, sizeof claim->text - (size_t)length, ": from %s to",
-                 word_number(first.median, unit, word));
+        snprintf(claim->text + length, sizeof claim->text - (size_t)length, " (%s %s)", word_number(first.median, unit, word),
+                 when);
     judge(claim);
 }
 
@@ -149,6 +150,38 @@ static void add_convergence(struct list *list) {
     add_pairs(list, CONVERGENCE, text, UNIT_SECONDS, seconds_to, LOWER);
 }
 
+/* Which of two minima is better cannot be told before they are reached. */
+static void add_minimum(struct list *list, const char *text, enum unit unit, claim_value *value, enum better better,
+                        claim_value *gained, const char *what) {
+    const struct metrics *m = list->metrics;
+    struct claim *claim = add_pairs(list, BEST, text, unit, value, better);
+    if (!claim || claim->pairs == 0) return;
+    const double steps = claim_spread(m, SIDE_WITH, best_steps).median;
+    if (!isnan(steps)) snprintf(claim->text, sizeof claim->text, "%s in %.0f steps", text, steps);
+    if (!best_is_too_short(m, gained)) return;
+    claim->verdict = TOO_SHORT;
+    int length = snprintf(claim->note, sizeof claim->note, "The last third of the steps still lowers %s:", what);
+    const char *separator = "";
+    for (int side = 0; side < SIDES; side++) {
+        char word[WORD_BYTES];
+        const double gain = claim_spread(m, (enum side)side, gained).median;
+        if (!(gain > 0)) continue;
+        length += snprintf(claim->note + length, sizeof claim->note - (size_t)length, "%s by %s %s", separator,
+                           word_number(gain, UNIT_PERCENT, word), side == SIDE_WITH ? "with batch norm" : "without");
+        separator = ",";
+    }
+    snprintf(claim->note + length, sizeof claim->note - (size_t)length, "%s.", *separator ? "" : " in half of the runs");
+}
+
+static void add_saturated(struct list *list) {
+    char layers[CLAIM_BYTES];
+    struct claim *claim =
+        add_pairs(list, SIGMOID, "Fewer saturated sigmoid units, mean of the layers", UNIT_PERCENT, saturated_share, LOWER);
+    if (claim && claim->pairs > 0 && more_saturated_layers(list->metrics, layers, sizeof layers) > 0)
+        snprintf(claim->note, sizeof claim->note,
+                 "After %.100s there are more. Learning hangs on the gradient that comes through: see the next claim.", layers);
+}
+
 size_t claims_make(const struct metrics *metrics, unsigned experiments, struct claim claims[MOST_CLAIMS]) {
     struct list list = {metrics, claims, 0, experiments};
     add_convergence(&list);
@@ -156,15 +189,16 @@ size_t claims_make(const struct metrics *metrics, unsigned experiments, struct c
     add_pairs(&list, GRADIENTS, "Loss varies less along the step direction", UNIT_NONE, loss_range, LOWER);
     add_pairs(&list, GRADIENTS, "Gradient changes less along the step direction", UNIT_NONE, gradient_change, LOWER);
     add_pairs(&list, GRADIENTS, "Smoother: change of the gradient / distance", UNIT_NONE, smoothness, LOWER);
-    add_pairs(&list, SWEEP, "Trains at a larger learning rate, up to", UNIT_RATE, largest_rate, HIGHER);
-    add_pairs(&list, SWEEP, "Trains at more of the 8 rates", UNIT_STEPS, rates_that_train, HIGHER);
-    add_pairs(&list, BEST, "Better best test accuracy", UNIT_PERCENT, best_accuracy, HIGHER);
-    add_pairs(&list, BEST, "Lower best test loss", UNIT_NONE, best_loss, LOWER);
-    add_pairs(&list, SIGMOID, "Fewer saturated sigmoid units", UNIT_PERCENT, saturated_share, LOWER);
+    add_pairs(&list, SWEEP, "Trains at larger learning rates (here the largest)", UNIT_RATE, largest_rate, HIGHER);
+    add_pairs(&list, SWEEP, "Trains at more of the 8 rates (here how many)", UNIT_STEPS, rates_that_train, HIGHER);
+    add_minimum(&list, "Better best test accuracy", UNIT_PERCENT, best_accuracy, HIGHER, best_accuracy_gain,
+                "the share of wrong answers");
+    add_minimum(&list, "Lower best test loss", UNIT_NONE, best_loss, LOWER, best_loss_gain, "the loss");
+    add_saturated(&list);
     add_pairs(&list, SIGMOID, "Gradient reaches the first layer: norm, first / last", UNIT_NONE, first_to_last, HIGHER);
-    add_bound(&list, "Normalized: mean 0, deviation 1, error up to 0.01", UNIT_NONE, normalized_error, 0.01);
-    add_bound(&list, "Then mean bias, deviation |weight|, up to 0.01", UNIT_NONE, affine_error, 0.01);
-    add_fall(&list, "Running means approach the population's", UNIT_NONE, running_start, running_end);
-    add_fall(&list, "Train/eval gap closes with the batch", UNIT_PERCENT, gap_small, gap_large);
+    add_bound(&list, "Normalized to mean 0, deviation 1: error at most 0.01", UNIT_NONE, normalized_error, 0.01);
+    add_bound(&list, "Then to mean bias, deviation |weight|: likewise", UNIT_NONE, affine_error, 0.01);
+    add_fall(&list, "Running means come nearer to the population's", "at first", UNIT_NONE, running_start, running_end);
+    add_fall(&list, "Train/eval gap is less with large batches", "with small ones", UNIT_PERCENT, gap_small, gap_large);
     return list.count;
 }

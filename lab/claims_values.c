@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One number for each run, from the rows that its experiment has left. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,37 +140,44 @@ double rates_that_train(const struct metrics *metrics, enum side side, int seed)
     return over_rates(metrics, side, seed, false);
 }
 
-double best_accuracy(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(BEST, side, seed, "best_accuracy");
-    return metrics_value(metrics, &key);
-}
-
-double best_loss(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(BEST, side, seed, "best_loss");
-    return metrics_value(metrics, &key);
-}
-
-static double mean_of(const struct metrics *metrics, const struct metric_key *key) {
-    double sum = 0;
-    size_t count = 0;
-    for (size_t i = 0; i < metrics->count; i++) {
-        if (!metric_matches(&metrics->rows[i], key)) continue;
-        sum += metrics->rows[i].value;
-        count++;
-    }
-    return count > 0 ? sum / (double)count : NAN;
-}
-
-/* The mean over the layers at the last measured step, or at the first. */
+/* The mean over the layers at the last measured step. */
 static double mean_at_end(const struct metrics *metrics, struct metric_key key) {
     const double last = last_step(metrics, &key);
     if (isnan(last)) return NAN;
     key.step = (long)last;
-    return mean_of(metrics, &key);
+    return metrics_mean(metrics, &key);
 }
 
 double saturated_share(const struct metrics *metrics, enum side side, int seed) {
     return mean_at_end(metrics, key_of(SIGMOID, side, seed, "saturated"));
+}
+
+static void list_layers(const char *const *layers, size_t count, char *text, size_t bytes) {
+    const size_t named = count > 4 ? 3 : count;
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < named && length < bytes; i++) {
+        const char *separator = i == 0 ? "" : i + 1 == count ? " and " : ", ";
+        length += (size_t)snprintf(text + length, bytes - length, "%s%s", separator, layers[i]);
+    }
+    if (named < count && length < bytes) snprintf(text + length, bytes - length, " and %zu more", count - named);
+}
+
+size_t more_saturated_layers(const struct metrics *metrics, char *text, size_t bytes) {
+    struct metric_key with = metric_key(SIGMOID, SIDE_WITH, "saturated"),
+                      without = metric_key(SIGMOID, SIDE_WITHOUT, "saturated");
+    size_t count, more = 0;
+    const char **layers = metrics_layers(metrics, &with, &count);
+    const double last = last_step(metrics, &with), its_last = last_step(metrics, &without);
+    with.step = isnan(last) ? 0 : (long)last;
+    without.step = isnan(its_last) ? 0 : (long)its_last;
+    for (size_t i = 0; i < count; i++) {
+        with.layer = without.layer = layers[i];
+        if (metrics_spread(metrics, &with).median > metrics_spread(metrics, &without).median) layers[more++] = layers[i];
+    }
+    list_layers(layers, more, text, bytes);
+    free(layers);
+    return more;
 }
 
 /* key: all layers at one step. */
@@ -231,13 +239,17 @@ double affine_error(const struct metrics *metrics, enum side side, int seed) {
                 largest_error(metrics, seed, "after_std", "weight", 0, true));
 }
 
-double running_start(const struct metrics *metrics, enum side side, int seed) {
-    struct metric_key key = key_of(LAYER, side, seed, "running_mean_error");
+/* The mean over the layers at the first measured step. */
+static double mean_at_start(const struct metrics *metrics, struct metric_key key) {
     size_t count;
     double *steps = metrics_steps(metrics, &key, &count);
     key.step = count > 0 ? (long)steps[0] : 0;
     free(steps);
-    return mean_of(metrics, &key);
+    return metrics_mean(metrics, &key);
+}
+
+double running_start(const struct metrics *metrics, enum side side, int seed) {
+    return mean_at_start(metrics, key_of(LAYER, side, seed, "running_mean_error"));
 }
 
 double running_end(const struct metrics *metrics, enum side side, int seed) {

@@ -148,6 +148,14 @@ static void figure_saturated(const struct metrics *metrics, struct figure *f) {
     figure_say(f, " (mean over the layers");
     say_layers(f, metrics, &key);
     figure_say(f, ").");
+    char layers[CLAIM_BYTES];
+    if (more_saturated_layers(metrics, layers, sizeof layers) > 0)
+        figure_say(
+            f,
+            " After %s more units are saturated with batch norm than without: the mean hides that. Saturation alone does not "
+            "decide what is learnt; how much of the gradient comes through to the first layer does, which is in the next "
+            "figure.",
+            layers);
 }
 
 static void say_accuracy(struct figure *f, const struct metrics *metrics) {

@@ -105,27 +105,48 @@ static void figure_channels(const struct metrics *metrics, struct figure *f, con
     say_channels(f, metrics, count);
 }
 
+/* The statistic of the claim: the mean over the layers in each run; of these the median and the range over the seeds. */
+static void panel_running_error(struct figure *f, struct panel *panel, const struct metrics *metrics, const char *name) {
+    struct metric_key key = metric_key(LAYER, SIDE_WITH, name);
+    size_t count;
+    double *steps = metrics_steps(metrics, &key, &count);
+    struct series *series = panel_series(panel, "with batch norm", COLOUR_WITH, MARK_LINE);
+    for (size_t i = 0; i < count; i++) {
+        double means[MOST_SEEDS];
+        size_t known = 0;
+        key.step = (long)steps[i];
+        for (key.seed = 1; key.seed <= metrics->seeds && key.seed <= MOST_SEEDS; key.seed++) {
+            const double mean = metrics_mean(metrics, &key);
+            if (!isnan(mean)) means[known++] = mean;
+        }
+        const struct spread s = spread_of(means, known);
+        if (known > 0) series_add(f, series, &(struct point){steps[i], s.median, s.low, s.high, NULL});
+    }
+    free(steps);
+    panel->log_y = true;
+}
+
+static const char *spread_words(const struct point *p, enum unit unit, char *text) {
+    return word_spread(&(struct spread){1, p->y, p->low, p->high}, unit, text);
+}
+
 static void figure_running(const struct metrics *metrics, struct figure *f) {
-    struct metric_key key = metric_key(LAYER, SIDE_WITH, "running_mean_error");
     char a[WORD_BYTES], b[WORD_BYTES], c[WORD_BYTES], d[WORD_BYTES];
     *f = (struct figure){.experiment = LAYER, .id = "layer-running", .title = "Running statistics and the population's"};
     struct panel *panel = figure_panel(f, "mean", "training steps", "distance (standard deviations)");
-    panel_over_steps(f, panel, metrics, &key);
-    panel->log_y = true;
+    panel_running_error(f, panel, metrics, "running_mean_error");
     panel = figure_panel(f, "variance", "training steps", "relative error");
-    key.name = "running_var_error";
-    panel_over_steps(f, panel, metrics, &key);
-    panel->log_y = true;
+    panel_running_error(f, panel, metrics, "running_var_error");
     const struct series *means = &f->panels[0].series[0], *vars = &f->panels[1].series[0];
     if (means->count == 0 || vars->count == 0) return;
     figure_say(
         f,
         "The running mean is %s standard deviations from the population's mean at first, and %s after %.0f steps; the running "
-        "variance is off by a factor of %s at first and by %s of itself then (mean over the channels; median over layers and "
-        "seeds, the band is their range).",
-        word_number(means->points[0].y, UNIT_NONE, a), word_number(means->points[means->count - 1].y, UNIT_NONE, b),
-        means->points[means->count - 1].x, word_number(vars->points[0].y, UNIT_NONE, c),
-        word_number(vars->points[vars->count - 1].y, UNIT_PERCENT, d));
+        "variance is off by %s of the population's at first and by %s then (means over channels and layers; of these the "
+        "median over the seeds, and the range).",
+        spread_words(&means->points[0], UNIT_NONE, a), spread_words(&means->points[means->count - 1], UNIT_NONE, b),
+        means->points[means->count - 1].x, spread_words(&vars->points[0], UNIT_PERCENT, c),
+        spread_words(&vars->points[vars->count - 1], UNIT_PERCENT, d));
 }
 
 /* Train and eval are two series of one panel. */

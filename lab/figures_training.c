@@ -31,6 +31,39 @@ static void over_seconds(struct figure *f, struct panel *panel, const struct met
     }
 }
 
+/* The network with batch norm, with the statistics of the test batches. */
+static void panel_batch_statistics(struct figure *f, struct panel *panel, const struct metrics *metrics,
+                                   enum experiment experiment, const char *name) {
+    const struct metric_key key = metric_key(experiment, SIDE_WITH, name);
+    size_t count;
+    struct metric_group *groups = metrics_by_step(metrics, &key, &count);
+    struct series *series =
+        count > 0 ? panel_series(panel, "with, by the statistics of the test batches", COLOUR_THIRD, MARK_LINE) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct spread *s = &groups[i].spread;
+        series_add(f, series, &(struct point){groups[i].x, s->median, s->low, s->high, NULL});
+    }
+    free(groups);
+}
+
+/* Where the two differ, running statistics are not what the network sees. */
+static void say_modes(struct figure *f, const struct metrics *metrics, enum experiment experiment) {
+    struct metric_key running = metric_key(experiment, SIDE_WITH, "test_accuracy"),
+                      batch = metric_key(experiment, SIDE_WITH, "batch_accuracy");
+    size_t count;
+    double *steps = metrics_steps(metrics, &batch, &count);
+    char a[WORD_BYTES], b[WORD_BYTES];
+    if (count == 0) return;
+    running.step = batch.step = (long)steps[count - 1];
+    free(steps);
+    const struct spread r = metrics_spread(metrics, &running), s = metrics_spread(metrics, &batch);
+    figure_say(
+        f,
+        " At the end the network with batch norm has a test accuracy of %s with its running statistics (evaluation mode) and "
+        "of %s with those of the test batches.",
+        word_spread(&r, UNIT_PERCENT, a), word_spread(&s, UNIT_PERCENT, b));
+}
+
 /* Of one side, at a target: "30 steps (25 to 40) and 1.2 s" or "does not reach it". */
 static void say_target(struct figure *f, const struct metrics *metrics, enum side side, double target) {
     struct metric_key key = metric_key(CONVERGENCE, side, "steps_to");
@@ -86,6 +119,7 @@ void figures_convergence(const struct metrics *metrics, struct figure *figures, 
     struct panel *panel = figure_panel(f, "by steps", "training steps", "test accuracy (%)");
     panel->percent = true;
     panel_over_steps(f, panel, metrics, &key);
+    panel_batch_statistics(f, panel, metrics, CONVERGENCE, "batch_accuracy");
     panel = figure_panel(f, "by time", "seconds of training", "test accuracy (%)");
     panel->percent = true;
     over_seconds(f, panel, metrics);
@@ -93,8 +127,10 @@ void figures_convergence(const struct metrics *metrics, struct figure *figures, 
     key.name = "test_loss";
     panel->log_y = true;
     panel_over_steps(f, panel, metrics, &key);
+    panel_batch_statistics(f, panel, metrics, CONVERGENCE, "batch_loss");
     say_convergence(f, metrics);
     say_cost(f, metrics);
+    say_modes(f, metrics, CONVERGENCE);
     if (!measured(metrics, CONVERGENCE, "steps_to")) return;
     f = &figures[(*count)++];
     *f = (struct figure){
@@ -156,6 +192,13 @@ static void say_best(struct figure *f, const struct metrics *metrics) {
                        word_spread(&accuracy, UNIT_PERCENT, a), word_spread(&loss, UNIT_NONE, l));
         free(rates);
     }
+    const struct spread steps = claim_spread(metrics, SIDE_WITH, best_steps);
+    if (steps.count > 0) figure_say(f, "Each training has %.0f steps. ", steps.median);
+    if (best_is_too_short(metrics, best_accuracy_gain) || best_is_too_short(metrics, best_loss_gain))
+        figure_say(f,
+                   "It was too short to tell which minimum is better: a curve still improves by more than %g %% in the last "
+                   "third of the steps. ",
+                   100 * BEST_STILL_IMPROVES);
     figure_say(
         f, "Rates were chosen in the sweep and the best points along these curves, both on the test images: for both networks "
            "alike, but unseen images would give a little less.");
@@ -169,9 +212,12 @@ void figures_best(const struct metrics *metrics, struct figure *figures, size_t 
     struct panel *panel = figure_panel(f, "accuracy", "training steps", "test accuracy (%)");
     panel->percent = true;
     panel_over_steps(f, panel, metrics, &key);
+    panel_batch_statistics(f, panel, metrics, BEST, "batch_accuracy");
     panel = figure_panel(f, "loss", "training steps", "test loss (nats)");
     key.name = "test_loss";
     panel->log_y = true;
     panel_over_steps(f, panel, metrics, &key);
+    panel_batch_statistics(f, panel, metrics, BEST, "batch_loss");
     say_best(f, metrics);
+    say_modes(f, metrics, BEST);
 }

@@ -50,13 +50,10 @@ struct trainee {
     double seconds;    /* spent in them */
 };
 
-/* Options that the request leaves open are filled in: relu, its rate and batch. */
+/* As the request has them. */
 struct trainee_options trainee_defaults(const struct lab *lab, enum side side, int seed);
 nn_error trainee_init(struct trainee *trainee, struct lab *lab, const struct trainee_options *options);
 void trainee_free(struct trainee *trainee);
-
-/* Steps in one pass over the training images, all of them with whole batches. */
-long trainee_steps_per_pass(const struct lab *lab, size_t batch);
 
 /* One step is both. The first gives the mean loss over the batch, and leaves gradients and values to look at. */
 nn_error trainee_gradient(struct trainee *trainee, double *loss);
@@ -75,6 +72,9 @@ void trainee_set_training(struct trainee *trainee, bool training);
 nn_error trainee_score(struct trainee *trainee, const nn_dataset *data, size_t batch, double *loss, double *accuracy);
 /* All test images in evaluation mode; then training mode again. */
 nn_error trainee_test(struct trainee *trainee, double *loss, double *accuracy);
+/* All test images in training mode, normalized with the statistics of their own batches; running statistics stay. Loss and
+ * accuracy are NaN where there is one image only. */
+nn_error trainee_test_batch_statistics(struct trainee *trainee, double *loss, double *accuracy);
 
 /* Copies of what training changes. */
 struct trainee_copy {

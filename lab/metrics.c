@@ -83,6 +83,14 @@ double metrics_value(const struct metrics *metrics, const struct metric_key *key
     return i < metrics->count ? metrics->rows[i].value : NAN;
 }
 
+double metrics_mean(const struct metrics *metrics, const struct metric_key *key) {
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = metrics_next(metrics, key, 0); i < metrics->count; i = metrics_next(metrics, key, i + 1), count++)
+        sum += metrics->rows[i].value;
+    return count > 0 ? sum / (double)count : NAN;
+}
+
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -216,12 +224,12 @@ const char **metrics_layers(const struct metrics *metrics, const struct metric_k
 
 /* The command never calls setlocale(), so that printf's decimal point is a point. Names of layers and of quantities are words
  * of letters, digits, points and underscores: nothing has to be quoted. */
-char *metrics_csv(const struct metrics *metrics) {
+char *metrics_csv(const struct metrics *metrics, const char *run) {
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
     if (!file) return NULL;
-    fputs("experiment,norm,at,seed,step,layer,name,value\n", file);
+    fputs("experiment,norm,at,seed,step,layer,name,value,run\n", file);
     for (size_t i = 0; i < metrics->count; i++) {
         const struct metric *r = &metrics->rows[i];
         fprintf(file, "%s,%s,", experiment_names[r->experiment], side_names[r->side]);
@@ -229,9 +237,9 @@ char *metrics_csv(const struct metrics *metrics) {
         fprintf(file, ",%d,%ld,%s,%s,", r->seed, r->step, r->layer, r->name);
         /* printf may give a NaN a sign, which means nothing here */
         if (isnan(r->value))
-            fputs("nan\n", file);
+            fprintf(file, "nan,%s\n", run);
         else
-            fprintf(file, "%.9g\n", r->value);
+            fprintf(file, "%.9g,%s\n", r->value, run);
     }
     const bool written = !ferror(file);
     if (fclose(file) == 0 && written) return text;

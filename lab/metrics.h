@@ -69,6 +69,8 @@ bool metric_matches(const struct metric *row, const struct metric_key *key);
 size_t metrics_next(const struct metrics *metrics, const struct metric_key *key, size_t from);
 /* The value in the only row, or the first of several; NaN if there is none. */
 double metrics_value(const struct metrics *metrics, const struct metric_key *key);
+/* The mean of all rows; NaN if there is none. */
+double metrics_mean(const struct metrics *metrics, const struct metric_key *key);
 
 /* A median and its range. NaN, the result of a diverged run, counts as infinite. */
 struct spread {
@@ -98,7 +100,7 @@ const char **metrics_layers(const struct metrics *metrics, const struct metric_k
 size_t metrics_seeds(const struct metrics *metrics, const struct metric_key *key);
 
 /* All rows as text; to be freed, NULL without memory. Numbers have as many digits as tell floats apart, and a decimal point in
- * every locale; what is not finite is "nan", "inf" or "-inf" in CSV. */
-char *metrics_csv(const struct metrics *metrics);
+ * every locale; what is not finite is "nan", "inf" or "-inf" in CSV. The last column of every row is the run's name. */
+char *metrics_csv(const struct metrics *metrics, const char *run);
 
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L /* gmtime_r */
 #include "plan.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "nn/choices.h"
 
@@ -17,8 +20,8 @@ static const struct plan quick = {.train_images = 4000,
                                   .gradients_passes = 1,
                                   .gradients_points = 10,
                                   .sweep_passes = 1,
-                                  .best_passes = 3,
-                                  .best_tests = 6,
+                                  .best_passes = 6,
+                                  .best_tests = 12,
                                   .sigmoid_passes = 2,
                                   .sigmoid_points = 10,
                                   .layer_passes = 1,
@@ -26,19 +29,20 @@ static const struct plan quick = {.train_images = 4000,
                                   .population_images = 1024,
                                   .gap_images = 1024};
 
-static const struct plan full = {.convergence_passes = 10,
-                                 .convergence_tests = 100,
-                                 .gradients_passes = 3,
-                                 .gradients_points = 60,
-                                 .sweep_passes = 3,
-                                 .best_passes = 15,
-                                 .best_tests = 30,
-                                 .sigmoid_passes = 8,
-                                 .sigmoid_points = 40,
-                                 .layer_passes = 3,
-                                 .layer_points = 24,
-                                 .population_images = 16384,
-                                 .gap_images = 16384};
+/* Sized to end within an hour on two cores: see docs/measurements.md. */
+static const struct plan full = {.convergence_passes = 3,
+                                 .convergence_tests = 24,
+                                 .gradients_passes = 1,
+                                 .gradients_points = 24,
+                                 .sweep_passes = 1,
+                                 .best_passes = 6,
+                                 .best_tests = 12,
+                                 .sigmoid_passes = 3,
+                                 .sigmoid_points = 24,
+                                 .layer_passes = 1,
+                                 .layer_points = 12,
+                                 .population_images = 8192,
+                                 .gap_images = 8192};
 
 bool plan_has(const struct compare_request *request, enum experiment experiment) {
     return request->experiments >> experiment & 1;
@@ -51,24 +55,53 @@ const char *plan_model_name(const struct compare_request *request) {
     return name;
 }
 
-void compare_request_text(const struct compare_request *r, char *text, size_t bytes) {
-    size_t length = (size_t)snprintf(text, bytes, "batchnorm compare --%s", r->full ? "full" : "quick");
-    const char *separator = " --only ";
-    for (int i = 0; i < EXPERIMENTS && r->experiments != (1u << EXPERIMENTS) - 1; i++) {
-        if (!plan_has(r, (enum experiment)i)) continue;
-        length += (size_t)snprintf(text + length, bytes - length, "%s%s", separator, experiment_names[i]);
-        separator = ",";
+long plan_steps_per_pass(uint32_t images, size_t batch) {
+    if (batch > images) batch = images;
+    return batch > 0 ? (long)(images / batch) : 0;
+}
+
+long plan_steps(const struct compare_request *r, enum experiment experiment, uint32_t images) {
+    const struct plan *p = &r->plan;
+    const long passes[EXPERIMENTS] = {[CONVERGENCE] = p->convergence_passes,
+                                      [GRADIENTS] = p->gradients_passes,
+                                      [SWEEP] = p->sweep_passes,
+                                      [BEST] = p->best_passes,
+                                      [SIGMOID] = p->sigmoid_passes,
+                                      [LAYER] = p->layer_passes};
+    return passes[experiment] * plan_steps_per_pass(images, r->batch);
+}
+
+/* The last part of a path. */
+static void write_base_name(const char *path, char *name, size_t bytes) {
+    size_t end = strlen(path), length = 0;
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    for (size_t i = start; i < end && length + 1 < bytes; i++) {
+        const char c = path[i];
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+        name[length++] = plain ? c : '-';
     }
-    length += (size_t)snprintf(text + length, bytes - length, " --model %s --lr %g --batch %zu --seeds %d --threads %d",
-                               nn_model_words[r->model], r->rate, r->batch, r->seeds, r->threads);
-    if (r->model == NN_RESNET) length += (size_t)snprintf(text + length, bytes - length, " --depth %d", r->depth);
-    if (r->limit) length += (size_t)snprintf(text + length, bytes - length, " --limit %ld", r->limit);
-    if (length < bytes) snprintf(text + length, bytes - length, " --data %s", r->data);
+    name[length] = '\0';
+}
+
+void plan_name_run(const struct compare_request *r, uint32_t train_images, uint32_t test_images, long long seconds,
+                   long process, char name[RUN_NAME_BYTES]) {
+    const time_t moment = (time_t)seconds;
+    struct tm utc;
+    char time[32] = "", data[48];
+    if (gmtime_r(&moment, &utc)) strftime(time, sizeof time, "%Y%m%dT%H%M%SZ", &utc);
+    write_base_name(r->data, data, sizeof data);
+    snprintf(name, RUN_NAME_BYTES, "%s-%ld-%s-%u-%u-%s-%s-lr%g-momentum%g-batch%zu", time, process, data,
+             (unsigned)train_images, (unsigned)test_images, plan_model_name(r), nn_activation_words[r->activation], r->rate,
+             r->momentum, r->batch);
+    for (char *at = name; *at; at++)
+        if (*at == '+') *at = '_'; /* of an exponent */
 }
 
 void plan_fill(struct compare_request *r) {
     if (!r->depth) r->depth = 8;
-    if (!r->seeds) r->seeds = r->full ? 5 : 3;
+    if (!r->seeds) r->seeds = 3;
     if (!r->experiments) r->experiments = (1u << EXPERIMENTS) - 1;
     if (plan_has(r, BEST)) r->experiments |= 1u << SWEEP; /* which finds the rates */
     r->plan = r->full ? full : quick;

@@ -32,11 +32,12 @@ struct compare_request {
     bool quick, full, json;
     const char *out, *data;
     int seeds, threads;
-    double rate; /* of every experiment that does not vary it */
+    double rate, momentum; /* of every experiment that does not vary it */
     size_t batch;
     long limit; /* training and test images; 0: as many as the plan has */
     nn_model_kind model;
     int depth;
+    nn_activation activation; /* of every experiment but sigmoid */
     struct plan plan;
 };
 
@@ -47,7 +48,18 @@ const char *plan_model_name(const struct compare_request *request);
 
 /* What was not asked for gets its default: seeds, experiments, and how large each of them is. */
 void plan_fill(struct compare_request *request);
-/* A command line that gives the same request, for people who want to repeat it. */
-void compare_request_text(const struct compare_request *request, char *text, size_t bytes);
+
+/* Steps in one pass over so many training images, all of them with whole batches; and in one training of an experiment. */
+long plan_steps_per_pass(uint32_t images, size_t batch);
+long plan_steps(const struct compare_request *request, enum experiment experiment, uint32_t images);
+
+/* A name for a run, by which its files know each other: when it began (UTC), the process, and what it is about, of letters,
+ * digits, points, '-' and '_': "20260131T120000Z-4711-fashion-mnist-4000-1000-cnn-relu-lr0.05-momentum0.9-batch128". */
+enum { RUN_NAME_BYTES = 256 };
+void plan_name_run(const struct compare_request *request, uint32_t train_images, uint32_t test_images, long long seconds,
+                   long process, char name[RUN_NAME_BYTES]);
+
+/* A command line for a shell that gives the same request; to be freed, NULL without memory. */
+char *plan_command(const struct compare_request *request);
 
 #endif

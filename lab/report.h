@@ -16,12 +16,13 @@ struct report {
     const struct claim *claims;
     size_t claim_count;
     int seeds_done[EXPERIMENTS];    /* how many of the request's are complete */
-    bool stopped;                   /* before everything was done */
+    bool stopped;                   /* not everything is done */
     double seconds;                 /* it took */
     const nn_dataset *train, *test; /* NULL: no pictures, and no numbers of images */
     const struct sample *samples;
     size_t sample_count;
     const char *machine; /* one line: processor, library, backend */
+    const char *run;     /* its name, the same in all files */
 };
 
 /* How many claims have a verdict. */

@@ -13,18 +13,25 @@ static const struct {
     const char *title, *method;
 } chapters[EXPERIMENTS] = {
     [CONVERGENCE] = {"Faster convergence",
-                     "Both networks train at the same learning rate, and are tested now and then. Seconds are those of "
-                     "training alone, without tests."},
+                     "Both networks train at the same learning rate, and are tested now and then, in evaluation mode; the one "
+                     "with batch norm also with the statistics of each test batch in place of the running ones. Seconds are "
+                     "those of training alone, without tests."},
     [GRADIENTS] = {"More stable gradients",
                    "The L2 norm of the gradient of each layer's weights at every step; and at some steps, how much the loss "
                    "and the gradient change along the direction in which the step goes (the measure of Santurkar et al., "
                    "2018)."},
     [SWEEP] = {"Larger learning rates",
                "Both networks train at eight learning rates from 0.003 to 10 and are tested at the end."},
-    [BEST] = {"A better minimum", "Each network trains longer, at the learning rate that did best for it in the sweep."},
-    [SIGMOID] = {"Sigmoid and vanishing gradients",
-                 "The same network with sigmoids instead of ReLU. A sigmoid that is saturated has nearly no slope, and passes "
-                 "nearly no gradient on."},
+    [BEST] =
+        {"A better minimum",
+         "Each network trains longer than in the other experiments, at the learning rate that did best for it in the sweep. "
+         "Where the best test of the last third of the steps is better than all before it by more than 2 % (of its loss, or of "
+         "the share of images that are wrong) in at least half of the runs of either network, the minimum has not been "
+         "reached, and the verdict is \"too short to tell\"."},
+    [SIGMOID] =
+        {"Sigmoid and vanishing gradients",
+         "The same network with sigmoids as its activation. A sigmoid that is saturated has nearly no slope, and passes nearly "
+         "no gradient on."},
     [LAYER] = {"What the layer does",
                "Channels before and after batch norm in one batch at the end of training; running statistics beside those of "
                "many training images, with the weights of that moment; and training mode beside evaluation mode on the test "
@@ -51,8 +58,8 @@ static void write_side(FILE *page, const struct claim *claim, enum side side) {
 }
 
 static void write_verdict(FILE *page, const struct claim *claim) {
-    static const char *const classes[] = {"unknown", "holds", "mixed", "fails"};
-    static const char *const signs[] = {"", "&#10003; ", "&#8776; ", "&#10007; "};
+    static const char *const classes[VERDICTS] = {"unknown", "holds", "mixed", "fails", "mixed"};
+    static const char *const signs[VERDICTS] = {"", "&#10003; ", "&#8776; ", "&#10007; ", "&#8230; "};
     fprintf(page, "<td data-label=\"verdict\"><span class=\"verdict %s\">%s%s", classes[claim->verdict], signs[claim->verdict],
             verdict_names[claim->verdict]);
     if (claim->verdict != NOT_MEASURED)
@@ -74,7 +81,9 @@ void html_claims(FILE *page, const struct report *report) {
         previous = c;
         fputs("<tr><th scope=\"row\">", page);
         html_text(page, c->text);
-        fputs("</th>", page);
+        if (*c->note) fputs("<br><span class=\"note\">", page);
+        html_text(page, c->note);
+        fputs(*c->note ? "</span></th>" : "</th>", page);
         write_side(page, c, SIDE_WITH);
         write_side(page, c, SIDE_WITHOUT);
         write_verdict(page, c);
@@ -103,9 +112,10 @@ static void write_head(FILE *page, const struct report *report) {
         "holds if it does so for every seed, does not hold if for none, and is mixed otherwise.</p>\n",
         plan_model_name(r), r->seeds, r->seeds == 1 ? "" : "s");
     if (report->stopped)
-        fputs("<p class=\"notice\"><strong>This run was stopped before its end.</strong> What was measured until then is "
-              "shown; the parts that are missing or incomplete say so.</p>\n",
+        fputs("<p class=\"notice\"><strong>This run was stopped before its end, or is not there yet.</strong> What was "
+              "measured until then is shown; the parts that are missing or incomplete say so.</p>\n",
               page);
+    html_settings(page, report);
     html_claims(page, report);
     fputs("</header>\n<main>\n", page);
 }
@@ -137,42 +147,18 @@ static bool write_chapter(FILE *page, const struct report *report, enum experime
     return ok;
 }
 
-static void write_foot(FILE *page, const struct report *report) {
-    const struct compare_request *r = report->request;
-    char command[512];
-    compare_request_text(r, command, sizeof command);
-    fputs("<section id=\"how\"><h2>How it was measured</h2>\n<dl>", page);
-    fprintf(page, "<dt>network</dt><dd>%s, ReLU but for the sigmoid experiment; batch norm before the activation</dd>",
-            plan_model_name(r));
-    if (report->train)
-        fprintf(page, "<dt>images</dt><dd>%u for training, %u for testing, %zu x %zu pixels, from <code>",
-                (unsigned)report->train->count, (unsigned)report->test->count, report->train->image.height,
-                report->train->image.width);
-    if (report->train) html_text(page, r->data);
-    if (report->train) fputs("</code></dd>", page);
-    fprintf(page, "<dt>training</dt><dd>batches of %zu, learning rate %g, momentum 0.9, unless an experiment varies them</dd>",
-            r->batch, r->rate);
-    fprintf(page, "<dt>it took</dt><dd>%.0f s with %d thread%s</dd><dt>on</dt><dd>", report->seconds, r->threads,
-            r->threads == 1 ? "" : "s");
-    html_text(page, report->machine);
-    fputs("</dd><dt>to repeat it</dt><dd><code>", page);
-    html_text(page, command);
-    fprintf(
-        page,
-        "</code></dd></dl></section>\n</main><footer>batchnorm %s. All numbers are in metrics.csv and metrics.json beside this "
-        "page.</footer></body></html>\n",
-        batchnorm_version());
-}
-
 static bool write_page(FILE *page, const struct report *report, const struct figure *figures, size_t count, bool draw) {
     bool ok = true;
     write_head(page, report);
-    if (!draw) fputs("<p class=\"notice\">gnuplot was not found, so that the figures have their data only.</p>\n", page);
+    if (!draw)
+        fputs("<p class=\"notice\">The figures have their data only: gnuplot was not found or did not draw, or the run ended "
+              "before they were drawn.</p>\n",
+              page);
     for (int i = 0; ok && i < EXPERIMENTS; i++)
         if (plan_has(report->request, (enum experiment)i))
             ok = write_chapter(page, report, (enum experiment)i, figures, count, draw);
     ok = ok && html_samples(page, report);
-    write_foot(page, report);
+    ok = ok && html_foot(page, report);
     return ok && !ferror(page);
 }
 

@@ -2,6 +2,7 @@
 /* By jansson, which may be missing. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include "batchnorm/batchnorm.h"
+#include "nn/choices.h"
 #include "report.h"
 #include "tools/shared/json.h"
 
@@ -22,9 +23,9 @@ static json_t *spread(const struct spread *s) {
 }
 
 static json_t *claim(const struct claim *c) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "experiment", experiment_names[c->experiment], "claim", c->text,
-                     "verdict", verdict_names[c->verdict], "held", (json_int_t)c->held, "of", (json_int_t)c->pairs, "with",
-                     spread(&c->sides[SIDE_WITH]), "without", spread(&c->sides[SIDE_WITHOUT]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "experiment", experiment_names[c->experiment], "claim",
+                     c->text, "note", c->note, "verdict", verdict_names[c->verdict], "held", (json_int_t)c->held, "of",
+                     (json_int_t)c->pairs, "with", spread(&c->sides[SIDE_WITH]), "without", spread(&c->sides[SIDE_WITHOUT]));
 }
 
 static json_t *row(const struct metric *r) {
@@ -46,12 +47,23 @@ static json_t *text_of(const char *text) {
     return string;
 }
 
+static json_t *steps_of(const struct report *report) {
+    json_t *steps = json_object();
+    for (int i = 0; i < EXPERIMENTS && report->train; i++)
+        if (plan_has(report->request, (enum experiment)i))
+            json_object_set_new(steps, experiment_names[i],
+                                json_integer(plan_steps(report->request, (enum experiment)i, report->train->count)));
+    return steps;
+}
+
 static json_t *settings(const struct report *report) {
     const struct compare_request *r = report->request;
-    return json_pack("{s:s, s:b, s:i, s:i, s:f, s:I, s:o, s:I, s:I}", "model", plan_model_name(r), "full", r->full, "seeds",
-                     r->seeds, "threads", r->threads, "rate", r->rate, "batch", (json_int_t)r->batch, "data", text_of(r->data),
+    return json_pack("{s:o, s:I, s:I, s:s, s:s, s:s, s:f, s:f, s:I, s:o, s:i, s:i, s:b}", "data", text_of(r->data),
                      "train_images", (json_int_t)(report->train ? report->train->count : 0), "test_images",
-                     (json_int_t)(report->test ? report->test->count : 0));
+                     (json_int_t)(report->test ? report->test->count : 0), "model", plan_model_name(r), "activation",
+                     nn_activation_words[r->activation], "optimizer", "sgd", "lr", r->rate, "momentum", r->momentum, "batch",
+                     (json_int_t)r->batch, "steps", steps_of(report), "seeds", r->seeds, "threads", r->threads, "full",
+                     r->full);
 }
 
 char *report_json(const struct report *report) {
@@ -61,8 +73,8 @@ char *report_json(const struct report *report) {
     for (int i = 0; i < EXPERIMENTS; i++)
         if (plan_has(report->request, (enum experiment)i))
             json_object_set_new(done, experiment_names[i], json_integer(report->seeds_done[i]));
-    json_t *all = json_pack("{s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o}", "version", batchnorm_version(), "machine",
-                            report->machine, "complete", !report->stopped, "seconds", report->seconds, "settings",
+    json_t *all = json_pack("{s:s, s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o}", "run", report->run, "version", batchnorm_version(),
+                            "machine", report->machine, "complete", !report->stopped, "seconds", report->seconds, "settings",
                             settings(report), "seeds_done", done, "claims", claims, "rows", rows);
     char *text = all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(all);

@@ -13,7 +13,9 @@ void html_text(FILE *page, const char *text);
 
 /* false: reported. */
 bool html_figure(FILE *page, const struct figure *figure, bool draw);
+void html_settings(FILE *page, const struct report *report);
 void html_claims(FILE *page, const struct report *report);
+bool html_foot(FILE *page, const struct report *report);
 bool html_samples(FILE *page, const struct report *report);
 
 #endif

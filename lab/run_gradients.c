@@ -43,11 +43,10 @@ static nn_error record_landscape(struct trainee *t, double loss) {
     return error;
 }
 
-static long steps_of(const struct lab *lab, long passes) { return passes * trainee_steps_per_pass(lab, lab->request->batch); }
-
 double work_gradients(const struct lab *lab) {
     const struct plan *p = &lab->request->plan;
-    const long steps = steps_of(lab, p->gradients_passes), points = p->gradients_points < steps ? p->gradients_points : steps;
+    const long steps = plan_steps(lab->request, GRADIENTS, lab->train.count),
+               points = p->gradients_points < steps ? p->gradients_points : steps;
     return SIDES *
            ((double)p->gradients_passes * lab->train.count + (double)(points * STEP_LENGTHS) * (double)lab->request->batch);
 }
@@ -74,7 +73,7 @@ nn_error run_gradients(struct lab *lab, int seed) {
         progress_about(&lab->progress, "gradients: seed %d of %d, %s batch norm", seed, lab->request->seeds, side_names[side]);
         error = trainee_init(&t, lab, &options);
         if (error) break;
-        error = watch_gradients(&t, steps_of(lab, p->gradients_passes), p->gradients_points);
+        error = watch_gradients(&t, plan_steps(lab->request, GRADIENTS, lab->train.count), p->gradients_points);
         trainee_free(&t);
     }
     return error;
@@ -128,7 +127,7 @@ nn_error run_sigmoid(struct lab *lab, int seed) {
         progress_about(&lab->progress, "sigmoid: seed %d of %d, %s batch norm", seed, lab->request->seeds, side_names[side]);
         error = trainee_init(&t, lab, &options);
         if (error) break;
-        error = watch_sigmoids(&t, steps_of(lab, p->sigmoid_passes), p->sigmoid_points);
+        error = watch_sigmoids(&t, plan_steps(lab->request, SIGMOID, lab->train.count), p->sigmoid_points);
         if (!error) error = trainee_test(&t, NULL, &accuracy);
         if (!error) lab_record(&t, SIGMOID, NAN, "", "final_accuracy", accuracy);
         trainee_free(&t);

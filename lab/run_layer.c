@@ -186,7 +186,7 @@ nn_error run_layer(struct lab *lab, int seed) {
     progress_about(&lab->progress, "layer: seed %d of %d", seed, lab->request->seeds);
     nn_error error = trainee_init(&t, lab, &options);
     if (error) return error;
-    error = train_and_look(&t, p->layer_passes * trainee_steps_per_pass(lab, options.batch), p->layer_points);
+    error = train_and_look(&t, plan_steps(lab->request, LAYER, lab->train.count), p->layer_points);
     trainee_free(&t);
     return error ? error : run_gap(lab, seed);
 }

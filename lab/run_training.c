@@ -27,6 +27,17 @@ static void watch_begin(struct watch *watch, enum experiment experiment, double 
     for (int i = 0; i < TARGETS; i++) watch->steps_to[i] = watch->seconds_to[i] = INFINITY;
 }
 
+/* What the network says with the statistics of the test batches in place of the running ones. */
+static nn_error watch_batches(struct trainee *t, const struct watch *watch) {
+    double loss, accuracy;
+    if (t->options.side != SIDE_WITH) return NULL;
+    const nn_error error = trainee_test_batch_statistics(t, &loss, &accuracy);
+    if (error) return error;
+    lab_record(t, watch->experiment, watch->at, "", "batch_accuracy", accuracy);
+    lab_record(t, watch->experiment, watch->at, "", "batch_loss", loss);
+    return NULL;
+}
+
 static nn_error watch_test(struct trainee *t, struct watch *watch) {
     double loss, accuracy;
     const nn_error error = trainee_test(t, &loss, &accuracy);
@@ -41,7 +52,7 @@ static nn_error watch_test(struct trainee *t, struct watch *watch) {
         watch->steps_to[i] = (double)t->step;
         watch->seconds_to[i] = t->seconds;
     }
-    return NULL;
+    return watch_batches(t, watch);
 }
 
 /* So many steps, with tests before the first, after the last and as evenly as whole steps allow between. */
@@ -64,9 +75,14 @@ static double pass_work(const struct lab *lab, long passes, long tests) {
     return (double)passes * train + PROGRESS_TEST * (double)tests * test;
 }
 
+/* Of both sides, where the one with batch norm is tested twice each time. */
+static double watched_work(const struct lab *lab, long passes, long tests) {
+    return SIDES * pass_work(lab, passes, tests) + PROGRESS_TEST * (double)tests * lab->test.count;
+}
+
 double work_convergence(const struct lab *lab) {
     const struct plan *p = &lab->request->plan;
-    return SIDES * pass_work(lab, p->convergence_passes, p->convergence_tests + 1);
+    return watched_work(lab, p->convergence_passes, p->convergence_tests + 1);
 }
 
 nn_error run_convergence(struct lab *lab, int seed) {
@@ -80,7 +96,7 @@ nn_error run_convergence(struct lab *lab, int seed) {
         watch_begin(&watch, CONVERGENCE, NAN);
         error = trainee_init(&t, lab, &options);
         if (error) break;
-        const long steps = p->convergence_passes * trainee_steps_per_pass(lab, options.batch);
+        const long steps = plan_steps(lab->request, CONVERGENCE, lab->train.count);
         error = train_and_test(&t, steps, p->convergence_tests, &watch);
         for (int i = 0; !error && i < TARGETS; i++) {
             lab_record(&t, CONVERGENCE, plan_targets[i], "", "steps_to", watch.steps_to[i]);
@@ -116,7 +132,7 @@ static nn_error sweep_one(struct lab *lab, int seed, enum side side, double rate
     double loss, accuracy;
     nn_error error = trainee_init(&t, lab, &options);
     if (error) return error;
-    error = train_or_diverge(&t, lab->request->plan.sweep_passes * trainee_steps_per_pass(lab, options.batch));
+    error = train_or_diverge(&t, plan_steps(lab->request, SWEEP, lab->train.count));
     if (!error) error = trainee_test(&t, &loss, &accuracy);
     if (!error) {
         lab_record(&t, SWEEP, rate, "", "final_accuracy", accuracy);
@@ -140,7 +156,7 @@ nn_error run_sweep(struct lab *lab, int seed) {
 
 double work_best(const struct lab *lab) {
     const struct plan *p = &lab->request->plan;
-    return SIDES * pass_work(lab, p->best_passes, p->best_tests + 1);
+    return watched_work(lab, p->best_passes, p->best_tests + 1);
 }
 
 nn_error run_best(struct lab *lab, int seed) {
@@ -155,7 +171,7 @@ nn_error run_best(struct lab *lab, int seed) {
         watch_begin(&watch, BEST, options.rate);
         error = trainee_init(&t, lab, &options);
         if (error) break;
-        error = train_and_test(&t, p->best_passes * trainee_steps_per_pass(lab, options.batch), p->best_tests, &watch);
+        error = train_and_test(&t, plan_steps(lab->request, BEST, lab->train.count), p->best_tests, &watch);
         if (!error) {
             lab_record(&t, BEST, options.rate, "", "best_accuracy", watch.best_accuracy);
             lab_record(&t, BEST, options.rate, "", "best_loss", watch.best_loss);

@@ -43,20 +43,13 @@ int saving_prepare(const char *directory) {
     return code;
 }
 
-/* With figures; NULL: reported, and the page that is there will do. */
-static char *make_page(const struct report *r) {
-    char *html = report_html(r, true);
-    if (!html) report(EXIT_FAILED, "the report has the numbers of its figures only");
-    return html;
-}
-
 static bool write_files(const struct report *r, const char *csv, const char *json, const char *html) {
     static struct files files;
     const char *const texts[FILES] = {[CSV] = csv, [JSON] = json, [PAGE] = html};
     if (name_files(&files, r->request->out) != EXIT_DONE) return false;
     for (int i = 0; i < FILES; i++) {
         files.outputs[i].text = texts[i];
-        if (!texts[i]) files.outputs[i].argument = NULL;
+        if (!texts[i]) files.outputs[i].argument = NULL; /* no JSON library */
     }
     struct output *o = files.outputs;
     const bool ok = outputs_check(o, FILES) == EXIT_DONE && outputs_write(o, FILES) && outputs_commit(o, FILES);
@@ -66,16 +59,20 @@ static bool write_files(const struct report *r, const char *csv, const char *jso
 
 /* First with a page without figures: what happens while they are drawn must not cost the numbers, and the files of one run must
  * not stand beside those of another. */
-bool saving_write(const struct report *r, bool page, bool draw) {
-    char *csv = metrics_csv(r->metrics), *json = report_json(r), *html = NULL;
+bool saving_write(const struct report *r, bool *draw) {
+    char *csv = metrics_csv(r->metrics, r->run), *json = report_json(r), *html = NULL;
     bool ok = csv && (json || !report_has_json());
     if (!ok) report(EXIT_FAILED, "no memory for the files");
-    if (ok && page) ok = (html = report_html(r, false));
+    if (ok) ok = (html = report_html(r, false));
     if (ok) ok = write_files(r, csv, json, html);
-    if (ok && page && draw) {
+    if (ok && *draw) {
         free(html);
-        html = make_page(r);
-        if (html) ok = write_files(r, csv, json, html);
+        html = report_html(r, true);
+        *draw = html != NULL;
+        if (html)
+            ok = write_files(r, csv, json, html);
+        else
+            report(EXIT_FAILED, "the report has the numbers of its figures only");
     }
     free(csv);
     free(json);

@@ -9,7 +9,8 @@
  * not EXIT_DONE. */
 int saving_prepare(const char *directory);
 
-/* metrics.csv and metrics.json, and report.html if it is wanted: all of them, or none is touched. false: reported. */
-bool saving_write(const struct report *report, bool page, bool draw);
+/* metrics.csv, metrics.json and report.html: all of them, or none is touched. false: reported. *draw: with figures; set to
+ * false where they could not be drawn, which was reported and costs nothing but them. */
+bool saving_write(const struct report *report, bool *draw);
 
 #endif

@@ -11,8 +11,11 @@ volatile sig_atomic_t lab_stop;
 const char LAB_STOPPED[] = "stopped";
 
 struct trainee_options trainee_defaults(const struct lab *lab, enum side side, int seed) {
-    return (struct trainee_options){
-        .side = side, .activation = NN_RELU, .rate = lab->request->rate, .batch = lab->request->batch, .seed = seed};
+    return (struct trainee_options){.side = side,
+                                    .activation = lab->request->activation,
+                                    .rate = lab->request->rate,
+                                    .batch = lab->request->batch,
+                                    .seed = seed};
 }
 
 static nn_error make_network(struct trainee *t) {
@@ -46,7 +49,8 @@ nn_error trainee_init(struct trainee *trainee, struct lab *lab, const struct tra
     trainee->in_turn = calloc(most, sizeof *trainee->in_turn);
     trainee->labels = calloc(o->capacity, sizeof *trainee->labels);
     nn_error error = trainee->order && trainee->in_turn && trainee->labels ? make_network(trainee) : NN_NO_MEMORY;
-    const nn_optimizer_options sgd = nn_optimizer_defaults(NN_SGD);
+    nn_optimizer_options sgd = nn_optimizer_defaults(NN_SGD);
+    sgd.momentum = (float)lab->request->momentum;
     if (!error) error = nn_optimizer_init(&trainee->optimizer, trainee->network, &sgd);
     if (error) {
         trainee_free(trainee);
@@ -80,11 +84,6 @@ void trainee_set_training(struct trainee *trainee, bool training) {
 /* What is left over at the end of a pass, too little for a batch, is not used: all steps are alike. The order is another in
  * each pass, so it is others each time. */
 static size_t images_per_pass(uint32_t count, size_t batch) { return count - count % batch; }
-
-long trainee_steps_per_pass(const struct lab *lab, size_t batch) {
-    if (batch > lab->train.count) batch = lab->train.count;
-    return (long)(images_per_pass(lab->train.count, batch) / batch);
-}
 
 static void next_batch(struct trainee *t) {
     const size_t total = images_per_pass(t->lab->train.count, t->options.batch);
@@ -155,6 +154,39 @@ nn_error trainee_test(struct trainee *t, double *loss, double *accuracy) {
     trainee_set_training(t, false);
     const nn_error error = trainee_score(t, &t->lab->test, t->options.capacity, loss, accuracy);
     trainee_set_training(t, true);
+    return error;
+}
+
+/* In as few batches as go into the network, of nearly the same size, so that none has only a few images to take statistics
+ * from. One of a single image, which has none, is passed over. */
+static nn_error score_batches(struct trainee *t, const nn_dataset *data, double *loss, double *accuracy) {
+    const size_t batches = (data->count + t->options.capacity - 1) / t->options.capacity;
+    nn_score sum = {0};
+    size_t seen = 0;
+    for (size_t i = 0; i < batches; i++) {
+        const size_t start = i * data->count / batches, n = (i + 1) * data->count / batches - start;
+        if (n < 2) continue;
+        if (lab_stop) return LAB_STOPPED;
+        nn_dataset_batch(data, t->in_turn + start, n, NULL, nn_network_input(t->network), t->labels);
+        const nn_error error = nn_network_forward(t->network, n);
+        if (error) return error;
+        const nn_score score = nn_softmax_cross_entropy(n, data->classes, nn_network_output(t->network), t->labels, NULL);
+        sum.loss += score.loss;
+        sum.correct += score.correct;
+        seen += n;
+        progress_add(&t->lab->progress, PROGRESS_TEST * (double)n);
+    }
+    *loss = sum.loss / (double)seen;
+    *accuracy = (double)sum.correct / (double)seen;
+    return NULL;
+}
+
+nn_error trainee_test_batch_statistics(struct trainee *t, double *loss, double *accuracy) {
+    struct trainee_copy copy;
+    if (!trainee_save(t, &copy)) return NN_NO_MEMORY;
+    const nn_error error = score_batches(t, &t->lab->test, loss, accuracy);
+    trainee_restore_running(t, &copy);
+    trainee_copy_free(&copy);
     return error;
 }
 

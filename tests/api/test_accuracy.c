@@ -301,6 +301,52 @@ TEST(two_values_become_minus_one_and_one) {
     assert_true(y[0] == -y[1] && y[2] == -y[3] && y[0] < 0 && y[2] < 0);
 }
 
+/* Thirds of the values near -1e8, near 1e8, which cancel, and near 0. Returns how far the mean in float is from the exact one,
+ * in units of its last place, and checks docs/numerics.md: the mean in double is within
+ * u (|mean| + (additions + pieces + 9) range), u = 2^-53. */
+static long double measure_clusters(const batchnorm_shape *shape, size_t additions, size_t pieces) {
+    struct problem *p = problem_create(shape, 29, true);
+    const size_t m = shape->outer * shape->inner;
+    long double small[CHANNELS] = {0}, worst = 0;
+    uint64_t seed = 31;
+    for (size_t c = 0; c < CHANNELS; c++) {
+        double large = 0;
+        for (size_t i = 0; i < m; i++) {
+            large = i % 3 == 0 ? 1e8 + 8 * floor(20 * random_normal(&seed)) : large;
+            const double v = i % 3 == 0 ? -large : i % 3 == 1 ? large : (double)(float)(1e-3 * random_normal(&seed));
+            element_set(shape->dtype, p->array[X].home, problem_index(p, X, i / shape->inner, c, i % shape->inner), v);
+            if (i % 3 == 2) small[c] += v;
+        }
+    }
+    must_run(p, ACCUMULATE_STATS);
+    for (size_t c = 0; c < CHANNELS; c++) {
+        const double got = ((const batchnorm_stat *)p->array[STATS].home + c)->mean;
+        const long double want = small[c] / m, range = 2e8L + 16 * 200;
+        const long double bound = 0x1p-53L * (fabsl(want) + (long double)(additions + pieces + 9) * range);
+        if (!(fabsl(got - want) <= bound)) fail_msg("m %zu, channel %zu: %.17g, %.17Lg, bound %Lg", m, c, got, want, bound);
+        worst = fmaxl(worst, fabsl((float)got - want) / ulp_of(BATCHNORM_F32, want));
+    }
+    problem_destroy(p);
+    return worst;
+}
+
+/* A mean that cancels far below the spread has an error that is relative to the spread, and not half a unit in its last
+ * place. */
+TEST(means_that_cancel_are_relative_to_the_spread) {
+    static const size_t sizes[] = {3, 12, 999, 39999, 100002};
+    static const batchnorm_dtype dtypes[] = {BATCHNORM_F32, BATCHNORM_F64};
+    long double worst = 0;
+    for (int d = 0; d < 2; d++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            const size_t m = sizes[i];
+            const batchnorm_shape plane = batchnorm_planar(dtypes[d], 1, CHANNELS, m);
+            const batchnorm_shape rows = batchnorm_planar(dtypes[d], m, CHANNELS, 1);
+            worst = fmaxl(worst, measure_clusters(&plane, m < 16384 ? m / 16 + 1 : 1024, m / 16384 + 1));
+            worst = fmaxl(worst, measure_clusters(&rows, m, m / 128 + 1));
+        }
+    assert_true(worst > 0.51L);
+}
+
 static int report(void) {
     printf("%-5s %-22s", "", "");
     for (int j = 0; j < MEASURES; j++) printf(" %9s", measure_names[j]);
@@ -323,6 +369,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(f16_keeps_its_bounds),
         cmocka_unit_test(constant_channels_give_exactly_the_bias),
         cmocka_unit_test(two_values_become_minus_one_and_one),
+        cmocka_unit_test(means_that_cancel_are_relative_to_the_spread),
     };
     return cmocka_run_group_tests_name("api.accuracy", tests, NULL, NULL);
 }

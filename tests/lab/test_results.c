@@ -107,11 +107,11 @@ TEST(csv_has_every_row) {
     add_in(CONVERGENCE, SIDE_WITH, NAN, 1, 40, "", "test_accuracy", 0.8125);
     add_in(SWEEP, SIDE_WITHOUT, 0.003, 2, 0, "conv1.weight", "final_loss", -NAN);
     add_in(BEST, SIDE_WITH, 10, 3, 7, "", "steps_to", INFINITY);
-    char *text = metrics_csv(&metrics);
-    assert_string_equal(text, "experiment,norm,at,seed,step,layer,name,value\n"
-                              "convergence,with,,1,40,,test_accuracy,0.8125\n"
-                              "sweep,without,0.003,2,0,conv1.weight,final_loss,nan\n"
-                              "best,with,10,3,7,,steps_to,inf\n");
+    char *text = metrics_csv(&metrics, "a-run");
+    assert_string_equal(text, "experiment,norm,at,seed,step,layer,name,value,run\n"
+                              "convergence,with,,1,40,,test_accuracy,0.8125,a-run\n"
+                              "sweep,without,0.003,2,0,conv1.weight,final_loss,nan,a-run\n"
+                              "best,with,10,3,7,,steps_to,inf,a-run\n");
     free(text);
 }
 
@@ -218,6 +218,61 @@ TEST(a_claim_can_fail) {
     assert_int_equal(judged()->held, 0);
 }
 
+/* A curve of tests at steps 10, 20, ..., 90. */
+static void add_curve(enum side side, int seed, const double loss[9]) {
+    double least = INFINITY;
+    for (int i = 0; i < 9; i++) {
+        add_in(BEST, side, 0.1, seed, 10 * (i + 1), "", "test_loss", loss[i]);
+        add_in(BEST, side, 0.1, seed, 10 * (i + 1), "", "test_accuracy", 1 - loss[i] / 10);
+        least = fmin(least, loss[i]);
+    }
+    add_in(BEST, side, 0.1, seed, 90, "", "best_loss", least);
+    add_in(BEST, side, 0.1, seed, 90, "", "best_accuracy", 1 - least / 10);
+}
+
+static const double falls[9] = {1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42, 0.4},
+                    still[9] = {1, 0.8, 0.7, 0.6, 0.6, 0.6, 0.7, 0.59, 0.8},
+                    rises[9] = {1, 0.8, 0.7, 0.6, 0.6, 0.6, 0.7, 0.8, 0.9},
+                    breaks[9] = {1, 0.9, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+
+/* Step 60 of 90 is not in the last third, step 70 is: 0.5 against 0.4. */
+TEST(what_the_last_third_gains) {
+    add_curve(SIDE_WITH, 1, falls);
+    add_curve(SIDE_WITH, 2, still);
+    add_curve(SIDE_WITH, 3, rises);
+    add_curve(SIDE_WITH, 4, breaks);
+    assert_float_equal(best_loss_gain(&metrics, SIDE_WITH, 1), 0.2, 1e-12);
+    assert_float_equal(best_accuracy_gain(&metrics, SIDE_WITH, 1), 0.2, 1e-12);
+    assert_float_equal(best_loss_gain(&metrics, SIDE_WITH, 2), 0.01 / 0.6, 1e-12);
+    assert_float_equal(best_loss_gain(&metrics, SIDE_WITH, 3), -0.1 / 0.6, 1e-12);
+    assert_true(isnan(best_loss_gain(&metrics, SIDE_WITH, 4)));
+    assert_true(isnan(best_loss_gain(&metrics, SIDE_WITHOUT, 1)));
+    assert_true(best_steps(&metrics, SIDE_WITH, 1) == 90);
+}
+
+/* Half of the runs of one side is enough; gains of less than 2 % are none. */
+TEST(a_training_that_still_improves_is_too_short) {
+    struct claim claims[MOST_CLAIMS];
+    for (int seed = 1; seed <= 3; seed++) {
+        add_curve(SIDE_WITH, seed, still);
+        add_curve(SIDE_WITHOUT, seed, seed == 3 ? falls : rises);
+    }
+    const struct claim *claim = judged();
+    assert_int_equal(claim->verdict, MIXED); /* one run of three */
+    assert_string_equal(claim->text, "Lower best test loss in 90 steps");
+    assert_string_equal(claim->note, "");
+    add_curve(SIDE_WITH, 4, still);
+    add_curve(SIDE_WITHOUT, 4, falls);
+    claim = judged();
+    assert_int_equal(claim->verdict, TOO_SHORT);
+    assert_string_equal(verdict_names[claim->verdict], "too short to tell");
+    assert_int_equal(claim->pairs, 4);
+    assert_string_equal(claim->note,
+                        "The last third of the steps still lowers the loss: by 1.7 % with batch norm, by 1.7 % without.");
+    claim = find(claims, claims_make(&metrics, 1u << BEST, claims), "Better best test accuracy in 90 steps");
+    assert_int_equal(claim->verdict, TOO_SHORT);
+}
+
 static void add_steps_to(enum side side, int seed, double target, double steps) {
     add_in(CONVERGENCE, side, target, seed, 99, "", "steps_to", steps);
     add_in(CONVERGENCE, side, target, seed, 99, "", "seconds_to", steps / 10);
@@ -302,6 +357,36 @@ TEST(sigmoids_at_the_end) {
     assert_float_equal(first_to_last(&metrics, SIDE_WITH, 1), 3, 1e-12);
 }
 
+/* A mean that is lower can hide a layer that is higher. */
+TEST(layers_that_saturate_more_are_named) {
+    static const char *const layers[] = {"conv1", "conv2", "conv3", "fc1", "fc2"};
+    struct claim claims[MOST_CLAIMS];
+    char text[80];
+    for (int seed = 1; seed <= 3; seed++) {
+        add_in(SIGMOID, SIDE_WITH, NAN, seed, 10, "conv1", "saturated", seed == 1 ? 0 : 0.02); /* more in two seeds of three */
+        add_in(SIGMOID, SIDE_WITHOUT, NAN, seed, 10, "conv1", "saturated", 0.01);
+        add_in(SIGMOID, SIDE_WITH, NAN, seed, 10, "fc1", "saturated", 0.1);
+        add_in(SIGMOID, SIDE_WITHOUT, NAN, seed, 10, "fc1", "saturated", 0.5);
+        add_in(SIGMOID, SIDE_WITH, NAN, seed, 5, "fc1", "saturated", 0.9); /* not at the end */
+    }
+    assert_int_equal(more_saturated_layers(&metrics, text, sizeof text), 1);
+    const struct claim *claim = find(claims, claims_make(&metrics, 1u << SIGMOID, claims), "Fewer saturated");
+    assert_int_equal(claim->verdict, HOLDS);
+    assert_string_equal(claim->note,
+                        "After conv1 there are more. Learning hangs on the gradient that comes through: see the next claim.");
+    metrics_free(&metrics);
+    for (int i = 0; i < 5; i++) {
+        add_in(SIGMOID, SIDE_WITH, NAN, 1, 10, layers[i], "saturated", 0.2);
+        add_in(SIGMOID, SIDE_WITHOUT, NAN, 1, 10, layers[i], "saturated", i == 4 ? 0.2 : 0.1);
+    }
+    assert_int_equal(more_saturated_layers(&metrics, text, sizeof text), 4); /* equal is not more */
+    assert_string_equal(text, "conv1, conv2, conv3 and fc1");
+    add_in(SIGMOID, SIDE_WITH, NAN, 1, 10, "fc3", "saturated", 1);
+    add_in(SIGMOID, SIDE_WITHOUT, NAN, 1, 10, "fc3", "saturated", 0.5);
+    more_saturated_layers(&metrics, text, sizeof text);
+    assert_string_equal(text, "conv1, conv2, conv3 and 2 more");
+}
+
 static void add_channel(double channel, double mean, double std, double weight, double bias, double after_mean,
                         double after_std) {
     const struct {
@@ -323,7 +408,7 @@ TEST(errors_of_channels) {
     add_channel(2, 0.02, 1, 1, 0, 0, 1);
     count = claims_make(&metrics, 1u << LAYER, claims);
     assert_int_equal(find(claims, count, "Normalized")->verdict, FAILS);
-    assert_int_equal(find(claims, count, "Then mean bias")->verdict, HOLDS);
+    assert_int_equal(find(claims, count, "Then to mean bias")->verdict, HOLDS);
     assert_int_equal(find(claims, count, "Running means")->verdict, NOT_MEASURED);
 }
 
@@ -391,6 +476,29 @@ TEST(the_sentence_of_batch_sizes) {
     assert_memory_equal(sentence, beginning, strlen(beginning));
 }
 
+/* The number in the sentence is that of the table: the mean over the layers in each run, and then the median. */
+TEST(running_means_have_one_number) {
+    static const double errors[3][2] = {{0.1, 0.9}, {0.2, 0.2}, {0.3, 0.4}}; /* means 0.5, 0.2, 0.35; median of all 0.25 */
+    struct claim claims[MOST_CLAIMS];
+    for (int seed = 1; seed <= 3; seed++) {
+        for (int layer = 0; layer < 2; layer++) {
+            const char *name = layer == 0 ? "bn1" : "bn2";
+            add_in(LAYER, SIDE_WITH, NAN, seed, 0, name, "running_mean_error", 1);
+            add_in(LAYER, SIDE_WITH, NAN, seed, 0, name, "running_var_error", 2);
+            add_in(LAYER, SIDE_WITH, NAN, seed, 8, name, "running_mean_error", errors[seed - 1][layer]);
+            add_in(LAYER, SIDE_WITH, NAN, seed, 8, name, "running_var_error", errors[seed - 1][layer]);
+        }
+    }
+    const struct claim *claim = find(claims, claims_make(&metrics, 1u << LAYER, claims), "Running means come nearer");
+    assert_string_equal(claim->text, "Running means come nearer to the population's (1.00 at first)");
+    assert_spread(claim->sides[SIDE_WITH], 3, 0.35, 0.2, 0.5);
+    assert_string_equal(
+        sentence_of("layer-running", 1u << LAYER),
+        "The running mean is 1.00 standard deviations from the population's mean at first, and 0.350 (0.200 to 0.500) after 8 "
+        "steps; the running variance is off by 200.0 % of the population's at first and by 35.0 % (20.0 to 50.0) then (means "
+        "over channels and layers; of these the median over the seeds, and the range).");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_median_and_its_range, clear),
@@ -416,6 +524,10 @@ int main(void) {
         cmocka_unit_test_teardown(running_statistics_from_first_to_last, clear),
         cmocka_unit_test_teardown(the_sentence_of_convergence, clear),
         cmocka_unit_test_teardown(the_sentence_of_batch_sizes, clear),
+        cmocka_unit_test_teardown(running_means_have_one_number, clear),
+        cmocka_unit_test_teardown(layers_that_saturate_more_are_named, clear),
+        cmocka_unit_test_teardown(what_the_last_third_gains, clear),
+        cmocka_unit_test_teardown(a_training_that_still_improves_is_too_short, clear),
     };
     return cmocka_run_group_tests_name("lab.results", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* batchnorm bench: how close the library comes to the speed of copying memory, here. */
+#include <signal.h>
 #include <stdlib.h>
 
 #include "report.h"
@@ -7,6 +8,7 @@
 #include "svg.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
+#include "tools/shared/stop.h"
 
 /* What a run holds. */
 struct run {
@@ -42,14 +44,26 @@ static bool reserve(struct run *run) {
     return run->memory != NULL;
 }
 
+/* A signal came: what is done by then is shown. */
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) {
+    (void)signal;
+    stopped = 1;
+}
+
+static bool show(void *line, double share, double rate) {
+    bench_line_show(line, share, rate);
+    return !stopped;
+}
+
 static bool time_case(struct run *run, size_t index, struct bench_line *line) {
     char text[BENCH_CASE_TEXT_BYTES];
     const struct bench_case *c = &run->cases[index];
     struct bench_job job;
     bench_line_case(line, c);
     batchnorm_status status = bench_job_prepare(&job, c, run->memory);
-    if (status == BATCHNORM_OK)
-        status = bench_measure(&job, run->request->seconds, bench_line_show, line, &run->results[index]);
+    if (status == BATCHNORM_OK) status = bench_measure(&job, run->request->seconds, show, line, &run->results[index]);
     bench_line_hide(line);
     if (status == BATCHNORM_OK) return true;
     report(EXIT_FAILED, "%s: %s", bench_case_text(c, text), batchnorm_status_string(status));
@@ -62,6 +76,11 @@ static bool time_all(struct run *run) {
     bench_print_head(run->request, &run->machine);
     for (size_t i = 0; i < run->count; i++) {
         if (!time_case(run, i, &line)) return false;
+        if (run->results[i].rounds == 0) {
+            report(EXIT_DONE, "stopped; %zu of %zu cases are done", i, run->count);
+            run->count = i;
+            break;
+        }
         bench_print_result(run->request, &run->machine, &run->results[i]);
         if (ferror(stdout)) return false; /* main says so */
     }
@@ -83,7 +102,7 @@ static bool bench(const struct bench_request *request, struct output *svg) {
     run.results = calloc(run.count, sizeof *run.results);
     bool ok = run.cases && run.results;
     if (!ok) report(EXIT_FAILED, "no memory for %zu cases", run.count);
-    ok = ok && reserve(&run) && time_all(&run) && (!request->svg || draw(&run, svg));
+    ok = ok && reserve(&run) && time_all(&run) && (!request->svg || run.count == 0 || draw(&run, svg));
     free(run.memory);
     free(run.results);
     free(run.cases);
@@ -96,7 +115,9 @@ int cmd_bench(int argc, char **argv) {
     options_parse(&bench_options, argc, argv, &request);
     struct output svg = {.option = "--svg", .argument = request.svg, .whole_file = true};
     int code = outputs_check(&svg, 1);
+    stop_on_signals(stop);
     if (code == EXIT_DONE) code = (!request.svg || bench_svg_possible()) && bench(&request, &svg) ? EXIT_DONE : EXIT_FAILED;
     outputs_free(&svg, 1);
+    stop_end_by_signal();
     return code;
 }

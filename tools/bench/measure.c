@@ -106,15 +106,17 @@ batchnorm_status bench_measure(struct bench_job *job, double seconds, bench_prog
     }
     const double start = nn_seconds();
     size_t round = 0;
-    for (double gone = 0; round < LEAST_ROUNDS || (gone < seconds && round < MOST_ROUNDS); round++) {
+    bool goes_on = true;
+    for (double gone = 0; goes_on && (round < LEAST_ROUNDS || (gone < seconds && round < MOST_ROUNDS)); round++) {
         for (size_t i = 0; i < count; i++) {
             if (batched) run_once(&list[i]);
             list[i].samples[round] = time_calls(&list[i], list[i].calls);
         }
         gone = nn_seconds() - start;
-        progress(user, gone < seconds ? gone / seconds : 1, (double)bytes / list[0].samples[round] / 1e9);
+        goes_on = progress(user, gone < seconds ? gone / seconds : 1, (double)bytes / list[0].samples[round] / 1e9);
     }
-    conclude(list, count, round, result);
+    *result = (struct bench_result){0};
+    if (goes_on) conclude(list, count, round, result);
     free(samples);
     return job->status;
 }

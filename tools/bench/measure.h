@@ -24,10 +24,11 @@ double bench_share(const struct bench_result *result);
 double bench_rate(const struct bench_result *result);
 double bench_copy_rate(const struct bench_result *result);
 
-/* Called now and then: the share of the case's time that is over, and GB/s of its last call. */
-typedef void bench_progress(void *user, double share, double rate);
+/* Called after every round: the share of the case's time that is over, and GB/s of its last call. false: stop here. */
+typedef bool bench_progress(void *user, double share, double rate);
 
-/* Time it for about so many seconds, filling and warming up not counted. A status other than OK is that of the job's call. */
+/* Time it for about so many seconds, filling and warming up not counted. A status other than OK is that of the job's call.
+ * Where progress stopped it, the result has no rounds and nothing else. */
 batchnorm_status bench_measure(struct bench_job *job, double seconds, bench_progress *progress, void *user,
                                struct bench_result *result);
 

@@ -2,11 +2,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "report.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "nn/machine.h"
+#include "table.h"
 #include "tools/shared/convert.h"
 
 struct bench_line bench_line_begin(size_t count, double seconds) {
@@ -100,44 +100,11 @@ static void print_csv(const struct bench_machine *m, const struct bench_result *
     printf("\n");
 }
 
-/* Four digits, as far as there are any: "5.460", "0.01060", "1234". */
-static const char *milliseconds_text(double seconds, char text[32]) {
-    snprintf(text, 32, 1e3 * seconds < 999.95 ? "%#.4g" : "%.0f", 1e3 * seconds);
-    return text;
-}
-
-/* How the copy differs from the usual, which is to have as many threads as the call. */
-static const char *copy_text(const struct bench_result *r, char text[48]) {
-    const bool fewer = r->copy_threads != r->what.threads;
-    snprintf(text, 48, "%s%s", bench_copy_kind_names[r->copy], fewer ? ", 1 thread" : "");
-    return text;
-}
-
-static void print_row(const struct bench_result *r) {
-    const struct bench_case *c = &r->what;
-    char shape[BENCH_SHAPE_TEXT_BYTES], milliseconds[32], copy[48];
-    printf("%-16s  %-6s  %-4s  %-8s  %7d  %10s  %6.1f  %9.1f  %5.2f  %s\n", bench_shape_text(&c->shape, shape),
-           bench_layout_name(c), type_name(c->dtype), bench_operation_names[c->operation], c->threads,
-           milliseconds_text(r->seconds, milliseconds), bench_rate(r), bench_copy_rate(r), bench_share(r), copy_text(r, copy));
-}
-
-static void print_table_head(const struct bench_request *request, const struct bench_machine *m) {
-    char caches[BENCH_CACHES_TEXT_BYTES];
-    printf("batchnorm %s, %s; %s; %s\n", m->version, m->isa, m->compiler, m->openmp ? "OpenMP" : "one thread, without OpenMP");
-    printf("%s, %ld processor%s; %s\n", m->cpu, m->processors, m->processors == 1 ? "" : "s", bench_caches_text(m, caches));
-    printf("copies with vectors of %d bytes%s\n", m->copy_vector_bytes,
-           bench_copy_has_non_temporal() ? "" : "; this build has no non-temporal stores");
-    if (request->activation != BENCH_NONE || request->residual)
-        printf("train, eval and backward with activation %s%s\n", bench_activation_names[request->activation],
-               request->residual ? " and a residual" : "");
-    printf("\nshape             layout  type  op        threads          ms    GB/s  copy GB/s  share  copy\n");
-}
-
 void bench_print_head(const struct bench_request *request, const struct bench_machine *machine) {
     if (bench_request_format(request) == BENCH_JSON)
         print_json_head(machine);
     else if (bench_request_format(request) == BENCH_TABLE)
-        print_table_head(request, machine);
+        bench_table_head(request, machine);
     else
         printf("shape,layout,dtype,op,act,residual,threads,bytes,ms,gb_per_s,share,copy,copy_threads,copy_ms,copy_gb_per_s,"
                "rounds,version,isa,compiler,cpu,processors,openmp,copy_vector_bytes,caches\n");
@@ -149,27 +116,12 @@ void bench_print_result(const struct bench_request *request, const struct bench_
     if (bench_request_format(request) == BENCH_JSON)
         print_json(result);
     else if (bench_request_format(request) == BENCH_TABLE)
-        print_row(result);
+        bench_table_row(result);
     else
         print_csv(machine, result);
     fflush(stdout); /* a reader in a pipe wants each row when it is there */
 }
 
 void bench_print_foot(const struct bench_request *request, const struct bench_result *results, size_t count) {
-    if (bench_request_format(request) != BENCH_TABLE) return;
-    printf("\ngeometric mean of the shares:");
-    const char *separator = "";
-    for (int operation = 0; operation < BENCH_OPERATIONS; operation++) {
-        double sum = 0;
-        size_t terms = 0;
-        for (size_t i = 0; i < count; i++) {
-            if (results[i].what.operation != (enum bench_operation)operation) continue;
-            sum += log(bench_share(&results[i]));
-            terms++;
-        }
-        if (terms == 0) continue;
-        printf("%s %s %.2f", separator, bench_operation_names[operation], exp(sum / (double)terms));
-        separator = ",";
-    }
-    printf("\n");
+    if (bench_request_format(request) == BENCH_TABLE && count > 0) bench_table_foot(results, count);
 }

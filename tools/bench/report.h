@@ -27,7 +27,7 @@ void bench_line_hide(const struct bench_line *line);
 void bench_print_head(const struct bench_request *request, const struct bench_machine *machine);
 void bench_print_result(const struct bench_request *request, const struct bench_machine *machine,
                         const struct bench_result *result);
-/* A table ends with the mean shares. */
+/* A table ends with what its columns mean, and the mean shares. */
 void bench_print_foot(const struct bench_request *request, const struct bench_result *results, size_t count);
 
 #endif

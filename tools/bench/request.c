@@ -71,7 +71,9 @@ static const struct option_row rows[] = {
      .all = "both",
      .usual = "both",
      .help = "The channels before the other sizes or after them; several with commas",
-     .more = "nchw and nhwc stand for any number of sizes. For (N, C) there is one layout, shown as nc."},
+     .more =
+         "_nchw_ has the channels before the other sizes (batchnorm_planar()), _nhwc_ after them (batchnorm_channels_last()), "
+         "for any number of sizes. For (N, C) there is one layout, shown as nc."},
     {.help = ""},
     {.name = "op",
      .kind = OPTION_WORDS,
@@ -112,7 +114,7 @@ static const struct option_row rows[] = {
      .kind = OPTION_ON,
      AT(json),
      .help = "Print JSON: one object about the machine, then one per case",
-     .more = "Each is on a line of its own."},
+     .more = "Each is on a line of its own; see _JSON_ below."},
     {.name = "csv",
      .kind = OPTION_ON,
      AT(csv),

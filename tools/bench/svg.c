@@ -196,11 +196,7 @@ static char *write_script(struct chart *chart) {
     return NULL;
 }
 
-bool bench_svg_possible(void) {
-    char *nothing = gnuplot_run("");
-    free(nothing);
-    return nothing != NULL;
-}
+bool bench_svg_possible(void) { return gnuplot_there(); }
 
 char *bench_svg_draw(const struct bench_machine *machine, const struct bench_result *results, size_t count) {
     struct chart chart = {.machine = machine, .results = results, .count = count};

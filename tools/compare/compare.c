@@ -2,6 +2,8 @@
 /* batchnorm compare: what is claimed of batch norm, measured. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lab/saving.h"
 #include "nn/machine.h"
@@ -17,7 +19,7 @@ struct comparison {
     struct lab lab;
     struct report report;
     struct claim claims[MOST_CLAIMS];
-    char machine[512];
+    char machine[512], run[RUN_NAME_BYTES];
     double start;
     bool draw;
 };
@@ -46,6 +48,7 @@ static void begin(struct comparison *c) {
     for (int i = 0; i < EXPERIMENTS; i++)
         if (plan_has(r, (enum experiment)i)) work += experiments[i].work(&c->lab);
     describe_machine(c);
+    plan_name_run(r, c->lab.train.count, c->lab.test.count, (long long)time(NULL), (long)getpid(), c->run);
     c->start = nn_seconds();
     c->lab.progress = progress_begin(work * r->seeds);
     c->report = (struct report){.request = r,
@@ -53,11 +56,13 @@ static void begin(struct comparison *c) {
                                 .claims = c->claims,
                                 .train = &c->lab.train,
                                 .test = &c->lab.test,
-                                .machine = c->machine};
+                                .machine = c->machine,
+                                .run = c->run,
+                                .stopped = true}; /* as long as it is not complete: it may be killed at any time */
 }
 
 /* What there is by now. Claims are about complete pairs of runs. Figures are, too, as far as there is one. */
-static bool save(struct comparison *c, bool page) {
+static bool save(struct comparison *c, bool draw) {
     struct report *r = &c->report;
     int shown[EXPERIMENTS];
     for (int i = 0; i < EXPERIMENTS; i++) shown[i] = r->seeds_done[i] > 0 ? r->seeds_done[i] : MOST_SEEDS;
@@ -69,7 +74,10 @@ static bool save(struct comparison *c, bool page) {
         r->samples = c->lab.samples;
         r->sample_count = r->seeds_done[CONVERGENCE] > 0 ? c->lab.sample_count : 0; /* predictions of both sides */
         r->seconds = nn_seconds() - c->start;
-        ok = saving_write(r, page, c->draw);
+        draw = draw && c->draw;
+        const bool wanted = draw;
+        ok = saving_write(r, &draw);
+        if (wanted && !draw) c->draw = false; /* nor will it the next time */
     } else {
         report(EXIT_FAILED, "no memory for a report");
     }
@@ -102,7 +110,7 @@ static void print_end(const struct comparison *c) {
     }
     report_print_table(&c->report);
     if (c->report.stopped) printf("Stopped before the end: the report says what is missing.\n");
-    printf("%.0f s. Report: %s/report.html, numbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
+    printf("%.0f s. Report: %s/report.html\nNumbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
            report_has_json() ? ", metrics.json" : "");
 }
 
@@ -115,8 +123,9 @@ static int compare(struct comparison *c) {
     c->report.stopped = error != NULL;
     const bool saved = save(c, true);
     if (error && error != LAB_STOPPED) return report(EXIT_FAILED, "%s", error);
-    if (saved) print_end(c);
-    return saved ? EXIT_DONE : EXIT_FAILED;
+    if (!saved) return EXIT_FAILED;
+    print_end(c);
+    return EXIT_DONE;
 }
 
 /* The first images, as many as the plan has. */
@@ -137,9 +146,7 @@ static bool load(struct comparison *c, const struct compare_request *r) {
 static int compare_with_data(struct comparison *c, const struct compare_request *r) {
     const nn_error error = nn_backend_create(r->threads, &c->lab.backend);
     if (error) return report(EXIT_FAILED, "%s", error);
-    char *nothing = gnuplot_run(""); /* says what is missing */
-    c->draw = nothing != NULL;
-    free(nothing);
+    c->draw = gnuplot_there(); /* which says what is missing */
     if (!c->draw) report(EXIT_DONE, "the report will have the numbers of its figures only");
     if (!report_has_json()) report(EXIT_DONE, "built without jansson: there will be no metrics.json");
     const int code = compare(c);
@@ -166,5 +173,6 @@ int cmd_compare(int argc, char **argv) {
     free(c.lab.samples);
     nn_dataset_free(&c.lab.train);
     nn_dataset_free(&c.lab.test);
+    stop_end_by_signal();
     return code;
 }

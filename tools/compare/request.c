@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "nn/choices.h"
 #include "nn/machine.h"
@@ -18,7 +19,7 @@ static const struct option_row rows[] = {
     {.name = "full",
      .kind = OPTION_ON,
      AT(full),
-     .help = "A large one, of hours: all images, more seeds, more passes",
+     .help = "A large one, of about an hour: all images, more passes",
      .more = "The files are written anew after every experiment."},
     {.name = "only",
      .kind = OPTION_WORDS,
@@ -32,7 +33,7 @@ static const struct option_row rows[] = {
      AT(seeds),
      .value = "N",
      .limits = {1, MOST_SEEDS},
-     .usual = "3, or 5 with --full",
+     .usual = "3",
      .help = "How many seeds, of initial weights and of the order of images",
      .more = "They are 1, 2, ..., _N_."},
     {.help = ""},
@@ -51,12 +52,24 @@ static const struct option_row rows[] = {
      .words = nn_depth_words,
      .usual = "8",
      .help = "Weighted layers of a resnet"},
+    {.name = "activation",
+     .kind = OPTION_WORD,
+     AT(activation),
+     .words = nn_activation_words + NN_RELU,
+     .first = NN_RELU,
+     .help = "Activation function, but for the sigmoid experiment"},
     {.name = "lr",
      .kind = OPTION_REAL,
      AT(rate),
      .value = "RATE",
      .range = {.above = true},
-     .help = "Learning rate where it is not what an experiment varies; momentum is 0.9"},
+     .help = "Learning rate where it is not what an experiment varies"},
+    {.name = "momentum",
+     .kind = OPTION_REAL,
+     AT(momentum),
+     .value = "M",
+     .range = {.most = 1, .below = true},
+     .help = "Of the optimizer, which is sgd; 0 is plain gradient descent"},
     {.name = "batch",
      .kind = OPTION_WHOLE,
      AT(batch),
@@ -78,6 +91,8 @@ static void set_defaults(void *request) {
     *(struct compare_request *)request = (struct compare_request){.out = "batchnorm-compare",
                                                                   .data = NN_DATASET_DEFAULT,
                                                                   .rate = 0.05,
+                                                                  .momentum = 0.9,
+                                                                  .activation = NN_RELU,
                                                                   .batch = 128,
                                                                   .model = NN_CNN,
                                                                   .threads = nn_default_threads()};
@@ -89,6 +104,9 @@ static const char *check(void *request, char *message) {
     if (!*r->out) return "--out needs the name of a directory";
     if (r->quick && r->full) return "--quick and --full exclude each other";
     if (r->depth && r->model != NN_RESNET) return "--depth: only a resnet has one; give --model resnet too";
+    /* training is in float */
+    if (!((float)r->rate > 0) || isinf((float)r->rate)) return "--lr: is 0 or infinite as a float";
+    if ((float)r->momentum >= 1) return "--momentum: is 1 as a float, and must be below";
     plan_fill(r);
     return NULL;
 }
@@ -104,6 +122,6 @@ const struct option_table compare_options = {
     .more =
         "Each seed is a pair of runs. A claim holds if it does so in every pair, fails if it does so in none, and is mixed "
         "otherwise; a median and a range over the seeds are printed. DIR gets report.html, which needs no network, metrics.csv "
-        "and metrics.json. Ctrl-C ends early, with a report on what is done so far; that is a success. A second one ends at "
-        "once.",
+        "and metrics.json. Ctrl-C ends early, with a report on what is done so far, and then by the signal itself, so that a "
+        "shell sees 130. A second one ends at once.",
     .check = check};

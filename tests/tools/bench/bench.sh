@@ -93,6 +93,27 @@ case_table() {
     ! grep -qE '\b(nan|inf)\b' out.log || fail "$(cat out.log)"
 }
 
+# In a pipe 100 columns, less where COLUMNS says less; columns that have no room are named.
+case_the_table_fits() {
+    local pair columns most
+    for pair in 1:56 56:56 72:72 80:80 100:100 300:100; do
+        columns=${pair%:*} most=${pair#*:}
+        COLUMNS=$columns silently bench --shape 2,3,4,5 --shape 128,64,2,2 --threads 1
+        awk -v most=$most 'length > most { print FNR ": " $0; wide = 1 } END { exit wide }' out.log >wide.log ||
+            fail "COLUMNS=$columns: $(cat wide.log)"
+        grep -q '^2x3x4x5  .* backward .*[0-9.]' out.log || fail "$(cat out.log)"
+        [ "$(grep -c '^without room here: ' out.log)" = $((most < 100)) ] || fail "COLUMNS=$columns: $(cat out.log)"
+    done
+    # the widest cells, with the longest shape that leaves them room
+    silently bench --shape 1234,2,1,1,1 --op eval --threads 1
+    grep -q '^shape  *layout  type  op  *threads  *ms  *GB/s  copy GB/s  share  copy$' out.log || fail "$(cat out.log)"
+    grep -q '^share: the time of the copy' out.log || fail "$(cat out.log)"
+    grep -q '^copy: the fastest one' out.log || fail "$(cat out.log)"
+    COLUMNS=80 silently bench --shape 1234,2,1,1,1 --op eval --threads 1
+    grep -qx 'without room here: copy GB/s, copy' out.log || fail "$(cat out.log)"
+    ! grep -q '^copy: ' out.log || fail "it explains what it does not show"
+}
+
 case_options_choose_the_cases() {
     shows --shape 2,3,4 --threads 1 --op stats --layout nhwc --dtype f64,f16 --dtype bf16 >/dev/null
     [ "$(rows)" = "2x3x4 nhwc f64 stats 1
@@ -207,6 +228,40 @@ refuses_without_path() {
     [ $got = "$1" ] || fail "status $got"
     [ "$(cat err.log)" = "batchnorm bench: $2" ] || fail "$(cat err.log)"
     [ ! -s out.log ] && [ ! -e x.svg ] || fail "something was made"
+}
+
+# interrupted SIGNAL ARGUMENT...: it comes when the first case is shown, and the command ends by it.
+interrupted() {
+    local signal=$1 waited=0 got=0 job
+    shift
+    : >out.log # not that of the run before
+    set -m # the shell lets background jobs ignore Ctrl-C otherwise
+    "${command[@]}" bench --threads 1 --shape 2,3 "$@" >out.log 2>err.log &
+    job=$!
+    set +m
+    until grep -q '2x3.*eval' out.log; do
+        sleep 0.05
+        waited=$((waited + 1))
+        [ $waited -lt 1000 ] || fail "nothing was shown: $(cat err.log)"
+    done
+    kill -"$signal" -- -$job
+    wait $job || got=$?
+    [ $got = $((128 + $(kill -l "$signal"))) ] || fail "status $got ($(cat err.log))"
+    says 'stopped; 1 of 2 cases are done'
+}
+
+# What is done is shown, and the picture is of that.
+case_interrupted() {
+    for signal in INT TERM HUP; do
+        interrupted $signal --seconds 2 --op eval,stats
+        grep -q '^geometric mean of the shares: eval [0-9.]*$' out.log || fail "$(cat out.log)"
+    done
+    interrupted INT --seconds 2 --op eval,stats --csv
+    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+    needs gnuplot
+    interrupted INT --seconds 2 --op eval,stats --svg a.svg
+    is_picture a.svg
+    ! grep -q '<text>stats</text>' a.svg || fail "it shows what was not measured"
 }
 
 # A gnuplot that fails leaves no file, and the command does not wait for it or die of it.

@@ -32,8 +32,8 @@ const figures = [...document.querySelectorAll("figure[data-figure]")].map(f => (
     return {width: box.width, height: box.height, title: p.querySelector("h4").textContent,
       marks: svg ? svg.querySelectorAll("[stroke*='var(--'],[fill*='var(--'],[color*='var(--']").length : 0,
       ink: svg ? [...svg.querySelectorAll("[stroke^='rgb'],[fill^='rgb'],g > use:not([color^='var('])")].length : 0,
-      texts: texts.length, smallest: Math.min(...texts.map(t => parseFloat(getComputedStyle(t).fontSize) * box.width /
-                                                               svg.viewBox.baseVal.width)),
+      texts: texts.length, sizes: [...new Set(texts.map(t =>
+        (parseFloat(getComputedStyle(t).fontSize) * box.width / svg.viewBox.baseVal.width).toFixed(2)))].map(Number),
       outside: texts.filter(t => {
         const b = t.getBoundingClientRect(), s = box;
         return b.left < s.left - 2 || b.right > s.right + 2 || b.top < s.top - 2 || b.bottom > s.bottom + 2;
@@ -75,8 +75,8 @@ def check_figure(figure, least, wrong):
             continue
         if panel["height"] < 150 or panel["marks"] < 10 or panel["texts"] < 4:
             wrong.append(f"{where}: {panel}")
-        if panel["smallest"] < least:
-            wrong.append(f"{where}: text of {panel['smallest']:.1f} pixels")
+        if min(panel["sizes"]) < least:
+            wrong.append(f"{where}: text of {min(panel['sizes']):.1f} pixels")
         if panel["ink"]:
             wrong.append(f"{where}: {panel['ink']} lines in colours of their own")
         if panel["outside"]:
@@ -112,6 +112,9 @@ def main():
         seen = json.loads(re.search(r"<title>(.*?)</title>", dom, re.S).group(1).replace("&lt;", "<").replace("&gt;", ">")
                           .replace("&quot;", '"').replace("&amp;", "&"))
         # A headless window is at least 500 pixels wide in some versions: what counts is what it says itself.
+        sizes = {size for figure in seen["figures"] for panel in figure["panels"] for size in panel["sizes"]}
+        if max(sizes) > 1.01 * min(sizes):
+            wrong.append(f"{width}: text of several sizes: {sorted(sizes)}")
         if seen["scroll"] > seen["inner"]:
             wrong.append(f"{width}: {seen['scroll']} pixels in a window of {seen['inner']}")
         if [f["id"] for f in seen["figures"]] != list(FIGURES):
