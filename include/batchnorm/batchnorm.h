@@ -102,7 +102,7 @@ typedef void batchnorm_parallel_for(void *user, size_t items, batchnorm_task *ta
  *
  * Threads: a call of fewer than 65536 elements (65536 itself with OpenMP) is one item of work, runs on the caller's thread and
  *          does not call parallel_for. Larger ones are cut into up to 4 items for every thread, none below 32768 elements.
- * Memory:  on the stack a call takes less than 48 KB; tasks of a parallel_for, too. */
+ * Memory:  on the stack a call takes less than 96 KB, and so does a task of a parallel_for. */
 typedef struct batchnorm_exec {
     batchnorm_parallel_for *parallel_for; /*!< NULL: OpenMP where the library has it, else a loop */
     void *user;                           /*!< first argument of parallel_for */
@@ -153,7 +153,8 @@ typedef enum batchnorm_activation_kind {
     BATCHNORM_CLIPPED_RELU /*!< y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
 } batchnorm_activation_kind;
 
-/*! An activation; zeros are the identity. batchnorm_relu(), batchnorm_leaky_relu() and batchnorm_clipped_relu() make the others. */
+/*! An activation; zeros are the identity. batchnorm_relu(), batchnorm_leaky_relu() and batchnorm_clipped_relu() make the
+ * others. */
 typedef struct batchnorm_activation {
     batchnorm_activation_kind kind; /*!< which function */
     double parameter;               /*!< the slope (finite, >= 0) or the ceiling (> 0); ignored by the other two */

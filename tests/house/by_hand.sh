@@ -8,10 +8,11 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 for simd in on off; do
-    make -s -j2 -f examples/by_hand.mk CC="$cc" SIMD=$simd CFLAGS=-O0 BUILD="$tmp/$simd" || wrong "the recipe fails with SIMD=$simd"
-    "$cc" -std=c11 -Wall -Wextra -Werror -Iinclude tests/house/install/main.c "$tmp/$simd/libbatchnorm.a" -lm -o "$tmp/$simd/main" ||
+    to=$tmp/$simd
+    make -s -j2 -f examples/by_hand.mk CC="$cc" SIMD=$simd CFLAGS=-O0 BUILD="$to" || wrong "the recipe fails with SIMD=$simd"
+    "$cc" -std=c11 -Wall -Wextra -Werror -Iinclude tests/house/install/main.c "$to/libbatchnorm.a" -lm -o "$to/main" ||
         wrong "a program does not link"
-    "$tmp/$simd/main" || wrong "a program does not run"
+    "$to/main" || wrong "a program does not run"
 done
 [ "$("$tmp/off/main" | cut -d ' ' -f 2)" = generic ] || wrong "SIMD=off has other kernels"
 

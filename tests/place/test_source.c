@@ -27,10 +27,11 @@ FIXTURE(fill) {
     return 0;
 }
 
-/* A child that writes `count` bytes of what a good source has, from `from` on, again and again `times` times. */
-static pid_t writer(int fd, const char *from, size_t count, long times) {
+/* A child that writes `count` bytes from `from` on, again and again `times` times, and has no other end of the pipe. */
+static pid_t writer(int fd, int other, const char *from, size_t count, long times) {
     const pid_t child = fork();
     if (child != 0) return child;
+    if (other >= 0) close(other);
     for (long i = 0; i < times; i++)
         for (size_t at = 0; at < count;) {
             const ssize_t put = write(fd, from + at, count - at < 1000 ? count - at : 1000);
@@ -70,7 +71,7 @@ TEST(pipes_and_sockets_are_read_to_their_end) {
             char path[40];
             if (kind == 0) assert_int_equal(pipe(ends), 0);
             if (kind == 1) assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-            const pid_t child = writer(ends[1], bytes, count, 1);
+            const pid_t child = writer(ends[1], ends[0], bytes, count, 1);
             close(ends[1]);
             snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
             expect(path, bytes, count);
@@ -81,7 +82,7 @@ TEST(pipes_and_sockets_are_read_to_their_end) {
     const pid_t child = fork();
     if (child == 0) {
         const int fd = open(file_path("fifo"), O_WRONLY);
-        waitpid(writer(fd, bytes, BYTES, 1), NULL, 0);
+        waitpid(writer(fd, -1, bytes, BYTES, 1), NULL, 0);
         _exit(0);
     }
     expect(file_path("fifo"), bytes, BYTES);
@@ -108,7 +109,7 @@ TEST(an_endless_pipe_of_something_else_ends) {
     char path[40], why[BN_SOURCE_BYTES];
     struct bn_source source;
     assert_int_equal(pipe(ends), 0);
-    const pid_t child = writer(ends[1], bytes + 1, 1000, 1000000000);
+    const pid_t child = writer(ends[1], ends[0], bytes + 1, 1000, 1000000000);
     close(ends[1]);
     snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
     assert_null(bn_source_open(&source, path, is_good, why));
