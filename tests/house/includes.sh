@@ -31,8 +31,8 @@ src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h numbers.h
 src/place: place.h source.h
-tools/shared: array.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h picture.h
-tools/shared: progress.h stop.h terminal.h wrap.h
+tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h
+tools/shared: picture.h progress.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

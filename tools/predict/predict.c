@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "request.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/data_notes.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
@@ -68,7 +69,8 @@ static void print_classes(const struct run *run, const struct checkpoint *c, con
         print_json_text(path);
         printf(", \"classes\": [");
     } else {
-        printf("%s:", path);
+        print_clean(stdout, path);
+        putchar(':');
     }
     for (size_t i = 0; i < top; i++) {
         const size_t best = take_best(classes, probabilities, taken);
@@ -77,7 +79,9 @@ static void print_classes(const struct run *run, const struct checkpoint *c, con
             print_json_text(c->class_names[best]);
             printf(", \"probability\": %.6f}", probabilities[best]);
         } else {
-            printf("%s %s %.1f %%", i ? "," : "", c->class_names[best], 100 * probabilities[best]);
+            printf("%s ", i ? "," : "");
+            print_clean(stdout, c->class_names[best]);
+            printf(" %.1f %%", 100 * probabilities[best]);
         }
     }
     printf(run->request.json ? "]}\n" : "\n");
@@ -116,13 +120,15 @@ static size_t read_batch(struct run *run, struct batch *b, const struct checkpoi
     size_t i = 0;
     b->read.count = 0;
     for (; i < n; i++) {
-        waiting = !is_regular(paths[i]);
+        const char *path = strcmp(paths[i], "-") == 0 ? "/dev/stdin" : paths[i];
+        waiting = !is_regular(path);
         if (stopped) break; /* afterwards, so that a signal in between finds one of both */
-        const bool done = nn_dataset_read_image(paths[i], b->read.image, &c->request.size,
-                                                b->read.pixels + b->read.count * bytes, run->message);
+        const bool done =
+            nn_dataset_read_image(path, b->read.image, &c->request.size, b->read.pixels + b->read.count * bytes, run->message);
         b->wrong[i] = done ? NULL : strdup(run->message);
         b->read.count += done;
         run->failed = run->failed || !done;
+        if (!done && !b->wrong[i]) break; /* no memory for the words: nothing can be told of it, nor of the rest */
     }
     waiting = 0;
     return i;

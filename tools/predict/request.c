@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
+#include <string.h>
+
 #include "nn/dataset.h"
 #include "nn/machine.h"
 
@@ -39,9 +41,12 @@ static void set_defaults(void *request) {
 
 static const char *check(void *request, char *message) {
     const struct predict_request *r = request;
+    int from_stdin = r->checkpoint && strcmp(r->checkpoint, "-") == 0;
     (void)message;
     if (!r->checkpoint) return "--checkpoint FILE is missing";
     if (!r->data && r->images.count == 0) return "images are missing, or --data PATH";
+    for (int i = 0; i < r->images.count; i++) from_stdin += strcmp(r->images.at[i], "-") == 0;
+    if (from_stdin > 1) return "standard input, -, can be read once";
     if (r->skip_bad && !r->data) return "--skip-bad is about --data; single images are passed over anyway";
     return r->data && r->images.count > 0 ? "--data goes without images" : NULL;
 }
@@ -55,7 +60,7 @@ const struct option_table predict_options = {
     .arguments_at = offsetof(struct predict_request, images),
     .does = "Print the classes of images, most probable first, with their probabilities",
     .more =
-        "Images are PNG or JPEG files of the size that the network was trained on, or of any size, if that was with --size. "
-        "Colours are turned into grey, or grey into colours, as it needs. What cannot be read is told, and the others are "
-        "predicted.",
+        "Images are PNG or JPEG files of the size that the network was trained on, or of any size, if that was with --size; - "
+        "is standard input, for the checkpoint, too. Colours are turned into grey, or grey into colours, as it needs. What "
+        "cannot be read is told, and the others are predicted.",
     .check = check};

@@ -3,18 +3,11 @@
 #ifndef TOOLS_SHARED_MESSAGES_H
 #define TOOLS_SHARED_MESSAGES_H
 
-#include <stdio.h>
-
 /* What main returns. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
 /* What messages begin with from now on: "batchnorm", as long as nobody says otherwise, or "batchnorm VERB". */
 void messages_from(const char *speaker);
-
-/* Names come from files and from others' archives: what would move a terminal's cursor, or begin a new line, becomes "?".
- * Reports do so by themselves; what is printed otherwise needs it where it holds a name. */
-void clean_text(char *text);
-void print_clean(FILE *to, const char *text);
 
 /* Print "SPEAKER: MESSAGE" to stderr, and return code. */
 int report(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "json.h"
 #include "numbers.h"
 
@@ -35,6 +36,14 @@ static int columns_of(const char *text, size_t bytes) {
 
 int terminal_columns(const char *name) { return columns_of(name, strlen(name)); }
 
+/* Some bytes, of which none moves the cursor. */
+static void print_bytes(const char *text, size_t bytes) {
+    char *copy = strndup(text, bytes);
+    if (copy) clean_text(copy);
+    fputs(copy ? copy : "?", stdout);
+    free(copy);
+}
+
 void terminal_print_wrapped(const char *text, int width) {
     int at = 0;
     while (*text) {
@@ -47,7 +56,7 @@ void terminal_print_wrapped(const char *text, int width) {
             putchar(' ');
             at++;
         }
-        printf("%.*s", (int)bytes, text);
+        print_bytes(text, bytes);
         at += columns;
         text += bytes + (text[bytes] == ' ');
     }
@@ -63,5 +72,6 @@ void terminal_print_name(const char *name, int width) {
         const size_t length = utf8_length(name + bytes);
         bytes += length ? length : 1;
     }
-    printf("%.*s%s%*s", (int)bytes, name, cut ? "..." : "", cut ? 0 : width - columns, "");
+    print_bytes(name, bytes);
+    printf("%s%*s", cut ? "..." : "", cut ? 0 : width - columns, "");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How wide lines may be, and text that keeps to it. */
+/* How wide lines may be, and text that keeps to it and moves no cursor. */
 #ifndef TOOLS_SHARED_TERMINAL_H
 #define TOOLS_SHARED_TERMINAL_H
 

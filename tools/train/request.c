@@ -269,6 +269,7 @@ static void set_defaults(void *request) {
 static const char *check(void *request, char *message) {
     struct train_request *r = request;
     (void)message;
+    if (r->resume && !r->save && strcmp(r->resume, "-") == 0) return "--resume -: where what it learns goes, --save says";
     if (r->resume && !r->save) r->save = r->resume; /* or what it learns would be lost */
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;
     if (r->keep_best && r->save_every) return "--keep-best goes without --save-every, since only whole epochs are tested";

@@ -52,6 +52,40 @@ case_json() {
     [ "$(sed -E 's/0\.[0-9]{6}/N/' out.log)" = "$want" ] || fail "$(cat out.log)"
 }
 
+# Standard input, and pipes of any name, for an image or for the checkpoint.
+case_pipes() {
+    local want
+    make_network
+    predict dark.png || fail "$(cat err.log)"
+    want=$(cut -d: -f2 out.log)
+    predict - <dark.png || fail "$(cat err.log)"
+    [ "$(cat out.log)" = "-:$want" ] || fail "$(cat out.log)"
+    predict <(cat dark.png) || fail "$(cat err.log)"
+    [ "$(cut -d: -f2 out.log)" = "$want" ] || fail "$(cat out.log)"
+    cat network | "${command[@]}" predict --checkpoint - --threads 1 dark.png >out.log 2>err.log || fail "$(cat err.log)"
+    [ "$(cut -d: -f2 out.log)" = "$want" ] || fail "$(cat out.log)"
+    cat network | "${command[@]}" train --data data --resume - --epochs 13 --save again >out.log 2>err.log ||
+        fail "$(cat err.log)"
+    [ -s again ] || fail "nothing was saved"
+    fails 2 "batchnorm train: --resume -: where what it learns goes, --save says" \
+        "${command[@]}" train --data data --resume - <network
+    refuses 2 "standard input, -, can be read once" - -
+}
+
+# Names come from other people's archives.
+case_names_move_no_cursor() {
+    make_network
+    mv data/dark $'data/da\033[2Jrk'
+    rm network
+    train_network --per-class
+    cp dark.png $'a\033]0;b\n\xc2\x9bc.png'
+    predict $'a\033]0;b\n\xc2\x9bc.png' $'ab\033sent.png' && fail "an absent image was predicted"
+    cat out.log err.log train.log >all.log
+    if LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f\x9b]' all.log; then fail "$(od -c all.log)"; fi
+    [ "$(wc -l <out.log)" = 1 ] || fail "$(cat out.log)"
+    grep -q '^a?\]0;b??.c.png: da?\[2Jrk ' out.log || grep -q '^a?\]0;b???c.png: da?\[2Jrk ' out.log || fail "$(cat out.log)"
+}
+
 # The accuracy on the test images is what training printed last.
 case_data() {
     make_network

@@ -78,6 +78,7 @@ TEST(sentences_are_wrapped) {
     assert_prints(wrap_it, "immeasurable one", 5, "immeasurable\n  one\n");
     assert_prints(wrap_it, "\xc3\xa9\xc3\xa9\xc3\xa9 two", 7, "\xc3\xa9\xc3\xa9\xc3\xa9 two\n");
     assert_prints(wrap_it, "", 7, "\n");
+    assert_prints(wrap_it, "a\033[2J b\n\xc2\x9b", 20, "a?[2J b???\n");
 }
 
 TEST(names_fill_their_column) {
@@ -87,6 +88,7 @@ TEST(names_fill_their_column) {
     assert_prints(terminal_print_name, "\xc3\xa9t\xc3\xa9", 5, "\xc3\xa9t\xc3\xa9  ");
     assert_prints(terminal_print_name, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 5, "\xc3\xa9\xc3\xa9...");
     assert_prints(terminal_print_name, "\xff\xff", 3, "\xff\xff ");
+    assert_prints(terminal_print_name, "a\033[2J\n", 7, "a?[2J? ");
     assert_int_equal(terminal_columns("\xc3\xa9t\xc3\xa9"), 3);
 }
 
