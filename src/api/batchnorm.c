@@ -115,7 +115,7 @@ batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void 
                            .save_mean = save_mean,
                            .save_rstd = save_rstd,
                            .activation = activation};
-    return bn_raw_end(exec, bn_run_infer(&g, &job, exec));
+    return bn_raw_end(exec, bn_run_infer(&g, &job, &(struct bn_exec){.caller = exec}));
 }
 
 batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
@@ -141,7 +141,7 @@ batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const v
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct bn_normalize job = {
         .weight = parameter(&g, weight), .bias = parameter(&g, bias), .mean = mean, .rstd = rstd, .activation = activation};
-    return bn_raw_end(exec, bn_run_normalize(&g, &job, exec));
+    return bn_raw_end(exec, bn_run_normalize(&g, &job, &(struct bn_exec){.caller = exec}));
 }
 
 batchnorm_status batchnorm_normalize(const batchnorm_shape *shape, const void *x, const void *weight, const void *bias,
@@ -191,7 +191,7 @@ batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const voi
                              .save_rstd = save_rstd,
                              .done = update_running,
                              .arg = &r};
-    status = bn_run_forward(&g, &job, exec);
+    status = bn_run_forward(&g, &job, &(struct bn_exec){.caller = exec});
     return bn_raw_end(exec, !status && !r.committed ? BATCHNORM_NOT_COMMITTED : status);
 }
 
@@ -253,7 +253,7 @@ batchnorm_status batchnorm_backward_fused(const batchnorm_shape *shape, const vo
                               .activation = activation,
                               .gated = acts || dz,
                               .flags = flags};
-    if (!bn_geometry_is_empty(&g)) return bn_raw_end(exec, bn_run_backward(&g, &job, exec));
+    if (!bn_geometry_is_empty(&g)) return bn_raw_end(exec, bn_run_backward(&g, &job, &(struct bn_exec){.caller = exec}));
     empty_gradient(job.dweight, g.channels, flags);
     empty_gradient(job.dbias, g.channels, flags);
     return BATCHNORM_OK;
@@ -286,7 +286,7 @@ batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, cons
     if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x", "tx", "ty"}, numbers);
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct bn_jvp job = {parameter(&g, weight), parameter(&g, tweight), parameter(&g, tbias), save_mean, save_rstd, flags};
-    return bn_raw_end(exec, bn_run_jvp(&g, &job, exec));
+    return bn_raw_end(exec, bn_run_jvp(&g, &job, &(struct bn_exec){.caller = exec}));
 }
 
 batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const void *x, const void *dy, const void *weight,
@@ -317,7 +317,7 @@ batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const v
                                      .rstd = save_rstd,
                                      .gweight = gradient(&g, gweight),
                                      .flags = flags};
-    if (!bn_geometry_is_empty(&g)) return bn_raw_end(exec, bn_run_double_backward(&g, &job, exec));
+    if (!bn_geometry_is_empty(&g)) return bn_raw_end(exec, bn_run_double_backward(&g, &job, &(struct bn_exec){.caller = exec}));
     empty_gradient(job.gweight, g.channels, 0);
     return BATCHNORM_OK;
 }

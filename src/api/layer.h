@@ -82,9 +82,8 @@ batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct
 batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
                                           const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
                                           struct bn_fault *fault);
-/* The caller's workspace where it is large enough, else the layer's. */
-batchnorm_status bn_layer_exec(batchnorm_layer *layer, const struct bn_geometry *g, batchnorm_operation operation,
-                               const batchnorm_exec *given, batchnorm_exec *exec);
+/* The caller's workspace where it is large enough, else the layer's, which grows to what a call needs. */
+struct bn_exec bn_layer_exec(batchnorm_layer *layer, const batchnorm_exec *given);
 
 /* layer_message.c: start a call that can fail, say what went wrong, and end the call with a message for each failure */
 void bn_layer_begin(batchnorm_layer *layer);

@@ -6,7 +6,7 @@
 struct pass {
     batchnorm_layer *layer;
     const batchnorm_saved *saved;
-    batchnorm_exec exec;
+    struct bn_exec exec;
     struct bn_geometry g;
 };
 
@@ -96,11 +96,6 @@ static struct bn_numbers numbers(const struct pass *p, const char *name, const v
     return (struct bn_numbers){name, data, batchnorm_dtype_bytes(p->layer->options.dtype), written};
 }
 
-static batchnorm_status prepare(struct pass *p, batchnorm_operation operation, const batchnorm_exec *exec) {
-    if (p->saved->empty) return BATCHNORM_OK;
-    return bn_layer_exec(p->layer, &p->g, operation, exec, &p->exec);
-}
-
 static struct bn_vector saved_weight(const struct pass *p) {
     const batchnorm_saved *saved = p->saved;
     return (struct bn_vector){saved->has_weight ? bn_saved_array(saved, saved->channels, 2) : NULL, p->layer->options.dtype};
@@ -180,7 +175,6 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_tensor *x, 
                                          {"y", y, BN_GATE_Y, acts && !again, false},
                                          {"dz", dz, BN_DZ, false, false}};
     batchnorm_status status = check_backward(p, arguments, exec);
-    if (status == BATCHNORM_OK) status = prepare(p, BATCHNORM_OP_BACKWARD, exec);
     return status == BATCHNORM_OK ? backward(p, flags) : status;
 }
 
@@ -195,7 +189,7 @@ batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_save
                                           batchnorm_tensor dy, batchnorm_tensor dx, unsigned flags,
                                           const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
-    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved, .exec = bn_layer_exec(layer, exec)};
     const batchnorm_tensor none = {0};
     batchnorm_status status = start_backward(&p, flags);
     if (status == BATCHNORM_OK && (p.saved->has_z || p.saved->activation.kind != BATCHNORM_IDENTITY))
@@ -210,7 +204,7 @@ batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, batchnor
                                                 batchnorm_tensor dx, batchnorm_tensor dz, unsigned flags,
                                                 const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
-    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved, .exec = bn_layer_exec(layer, exec)};
     batchnorm_status status = start_backward(&p, flags);
     if (status == BATCHNORM_OK) status = run_backward(&p, &x, &z, &y, &dy, &dx, &dz, flags, exec);
     return bn_layer_end(layer, status);
@@ -244,13 +238,12 @@ static batchnorm_status check_jvp(struct pass *p, const struct argument argument
 batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x, batchnorm_tensor tx,
                                      const void *tweight, const void *tbias, batchnorm_tensor ty, const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
-    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved, .exec = bn_layer_exec(layer, exec)};
     const struct argument arguments[] = {
         {"x", &x, BN_X, true, true}, {"tx", &tx, BN_DY, true, false}, {"ty", &ty, BN_DX, true, false}};
     const batchnorm_dtype dtype = layer->options.dtype;
     bn_layer_begin(layer);
     batchnorm_status status = check_jvp(&p, arguments, tweight, tbias, exec);
-    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_JVP, exec);
     if (status != BATCHNORM_OK || p.saved->empty) return bn_layer_end(layer, status);
     const struct bn_jvp job = {.weight = saved_weight(&p),
                                .tweight = {tweight, dtype},
@@ -301,7 +294,7 @@ batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchno
                                                  const void *vbias, batchnorm_tensor gx, batchnorm_tensor gdy, void *gweight,
                                                  const batchnorm_exec *exec) {
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
-    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved};
+    struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved, .exec = bn_layer_exec(layer, exec)};
     const struct cotangents v = {vweight, vbias, gweight};
     const struct argument arguments[] = {{"x", &x, BN_X, true, true},
                                          {"dy", &dy, BN_DY, true, false},
@@ -310,7 +303,6 @@ batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchno
                                          {"gdy", &gdy, BN_GDY, false, false}};
     bn_layer_begin(layer);
     batchnorm_status status = check_double_backward(&p, arguments, v, exec);
-    if (status == BATCHNORM_OK) status = prepare(&p, BATCHNORM_OP_DOUBLE_BACKWARD, exec);
     if (status == BATCHNORM_OK) status = double_backward(&p, v);
     return bn_layer_end(layer, status);
 }

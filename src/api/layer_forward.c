@@ -17,7 +17,7 @@ struct forward {
     bool empty;
     void *block; /* the layer's, or one that was made for a lazy layer */
     size_t channels;
-    batchnorm_exec exec;
+    struct bn_exec exec;
     struct bn_geometry g;
 };
 
@@ -159,19 +159,18 @@ static batchnorm_status check(struct forward *f, const batchnorm_exec *exec) {
 }
 
 /* What an input with elements needs. */
-static batchnorm_status prepare_work(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status prepare_work(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = bn_reserve(&f->saved->allocator, &f->saved->buffer, bn_saved_bytes(f->channels));
     if (status == BATCHNORM_OK && f->update)
         status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
-    if (status != BATCHNORM_OK) return status;
-    return bn_layer_exec(layer, &f->g, f->batch ? BATCHNORM_OP_FORWARD : BATCHNORM_OP_INFER, exec, &f->exec);
+    return status;
 }
 
-/* All memory that the call needs, so that nothing can fail once the work is done. */
-static batchnorm_status prepare(struct forward *f, const batchnorm_exec *exec) {
+/* All memory that outlives the call, so that nothing can fail once the work is done. Work takes its own before it writes. */
+static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
-    batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f, exec);
+    batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
     if (status == BATCHNORM_OK && f->update && (f->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
     if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
@@ -244,7 +243,7 @@ static batchnorm_status finish(const struct forward *f) {
 static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
     choose_statistics(f);
     batchnorm_status status = check(f, exec);
-    if (status == BATCHNORM_OK) status = prepare(f, exec);
+    if (status == BATCHNORM_OK) status = prepare(f);
     if (status == BATCHNORM_OK && !f->empty) status = work(f);
     if (status == BATCHNORM_OK) return finish(f);
     if (f->block != f->layer->block) bn_release(&f->layer->allocator, f->block);
@@ -263,7 +262,8 @@ batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm
                         .saved = saved == NULL ? &layer->own : saved,
                         .activation = activation,
                         .flags = flags,
-                        .block = layer->block};
+                        .block = layer->block,
+                        .exec = bn_layer_exec(layer, exec)};
     return bn_layer_end(layer, forward(&f, exec));
 }
 

@@ -83,14 +83,11 @@ batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const st
     return bn_check_workspace(g, numbers, count, exec, fault);
 }
 
-batchnorm_status bn_layer_exec(batchnorm_layer *layer, const struct bn_geometry *g, batchnorm_operation operation,
-                               const batchnorm_exec *given, batchnorm_exec *exec) {
-    *exec = given == NULL ? (batchnorm_exec){0} : *given;
-    const size_t bytes = bn_workspace_bytes(g, operation);
-    if (bytes == SIZE_MAX) return BATCHNORM_TOO_LARGE;
-    if (exec->workspace != NULL && exec->workspace_bytes >= bytes) return BATCHNORM_OK;
-    const batchnorm_status status = bn_reserve(&layer->allocator, &layer->workspace, bytes);
-    exec->workspace = layer->workspace.data;
-    exec->workspace_bytes = layer->workspace.bytes;
-    return status;
+static void *reserve_workspace(void *owner, size_t bytes) {
+    batchnorm_layer *layer = owner;
+    return bn_reserve(&layer->allocator, &layer->workspace, bytes) == BATCHNORM_OK ? layer->workspace.data : NULL;
+}
+
+struct bn_exec bn_layer_exec(batchnorm_layer *layer, const batchnorm_exec *given) {
+    return (struct bn_exec){given, reserve_workspace, layer};
 }

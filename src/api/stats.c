@@ -29,7 +29,8 @@ batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const 
     if (!status) status = bn_check_numbers(&g, 0, &numbers, 1, &fault);
     if (!status) status = bn_check_workspace(&g, &numbers, 1, exec, &fault);
     if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x"}, &numbers);
-    return bn_geometry_is_empty(&g) ? BATCHNORM_OK : bn_raw_end(exec, bn_run_stats(&g, stats, exec));
+    return bn_geometry_is_empty(&g) ? BATCHNORM_OK
+                                    : bn_raw_end(exec, bn_run_stats(&g, stats, &(struct bn_exec){.caller = exec}));
 }
 
 void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps, double *mean,

@@ -97,7 +97,7 @@ static void backward_pass(struct bn_pass *p, const struct bn_geometry *g, struct
 
 static bool is_there(const struct bn_geometry *g, int i) { return g->arrays > i && g->array[i].data; }
 
-batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const batchnorm_exec *exec) {
+batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec) {
     struct bn_pass p;
     bn_pass_start(&p, g, exec);
     p.mean = job->mean;
@@ -164,7 +164,7 @@ static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t c
         bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
 }
 
-batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const batchnorm_exec *exec) {
+batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec) {
     struct bn_pass p;
     bn_pass_start(&p, g, exec);
     p.mean = job->mean;

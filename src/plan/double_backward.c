@@ -126,7 +126,7 @@ static void double_numbers(const struct bn_pass *p, size_t channel, size_t chann
 }
 
 batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
-                                        const batchnorm_exec *exec) {
+                                        const struct bn_exec *exec) {
     struct double_job d = {.j = job};
     d.has = (struct has){(job->flags & BATCHNORM_FROZEN) != 0, g->array[BN_VX].data != NULL, g->array[BN_GX].data != NULL,
                          g->array[BN_GDY].data != NULL};

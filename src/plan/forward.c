@@ -20,13 +20,13 @@ static void stats_numbers(const struct bn_pass *p, size_t channel, size_t channe
     for (size_t c = channel; c < channel + channels; c++) bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
 }
 
-static void stats_pass(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+static void stats_pass(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec) {
     bn_pass_start(p, g, exec);
     bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
     p->numbers = stats_numbers;
 }
 
-batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec) {
+batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
     struct bn_pass p;
     stats_pass(&p, g, exec);
     p.job = &stats;
@@ -34,7 +34,7 @@ batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats
 }
 
 static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
-                           const batchnorm_exec *exec) {
+                           const struct bn_exec *exec) {
     bn_pass_start(p, g, exec);
     write_y(p, g, activation);
 }
@@ -47,7 +47,7 @@ static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t ch
     }
 }
 
-batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec) {
+batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec) {
     struct bn_pass p;
     normalize_pass(&p, g, job->activation, exec);
     p.numbers = normalize_numbers;
@@ -67,7 +67,7 @@ static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channe
     }
 }
 
-batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec) {
+batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec) {
     struct bn_pass p;
     normalize_pass(&p, g, job->activation, exec);
     p.numbers = infer_numbers;
@@ -77,7 +77,7 @@ batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer
 
 /* Room for the statistics of every channel, which the caller may not have given. */
 static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
-                         const batchnorm_exec *exec) {
+                         const struct bn_exec *exec) {
     bn_pass_start(p, g, exec);
     bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
     write_y(p, g, activation);
@@ -100,7 +100,7 @@ static void forward_numbers(const struct bn_pass *p, size_t channel, size_t chan
     }
 }
 
-batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec) {
+batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec) {
     struct bn_pass p;
     forward_pass(&p, g, job->activation, exec);
     p.numbers = forward_numbers;

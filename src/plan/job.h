@@ -93,11 +93,19 @@ static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { ret
 /* Scratch bytes for a job on a geometry (array data plays no part); SIZE_MAX when that does not fit. */
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 
+/* How a job runs, and where its scratch memory comes from: the caller's workspace, its owner (a layer), or malloc. */
+struct bn_exec {
+    const batchnorm_exec *caller; /* NULL: all zeros */
+    /* instead of malloc, and of a caller's workspace that is too small: memory that stays the owner's, or NULL */
+    void *(*reserve)(void *owner, size_t bytes);
+    void *owner;
+};
+
 /* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
- * or WORKSPACE_TOO_SMALL; in the latter two cases nothing was written. Array data may be NULL where it is not wanted. */
+ * or WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; in these cases nothing was written. Array data may be NULL where it is not wanted. */
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
-batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const batchnorm_exec *exec);
+batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec);
 
 /* y from given statistics. Arrays: X, Y, Z. */
 struct bn_normalize {
@@ -105,7 +113,7 @@ struct bn_normalize {
     const double *mean, *rstd;
     batchnorm_activation activation;
 };
-batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const batchnorm_exec *exec);
+batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec);
 
 /* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y, Z. */
 struct bn_infer {
@@ -114,7 +122,7 @@ struct bn_infer {
     double *save_mean, *save_rstd;
     batchnorm_activation activation;
 };
-batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const batchnorm_exec *exec);
+batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec);
 
 /* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y, Z.
  * stats, save_mean and save_rstd may be NULL. */
@@ -128,7 +136,7 @@ struct bn_forward {
     void (*done)(void *arg, const batchnorm_stat *stats);
     void *arg;
 };
-batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const batchnorm_exec *exec);
+batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec);
 
 /* Gradients. Arrays: X, DY, DX, and with an activation Z, GATE_Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
 struct bn_backward {
@@ -139,7 +147,7 @@ struct bn_backward {
     bool gated; /* by the activation, or there is a dz */
     unsigned flags;
 };
-batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const batchnorm_exec *exec);
+batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec);
 
 /* Arrays: X, DY = tx, DX = ty. */
 struct bn_jvp {
@@ -147,7 +155,7 @@ struct bn_jvp {
     const double *mean, *rstd;
     unsigned flags;
 };
-batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const batchnorm_exec *exec);
+batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec);
 
 /* Arrays: X, DY, VX, GX, GDY. */
 struct bn_double_backward {
@@ -157,7 +165,7 @@ struct bn_double_backward {
     unsigned flags;
 };
 batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
-                                        const batchnorm_exec *exec);
+                                        const struct bn_exec *exec);
 
 /* What the running statistics become: into mean and var (each may have data NULL), from the values of `mean_from` and
  * `var_from` (which may be the same memory). Channels with count 0 keep theirs. `factor` is the weight of the new value.

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec) {
+void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec) {
     /* not the whole struct: its sweeps are large, and set when they are added */
     p->exec = exec;
     p->channels = g->channels;
@@ -111,17 +111,37 @@ static void set_means(struct bn_pass *p) {
     }
 }
 
+static batchnorm_status take_from_owner(struct bn_pass *p) {
+    const size_t bytes = bn_pass_bytes(p);
+    if (bytes == SIZE_MAX) return BATCHNORM_TOO_LARGE;
+    void *memory = p->exec->reserve(p->exec->owner, bytes);
+    if (!memory) return BATCHNORM_NO_MEMORY;
+    lay_out_in(p, memory);
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status take_from_malloc(struct bn_pass *p) {
+    const size_t bytes = bn_pass_bytes(p);
+    p->memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
+    if (!p->memory) return BATCHNORM_NO_MEMORY;
+    lay_out_in(p, p->memory);
+    return BATCHNORM_OK;
+}
+
 /* Addresses in a workspace that turns out to be too small are not used. */
-batchnorm_status bn_pass_prepare(struct bn_pass *p) {
-    void *memory = p->exec ? p->exec->workspace : NULL;
-    if (memory) {
-        if (p->exec->workspace_bytes < lay_out_in(p, memory)) return BATCHNORM_WORKSPACE_TOO_SMALL;
-    } else {
-        size_t bytes = bn_pass_bytes(p);
-        p->memory = memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
-        if (!memory) return BATCHNORM_NO_MEMORY;
-        lay_out_in(p, memory);
+static batchnorm_status take_scratch(struct bn_pass *p) {
+    const batchnorm_exec *caller = bn_pass_caller(p);
+    const bool has_owner = p->exec && p->exec->reserve;
+    if (caller && caller->workspace) {
+        if (caller->workspace_bytes >= lay_out_in(p, caller->workspace)) return BATCHNORM_OK;
+        if (!has_owner) return BATCHNORM_WORKSPACE_TOO_SMALL;
     }
+    return has_owner ? take_from_owner(p) : take_from_malloc(p);
+}
+
+batchnorm_status bn_pass_prepare(struct bn_pass *p) {
+    const batchnorm_status status = take_scratch(p);
+    if (status != BATCHNORM_OK) return status;
     if (p->mean) set_means(p);
     return BATCHNORM_OK;
 }

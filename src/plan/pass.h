@@ -11,7 +11,7 @@
 #define BN_PASS_WRITES 3
 
 struct bn_pass {
-    const batchnorm_exec *exec;
+    const struct bn_exec *exec;
     size_t channels, count;
     batchnorm_dtype dtype;
     int reduces, writes;
@@ -29,6 +29,9 @@ struct bn_pass {
     void *memory; /* what must be freed */
 };
 
+/* What the caller said of how to run. */
+static inline const batchnorm_exec *bn_pass_caller(const struct bn_pass *p) { return p->exec ? p->exec->caller : NULL; }
+
 /* Scratch bytes of the jobs of one file. */
 size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
@@ -36,7 +39,7 @@ size_t bn_double_backward_bytes(const struct bn_geometry *g);
 
 /* Build: add sweeps in any order, then prepare. A sweep uses those of the arrays that have data, but needs no data for
  * bytes. */
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const batchnorm_exec *exec);
+void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec);
 struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
                                 const struct bn_use *use);
 struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
@@ -45,7 +48,7 @@ struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, e
 /* Scratch that the pass needs; SIZE_MAX when it does not fit. */
 size_t bn_pass_bytes(struct bn_pass *p);
 
-/* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY. */
+/* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY, TOO_LARGE. */
 batchnorm_status bn_pass_prepare(struct bn_pass *p);
 
 /* Run everything. */
