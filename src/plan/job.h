@@ -101,8 +101,9 @@ struct bn_exec {
     void *owner;
 };
 
-/* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY
- * or WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; in these cases nothing was written. Array data may be NULL where it is not wanted. */
+/* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY,
+ * WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. Array data may be NULL where it
+ * is not wanted. */
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec);
