@@ -49,13 +49,17 @@ static uintptr_t common_divisor(uintptr_t a, uintptr_t b) {
     return a;
 }
 
+static void set_reach(struct sum *s) {
+    s->reach[s->count] = 0;
+    for (int i = s->count - 1; i >= 0; i--) s->reach[i] = s->reach[i + 1] + s->term[i].step * s->term[i].most;
+}
+
+/* Before a search. */
 static void prepare(struct sum *s) {
+    set_reach(s);
     s->visits = 0;
-    s->reach[s->count] = s->divisor[s->count] = 0;
-    for (int i = s->count - 1; i >= 0; i--) {
-        s->reach[i] = s->reach[i + 1] + s->term[i].step * s->term[i].most;
-        s->divisor[i] = common_divisor(s->term[i].step, s->divisor[i + 1]);
-    }
+    s->divisor[s->count] = 0;
+    for (int i = s->count - 1; i >= 0; i--) s->divisor[i] = common_divisor(s->term[i].step, s->divisor[i + 1]);
 }
 
 /* Whether the terms from `at` on can make a sum from low to high. */
@@ -86,14 +90,16 @@ static bool do_meet(struct sum *s, struct bn_range a, uintptr_t a_bytes, struct 
 
 bool bn_arrays_overlap(const struct bn_geometry *g, const struct bn_array *a, const struct bn_array *b) {
     const uintptr_t bytes = bn_element_bytes(g->dtype);
-    struct sum s = {0};
+    struct sum s;
+    s.count = 0;
     add_array(&s, g, a);
     add_array(&s, g, b);
     return do_meet(&s, bn_range_of(a), bytes, bn_range_of(b), bytes);
 }
 
 bool bn_array_overlaps(const struct bn_geometry *g, const struct bn_array *a, struct bn_range range) {
-    struct sum s = {0};
+    struct sum s;
+    s.count = 0;
     add_array(&s, g, a);
     return do_meet(&s, bn_range_of(a), bn_element_bytes(g->dtype), range, range.high - range.low);
 }
@@ -107,18 +113,20 @@ static bool is_nested(const struct sum *s, uintptr_t bytes) {
 
 bool bn_overlaps_itself(const struct bn_geometry *g, const struct bn_array *a) {
     const uintptr_t bytes = bn_element_bytes(g->dtype);
-    struct sum s = {0};
+    struct sum s;
     int dims = 0;
+    s.count = 0;
     for (int d = 0; d <= g->dims; d++) dims += bn_extent_of(g, d) > 1;
     add_array(&s, g, a);
     if (s.count < dims) return true; /* a step of 0, or the same one twice */
-    prepare(&s);
-    if (is_nested(&s, bytes)) return false;
+    set_reach(&s);
+    if (is_nested(&s, bytes)) return false; /* nearly always */
     /* The distance of two elements that first differ in dimension i, by at least one step of it; differences from -most to most
      * are counted from -most up. */
     for (int i = 0; i < s.count; i++) {
-        struct sum apart = {0};
+        struct sum apart;
         uintptr_t middle = 0;
+        apart.count = 0;
         for (int d = i + 1; d < s.count; d++) {
             add_term(&apart, s.term[d].step, 2 * s.term[d].most);
             middle += s.term[d].step * s.term[d].most;
