@@ -57,3 +57,8 @@ batchnorm_status batchnorm_layer_load(batchnorm_layer *layer, const char *path, 
     (void)layer, (void)path;
     return refuse(message);
 }
+
+batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char *path, const char *prefix, char *message) {
+    (void)layer, (void)path, (void)prefix;
+    return refuse(message);
+}
