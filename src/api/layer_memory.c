@@ -85,7 +85,8 @@ batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const st
 
 batchnorm_status bn_layer_exec(batchnorm_layer *layer, const struct bn_geometry *g, batchnorm_operation operation,
                                const batchnorm_exec *given, batchnorm_exec *exec) {
-    *exec = given == NULL ? (batchnorm_exec){0} : *given;
+    const batchnorm_exec none = {0};
+    *exec = given == NULL ? none : *given;
     const size_t bytes = bn_workspace_bytes(g, operation);
     if (bytes == SIZE_MAX) return BATCHNORM_TOO_LARGE;
     if (exec->workspace != NULL && exec->workspace_bytes >= bytes) return BATCHNORM_OK;
