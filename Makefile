@@ -39,6 +39,11 @@ bench-train:
 	+$(MAKE) all
 	scripts/bench.sh --training $(BENCH_FLAGS)
 
+# What clang-tidy, cppcheck and gcc -fanalyzer find, of those that are there. No part of `make test`: every version of them
+# finds other things.
+analyze: tools-are-there
+	@scripts/analyze.sh
+
 tools-are-there:
 	@command -v cmake >/dev/null || { echo "batchnorm needs cmake, which is not installed; on Debian:" \
 	    "scripts/install-deps.sh demo  (or: apt-get install cmake)" >&2; exit 1; }
@@ -48,4 +53,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all lib demo test bench bench-train tools-are-there clean
+.PHONY: all lib demo test bench bench-train analyze tools-are-there clean

@@ -21,7 +21,7 @@ static bool begins(const char *text, const char *word) { return strncmp(text, wo
 /* At "rgb(...)": writes the variable, and returns what follows; NULL if it is no colour of the palette. */
 static const char *write_colour(const char *text, FILE *out) {
     int red, green, blue, length = 0;
-    if (sscanf(text, "rgb(%d,%d,%d)%n", &red, &green, &blue, &length) != 3 || length == 0) return NULL;
+    if (sscanf(text, "rgb(%3d,%3d,%3d)%n", &red, &green, &blue, &length) != 3 || length == 0) return NULL;
     for (size_t i = 0; i < sizeof palette / sizeof palette[0]; i++) {
         if (palette[i].red != red || palette[i].green != green || palette[i].blue != blue) continue;
         fprintf(out, "var(%s)", palette[i].variable);

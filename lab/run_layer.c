@@ -50,9 +50,8 @@ static nn_error population(struct trainee *t, batchnorm_stat *stats) {
     nn_error error = NULL;
     if (!trainee_save(t, &copy)) return NN_NO_MEMORY;
     nn_network_observe(t->network, &observer);
-    for (size_t start = 0; !error && start + 1 < count; start += AT_ONCE) {
+    for (size_t start = 0; !error && start + 1 < count; start += AT_ONCE) { /* one image has no statistics */
         const size_t n = count - start < AT_ONCE ? count - start : AT_ONCE;
-        if (n == 1) break; /* has no statistics */
         nn_dataset_batch(&t->lab->train, t->in_turn + start, n, NULL, nn_network_input(t->network), t->labels);
         watch.offset = 0;
         error = lab_stop ? LAB_STOPPED : nn_network_forward(t->network, n);

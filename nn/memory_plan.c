@@ -35,9 +35,10 @@ static void insert(nn_span **placed, size_t count, nn_span *span) {
 }
 
 size_t nn_memory_plan(nn_span *spans, size_t count) {
-    nn_span **order = calloc(2 * count + 1, sizeof *order), **placed = order + count;
+    nn_span **order = calloc(2 * count + 1, sizeof *order);
     size_t total = 0;
     if (!order) return SIZE_MAX;
+    nn_span **placed = order + count;
     for (size_t i = 0; i < count; i++) order[i] = &spans[i];
     qsort(order, count, sizeof *order, larger_first);
     for (size_t i = 0; i < count; i++) {

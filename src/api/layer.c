@@ -64,7 +64,7 @@ static void set_options(batchnorm_layer *layer, const batchnorm_layer_options *o
 batchnorm_status batchnorm_layer_create(const batchnorm_layer_options *options, batchnorm_layer **layer) {
     if (layer != NULL) *layer = NULL;
     if (options == NULL || layer == NULL) return BATCHNORM_NULL_POINTER;
-    const batchnorm_allocator allocator = options->allocator == NULL ? (batchnorm_allocator){0} : *options->allocator;
+    const batchnorm_allocator none = {0}, allocator = options->allocator == NULL ? none : *options->allocator;
     if (options->allocator != NULL && (allocator.allocate == NULL || allocator.release == NULL)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_options(options);
     if (status != BATCHNORM_OK) return status;

@@ -50,12 +50,13 @@ char *bn_leftover_name(const char *directory, const char *path) {
     return name;
 }
 
-/* Whether the name is one of that output, of a process that is not there any more. */
+/* Whether the name is one of that output, of a process that is not there any more. No system numbers its processes with more
+ * than nine digits; a longer number is none of ours, and could become another's in a pid_t. */
 static bool is_left(const char *name, uint32_t output) {
     long process;
     uint32_t its_output;
     int used = 0;
-    if (sscanf(name, PREFIX "%ld-%8" SCNx32 "-%*16[0-9a-f]%n", &process, &its_output, &used) != 2) return false;
+    if (sscanf(name, PREFIX "%9ld-%8" SCNx32 "-%*16[0-9a-f]%n", &process, &its_output, &used) != 2) return false;
     if (used == 0 || name[used] != '\0' || its_output != output || process <= 0) return false;
     return kill((pid_t)process, 0) != 0 && errno == ESRCH;
 }

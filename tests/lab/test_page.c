@@ -120,6 +120,9 @@ TEST(pictures_get_the_colours_of_the_page) {
              "<g fill=\"var(--without)\">\n<path stroke='var(--with)'/><path stroke='rgb(9,9,9)'/></g>\n</g>\n</svg>\n");
     free(svg);
     assert_null(figure_adapt("no picture", "f-1", ""));
+    svg = figure_adapt("<svg viewBox=\"\">\nrgb(4294967297,1,1)", "", ""); /* in an int that could become rgb(1,1,1) */
+    assert_non_null(strstr(svg, "rgb(4294967297,1,1)"));
+    free(svg);
 }
 
 /* The page. */

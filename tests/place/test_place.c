@@ -178,13 +178,14 @@ TEST(what_killed_runs_left_is_removed) {
     strcpy(f, file_path("f"));
     strcpy(g, file_path("g"));
     const char *dead = leftover(f, gone), *other = leftover(g, gone), *alive = leftover(f, (long)getpid()),
-               *locked = leftover(f, gone);
+               *locked = leftover(f, gone), *no_process = leftover(f, 1000000000L + gone);
     const int fd = open(locked, O_RDONLY);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     file_put(path_of(".batchnorm-1x"), "", 0);
     assert_null(put_new(f));
     assert_false(file_exists(dead));
     assert_true(file_exists(other) && file_exists(alive) && file_exists(locked) && file_exists(path_of(".batchnorm-1x")));
+    assert_true(file_exists(no_process));
     close(fd);
     assert_null(put_new(f));
     assert_false(file_exists(locked));

@@ -40,7 +40,7 @@ static bool parameters_fit(const struct bench_case *c) {
 
 size_t bench_job_bytes(const struct bench_case *c) {
     const size_t array = bench_array_bytes(&c->shape, c->dtype);
-    const size_t arrays = (size_t)(bench_reads(c) + bench_writes(c));
+    const size_t arrays = (size_t)bench_reads(c) + (size_t)bench_writes(c);
     if (array == 0 || !parameters_fit(c)) return 0;
     const size_t parts[] = {arrays * rounded(array), PARAMETERS * parameter_bytes(c), rounded(workspace_bytes(c))};
     size_t bytes = ALIGNMENT;

@@ -68,7 +68,7 @@ static bool read_cache(int index, struct bench_cache *cache) {
     }
     char *unit;
     const unsigned long long size = strtoull(text[2], &unit, 10);
-    cache->level = strcmp(text[0], "Instruction") == 0 ? 0 : atoi(text[1]);
+    cache->level = strcmp(text[0], "Instruction") == 0 ? 0 : (int)strtol(text[1], NULL, 10);
     cache->bytes = (size_t)size * (*unit == 'K' ? 1u << 10 : *unit == 'M' ? 1u << 20 : 1);
     snprintf(cache->processors, sizeof cache->processors, "%.31s", text[3]);
     make_printable(cache->processors);

@@ -16,9 +16,9 @@
 #define AT(member) offsetof(struct checkpoint, member)
 #define BELOW_ONE (1 - (double)FLT_EPSILON / 2)
 #define MOST_STEPS 9007199254740992.0 /* 2^53 */
-#define OPTION(name, type, member) .key = name, .kind = type, .offset = AT(request.member), .is_option = true
+#define OPTION(name, type, member) .key = (name), .kind = (type), .offset = AT(request.member), .is_option = true
 #define CHOICE(name, member, list) OPTION(name, FIELD_WORD, member), .words = list
-#define NUMBER(name, type, member) .key = name, .kind = type, .offset = AT(member), .may_change = true
+#define NUMBER(name, type, member) .key = (name), .kind = (type), .offset = AT(member), .may_change = true
 
 const struct checkpoint_field checkpoint_fields[] = {
     {CHOICE("model", model.kind, nn_model_words)},
