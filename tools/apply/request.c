@@ -181,6 +181,13 @@ static const char *check_stdin(const struct request *r, char *message) {
     return NULL;
 }
 
+/* What --print prints is no part of an array. */
+static bool prints_into_output(const struct request *r) {
+    for (int i = 0; i < OUTPUTS; i++)
+        if (r->print && r->outputs[i].argument && strcmp(r->outputs[i].argument, "-") == 0) return true;
+    return false;
+}
+
 static const char *check(void *request, char *message) {
     struct request *r = request;
     const struct output *o = r->outputs;
@@ -197,6 +204,7 @@ static const char *check(void *request, char *message) {
     const char *wrong = check_state(r, message);
     if (!wrong) wrong = check_stdin(r, message);
     if (wrong) return wrong;
+    if (prints_into_output(r)) return "--print and an output are both standard output; one can be";
     if (r->layer.dims == 0) return "--dims is missing; it must be 1, 2 or 3";
     for (int i = OUT_DX; i <= OUT_DBIAS; i++) {
         if (!o[i].argument || r->dy) continue;

@@ -337,6 +337,13 @@ case_print_shows_the_layer() {
     grep -q 'affine=False, bias=False, track_running_stats=False' out.log || fail "$(cat out.log)"
 }
 
+# What is printed is no part of an array.
+case_print_goes_into_no_output() {
+    x_1d
+    refuses 2 "--print and an output are both standard output; one can be" --dims 1 x.npy -o - --print
+    refuses 2 "--print and an output are both standard output; one can be" --dims 1 x.npy --grad x.npy --dx - --print
+}
+
 case_empty_batches_are_arrays_too() {
     npy x.npy '<f4' False '(0, 3)'
     ok apply --dims 1 x.npy -o y.npy --grad x.npy --dx dx.npy --dbias db.npy
