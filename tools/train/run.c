@@ -155,10 +155,12 @@ static nn_error print_classes(struct run *run) {
     return error;
 }
 
-/* What is told at the end, `total` seconds after the beginning. */
+/* What is told at the end, after `total` seconds of training and testing. */
 static nn_error print_end(struct run *run, double total) {
     const struct train_request *r = &run->request;
+    const double start = nn_seconds();
     const nn_error error = r->per_class ? print_classes(run) : NULL;
+    total += nn_seconds() - start; /* the layers' seconds have this pass over the test images, too */
     if (r->keep_best && run->best_epoch > 0 && !error) train_print_best((long)run->best_epoch, run->best, r->save, r->json);
     if (r->profile && !error) train_print_profile(run->trainer.network, total, r->json);
     return error;
