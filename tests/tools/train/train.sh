@@ -578,6 +578,19 @@ case_folders() {
     unwrapped out.log | grep -q '; 10 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
 }
 
+# A name moves no cursor and begins no line.
+case_names_with_control_characters() {
+    needs_backend
+    needs_png
+    needs_safetensors
+    make_folders
+    mv data/cat data/$'c\e[31m\nt'
+    silently train --model mlp --epochs 1 --per-class --keep-best --save $'n\et\n.st'
+    grep -q '^c?\[31m?t  ' out.log || fail "$(cat -v out.log)"
+    grep -q '^n?t?\.st is the network after epoch 1' out.log || fail "$(cat -v out.log)"
+    refuses 2 "--lr: '?[31m' is not a number above 0" --lr $'\e[31m'
+}
+
 # The same seed gives the same numbers, another one others.
 case_repeats() {
     needs_backend
