@@ -529,6 +529,8 @@ case_profile() {
     labels 2000 >data/t10k-labels-idx1-ubyte
     runs train --epochs 1 --limit 2 --profile --per-class --json
     ! grep '"seconds": -' out.log || fail "a part takes less than nothing"
+    runs train --epochs 1 --batch 8 --save s --save-every 1 --profile --json
+    ! grep '"seconds": -' out.log || fail "a part takes less than nothing, with saving"
 }
 
 # Another kind of data is found by what is there. A record has a label and 32 x 32 x 3 bytes.
