@@ -213,6 +213,8 @@ case_a_layer_of_a_network_is_picked() {
         --dims 1 x.npy -o z.npy --state net.safetensors
     refuses 1 "net.safetensors:bn2: under the prefix bn2. it has no such layer; there are layers under the prefixes bn1." \
         --dims 1 x.npy -o z.npy --state net.safetensors:bn2
+    refuses 2 "--save-state writes a file of its own, and no layer of another" \
+        --dims 1 --state net.safetensors:bn1 x.npy -o z.npy --save-state net.safetensors:bn1
     refuses 2 "--prefix needs --state" --dims 1 --prefix bn1. x.npy -o z.npy
     refuses 2 "--prefix is for a --state that names no layer itself" \
         --dims 1 --state net.safetensors:bn1 --prefix bn1. x.npy -o z.npy
