@@ -324,6 +324,9 @@ case_inputs_from_safetensors() {
     ok apply --dims 1 --eps 3 in.safetensors:a:b -o y.npy
     same want.npy y.npy
     refuses 1 "in.safetensors:z: has no tensor 'z'; it has x, a:b, i" --dims 1 in.safetensors:z -o z.npy
+    long=$(printf '%0300d' 0)
+    safetensors long.safetensors "{$(entry "$long" F32 1 0 4)}" 00000000
+    refuses 1 "long.safetensors:z: has no tensor 'z'; it has ${long:0:100}..." --dims 1 long.safetensors:z -o z.npy
     refuses 1 'in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed, or with --dtype I64' \
         --dims 1 in.safetensors:i -o z.npy
     refuses 1 'in.safetensors: names no tensor; write FILE.safetensors:NAME' --dims 1 in.safetensors -o z.npy
