@@ -8,12 +8,15 @@
 
 void html_text(FILE *page, const char *text) {
     for (; *text; text++) {
+        const unsigned char byte = (unsigned char)*text;
         if (*text == '&')
             fputs("&amp;", page);
         else if (*text == '<')
             fputs("&lt;", page);
         else if (*text == '"')
             fputs("&quot;", page);
+        else if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) /* HTML has no such characters */
+            fputs("?", page);
         else
             fputc(*text, page);
     }

@@ -180,7 +180,8 @@ static bool load_block(struct loading *l, const struct file *files, size_t n, st
     return done;
 }
 
-static bool load_files(struct loading *l, const struct files *files, uint32_t limit, nn_dataset *dataset) {
+/* `none`: what is said of the first where none can be read. */
+static bool load_files(struct loading *l, const struct files *files, uint32_t limit, nn_dataset *dataset, const char *none) {
     struct decoded *block = malloc(BLOCK * sizeof *block);
     size_t filled = 0;
     dataset->count = limit > 0 && limit < files->count ? limit : (uint32_t)files->count;
@@ -191,7 +192,7 @@ static bool load_files(struct loading *l, const struct files *files, uint32_t li
         n = most < BLOCK ? most : BLOCK;
         done = load_block(l, files->at + start, n, block, dataset, &filled);
     }
-    if (done && filled == 0) done = nn_wrong(l->message, files->at[0].path, "neither it nor any other image can be read");
+    if (done && filled == 0) done = nn_wrong(l->message, files->at[0].path, none);
     dataset->count = (uint32_t)filled;
     free(block);
     return done;
@@ -237,7 +238,8 @@ nn_loaded nn_load_folder(const char *path, const nn_data_options *options, nn_da
     nn_loaded loaded = find(&l, train, test, &trains, &tests);
     if (loaded == NN_LOADED) {
         test->classes = train->classes;
-        bool done = load_files(&l, &trains, options->limit, train) && load_files(&l, &tests, 0, test);
+        bool done = load_files(&l, &trains, options->limit, train, "neither it nor any other training image can be read") &&
+                    load_files(&l, &tests, 0, test, "neither it nor any other test image can be read");
         if (done && train->image.channels != test->image.channels) {
             done = widen(train, train->count, path, message) && widen(test, test->count, path, message);
         }

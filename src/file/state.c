@@ -122,11 +122,18 @@ static void list_layers(const struct load *load, char *text, size_t bytes) {
     if (more) snprintf(text + used, bytes - used, "%s%zu more", used ? " and " : "", more);
 }
 
-/* The layer's own words, and where there are layers under other prefixes, these. */
+/* Under the prefix there is a layer, whatever does not fit. */
+static bool has_layer(const struct load *load) {
+    for (size_t i = 0; i < load->count; i++)
+        if (strcmp(load->entries[i].name, "running_mean") == 0) return true;
+    return false;
+}
+
+/* The layer's own words; where there are layers under other prefixes only, these. */
 static batchnorm_status explain(const struct load *load, const batchnorm_layer *layer, batchnorm_status status) {
     char layers[200];
     list_layers(load, layers, sizeof layers);
-    if (layers[0] == '\0' || (status != BATCHNORM_MISSING_KEY && status != BATCHNORM_UNEXPECTED_KEY))
+    if (has_layer(load) || layers[0] == '\0' || (status != BATCHNORM_MISSING_KEY && status != BATCHNORM_UNEXPECTED_KEY))
         return bn_fail(status, load->message, "%s", batchnorm_layer_message(layer));
     return bn_fail(status, load->message, "%s%s%s has no such layer; there are layers under the prefixes %s",
                    load->prefix[0] ? "under the prefix " : "without a prefix it", load->prefix, load->prefix[0] ? " it" : "",

@@ -228,6 +228,12 @@ TEST(one_layer_of_a_network) {
         if (strncmp(message, table[i].says, strlen(table[i].says)) != 0) fail_msg("%s", message);
         if (table[i].status == BATCHNORM_OK) assert_true(floats(batchnorm_layer_running_mean(layer))[0] == 3);
     }
+    /* a layer is there, and its keys are what does not fit */
+    batchnorm_layer_options plain = batchnorm_layer_defaults(2, 1);
+    plain.affine = plain.bias = false;
+    char says[BATCHNORM_MESSAGE_BYTES] = "";
+    assert_int_equal(batchnorm_layer_load_prefix(new_layer(plain), file_path("f"), "bn1.", says), BATCHNORM_UNEXPECTED_KEY);
+    if (!strstr(says, "Unexpected key(s) in state_dict: \"weight\", \"bias\"")) fail_msg("%s", says);
     assert_int_equal(batchnorm_layer_load_prefix(new_layer(batchnorm_layer_defaults(2, 1)), "f", NULL, NULL),
                      BATCHNORM_NULL_POINTER);
 }

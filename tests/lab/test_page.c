@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From metrics to gnuplot's script, to SVG, to the page; without running gnuplot. */
+#define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "lab/figure_svg.h"
 #include "lab/report.h"
+#include "lab/report_parts.h"
 #include "tests/support/test.h"
 #include "tools/shared/messages.h"
 
@@ -181,6 +183,18 @@ TEST(the_page_has_claims_figures_and_numbers) {
     free(page);
 }
 
+/* Names of folders are names of classes. */
+TEST(the_page_has_no_control_characters) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *page = open_memstream(&text, &bytes);
+    assert_non_null(page);
+    html_text(page, "a\x1b[31m\r\x7f<\n\t\xc3\xa9");
+    fclose(page);
+    assert_string_equal(text, "a?[31m??&lt;\n\t\xc3\xa9");
+    free(text);
+}
+
 /* What was measured stands before what was found. */
 TEST(the_page_begins_with_the_settings) {
     static const nn_dataset train = {.count = 4000, .image = {28, 28, 1}, .classes = 10},
@@ -249,6 +263,7 @@ int main(void) {
         cmocka_unit_test_teardown(labels_are_quoted, clear),
         cmocka_unit_test_teardown(pictures_get_the_colours_of_the_page, clear),
         cmocka_unit_test_teardown(the_page_has_claims_figures_and_numbers, clear),
+        cmocka_unit_test_teardown(the_page_has_no_control_characters, clear),
         cmocka_unit_test_teardown(the_page_begins_with_the_settings, clear),
         cmocka_unit_test_teardown(the_page_loads_and_runs_nothing, clear),
         cmocka_unit_test_teardown(a_stopped_run_says_what_is_missing, clear),

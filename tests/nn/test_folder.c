@@ -170,6 +170,10 @@ TEST(broken_images_are_skipped_if_that_is_wanted) {
     unload(NULL);
     assert_false(nn_dataset_load_with(file_path("set"), &options, &train, &test, message));
     options.skip_bad = true;
+    file_put(file_path("set/a/05.png"), "text", 4);
+    file_put(file_path("set/b/04.png"), "text", 4);
+    assert_false(nn_dataset_load_with(file_path("set"), &options, &train, &test, message));
+    assert_says("set/a/05.png", "neither it nor any other test image can be read");
     for (int i = 0; i < 2; i++) {
         char name[32];
         for (int k = 0; k < 7; k++) {
@@ -178,7 +182,7 @@ TEST(broken_images_are_skipped_if_that_is_wanted) {
         }
     }
     assert_false(nn_dataset_load_with(file_path("set"), &options, &train, &test, message));
-    assert_says("set/a/00.png", "neither it nor any other image can be read");
+    assert_says("set/a/00.png", "neither it nor any other training image can be read");
 }
 
 /* One image with colours, wherever it is, and all have three channels. */

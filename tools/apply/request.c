@@ -144,16 +144,18 @@ static void set_defaults(void *request) {
     r->layer.dims = 0; /* no default: it must be said */
 }
 
+/* Between a file and one of its layers. */
+static const char state_extension[] = ".safetensors:";
+
 /* FILE.safetensors:bn1 is the layer whose keys begin with "bn1.". */
 static const char *check_state(struct request *r, char *message) {
-    static const char extension[] = ".safetensors:";
-    const char *colon = r->state ? strstr(r->state, extension) : NULL;
+    const char *colon = r->state ? strstr(r->state, state_extension) : NULL;
     r->state_file = r->state;
     if (r->prefix && !r->state) return "--prefix needs --state";
     if (colon && r->prefix) return "--prefix is for a --state that names no layer itself";
     if (!r->prefix) r->prefix = "";
     if (!colon) return NULL;
-    const size_t bytes = (size_t)(colon - r->state) + sizeof extension - 2;
+    const size_t bytes = (size_t)(colon - r->state) + sizeof state_extension - 2;
     const char *layer = r->state + bytes + 1;
     if (snprintf(r->state_path, sizeof r->state_path, "%.*s", (int)bytes, r->state) >= (int)sizeof r->state_path ||
         snprintf(r->state_prefix, sizeof r->state_prefix, "%s%s", layer,
@@ -181,6 +183,19 @@ static const char *check_stdin(const struct request *r, char *message) {
     return NULL;
 }
 
+/* --state FILE.safetensors:bn1 is a layer of a file; there is no writing it back. */
+static bool saves_into_layer(const struct request *r) {
+    const char *argument = r->outputs[OUT_STATE].argument;
+    return argument && strstr(argument, state_extension);
+}
+
+/* What --print prints is no part of an array. */
+static bool prints_into_output(const struct request *r) {
+    for (int i = 0; i < OUTPUTS; i++)
+        if (r->print && r->outputs[i].argument && strcmp(r->outputs[i].argument, "-") == 0) return true;
+    return false;
+}
+
 static const char *check(void *request, char *message) {
     struct request *r = request;
     const struct output *o = r->outputs;
@@ -197,6 +212,8 @@ static const char *check(void *request, char *message) {
     const char *wrong = check_state(r, message);
     if (!wrong) wrong = check_stdin(r, message);
     if (wrong) return wrong;
+    if (saves_into_layer(r)) return "--save-state writes a file of its own, and no layer of another";
+    if (prints_into_output(r)) return "--print and an output are both standard output; one can be";
     if (r->layer.dims == 0) return "--dims is missing; it must be 1, 2 or 3";
     for (int i = OUT_DX; i <= OUT_DBIAS; i++) {
         if (!o[i].argument || r->dy) continue;

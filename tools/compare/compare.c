@@ -9,6 +9,7 @@
 #include "nn/machine.h"
 #include "request.h"
 #include "tools/bench/machine.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/data_notes.h"
 #include "tools/shared/gnuplot.h"
 #include "tools/shared/messages.h"
@@ -110,8 +111,11 @@ static void print_end(const struct comparison *c) {
     }
     report_print_table(&c->report);
     if (c->report.stopped) printf("Stopped before the end: the report says what is missing.\n");
-    printf("%.0f s. Report: %s/report.html\nNumbers: %s/metrics.csv%s\n", c->report.seconds, r->out, r->out,
-           report_has_json() ? ", metrics.json" : "");
+    printf("%.0f s. Report: ", c->report.seconds);
+    print_clean(stdout, r->out);
+    printf("/report.html\nNumbers: ");
+    print_clean(stdout, r->out);
+    printf("/metrics.csv%s\n", report_has_json() ? ", metrics.json" : "");
 }
 
 static int compare(struct comparison *c) {

@@ -114,14 +114,16 @@ static bool is_regular(const char *path) {
     return stat(path, &about) != 0 || S_ISREG(about.st_mode);
 }
 
-/* Returns how many were looked at: `n`, or fewer when a signal came. */
+/* Returns how many were looked at: `n`, or fewer when a signal came or a pipe is next, before which the others are predicted. */
 static size_t read_batch(struct run *run, struct batch *b, const struct checkpoint *c, char *const *paths, size_t n) {
     const size_t bytes = nn_shape_size(b->read.image);
     size_t i = 0;
     b->read.count = 0;
     for (; i < n; i++) {
         const char *path = strcmp(paths[i], "-") == 0 ? "/dev/stdin" : paths[i];
-        waiting = !is_regular(path);
+        const bool may_wait = !is_regular(path);
+        if (may_wait && i > 0) break;
+        waiting = may_wait;
         if (stopped) break; /* afterwards, so that a signal in between finds one of both */
         const bool done =
             nn_dataset_read_image(path, b->read.image, &c->request.size, b->read.pixels + b->read.count * bytes, run->message);
@@ -159,15 +161,17 @@ static void print_batch(struct run *run, struct batch *b, const struct checkpoin
 }
 
 static nn_error predict_some(struct run *run, struct batch *b, const struct checkpoint *c, nn_network *network,
-                             char *const *paths, size_t n) {
-    const size_t looked_at = read_batch(run, b, c, paths, n), count = b->read.count;
+                             char *const *paths, size_t n, size_t *looked_at) {
+    *looked_at = read_batch(run, b, c, paths, n);
+    if (*looked_at == 0 && !stopped) return NN_NO_MEMORY;
+    const size_t count = b->read.count;
     if (count > 0) nn_dataset_batch(&b->read, b->order, count, NULL, nn_network_input(network), NULL);
     const nn_error error = count > 0 ? nn_network_forward(network, count) : NULL;
     if (error) return error;
     const float *logits = nn_network_output(network);
     for (size_t i = 0; i < count * c->request.model.classes; i++)
         if (!isfinite(logits[i])) return diverged(run);
-    print_batch(run, b, c, paths, looked_at, logits);
+    print_batch(run, b, c, paths, *looked_at, logits);
     return NULL;
 }
 
@@ -176,9 +180,9 @@ static nn_error predict_files(struct run *run, const struct checkpoint *c, nn_ne
     const size_t most = network->capacity, count = (size_t)run->request.images.count;
     nn_error error = make_batch(&batch, c, most) ? NULL : NN_NO_MEMORY;
     nn_network_set_training(network, false);
-    for (size_t start = 0; start < count && !error && !stopped; start += most) {
+    for (size_t start = 0, looked_at; start < count && !error && !stopped; start += looked_at) {
         const size_t left = count - start;
-        error = predict_some(run, &batch, c, network, run->request.images.at + start, left < most ? left : most);
+        error = predict_some(run, &batch, c, network, run->request.images.at + start, left < most ? left : most, &looked_at);
     }
     free(batch.read.pixels);
     return error;

@@ -14,7 +14,10 @@ static void list_names(const batchnorm_safetensors *file, char *text, size_t byt
     for (size_t i = 0; i < batchnorm_safetensors_count(file); i++) {
         const char *name = batchnorm_safetensors_at(file, i)->name;
         if (used + strlen(name) + 8 > bytes) {
-            snprintf(text + used, bytes - used, ", ...");
+            if (used == 0)
+                snprintf(text, bytes, "%.100s...", name);
+            else
+                snprintf(text + used, bytes - used, ", ...");
             return;
         }
         used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? ", " : "", name);

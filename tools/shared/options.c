@@ -5,10 +5,12 @@
 #include <argp.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clean.h"
 #include "numbers.h"
 
 /* Keys of rows without a letter: FIRST_KEY plus their index. Smaller ones are letters. */
@@ -97,6 +99,18 @@ static bool parse_number(const struct option_row *row, const char *text, void *r
     return true;
 }
 
+/* As argp_error, which does not return; what was typed stands in the message. */
+static void __attribute__((format(printf, 2, 3))) wrong_usage(struct argp_state *state, const char *format, ...) {
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) text = NULL;
+    va_end(arguments);
+    if (text) clean_text(text);
+    argp_error(state, "%s", text ? text : format);
+    free(text);
+}
+
 static error_t set(const struct option_row *row, const char *text, struct argp_state *state, void *request) {
     const char *wrong = NULL, *word = text;
     size_t length = text ? strlen(text) : 0;
@@ -128,9 +142,9 @@ static error_t set(const struct option_row *row, const char *text, struct argp_s
     if (wrong && !*wrong) fits = false;
     char right[OPTION_MESSAGE_BYTES];
     if (!fits && length < strlen(text))
-        argp_error(state, "--%s: '%.*s' in '%s' is not %s", row->name, (int)length, word, text, option_right(row, right));
-    if (!fits) argp_error(state, "--%s: '%s' is not %s", row->name, text, option_right(row, right));
-    if (wrong) argp_error(state, "--%s: '%s' %s", row->name, text, wrong);
+        wrong_usage(state, "--%s: '%.*s' in '%s' is not %s", row->name, (int)length, word, text, option_right(row, right));
+    if (!fits) wrong_usage(state, "--%s: '%s' is not %s", row->name, text, option_right(row, right));
+    if (wrong) wrong_usage(state, "--%s: '%s' %s", row->name, text, wrong);
     if (row->given) *(bool *)((char *)request + row->given) = true;
     return 0;
 }
@@ -150,13 +164,13 @@ static error_t take(int key, char *text, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_ARG:
         if (table->arguments) return ARGP_ERR_UNKNOWN; /* all of them together come as ARGP_KEY_ARGS */
-        argp_error(state, "'%s' is not an option; %s takes no files", text, strchr(state->name, ' ') + 1);
+        wrong_usage(state, "'%s' is not an option; %s takes no files", text, strchr(state->name, ' ') + 1);
         return 0;
     case ARGP_KEY_ARGS:
         return take_arguments(table, state, parsing->request);
     case ARGP_KEY_END:
         wrong = table->check ? table->check(parsing->request, message) : NULL;
-        if (wrong) argp_error(state, "%s", wrong);
+        if (wrong) wrong_usage(state, "%s", wrong);
         return 0;
     default:
         for (size_t i = 0; i < table->count && key > 0; i++)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "nn/machine.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/terminal.h"
 
@@ -108,7 +109,9 @@ void train_print_best(long epoch, double accuracy, const char *path, bool json) 
         print_json_text(path);
         printf("}\n");
     } else {
-        printf("\n%s is the network after epoch %ld, with a test accuracy of %.2f %%.\n", path, epoch, 100 * accuracy);
+        putchar('\n');
+        print_clean(stdout, path);
+        printf(" is the network after epoch %ld, with a test accuracy of %.2f %%.\n", epoch, 100 * accuracy);
     }
 }
 

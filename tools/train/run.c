@@ -49,7 +49,9 @@ static nn_error check_outputs(struct run *run) {
     nn_dataset few = *t->test;
     nn_score score;
     if (few.count > t->options.batch) few.count = (uint32_t)t->options.batch;
+    const double start = nn_seconds();
     const nn_error error = nn_trainer_evaluate(t, &few, &score);
+    run->other += nn_seconds() - start;
     if (error || isfinite(score.loss)) return error;
     return diverge(run, "the loss on test images after step %llu is not finite", (unsigned long long)t->at.step);
 }
@@ -150,17 +152,19 @@ static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_e
 
 static nn_error print_classes(struct run *run) {
     uint32_t right[NN_MAX_CLASSES] = {0}, all[NN_MAX_CLASSES] = {0};
+    const double start = nn_seconds();
     const nn_error error = nn_trainer_evaluate_classes(&run->trainer, run->trainer.test, right, all);
+    run->other += nn_seconds() - start;
     if (!error) train_print_classes(run->trainer.test, right, all, run->request.json);
     return error;
 }
 
-/* What is told at the end, `total` seconds after the beginning. */
+/* What is told at the end, after `total` seconds of training and testing. */
 static nn_error print_end(struct run *run, double total) {
     const struct train_request *r = &run->request;
     const nn_error error = r->per_class ? print_classes(run) : NULL;
     if (r->keep_best && run->best_epoch > 0 && !error) train_print_best((long)run->best_epoch, run->best, r->save, r->json);
-    if (r->profile && !error) train_print_profile(run->trainer.network, total, r->json);
+    if (r->profile && !error) train_print_profile(run->trainer.network, total + run->other, r->json);
     return error;
 }
 

@@ -16,6 +16,7 @@ struct run {
     uint64_t saved_step; /* ... */
     uint64_t best_epoch; /* of the checkpoint that --keep-best keeps; 0: none was tested yet */
     double best;         /* its test accuracy */
+    double other;        /* seconds of passes through the network that are of no epoch */
     char message[NN_MESSAGE_BYTES];
 };
 

@@ -213,6 +213,8 @@ case_a_layer_of_a_network_is_picked() {
         --dims 1 x.npy -o z.npy --state net.safetensors
     refuses 1 "net.safetensors:bn2: under the prefix bn2. it has no such layer; there are layers under the prefixes bn1." \
         --dims 1 x.npy -o z.npy --state net.safetensors:bn2
+    refuses 2 "--save-state writes a file of its own, and no layer of another" \
+        --dims 1 --state net.safetensors:bn1 x.npy -o z.npy --save-state net.safetensors:bn1
     refuses 2 "--prefix needs --state" --dims 1 --prefix bn1. x.npy -o z.npy
     refuses 2 "--prefix is for a --state that names no layer itself" \
         --dims 1 --state net.safetensors:bn1 --prefix bn1. x.npy -o z.npy
@@ -322,6 +324,9 @@ case_inputs_from_safetensors() {
     ok apply --dims 1 --eps 3 in.safetensors:a:b -o y.npy
     same want.npy y.npy
     refuses 1 "in.safetensors:z: has no tensor 'z'; it has x, a:b, i" --dims 1 in.safetensors:z -o z.npy
+    long=$(printf '%0300d' 0)
+    safetensors long.safetensors "{$(entry "$long" F32 1 0 4)}" 00000000
+    refuses 1 "long.safetensors:z: has no tensor 'z'; it has ${long:0:100}..." --dims 1 long.safetensors:z -o z.npy
     refuses 1 'in.safetensors:i: is of type I64; F32, F64, BF16 or F16 is needed, or with --dtype I64' \
         --dims 1 in.safetensors:i -o z.npy
     refuses 1 'in.safetensors: names no tensor; write FILE.safetensors:NAME' --dims 1 in.safetensors -o z.npy
@@ -335,6 +340,13 @@ case_print_shows_the_layer() {
     grep -q 'num_batches_tracked.*1' out.log || fail "$(cat out.log)"
     ok apply --dims 1 --no-affine --no-track --print x.npy -o y.npy
     grep -q 'affine=False, bias=False, track_running_stats=False' out.log || fail "$(cat out.log)"
+}
+
+# What is printed is no part of an array.
+case_print_goes_into_no_output() {
+    x_1d
+    refuses 2 "--print and an output are both standard output; one can be" --dims 1 x.npy -o - --print
+    refuses 2 "--print and an output are both standard output; one can be" --dims 1 x.npy --grad x.npy --dx - --print
 }
 
 case_empty_batches_are_arrays_too() {

@@ -249,6 +249,7 @@ case_the_command_repeats_it() {
     mv data "$odd/data"
     runs "${command[@]}" compare --data "$odd/data" --out "$odd/out" --model mlp --batch 16 --threads 1 --seeds 1 --limit 40 \
         --activation tanh --momentum 0.123456789 --lr 0.03 --only convergence,layer
+    grep -qF "Report: ${odd/$'\n'/?}/out/report.html" out.log || fail "the name begins a line: $(cat out.log)"
     cp -r "$odd/out" first
     python3 - "$odd/out/report.html" >line <<'END'
 import html, re, sys

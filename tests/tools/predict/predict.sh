@@ -236,6 +236,13 @@ case_a_signal_ends_it() {
         wait $pid || status=$?
         [ $status = $((128 + $(kill -l $signal))) ] || fail "status $status after SIG$signal at a pipe"
     done
+    env --default-signal "${command[@]}" predict --checkpoint network --threads 1 dark.png nowhere.png pipe >out.log 2>err.log &
+    pid=$!
+    sleep 1
+    kill -TERM $pid
+    wait $pid || true
+    grep -q '^dark.png: dark' out.log || fail "what was read before a pipe is not predicted"
+    grep -q 'nowhere.png: No such file' err.log || fail "what is wrong before a pipe is not told"
     cat light.png >pipe &
     predict --top 1 pipe || fail "$(cat err.log)"
     grep -q '^pipe: light' out.log || fail "$(cat out.log)"

@@ -524,6 +524,13 @@ case_profile() {
     shows --epochs 1 --profile >/dev/null
     [ "$(unwrapped out.log | sed '1,4d; s/  .*//' | tr '\n' ' ')" = "layer conv1 bn1 conv2 bn2 fc1 bn3 fc2 the rest " ] ||
         fail "$(cat out.log)"
+    # The layers take no longer than all, whatever else they are asked at the end; here they do little but test.
+    images 2000 28 | gzip >data/t10k-images-idx3-ubyte.gz
+    labels 2000 >data/t10k-labels-idx1-ubyte
+    runs train --epochs 1 --limit 2 --profile --per-class --json
+    ! grep '"seconds": -' out.log || fail "a part takes less than nothing"
+    runs train --epochs 1 --batch 8 --save s --save-every 1 --profile --json
+    ! grep '"seconds": -' out.log || fail "a part takes less than nothing, with saving"
 }
 
 # Another kind of data is found by what is there. A record has a label and 32 x 32 x 3 bytes.
@@ -571,6 +578,19 @@ case_folders() {
     runs train --model mlp --epochs 1 --skip-bad
     says "skipped 2 broken images, the first of which is data/dog/2.png: broken PNG: the file ends too early"
     unwrapped out.log | grep -q '; 10 training and 2 test images of 8 x 8;' || fail "$(cat out.log)"
+}
+
+# A name moves no cursor and begins no line.
+case_names_with_control_characters() {
+    needs_backend
+    needs_png
+    needs_safetensors
+    make_folders
+    mv data/cat data/$'c\e[31m\nt'
+    silently train --model mlp --epochs 1 --per-class --keep-best --save $'n\et\n.st'
+    grep -q '^c?\[31m?t  ' out.log || fail "$(cat -v out.log)"
+    grep -q '^n?t?\.st is the network after epoch 1' out.log || fail "$(cat -v out.log)"
+    refuses 2 "--lr: '?[31m' is not a number above 0" --lr $'\e[31m'
 }
 
 # The same seed gives the same numbers, another one others.
