@@ -114,7 +114,7 @@ static bool is_regular(const char *path) {
     return stat(path, &about) != 0 || S_ISREG(about.st_mode);
 }
 
-/* Returns how many were looked at: `n`, or fewer when a signal came or a pipe is next, before which the others are predicted. */
+/* Returns how many were looked at: n, or fewer when a signal came or a pipe is next, before which others are predicted. */
 static size_t read_batch(struct run *run, struct batch *b, const struct checkpoint *c, char *const *paths, size_t n) {
     const size_t bytes = nn_shape_size(b->read.image);
     size_t i = 0;
