@@ -117,7 +117,7 @@ static void list_layers(const struct load *load, char *text, size_t bytes) {
         if (more > 0 || used + prefix + 40 > bytes)
             more++;
         else
-            used += (size_t)snprintf(text + used, bytes - used, "%s%.*s", used ? ", " : "", (int)prefix, name);
+            used += (size_t)snprintf(text + used, bytes - used, "%s\"%.*s\"", used ? ", " : "", (int)prefix, name);
     }
     if (more) snprintf(text + used, bytes - used, "%s%zu more", used ? " and " : "", more);
 }

@@ -205,12 +205,12 @@ TEST(one_layer_of_a_network) {
         const char *prefix;
         batchnorm_status status;
         const char *says;
-    } table[] = {
-        {"bn1.", BATCHNORM_OK, ""},
-        {"", BATCHNORM_MISSING_KEY, "without a prefix it has no such layer; there are layers under the prefixes bn1., a.b."},
-        {"bn1", BATCHNORM_MISSING_KEY, "under the prefix bn1 it has no such layer; there are"},
-        {"a.b.", BATCHNORM_BAD_SHAPE, "size mismatch for weight"},
-        {"a.", BATCHNORM_MISSING_KEY, "under the prefix a. it has no such layer"}};
+    } table[] = {{"bn1.", BATCHNORM_OK, ""},
+                 {"", BATCHNORM_MISSING_KEY,
+                  "without a prefix it has no such layer; there are layers under the prefixes \"bn1.\", \"a.b.\""},
+                 {"bn1", BATCHNORM_MISSING_KEY, "under the prefix bn1 it has no such layer; there are"},
+                 {"a.b.", BATCHNORM_BAD_SHAPE, "size mismatch for weight"},
+                 {"a.", BATCHNORM_MISSING_KEY, "under the prefix a. it has no such layer"}};
     uint16_t data[10] = {0};
     memcpy(data, arrays, 8);
     put_file("{" ARRAYS("bn1.", 0, 2, 4, 6, 8) "," TENSOR("fc", "I8", "4", "8", "12") "," TENSOR(

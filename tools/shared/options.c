@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clean.h"
+#include "messages.h"
 #include "numbers.h"
 
 /* Keys of rows without a letter: FIRST_KEY plus their index. Smaller ones are letters. */
@@ -222,6 +223,15 @@ static void free_options(struct argp_option *list) {
     free(list);
 }
 
+/* getopt prints what it does not know as it is; no option has a character that moves the cursor. */
+static void refuse_control_characters(int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *c = argv[i];
+        while (*c && *c != '=' && (unsigned char)*c >= 0x20 && *c != 0x7f) c++;
+        if (argv[i][0] == '-' && argv[i][1] == '-' && *c && *c != '=') exit(report_usage("unrecognized option '%s'", argv[i]));
+    }
+}
+
 void options_parse(const struct option_table *table, int argc, char **argv, void *request) {
     struct parsing parsing = {table, request};
     void *defaults = calloc(1, table->request_bytes);
@@ -232,6 +242,7 @@ void options_parse(const struct option_table *table, int argc, char **argv, void
                  table->more ? table->more : "", table->more ? "\n\n" : "") < 0)
         doc = NULL;
     const struct argp argp = {list, take, table->arguments, doc, NULL, NULL, NULL};
+    refuse_control_characters(argc, argv);
     argp_parse(&argp, argc, argv, 0, NULL, &parsing);
     free_options(list);
     free(defaults);

@@ -269,6 +269,7 @@ static void set_defaults(void *request) {
 static const char *check(void *request, char *message) {
     struct train_request *r = request;
     (void)message;
+    if (r->save && strcmp(r->save, "-") == 0) return "--save -: a checkpoint is replaced again and again, so it needs a file";
     if (r->resume && !r->save && strcmp(r->resume, "-") == 0) return "--resume -: where what it learns goes, --save says";
     if (r->resume && !r->save) r->save = r->resume; /* or what it learns would be lost */
     if (r->training.schedule.rate == 0) r->training.schedule.rate = r->training.optimizer.kind == NN_SGD ? 0.05f : 0.001f;

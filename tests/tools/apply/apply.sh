@@ -209,9 +209,9 @@ case_a_layer_of_a_network_is_picked() {
     done
     cat net.safetensors | ok apply --dims 1 --eps 3 --eval x.npy -o z.npy --state - --prefix bn1.
     same want.npy z.npy
-    refuses 1 "net.safetensors: without a prefix it has no such layer; there are layers under the prefixes bn1." \
+    refuses 1 'net.safetensors: without a prefix it has no such layer; there are layers under the prefixes "bn1."' \
         --dims 1 x.npy -o z.npy --state net.safetensors
-    refuses 1 "net.safetensors:bn2: under the prefix bn2. it has no such layer; there are layers under the prefixes bn1." \
+    refuses 1 'net.safetensors:bn2: under the prefix bn2. it has no such layer; there are layers under the prefixes "bn1."' \
         --dims 1 x.npy -o z.npy --state net.safetensors:bn2
     refuses 2 "--save-state writes a file of its own, and no layer of another" \
         --dims 1 --state net.safetensors:bn1 x.npy -o z.npy --save-state net.safetensors:bn1
@@ -382,6 +382,7 @@ case_wrong_usage() {
     refuses 2 "-o and --save-state both write s.safetensors" --dims 1 x.npy -o s.safetensors:y --save-state s.safetensors
     refuses 2 "-o: 's.safetensors' names no tensor; write FILE.safetensors:NAME" --dims 1 x.npy -o s.safetensors
     refuses 2 "unrecognized option '--nothing'" --nothing
+    refuses 2 "unrecognized option '--no?[31mthing'" $'--no\e[31mthing'
     fails 2 "batchnorm: a verb is missing" batchnorm
     fails 2 "batchnorm: unknown verb 'aply'" batchnorm aply
     fails 2 "batchnorm: unknown option '--dims'" batchnorm --dims

@@ -67,6 +67,8 @@ case_pipes() {
     cat network | "${command[@]}" train --data data --resume - --epochs 13 --save again >out.log 2>err.log ||
         fail "$(cat err.log)"
     [ -s again ] || fail "nothing was saved"
+    fails 2 "batchnorm train: --save -: a checkpoint is replaced again and again, so it needs a file" \
+        "${command[@]}" train --data data --save -
     fails 2 "batchnorm train: --resume -: where what it learns goes, --save says" \
         "${command[@]}" train --data data --resume - <network
     refuses 2 "standard input, -, can be read once" - -
