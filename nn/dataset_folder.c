@@ -192,7 +192,7 @@ static bool load_files(struct loading *l, const struct files *files, uint32_t li
         n = most < BLOCK ? most : BLOCK;
         done = load_block(l, files->at + start, n, block, dataset, &filled);
     }
-    if (done && filled == 0) done = nn_wrong(l->message, files->at[0].path, none);
+    if (done && filled == 0) done = nn_wrong(l->message, files->at[0].path, "%s", none);
     dataset->count = (uint32_t)filled;
     free(block);
     return done;

@@ -35,6 +35,10 @@ needs_32_bits() { needs_part 32_BITS; } # sizes of one machine are too large for
 needs_64_bits() { needs_part 64_BITS; }
 needs_png() { needs_part PNG; }
 needs_safetensors() { needs_part SAFETENSORS; }
+needs_terminal() { # a machine may have no pseudo-terminals
+    needs script
+    script -qec true /dev/null >/dev/null 2>&1 </dev/null || { echo "skipped: there are no pseudo-terminals"; exit 77; }
+}
 needs() { command -v "$1" >/dev/null || { echo "skipped: $1 was not found"; exit 77; }; }
 
 # What the directory holds, file by file.

@@ -99,7 +99,7 @@ epoch  training loss  test loss  test accuracy  seconds
 # Nothing is wider than the terminal; elsewhere no line has more than 100 columns.
 case_width() {
     needs_backend
-    needs script
+    needs_terminal
     make_data
     local width
     for width in 40 54 55 80 200; do
