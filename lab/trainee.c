@@ -132,18 +132,25 @@ nn_error trainee_update(struct trainee *t) {
     return NULL;
 }
 
+/* The score of n images from `start` on, added to the sum. */
+static nn_error add_score(struct trainee *t, const nn_dataset *data, size_t start, size_t n, nn_score *sum) {
+    if (lab_stop) return LAB_STOPPED;
+    nn_dataset_batch(data, t->in_turn + start, n, NULL, nn_network_input(t->network), t->labels);
+    const nn_error error = nn_network_forward(t->network, n);
+    if (error) return error;
+    const nn_score score = nn_softmax_cross_entropy(n, data->classes, nn_network_output(t->network), t->labels, NULL);
+    sum->loss += score.loss;
+    sum->correct += score.correct;
+    progress_add(&t->lab->progress, PROGRESS_TEST * (double)n);
+    return NULL;
+}
+
 nn_error trainee_score(struct trainee *t, const nn_dataset *data, size_t batch, double *loss, double *accuracy) {
     nn_score sum = {0};
     for (size_t start = 0; start < data->count; start += batch) {
         const size_t n = data->count - start < batch ? data->count - start : batch;
-        if (lab_stop) return LAB_STOPPED;
-        nn_dataset_batch(data, t->in_turn + start, n, NULL, nn_network_input(t->network), t->labels);
-        const nn_error error = nn_network_forward(t->network, n);
+        const nn_error error = add_score(t, data, start, n, &sum);
         if (error) return error;
-        const nn_score score = nn_softmax_cross_entropy(n, data->classes, nn_network_output(t->network), t->labels, NULL);
-        sum.loss += score.loss;
-        sum.correct += score.correct;
-        progress_add(&t->lab->progress, PROGRESS_TEST * (double)n);
     }
     if (loss) *loss = sum.loss / (double)data->count;
     if (accuracy) *accuracy = (double)sum.correct / (double)data->count;
@@ -166,15 +173,9 @@ static nn_error score_batches(struct trainee *t, const nn_dataset *data, double 
     for (size_t i = 0; i < batches; i++) {
         const size_t start = i * data->count / batches, n = (i + 1) * data->count / batches - start;
         if (n < 2) continue;
-        if (lab_stop) return LAB_STOPPED;
-        nn_dataset_batch(data, t->in_turn + start, n, NULL, nn_network_input(t->network), t->labels);
-        const nn_error error = nn_network_forward(t->network, n);
+        const nn_error error = add_score(t, data, start, n, &sum);
         if (error) return error;
-        const nn_score score = nn_softmax_cross_entropy(n, data->classes, nn_network_output(t->network), t->labels, NULL);
-        sum.loss += score.loss;
-        sum.correct += score.correct;
         seen += n;
-        progress_add(&t->lab->progress, PROGRESS_TEST * (double)n);
     }
     *loss = sum.loss / (double)seen;
     *accuracy = (double)sum.correct / (double)seen;
