@@ -87,13 +87,16 @@ endif()
 
 # Where an OpenMP library is that the system does not look for; in the build, too, because CMake would pad another path there.
 set_target_properties(batchnorm PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON BUILD_WITH_INSTALL_RPATH ON)
-# What is not wanted is made only where tests or the command need it.
-if(NOT BATCHNORM_SHARED)
-  set_target_properties(batchnorm PROPERTIES EXCLUDE_FROM_ALL ON)
-endif()
-if(NOT BATCHNORM_STATIC)
-  set_target_properties(batchnorm_static PROPERTIES EXCLUDE_FROM_ALL ON)
-endif()
+# The kind that is not wanted is made only where tests or the command need it.
+function(bn_only_wanted shared static)
+  if(NOT BATCHNORM_SHARED)
+    set_target_properties(${shared} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
+  if(NOT BATCHNORM_STATIC)
+    set_target_properties(${static} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
+endfunction()
+bn_only_wanted(batchnorm batchnorm_static)
 
 # For tests of the rooms: inside one static link hidden symbols and the inner headers can be reached.
 add_library(batchnorm_rooms INTERFACE)
