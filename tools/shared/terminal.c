@@ -24,8 +24,7 @@ int terminal_width(int fd) {
     return USUAL;
 }
 
-/* Of its first bytes. What is no UTF-8 is one column a byte. */
-static int columns_of(const char *text, size_t bytes) {
+int terminal_columns_of(const char *text, size_t bytes) {
     int columns = 0;
     for (size_t at = 0; at < bytes; columns++) {
         const size_t length = utf8_length(text + at);
@@ -34,33 +33,13 @@ static int columns_of(const char *text, size_t bytes) {
     return columns;
 }
 
-int terminal_columns(const char *name) { return columns_of(name, strlen(name)); }
+int terminal_columns(const char *name) { return terminal_columns_of(name, strlen(name)); }
 
-/* Some bytes, of which none moves the cursor. */
-static void print_bytes(const char *text, size_t bytes) {
+void terminal_print_bytes(const char *text, size_t bytes) {
     char *copy = strndup(text, bytes);
     if (copy) clean_text(copy);
     fputs(copy ? copy : "?", stdout);
     free(copy);
-}
-
-void terminal_print_wrapped(const char *text, int width) {
-    int at = 0;
-    while (*text) {
-        const size_t bytes = strcspn(text, " ");
-        const int columns = columns_of(text, bytes);
-        if (at > 0 && at + 1 + columns > width) {
-            printf("\n  ");
-            at = 2;
-        } else if (at > 0) {
-            putchar(' ');
-            at++;
-        }
-        print_bytes(text, bytes);
-        at += columns;
-        text += bytes + (text[bytes] == ' ');
-    }
-    putchar('\n');
 }
 
 void terminal_print_name(const char *name, int width) {
@@ -72,6 +51,6 @@ void terminal_print_name(const char *name, int width) {
         const size_t length = utf8_length(name + bytes);
         bytes += length ? length : 1;
     }
-    print_bytes(name, bytes);
+    terminal_print_bytes(name, bytes);
     printf("%s%*s", cut ? "..." : "", cut ? 0 : width - columns, "");
 }

@@ -14,6 +14,7 @@
 #include "tools/shared/outputs.h"
 #include "tools/shared/stop.h"
 #include "tools/shared/terminal.h"
+#include "tools/shared/wrap.h"
 
 /* What is in a file is not lost by a slip: only --force, or going on from it, replaces it. */
 static int check_previous(const struct train_request *r, char *message) {
@@ -51,7 +52,10 @@ static nn_error describe(const struct train_request *r, const nn_dataset *train,
     if (r->size.height > 0) fprintf(to, " (%s)", nn_fit_words[r->size.fit]);
     fprintf(to, "; %s, %d thread%s", nn_backend_name(), r->model.threads, r->model.threads == 1 ? "" : "s");
     const bool done = fclose(to) == 0;
-    if (done) terminal_print_wrapped(text, terminal_width(STDOUT_FILENO));
+    if (done) {
+        wrap_print(text, 0, 2, (size_t)terminal_width(STDOUT_FILENO));
+        putchar('\n');
+    }
     free(text);
     if (done) train_print_head();
     return done ? NULL : NN_NO_MEMORY;

@@ -11,6 +11,7 @@
 
 #include "tests/support/test.h"
 #include "tools/shared/terminal.h"
+#include "tools/shared/wrap.h"
 
 /* A terminal of this many columns; 0: it does not know. */
 static int open_terminal(unsigned short columns, int *master) {
@@ -51,7 +52,11 @@ TEST(the_width_is_the_terminals) {
     close(ends[1]);
 }
 
-static void wrap_it(const char *text, int width) { terminal_print_wrapped(text, width); }
+/* A sentence as train prints it. */
+static void wrap_it(const char *text, int width) {
+    wrap_print(text, 0, 2, (size_t)width);
+    putchar('\n');
+}
 
 /* What `print` prints is this. */
 static void assert_prints(void (*print)(const char *text, int width), const char *text, int width, const char *expected) {
