@@ -77,18 +77,24 @@ static batchnorm_status check_overwritten(const struct pass *p, const struct arg
     return BATCHNORM_OK;
 }
 
+/* Names are put together only where something is wrong. */
+static batchnorm_status say_fault(struct pass *p, batchnorm_status status, const struct bn_fault *fault,
+                                  const struct argument *arguments, int given, const struct bn_numbers *numbers) {
+    const char *names[BN_MAX_ARRAYS] = {NULL};
+    for (int i = 0; i < given; i++) names[arguments[i].index] = arguments[i].name;
+    return bn_layer_fault(p->layer, status, fault, names, numbers);
+}
+
 static batchnorm_status check_memory(struct pass *p, const struct argument *arguments, int given, struct memory m,
                                      const batchnorm_exec *exec) {
-    const char *names[BN_MAX_ARRAYS] = {NULL};
     struct bn_fault fault;
-    for (int i = 0; i < given; i++) names[arguments[i].index] = arguments[i].name;
     batchnorm_status status = bn_check_sizes(&p->g);
     if (status == BATCHNORM_OK) status = bn_check_outputs(&p->g, m.outputs, m.alias, &fault);
     if (status == BATCHNORM_OK) status = bn_layer_check_apart(p->layer, &p->g, m.outputs, &fault);
     if (status == BATCHNORM_OK) status = bn_check_numbers(&p->g, m.outputs, m.numbers, m.count, &fault);
     if (status == BATCHNORM_OK) status = bn_layer_check_workspace(p->layer, &p->g, m.numbers, m.count, exec, &fault);
     if (status == BATCHNORM_OK) return check_overwritten(p, arguments, given);
-    return bn_layer_fault(p->layer, status, &fault, names, m.numbers);
+    return say_fault(p, status, &fault, arguments, given, m.numbers);
 }
 
 /* [channels] of the layer's type beside the tensors. */
