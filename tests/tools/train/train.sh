@@ -293,27 +293,24 @@ case_a_signal_saves() {
     done
 }
 
+# Ctrl-C after two epochs.
+train_until_interrupted() {
+    local pid status=0
+    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 "$@" >out.log 2>err.log &
+    pid=$!
+    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
+    kill -INT $pid
+    wait $pid || status=$?
+    [ $status = 130 ] || fail "status $status"
+}
+
 # Without a checkpoint, and with that of the best epoch, there is nothing to save.
 case_a_signal_without_saving() {
     needs_checkpoints
-    local pid status
-    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 >out.log 2>err.log &
-    pid=$!
-    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
-    kill -INT $pid
-    status=0
-    wait $pid || status=$?
-    [ $status = 130 ] || fail "status $status"
+    train_until_interrupted
     grep -q '^batchnorm train: stopped after [0-9]* steps; nothing was to be saved$' err.log || fail "$(cat err.log)"
     rm out.log # or its rows would count as those of the next
-    env --default-signal "${command[@]}" train --data data "${small[@]}" --epochs 100000 --keep-best --save part \
-        >out.log 2>err.log &
-    pid=$!
-    until [ "$(epochs)" -ge 2 ]; do sleep 0.01; done
-    kill -INT $pid
-    status=0
-    wait $pid || status=$?
-    [ $status = 130 ] || fail "status $status"
+    train_until_interrupted --keep-best --save part
     grep -q '; go on from the best epoch with --resume part$' err.log || fail "$(cat err.log)"
     grep -aq '"at.done":"0"' part || fail "it is no whole epoch"
 }
