@@ -16,11 +16,13 @@ size_t batchnorm_workspace_bytes(const batchnorm_shape *shape, batchnorm_operati
         bn_geometry_add_array(&g, BN_DY, NULL, shape->dy);
         bn_geometry_add_array(&g, BN_DX, NULL, shape->dx);
         bn_geometry_add_array(&g, BN_Z, NULL, shape->z);
-        bn_geometry_add_array(&g, BN_GATE_Y, NULL, shape->y);
+        bn_geometry_add_array(&g, BN_Y, NULL, shape->y);
         bn_geometry_add_array(&g, BN_DZ, NULL, shape->dz);
     } else {
-        bn_geometry_add_array(&g, BN_DY, NULL, operation == BATCHNORM_OP_JVP ? shape->dx : shape->dy);
-        bn_geometry_add_array(&g, BN_DX, NULL, operation == BATCHNORM_OP_JVP ? shape->dy : shape->dx);
+        bn_geometry_add_array(&g, BN_DY, NULL, shape->dy);
+        bn_geometry_add_array(&g, BN_TX, NULL, shape->dx);
+        bn_geometry_add_array(&g, BN_TY, NULL, shape->dy);
+        bn_geometry_add_array(&g, BN_VX, NULL, shape->dx);
         bn_geometry_add_array(&g, BN_GX, NULL, shape->y);
         bn_geometry_add_array(&g, BN_GDY, NULL, shape->dy);
     }
@@ -72,8 +74,7 @@ static struct bn_output gradient(const struct bn_geometry *g, void *data) {
     return (struct bn_output){data, bn_parameter_dtype(g->dtype)};
 }
 
-/* The arrays of everything forward. */
-static const char *const xyz[BN_MAX_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
+static const char *const names[BN_ARRAYS] = {"x", "z", "y", "dy", "dx", "dz", "tx", "ty", "vx", "gx", "gdy"};
 
 static const batchnorm_activation identity = {BATCHNORM_IDENTITY, 0};
 
@@ -105,7 +106,7 @@ batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void 
                                          written_double("save_rstd", save_rstd)};
     if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, xyz, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct bn_infer job = {.weight = parameter(&g, weight),
                            .bias = parameter(&g, bias),
@@ -137,7 +138,7 @@ batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const v
                                          read_only_double("mean", mean), read_only_double("rstd", rstd)};
     if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, xyz, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct bn_normalize job = {
         .weight = parameter(&g, weight), .bias = parameter(&g, bias), .mean = mean, .rstd = rstd, .activation = activation};
@@ -180,7 +181,7 @@ batchnorm_status batchnorm_forward_fused(const batchnorm_shape *shape, const voi
                                          written_double("save_mean", save_mean),    written_double("save_rstd", save_rstd)};
     if (!status) status = bn_check_numbers(&g, 1u << BN_Y, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, xyz, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct running r = {options, g.channels, gradient(&g, running_mean), gradient(&g, running_var), true};
     struct bn_forward job = {.weight = parameter(&g, weight),
@@ -232,17 +233,17 @@ batchnorm_status batchnorm_backward_fused(const batchnorm_shape *shape, const vo
     bn_geometry_add_array(&g, BN_DY, dy, shape->dy);
     bn_geometry_add_array(&g, BN_DX, dx, shape->dx);
     if (again && z) bn_geometry_add_array(&g, BN_Z, z, shape->z);
-    if (acts && y) bn_geometry_add_array(&g, BN_GATE_Y, y, shape->y);
+    if (acts && y) bn_geometry_add_array(&g, BN_Y, y, shape->y);
     if (dz) bn_geometry_add_array(&g, BN_DZ, dz, shape->dz);
     if (!status) status = bn_check_activation(activation);
     status = check_backward(&g, status, flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE, 1u << BN_DX | 1u << BN_DZ,
-                            1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_GATE_Y, &fault);
+                            1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_Y, &fault);
     const struct bn_numbers numbers[] = {read_only(&g, "weight", weight),          read_only(&g, "bias", bias),
                                          read_only_double("save_mean", save_mean), read_only_double("save_rstd", save_rstd),
                                          written(&g, "dweight", dweight),          written(&g, "dbias", dbias)};
     if (!status) status = bn_check_numbers(&g, 1u << BN_DX | 1u << BN_DZ, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x", "dy", "dx", "z", "y", "dz"}, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     if (!something) return BATCHNORM_OK;
     struct bn_backward job = {.weight = parameter(&g, weight),
                               .bias = parameter(&g, bias),
@@ -275,15 +276,15 @@ batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, cons
     struct bn_fault fault;
     batchnorm_status status = bn_geometry_from_shape(shape, &g);
     bn_geometry_add_array(&g, BN_X, x, shape->x);
-    bn_geometry_add_array(&g, BN_DY, tx, shape->dx);
-    bn_geometry_add_array(&g, BN_DX, ty, shape->dy);
-    status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_DX, 1u << BN_X | 1u << BN_DY, &fault);
+    bn_geometry_add_array(&g, BN_TX, tx, shape->dx);
+    bn_geometry_add_array(&g, BN_TY, ty, shape->dy);
+    status = check_backward(&g, status, flags, BATCHNORM_FROZEN, 1u << BN_TY, 1u << BN_X | 1u << BN_TX, &fault);
     const struct bn_numbers numbers[] = {read_only(&g, "weight", weight), read_only(&g, "tweight", tweight),
                                          read_only(&g, "tbias", tbias), read_only_double("save_mean", save_mean),
                                          read_only_double("save_rstd", save_rstd)};
-    if (!status) status = bn_check_numbers(&g, 1u << BN_DX, numbers, COUNT_OF(numbers), &fault);
+    if (!status) status = bn_check_numbers(&g, 1u << BN_TY, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x", "tx", "ty"}, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     if (bn_geometry_is_empty(&g)) return BATCHNORM_OK;
     struct bn_jvp job = {parameter(&g, weight), parameter(&g, tweight), parameter(&g, tbias), save_mean, save_rstd, flags};
     return bn_raw_end(exec, bn_run_jvp(&g, &job, &(struct bn_exec){.caller = exec}));
@@ -309,7 +310,7 @@ batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const v
         read_only_double("save_mean", save_mean), read_only_double("save_rstd", save_rstd), written(&g, "gweight", gweight)};
     if (!status) status = bn_check_numbers(&g, 1u << BN_GX | 1u << BN_GDY, numbers, COUNT_OF(numbers), &fault);
     if (!status) status = bn_check_workspace(&g, numbers, COUNT_OF(numbers), exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x", "dy", "vx", "gx", "gdy"}, numbers);
+    if (status) return bn_raw_refuse(exec, status, &fault, names, numbers);
     struct bn_double_backward job = {.weight = parameter(&g, weight),
                                      .vweight = parameter(&g, vweight),
                                      .vbias = parameter(&g, vbias),

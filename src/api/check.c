@@ -36,13 +36,17 @@ static bool fits(const struct bn_geometry *g, struct bn_array *a) {
 
 batchnorm_status bn_check_sizes(struct bn_geometry *g) {
     size_t total = bn_element_bytes(g->dtype);
+    g->placed = 0;
     for (int d = 0; d <= g->dims; d++)
         if (bn_extent_of(g, d) == 0) return BATCHNORM_OK;
     for (int d = 0; d <= g->dims; d++) {
         if (!bn_multiply(total, bn_extent_of(g, d), &total)) return BATCHNORM_TOO_LARGE;
     }
-    for (int i = 0; i < g->arrays; i++)
-        if (g->array[i].data != NULL && !fits(g, &g->array[i])) return BATCHNORM_TOO_LARGE;
+    for (int i = 0; i < BN_ARRAYS; i++) {
+        if (!bn_is_there(g, i)) continue;
+        if (!fits(g, &g->array[i])) return BATCHNORM_TOO_LARGE;
+        g->placed |= 1u << i;
+    }
     return BATCHNORM_OK;
 }
 
@@ -59,9 +63,9 @@ static bool is_same(const struct bn_geometry *g, const struct bn_array *a, const
     return true;
 }
 
-static bool is_there(const struct bn_geometry *g, unsigned set, int i) {
-    return (set >> i & 1) != 0 && g->array[i].data != NULL;
-}
+/* The first of a set of arrays, and the others. */
+static int first_of(unsigned set) { return __builtin_ctz(set); }
+static unsigned others_of(unsigned set) { return set & (set - 1); }
 
 static batchnorm_status refuse(struct bn_fault *fault, batchnorm_status status, int what, int with) {
     *fault = (struct bn_fault){what, with};
@@ -69,14 +73,16 @@ static batchnorm_status refuse(struct bn_fault *fault, batchnorm_status status, 
 }
 
 batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs, unsigned alias, struct bn_fault *fault) {
-    struct bn_range range[BN_MAX_ARRAYS];
     if (is_empty(g)) return BATCHNORM_OK;
-    for (int i = 0; i < g->arrays; i++)
-        if (is_there(g, outputs, i) && bn_overlaps_itself(g, &g->array[i])) return refuse(fault, BATCHNORM_BAD_STRIDE, i, i);
-    for (int i = 0; i < g->arrays; i++) range[i] = bn_range_of(&g->array[i]);
-    for (int i = 0; i < g->arrays; i++)
-        for (int j = 0; j < g->arrays && is_there(g, outputs, i); j++) {
-            if (j == i || !bn_ranges_meet(range[i], range[j])) continue;
+    outputs &= g->placed;
+    for (unsigned set = outputs; set != 0; set = others_of(set)) {
+        const int i = first_of(set);
+        if (bn_overlaps_itself(g, &g->array[i])) return refuse(fault, BATCHNORM_BAD_STRIDE, i, i);
+    }
+    for (unsigned set = outputs; set != 0; set = others_of(set))
+        for (unsigned with = g->placed & ~(1u << first_of(set)); with != 0; with = others_of(with)) {
+            const int i = first_of(set), j = first_of(with);
+            if (!bn_ranges_meet(bn_range_of(&g->array[i]), bn_range_of(&g->array[j]))) continue;
             if ((alias >> j & 1) && is_same(g, &g->array[i], &g->array[j])) continue;
             if (bn_arrays_overlap(g, &g->array[i], &g->array[j])) return refuse(fault, BATCHNORM_OVERLAP, i, j);
         }
@@ -87,9 +93,11 @@ batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, co
                                 struct bn_fault *fault) {
     const struct bn_range at = range_of_bytes(data, bytes);
     if (is_empty(g)) return BATCHNORM_OK;
-    for (int i = 0; i < g->arrays; i++)
-        if (is_there(g, arrays, i) && bn_ranges_meet(bn_range_of(&g->array[i]), at) && bn_array_overlaps(g, &g->array[i], at))
-            return refuse(fault, BATCHNORM_OVERLAP, i, what);
+    for (unsigned set = arrays & g->placed; set != 0; set = others_of(set)) {
+        const struct bn_array *a = &g->array[first_of(set)];
+        if (bn_ranges_meet(bn_range_of(a), at) && bn_array_overlaps(g, a, at))
+            return refuse(fault, BATCHNORM_OVERLAP, first_of(set), what);
+    }
     return BATCHNORM_OK;
 }
 
@@ -106,7 +114,8 @@ static bool does_any_meet(const struct bn_range *range, int numbers, int all) {
 static batchnorm_status check_numbers_and_arrays(const struct bn_geometry *g, unsigned outputs,
                                                  const struct bn_numbers *numbers, const struct bn_range *range, int count,
                                                  struct bn_fault *fault) {
-    for (int i = 0; i < g->arrays; i++) {
+    for (unsigned set = g->placed; set != 0; set = others_of(set)) {
+        const int i = first_of(set);
         const struct bn_range array = bn_range_of(&g->array[i]);
         for (int j = 0; j < count; j++)
             if (bn_ranges_meet(array, range[j]) && (numbers[j].written || (outputs >> i & 1)) &&
@@ -124,11 +133,12 @@ static void set_ranges(const struct bn_geometry *g, const struct bn_numbers *num
 
 batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
                                   struct bn_fault *fault) {
-    struct bn_range range[BN_MAX_NUMBERS + BN_MAX_ARRAYS];
+    struct bn_range range[BN_MAX_NUMBERS + BN_ARRAYS];
+    int all = count;
     if (is_empty(g)) return BATCHNORM_OK;
     set_ranges(g, numbers, count, range);
-    for (int i = 0; i < g->arrays; i++) range[count + i] = bn_range_of(&g->array[i]);
-    if (!does_any_meet(range, count, count + g->arrays)) return BATCHNORM_OK;
+    for (unsigned set = g->placed; set != 0; set = others_of(set)) range[all++] = bn_range_of(&g->array[first_of(set)]);
+    if (!does_any_meet(range, count, all)) return BATCHNORM_OK;
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count && numbers[i].written; j++)
             if (j != i && bn_ranges_meet(range[i], range[j]))

@@ -19,7 +19,7 @@ struct bn_fault {
 #define BN_MAX_NUMBERS 8
 
 enum {
-    BN_FAULT_NUMBERS = BN_MAX_ARRAYS,
+    BN_FAULT_NUMBERS = BN_ARRAYS,
     BN_FAULT_WORKSPACE = BN_FAULT_NUMBERS + BN_MAX_NUMBERS, /* the caller's */
     BN_FAULT_LAYER                                          /* memory of the layer itself */
 };

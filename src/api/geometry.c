@@ -13,7 +13,6 @@ static void put(struct bn_geometry *g, int index, const batchnorm_tensor *tensor
     a->data = tensor->data;
     a->channel = (ptrdiff_t)tensor->stride[1];
     for (int d = 0; d < g->dims; d++) a->stride[d] = (ptrdiff_t)tensor->stride[tensor_dim(d)];
-    if (g->arrays <= index) g->arrays = index + 1;
 }
 
 static bool strides_fit(const batchnorm_tensor *x) {
@@ -54,10 +53,7 @@ batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_ge
 }
 
 batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
-    if (tensor->data == NULL && g->count != 0 && g->channels != 0) {
-        if (g->arrays <= index) g->arrays = index + 1;
-        return BATCHNORM_OK;
-    }
+    if (tensor->data == NULL && g->count != 0 && g->channels != 0) return BATCHNORM_OK;
     if (tensor->rank != g->dims + 1 || tensor->shape[1] < 0 || (uint64_t)tensor->shape[1] != g->channels)
         return BATCHNORM_BAD_SHAPE;
     for (int d = 0; d < g->dims; d++) {

@@ -80,7 +80,7 @@ static batchnorm_status check_overwritten(const struct pass *p, const struct arg
 /* Names are put together only where something is wrong. */
 static batchnorm_status say_fault(struct pass *p, batchnorm_status status, const struct bn_fault *fault,
                                   const struct argument *arguments, int given, const struct bn_numbers *numbers) {
-    const char *names[BN_MAX_ARRAYS] = {NULL};
+    const char *names[BN_ARRAYS] = {NULL};
     for (int i = 0; i < given; i++) names[arguments[i].index] = arguments[i].name;
     return bn_layer_fault(p->layer, status, fault, names, numbers);
 }
@@ -128,7 +128,7 @@ static batchnorm_status check_backward(struct pass *p, const struct argument arg
     const batchnorm_saved *saved = p->saved;
     const struct bn_numbers gradients[] = {numbers(p, "the weight's gradient", gradient(p->layer, BN_WEIGHT_GRAD).data, true),
                                            numbers(p, "the bias's gradient", gradient(p->layer, BN_BIAS_GRAD).data, true)};
-    const unsigned outputs = 1U << BN_DX | 1U << BN_DZ, inputs = 1U << BN_X | 1U << BN_DY | 1U << BN_Z | 1U << BN_GATE_Y;
+    const unsigned outputs = 1U << BN_DX | 1U << BN_DZ, inputs = 1U << BN_X | 1U << BN_DY | 1U << BN_Z | 1U << BN_Y;
     batchnorm_status status = add_arguments(p, arguments, 6);
     for (int i = 0; i < 6; i++) /* what is given without need is not there */
         if (!arguments[i].needed && (inputs >> arguments[i].index & 1)) p->g.array[arguments[i].index].data = NULL;
@@ -174,12 +174,9 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_tensor *x, 
     const bool acts = saved->activation.kind != BATCHNORM_IDENTITY, again = acts && y->data == NULL;
     const bool dweight = gradient(p->layer, BN_WEIGHT_GRAD).data != NULL;
     const bool needs_x = dweight || (!saved->frozen && dx->data != NULL) || again;
-    const struct argument arguments[] = {{"x", x, BN_X, needs_x, true},
-                                         {"dy", dy, BN_DY, true, false},
-                                         {"dx", dx, BN_DX, false, false},
-                                         {"z", z, BN_Z, again && saved->has_z, true},
-                                         {"y", y, BN_GATE_Y, acts && !again, false},
-                                         {"dz", dz, BN_DZ, false, false}};
+    const struct argument arguments[] = {{"x", x, BN_X, needs_x, true},         {"dy", dy, BN_DY, true, false},
+                                         {"dx", dx, BN_DX, false, false},       {"z", z, BN_Z, again && saved->has_z, true},
+                                         {"y", y, BN_Y, acts && !again, false}, {"dz", dz, BN_DZ, false, false}};
     batchnorm_status status = check_backward(p, arguments, exec);
     return status == BATCHNORM_OK ? backward(p, flags) : status;
 }
@@ -233,7 +230,7 @@ static batchnorm_status check_plain(const struct pass *p) {
 static batchnorm_status check_jvp(struct pass *p, const struct argument arguments[3], const void *tweight, const void *tbias,
                                   const batchnorm_exec *exec) {
     const struct bn_numbers tangents[] = {numbers(p, "tweight", tweight, false), numbers(p, "tbias", tbias, false)};
-    const struct memory m = {1U << BN_DX, 1U << BN_X | 1U << BN_DY, tangents, 2};
+    const struct memory m = {1U << BN_TY, 1U << BN_X | 1U << BN_TX, tangents, 2};
     batchnorm_status status = check_plain(p);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tweight", tweight, BN_WEIGHT);
     if (status == BATCHNORM_OK) status = check_parameter(p, "tbias", tbias, BN_BIAS);
@@ -246,7 +243,7 @@ batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *sa
     if (layer == NULL) return BATCHNORM_NULL_POINTER;
     struct pass p = {.layer = layer, .saved = saved == NULL ? &layer->own : saved, .exec = bn_layer_exec(layer, exec)};
     const struct argument arguments[] = {
-        {"x", &x, BN_X, true, true}, {"tx", &tx, BN_DY, true, false}, {"ty", &ty, BN_DX, true, false}};
+        {"x", &x, BN_X, true, true}, {"tx", &tx, BN_TX, true, false}, {"ty", &ty, BN_TY, true, false}};
     const batchnorm_dtype dtype = layer->options.dtype;
     bn_layer_begin(layer);
     batchnorm_status status = check_jvp(&p, arguments, tweight, tbias, exec);

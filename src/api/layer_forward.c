@@ -133,7 +133,7 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
 }
 
 static batchnorm_status check_memory(struct forward *f, const batchnorm_exec *exec) {
-    static const char *const names[BN_MAX_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
+    static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
     struct bn_fault fault;
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;

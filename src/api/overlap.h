@@ -12,10 +12,8 @@ struct bn_range {
 
 static inline bool bn_ranges_meet(struct bn_range a, struct bn_range b) { return (a.low < b.high) & (b.low < a.high); }
 
-/* The range of an array that has passed bn_check_sizes(). */
-static inline struct bn_range bn_range_of(const struct bn_array *a) {
-    return a->data == NULL ? (struct bn_range){0, 0} : (struct bn_range){a->low, a->high};
-}
+/* The range of an array that is there and has passed bn_check_sizes(). */
+static inline struct bn_range bn_range_of(const struct bn_array *a) { return (struct bn_range){a->low, a->high}; }
 
 /* Dimension d of an array of g, the channels being the last. */
 static inline size_t bn_extent_of(const struct bn_geometry *g, int d) { return d < g->dims ? g->extent[d] : g->channels; }

@@ -16,19 +16,14 @@ static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtyp
     g->channels = channels;
     g->count = 0;
     g->dims = dims;
-    g->arrays = 0;
-    for (int i = 0; i < BN_MAX_ARRAYS; i++) {
-        struct bn_array *a = &g->array[i];
-        a->data = NULL;
-        a->channel = 0;
-        for (int d = 0; d < dims; d++) a->stride[d] = 0;
-    }
+    g->placed = 0;
+    for (int i = 0; i < BN_ARRAYS; i++) g->array[i].data = NULL;
 }
 
 /* Sizes and type of a shape: BAD_DTYPE, TOO_LARGE. No array yet. */
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g);
 
-/* Put an array at `index`, after those that are there; data may be NULL. */
+/* Put an array at `index`; data may be NULL. */
 static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides) {
     /* inputs are never written: only kernels' output arguments are */
     struct bn_array *a = &g->array[index];
@@ -36,7 +31,6 @@ static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const
     a->channel = strides.channel;
     a->stride[0] = strides.outer;
     a->stride[1] = strides.inner;
-    if (g->arrays <= index) g->arrays = index + 1;
 }
 
 /* Whether the geometry has no element. */

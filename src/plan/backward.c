@@ -6,6 +6,9 @@
 static const struct bn_use dy_x[] = {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}, dy_dy[] = {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}};
 static const struct bn_use dy_x_dx[] = {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}};
 static const struct bn_use dy_to_dx[] = {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}; /* affine */
+static const struct bn_use tx_x[] = {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}};
+static const struct bn_use tx_x_ty[] = {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_TY, BN_AS_OUT}};
+static const struct bn_use tx_to_ty[] = {{BN_TX, BN_AS_X}, {BN_TY, BN_AS_OUT}}; /* affine */
 
 static bool is_frozen(unsigned flags) { return (flags & BATCHNORM_FROZEN) != 0; }
 
@@ -60,7 +63,7 @@ static int gated_use(struct parts h, bool writes, struct bn_use *use) {
     int n = 0;
     use[n++] = (struct bn_use){BN_DY, BN_AS_DY};
     if (h.x) use[n++] = (struct bn_use){BN_X, BN_AS_X};
-    if (h.y) use[n++] = (struct bn_use){h.identity ? BN_DY : BN_GATE_Y, BN_AS_Y};
+    if (h.y) use[n++] = (struct bn_use){h.identity ? BN_DY : BN_Y, BN_AS_Y};
     if (h.z && !h.y) use[n++] = (struct bn_use){BN_Z, BN_AS_Z};
     if (h.dx && writes) use[n++] = (struct bn_use){BN_DX, BN_AS_OUT};
     if (h.dz && writes) use[n++] = (struct bn_use){BN_DZ, BN_AS_DZ};
@@ -95,19 +98,17 @@ static void backward_pass(struct bn_pass *p, const struct bn_geometry *g, struct
     if (h.dx && !h.frozen) bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
 }
 
-static bool is_there(const struct bn_geometry *g, int i) { return g->arrays > i && g->array[i].data; }
-
 batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec) {
     struct bn_pass p;
     bn_pass_start(&p, g, exec);
     p.mean = job->mean;
     struct parts h = {.frozen = is_frozen(job->flags),
                       .gated = job->gated,
-                      .x = is_there(g, BN_X),
-                      .y = is_there(g, BN_GATE_Y),
-                      .z = is_there(g, BN_Z),
-                      .dx = is_there(g, BN_DX),
-                      .dz = is_there(g, BN_DZ),
+                      .x = bn_is_there(g, BN_X),
+                      .y = bn_is_there(g, BN_Y),
+                      .z = bn_is_there(g, BN_Z),
+                      .dx = bn_is_there(g, BN_DX),
+                      .dz = bn_is_there(g, BN_DZ),
                       .sums = job->dweight.data || job->dbias.data,
                       .identity = job->activation.kind == BATCHNORM_IDENTITY};
     h.y = h.y || (h.gated && h.identity);
@@ -124,7 +125,7 @@ static size_t backward_bytes(const struct bn_geometry *g) {
     for (int i = 0; i < 32; i++) {
         struct parts h = {i & 1, i & 2, i & 4, i & 8, i & 16, true, true, true, false};
         struct bn_pass p;
-        if ((h.gated && g->arrays <= BN_DZ) || (!h.gated && (h.y || h.z))) continue;
+        if (!h.gated && (h.y || h.z)) continue;
         bn_pass_start(&p, g, NULL);
         backward_pass(&p, g, h, (batchnorm_activation){BATCHNORM_RELU, 0});
         size_t bytes = bn_pass_bytes(&p);
@@ -152,8 +153,8 @@ static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels
 }
 
 static void jvp_pass(struct bn_pass *p, const struct bn_geometry *g, bool frozen) {
-    if (!frozen) bn_pass_reduce(p, g, BN_DOTS, 2, dy_x)->mean_of_x = true;
-    bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
+    if (!frozen) bn_pass_reduce(p, g, BN_DOTS, 2, tx_x)->mean_of_x = true;
+    bn_pass_write(p, g, BN_BLEND, 3, tx_x_ty);
     p->numbers = jvp_numbers;
 }
 
@@ -170,7 +171,7 @@ batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *jo
     p.mean = job->mean;
     p.job = job;
     if (is_frozen(job->flags) && !job->tweight.data) {
-        bn_pass_write(&p, g, BN_AFFINE, 2, dy_to_dx);
+        bn_pass_write(&p, g, BN_AFFINE, 2, tx_to_ty);
         p.numbers = jvp_affine_numbers;
     } else {
         jvp_pass(&p, g, is_frozen(job->flags));

@@ -9,7 +9,7 @@ static const struct bn_use x_y_z[] = {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}, {BN_Z,
 
 /* y, with what follows the normalization. */
 static void write_y(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation) {
-    bool has_z = g->arrays > BN_Z && g->array[BN_Z].data;
+    bool has_z = bn_is_there(g, BN_Z);
     struct bn_sweep *s = bn_pass_write(p, g, BN_AFFINE, has_z ? 3 : 2, x_y_z);
     s->active = bn_is_active(g, activation);
     s->act = bn_act_of(activation);

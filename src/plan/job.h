@@ -7,14 +7,29 @@
 #include "batchnorm/stats.h"
 
 #define BN_MAX_DIMS 7
-#define BN_MAX_ARRAYS 6
+
+/* Which array of a geometry is which. Each job says which of them it reads and writes; the others are not looked at. */
+enum {
+    BN_X,  /* the input */
+    BN_Z,  /* the residual */
+    BN_Y,  /* the output; in backward the forward's, which gates dy */
+    BN_DY, /* gradients */
+    BN_DX,
+    BN_DZ,
+    BN_TX, /* tangents */
+    BN_TY,
+    BN_VX, /* the cotangent of dx, and the gradients that double backward makes */
+    BN_GX,
+    BN_GDY,
+    BN_ARRAYS
+};
 
 /* One array; strides in elements, in the order of the geometry's dims. */
 struct bn_array {
     char *data;
     ptrdiff_t channel;
     ptrdiff_t stride[BN_MAX_DIMS];
-    uintptr_t low, high; /* where it lies: the lowest address, and the first one after the highest element; set by room 1 */
+    uintptr_t low, high; /* where it lies: the lowest address, and the first one after the highest element; room 1's */
 };
 
 /* Bytes of an element. */
@@ -23,34 +38,22 @@ static inline size_t bn_element_bytes(batchnorm_dtype dtype) {
 }
 
 /* Sizes and arrays of one job. The dims are all dimensions but the channels, as they came; a view brings them into the order of
- * memory and merges those that can be merged. */
+ * memory and merges those that can be merged. An array is there if its data is not NULL; of the others nothing else is set. */
 struct bn_geometry {
     batchnorm_dtype dtype;
     size_t channels;
     size_t count; /* values per channel: the product of extent[0..dims) */
     int dims;
     size_t extent[BN_MAX_DIMS];
-    int arrays;
-    struct bn_array array[BN_MAX_ARRAYS];
+    struct bn_array array[BN_ARRAYS];
+    unsigned placed; /* a bit for each array that has a place, low and high; room 1's */
 };
 
-/* Which array is which in each job. x comes first in all of them. */
-enum {
-    BN_X,
-    BN_Y = 1,  /* normalize, forward */
-    BN_DY = 1, /* backward, jvp (there it is tx), double backward */
-    BN_DX = 2, /* backward, jvp (there it is ty) */
-    BN_VX = 2, /* double backward */
-    BN_Z = 3,  /* normalize, forward, backward */
-    BN_GX = 3, /* double backward */
-    BN_GDY = 4,
-    BN_GATE_Y = 4, /* backward: the forward's y */
-    BN_DZ = 5
-};
+static inline bool bn_is_there(const struct bn_geometry *g, int array) { return g->array[array].data != NULL; }
 
-/* What follows the normalization. The residual is array Z, where it has data. */
+/* Whether something follows the normalization: an activation, or the residual before it. */
 static inline bool bn_is_active(const struct bn_geometry *g, batchnorm_activation activation) {
-    return activation.kind != BATCHNORM_IDENTITY || (g->arrays > BN_Z && g->array[BN_Z].data);
+    return activation.kind != BATCHNORM_IDENTITY || bn_is_there(g, BN_Z);
 }
 
 /* Per-channel numbers that a caller gives: an array of double or of float, or nothing. */
@@ -102,8 +105,8 @@ struct bn_exec {
 };
 
 /* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY,
- * WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. Array data may be NULL where it
- * is not wanted. */
+ * WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. Outputs that are not
+ * wanted are not there. */
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec);
@@ -139,7 +142,7 @@ struct bn_forward {
 };
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec);
 
-/* Gradients. Arrays: X, DY, DX, and with an activation Z, GATE_Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
+/* Gradients. Arrays: X, DY, DX, and if gated Z, Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
 struct bn_backward {
     struct bn_vector weight, bias; /* bias: where v is computed again */
     const double *mean, *rstd;
@@ -150,7 +153,7 @@ struct bn_backward {
 };
 batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec);
 
-/* Arrays: X, DY = tx, DX = ty. */
+/* Arrays: X, TX, TY. */
 struct bn_jvp {
     struct bn_vector weight, tweight, tbias;
     const double *mean, *rstd;
