@@ -83,25 +83,12 @@ static void gated_pass(struct bn_pass *p, const struct bn_geometry *g, struct pa
         s->active = true;
         s->act = bn_act_of(activation);
     }
+    p->has_gate = true;
     if (!h.y) p->gate = backward_gate;
 }
 
-static void backward_pass(struct bn_pass *p, const struct bn_geometry *g, struct parts h, batchnorm_activation activation) {
-    p->numbers = backward_numbers;
-    p->table_for_gate = true; /* also without a gate: the workspace is the same for both */
-    if (h.gated) {
-        gated_pass(p, g, h, activation);
-        return;
-    }
-    if (h.sums || !h.frozen) bn_pass_reduce(p, g, BN_DOTS, 2, h.x ? dy_x : dy_dy)->mean_of_x = h.x;
-    if (h.dx && h.frozen) bn_pass_write(p, g, BN_AFFINE, 2, dy_to_dx);
-    if (h.dx && !h.frozen) bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
-}
-
-batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    bn_pass_start(&p, g, exec);
-    p.mean = job->mean;
+static void backward_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_backward *job) {
+    bn_pass_start(p, g);
     struct parts h = {.frozen = is_frozen(job->flags),
                       .gated = job->gated,
                       .x = bn_is_there(g, BN_X),
@@ -114,24 +101,28 @@ batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_ba
     h.y = h.y || (h.gated && h.identity);
     /* without dx the statistics play no part */
     if (!h.dx && !h.sums) h.frozen = true;
-    backward_pass(&p, g, h, job->activation);
-    p.job = job;
-    return bn_pass_all(&p);
+    p->mean = job->mean;
+    p->numbers = backward_numbers;
+    p->job = job;
+    if (h.gated) {
+        gated_pass(p, g, h, job->activation);
+        return;
+    }
+    if (h.sums || !h.frozen) bn_pass_reduce(p, g, BN_DOTS, 2, h.x ? dy_x : dy_dy)->mean_of_x = h.x;
+    if (h.dx && h.frozen) bn_pass_write(p, g, BN_AFFINE, 2, dy_to_dx);
+    if (h.dx && !h.frozen) bn_pass_write(p, g, BN_BLEND, 3, dy_x_dx);
 }
 
-/* The most that any of them takes. */
-static size_t backward_bytes(const struct bn_geometry *g) {
-    size_t most = 0;
-    for (int i = 0; i < 32; i++) {
-        struct parts h = {i & 1, i & 2, i & 4, i & 8, i & 16, true, true, true, false};
-        struct bn_pass p;
-        if (!h.gated && (h.y || h.z)) continue;
-        bn_pass_start(&p, g, NULL);
-        backward_pass(&p, g, h, (batchnorm_activation){BATCHNORM_RELU, 0});
-        size_t bytes = bn_pass_bytes(&p);
-        if (bytes > most) most = bytes;
-    }
-    return most;
+size_t bn_backward_bytes(const struct bn_geometry *g, const struct bn_backward *job) {
+    struct bn_pass p;
+    backward_build(&p, g, job);
+    return bn_pass_bytes(&p);
+}
+
+batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec) {
+    struct bn_pass p;
+    backward_build(&p, g, job);
+    return bn_pass_all(&p, exec);
 }
 
 /* forward mode */
@@ -152,12 +143,6 @@ static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels
     for (size_t c = channel; c < channel + channels; c++) jvp_channel(p, c);
 }
 
-static void jvp_pass(struct bn_pass *p, const struct bn_geometry *g, bool frozen) {
-    if (!frozen) bn_pass_reduce(p, g, BN_DOTS, 2, tx_x)->mean_of_x = true;
-    bn_pass_write(p, g, BN_BLEND, 3, tx_x_ty);
-    p->numbers = jvp_numbers;
-}
-
 /* Without tweight a frozen tangent does not depend on x: y = tx * scale + tbias. */
 static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
@@ -165,24 +150,29 @@ static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t c
         bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
 }
 
-batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    bn_pass_start(&p, g, exec);
-    p.mean = job->mean;
-    p.job = job;
-    if (is_frozen(job->flags) && !job->tweight.data) {
-        bn_pass_write(&p, g, BN_AFFINE, 2, tx_to_ty);
-        p.numbers = jvp_affine_numbers;
-    } else {
-        jvp_pass(&p, g, is_frozen(job->flags));
+static void jvp_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_jvp *job) {
+    bool frozen = is_frozen(job->flags);
+    bn_pass_start(p, g);
+    p->mean = job->mean;
+    p->job = job;
+    if (frozen && !job->tweight.data) {
+        bn_pass_write(p, g, BN_AFFINE, 2, tx_to_ty);
+        p->numbers = jvp_affine_numbers;
+        return;
     }
-    return bn_pass_all(&p);
+    if (!frozen) bn_pass_reduce(p, g, BN_DOTS, 2, tx_x)->mean_of_x = true;
+    bn_pass_write(p, g, BN_BLEND, 3, tx_x_ty);
+    p->numbers = jvp_numbers;
 }
 
-size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation) {
-    if (operation == BATCHNORM_OP_BACKWARD) return backward_bytes(g);
+size_t bn_jvp_bytes(const struct bn_geometry *g, const struct bn_jvp *job) {
     struct bn_pass p;
-    bn_pass_start(&p, g, NULL);
-    jvp_pass(&p, g, false);
+    jvp_build(&p, g, job);
     return bn_pass_bytes(&p);
+}
+
+batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec) {
+    struct bn_pass p;
+    jvp_build(&p, g, job);
+    return bn_pass_all(&p, exec);
 }

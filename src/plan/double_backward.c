@@ -125,23 +125,29 @@ static void double_numbers(const struct bn_pass *p, size_t channel, size_t chann
     for (size_t c = channel; c < channel + channels; c++) double_channel(p, c);
 }
 
-batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
-                                        const struct bn_exec *exec) {
-    struct double_job d = {.j = job};
-    d.has = (struct has){(job->flags & BATCHNORM_FROZEN) != 0, g->array[BN_VX].data != NULL, g->array[BN_GX].data != NULL,
-                         g->array[BN_GDY].data != NULL};
-    struct bn_pass p;
-    bn_pass_start(&p, g, exec);
-    p.mean = job->mean;
-    d.at = double_pass(&p, g, d.has);
-    p.numbers = double_numbers;
-    p.job = &d;
-    return bn_pass_all(&p);
+static void double_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_double_backward *job,
+                         struct double_job *d) {
+    bn_pass_start(p, g);
+    d->j = job;
+    d->has = (struct has){(job->flags & BATCHNORM_FROZEN) != 0, bn_is_there(g, BN_VX), bn_is_there(g, BN_GX),
+                          bn_is_there(g, BN_GDY)};
+    d->at = double_pass(p, g, d->has);
+    p->mean = job->mean;
+    p->numbers = double_numbers;
+    p->job = d;
 }
 
-size_t bn_double_backward_bytes(const struct bn_geometry *g) {
+size_t bn_double_backward_bytes(const struct bn_geometry *g, const struct bn_double_backward *job) {
+    struct double_job d;
     struct bn_pass p;
-    bn_pass_start(&p, g, NULL);
-    double_pass(&p, g, (struct has){false, true, true, true});
+    double_build(&p, g, job, &d);
     return bn_pass_bytes(&p);
+}
+
+batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
+                                        const struct bn_exec *exec) {
+    struct double_job d;
+    struct bn_pass p;
+    double_build(&p, g, job, &d);
+    return bn_pass_all(&p, exec);
 }

@@ -20,23 +20,23 @@ static void stats_numbers(const struct bn_pass *p, size_t channel, size_t channe
     for (size_t c = channel; c < channel + channels; c++) bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
 }
 
-static void stats_pass(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec) {
-    bn_pass_start(p, g, exec);
+static void stats_build(struct bn_pass *p, const struct bn_geometry *g, batchnorm_stat *const *stats) {
+    bn_pass_start(p, g);
     bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
     p->numbers = stats_numbers;
+    p->job = stats;
+}
+
+size_t bn_stats_bytes(const struct bn_geometry *g) {
+    struct bn_pass p;
+    stats_build(&p, g, NULL);
+    return bn_pass_bytes(&p);
 }
 
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
     struct bn_pass p;
-    stats_pass(&p, g, exec);
-    p.job = &stats;
-    return bn_pass_all(&p);
-}
-
-static void normalize_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
-                           const struct bn_exec *exec) {
-    bn_pass_start(p, g, exec);
-    write_y(p, g, activation);
+    stats_build(&p, g, &stats);
+    return bn_pass_all(&p, exec);
 }
 
 static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -47,12 +47,23 @@ static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t ch
     }
 }
 
+static void normalize_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_normalize *job) {
+    bn_pass_start(p, g);
+    write_y(p, g, job->activation);
+    p->numbers = normalize_numbers;
+    p->job = job;
+}
+
+size_t bn_normalize_bytes(const struct bn_geometry *g, const struct bn_normalize *job) {
+    struct bn_pass p;
+    normalize_build(&p, g, job);
+    return bn_pass_bytes(&p);
+}
+
 batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec) {
     struct bn_pass p;
-    normalize_pass(&p, g, job->activation, exec);
-    p.numbers = normalize_numbers;
-    p.job = job;
-    return bn_pass_all(&p);
+    normalize_build(&p, g, job);
+    return bn_pass_all(&p, exec);
 }
 
 static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -67,21 +78,23 @@ static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channe
     }
 }
 
-batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    normalize_pass(&p, g, job->activation, exec);
-    p.numbers = infer_numbers;
-    p.job = job;
-    return bn_pass_all(&p);
+static void infer_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_infer *job) {
+    bn_pass_start(p, g);
+    write_y(p, g, job->activation);
+    p->numbers = infer_numbers;
+    p->job = job;
 }
 
-/* Room for the statistics of every channel, which the caller may not have given. */
-static void forward_pass(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation,
-                         const struct bn_exec *exec) {
-    bn_pass_start(p, g, exec);
-    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
-    write_y(p, g, activation);
-    p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+size_t bn_infer_bytes(const struct bn_geometry *g, const struct bn_infer *job) {
+    struct bn_pass p;
+    infer_build(&p, g, job);
+    return bn_pass_bytes(&p);
+}
+
+batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec) {
+    struct bn_pass p;
+    infer_build(&p, g, job);
+    return bn_pass_all(&p, exec);
 }
 
 /* On copies, which no store can change. */
@@ -100,27 +113,29 @@ static void forward_numbers(const struct bn_pass *p, size_t channel, size_t chan
     }
 }
 
+/* Scratch of its own: the statistics of every channel, which the caller may not have room for. */
+static void forward_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_forward *job) {
+    bn_pass_start(p, g);
+    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
+    write_y(p, g, job->activation);
+    p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+    p->numbers = forward_numbers;
+    p->job = job;
+}
+
+size_t bn_forward_bytes(const struct bn_geometry *g, const struct bn_forward *job) {
+    struct bn_pass p;
+    forward_build(&p, g, job);
+    return bn_pass_bytes(&p);
+}
+
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec) {
     struct bn_pass p;
-    forward_pass(&p, g, job->activation, exec);
-    p.numbers = forward_numbers;
-    p.job = job;
-    batchnorm_status status = bn_pass_prepare(&p);
+    forward_build(&p, g, job);
+    batchnorm_status status = bn_pass_prepare(&p, exec);
     if (status) return status;
     bn_pass_run(&p);
     if (job->done) job->done(job->arg, (const batchnorm_stat *)p.own);
     bn_pass_end(&p);
     return BATCHNORM_OK;
-}
-
-size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation) {
-    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
-    struct bn_pass p;
-    if (operation == BATCHNORM_OP_STATS)
-        stats_pass(&p, g, NULL);
-    else if (operation == BATCHNORM_OP_INFER)
-        normalize_pass(&p, g, none, NULL);
-    else
-        forward_pass(&p, g, none, NULL);
-    return bn_pass_bytes(&p);
 }

@@ -93,7 +93,7 @@ static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
 }
 static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
 
-/* Scratch bytes for a job on a geometry (array data plays no part); SIZE_MAX when that does not fit. */
+/* The most scratch that any job of an operation takes on arrays of these strides; SIZE_MAX when that does not fit. */
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 
 /* How a job runs, and where its scratch memory comes from: the caller's workspace, its owner (a layer), or malloc. */
@@ -106,9 +106,13 @@ struct bn_exec {
 
 /* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY,
  * WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. Outputs that are not
- * wanted are not there. */
+ * wanted are not there.
+ *
+ * bn_X_bytes() is the scratch that bn_run_X() of the same geometry and job takes, SIZE_MAX when that does not fit. It depends
+ * on which arrays and vectors are there, and not on their addresses. */
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
+size_t bn_stats_bytes(const struct bn_geometry *g);
 batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec);
 
 /* y from given statistics. Arrays: X, Y, Z. */
@@ -117,6 +121,7 @@ struct bn_normalize {
     const double *mean, *rstd;
     batchnorm_activation activation;
 };
+size_t bn_normalize_bytes(const struct bn_geometry *g, const struct bn_normalize *job);
 batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec);
 
 /* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y, Z. */
@@ -126,6 +131,7 @@ struct bn_infer {
     double *save_mean, *save_rstd;
     batchnorm_activation activation;
 };
+size_t bn_infer_bytes(const struct bn_geometry *g, const struct bn_infer *job);
 batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec);
 
 /* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y, Z.
@@ -140,6 +146,7 @@ struct bn_forward {
     void (*done)(void *arg, const batchnorm_stat *stats);
     void *arg;
 };
+size_t bn_forward_bytes(const struct bn_geometry *g, const struct bn_forward *job);
 batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec);
 
 /* Gradients. Arrays: X, DY, DX, and if gated Z, Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
@@ -151,6 +158,7 @@ struct bn_backward {
     bool gated; /* by the activation, or there is a dz */
     unsigned flags;
 };
+size_t bn_backward_bytes(const struct bn_geometry *g, const struct bn_backward *job);
 batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec);
 
 /* Arrays: X, TX, TY. */
@@ -159,6 +167,7 @@ struct bn_jvp {
     const double *mean, *rstd;
     unsigned flags;
 };
+size_t bn_jvp_bytes(const struct bn_geometry *g, const struct bn_jvp *job);
 batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec);
 
 /* Arrays: X, DY, VX, GX, GDY. */
@@ -168,6 +177,7 @@ struct bn_double_backward {
     struct bn_output gweight;
     unsigned flags;
 };
+size_t bn_double_backward_bytes(const struct bn_geometry *g, const struct bn_double_backward *job);
 batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
                                         const struct bn_exec *exec);
 

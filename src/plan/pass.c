@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec) {
+void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g) {
     /* not the whole struct: its sweeps are large, and set when they are added */
-    p->exec = exec;
     p->channels = g->channels;
     p->count = g->count;
     p->dtype = g->dtype;
@@ -15,7 +14,7 @@ void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct 
     p->mean = NULL;
     p->memory = NULL;
     p->gate = NULL;
-    p->table_for_gate = false;
+    p->has_gate = false;
 }
 
 static struct bn_sweep *add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays,
@@ -73,14 +72,14 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         p->reduce[i].sum = take(s, slots, sizeof(double));
         p->reduce[i].dot = take(s, slots, sizeof(double));
     }
-    for (int i = 0; i < p->writes || (i == 0 && p->table_for_gate); i++) {
-        const bool has_gate = p->table_for_gate || (p->write[i].verb == BN_BLEND && p->write[i].active);
+    for (int i = 0; i < p->writes || (i == 0 && p->has_gate); i++) {
+        const bool has_gate = p->has_gate || (p->write[i].verb == BN_BLEND && p->write[i].active);
         size_t count = has_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
         void *numbers = take(s, padded * count, bn_element_bytes(computing));
         p->table[i] = (struct bn_table){numbers, computing, padded};
         if (i < p->writes) p->write[i].numbers = (struct bnk_numbers){numbers, padded};
     }
-    for (int i = 0; i < p->reduces && p->table_for_gate; i++)
+    for (int i = 0; i < p->reduces && p->has_gate; i++)
         p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
     p->own = take(s, p->own_doubles, sizeof(double));
     double *mean = take(s, padded, sizeof(double));
@@ -139,7 +138,8 @@ static batchnorm_status take_scratch(struct bn_pass *p) {
     return has_owner ? take_from_owner(p) : take_from_malloc(p);
 }
 
-batchnorm_status bn_pass_prepare(struct bn_pass *p) {
+batchnorm_status bn_pass_prepare(struct bn_pass *p, const struct bn_exec *exec) {
+    p->exec = exec;
     const batchnorm_status status = take_scratch(p);
     if (status != BATCHNORM_OK) return status;
     if (p->mean) set_means(p);
@@ -148,8 +148,8 @@ batchnorm_status bn_pass_prepare(struct bn_pass *p) {
 
 void bn_pass_end(struct bn_pass *p) { free(p->memory); }
 
-batchnorm_status bn_pass_all(struct bn_pass *p) {
-    batchnorm_status status = bn_pass_prepare(p);
+batchnorm_status bn_pass_all(struct bn_pass *p, const struct bn_exec *exec) {
+    batchnorm_status status = bn_pass_prepare(p, exec);
     if (status) return status;
     bn_pass_run(p);
     bn_pass_end(p);
@@ -216,17 +216,47 @@ void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels) {
     }
 }
 
-size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation) {
+static void set_there(struct bn_geometry *g, int array, int there) {
+    static char somewhere[1];
+    g->array[array].data = there ? somewhere : NULL;
+}
+
+/* The most that any backward takes: with and without statistics, activation, x, y and z. */
+static size_t most_of_backward(struct bn_geometry *g) {
+    size_t most = 0;
+    char weight;
+    for (int i = 0; i < 32; i++) {
+        struct bn_backward job = {.dweight = {&weight, BATCHNORM_F32},
+                                  .activation = {i & 2 ? BATCHNORM_RELU : BATCHNORM_IDENTITY, 0},
+                                  .gated = i & 2,
+                                  .flags = i & 1 ? BATCHNORM_FROZEN : 0};
+        set_there(g, BN_X, i & 4);
+        set_there(g, BN_Y, i & 8);
+        set_there(g, BN_Z, i & 16);
+        set_there(g, BN_DX, 1);
+        set_there(g, BN_DZ, i & 2);
+        size_t bytes = bn_backward_bytes(g, &job);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+size_t bn_workspace_bytes(const struct bn_geometry *given, batchnorm_operation operation) {
+    struct bn_geometry g = *given;
+    for (int i = 0; i < BN_ARRAYS; i++) set_there(&g, i, i != BN_Z);
     switch (operation) {
     case BATCHNORM_OP_STATS:
+        return bn_stats_bytes(&g);
     case BATCHNORM_OP_INFER:
+        return bn_infer_bytes(&g, &(struct bn_infer){.eps = 0});
     case BATCHNORM_OP_FORWARD:
-        return bn_forward_bytes(g, operation);
+        return bn_forward_bytes(&g, &(struct bn_forward){.eps = 0});
     case BATCHNORM_OP_BACKWARD:
+        return most_of_backward(&g);
     case BATCHNORM_OP_JVP:
-        return bn_backward_bytes(g, operation);
+        return bn_jvp_bytes(&g, &(struct bn_jvp){.flags = 0});
     case BATCHNORM_OP_DOUBLE_BACKWARD:
-        return bn_double_backward_bytes(g);
+        return bn_double_backward_bytes(&g, &(struct bn_double_backward){.flags = 0});
     }
     return 0;
 }

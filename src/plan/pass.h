@@ -17,7 +17,7 @@ struct bn_pass {
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
     struct bn_table table[BN_PASS_WRITES]; /* the numbers of the writes */
-    bool table_for_gate;                   /* gated reductions read table 0, which there is even without a write */
+    bool has_gate;                         /* gated reductions read table 0, which there is even without a write */
     size_t own_doubles;                    /* scratch of its own that the job asked for */
     double *own;
     const double *mean;  /* for reductions with mean_of_x */
@@ -32,14 +32,8 @@ struct bn_pass {
 /* What the caller said of how to run. */
 static inline const batchnorm_exec *bn_pass_caller(const struct bn_pass *p) { return p->exec ? p->exec->caller : NULL; }
 
-/* Scratch bytes of the jobs of one file. */
-size_t bn_forward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
-size_t bn_backward_bytes(const struct bn_geometry *g, batchnorm_operation operation);
-size_t bn_double_backward_bytes(const struct bn_geometry *g);
-
-/* Build: add sweeps in any order, then prepare. A sweep uses those of the arrays that have data, but needs no data for
- * bytes. */
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct bn_exec *exec);
+/* Build: start, then add sweeps in any order. */
+void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g);
 struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
                                 const struct bn_use *use);
 struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
@@ -49,7 +43,7 @@ struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, e
 size_t bn_pass_bytes(struct bn_pass *p);
 
 /* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY, TOO_LARGE. */
-batchnorm_status bn_pass_prepare(struct bn_pass *p);
+batchnorm_status bn_pass_prepare(struct bn_pass *p, const struct bn_exec *exec);
 
 /* Run everything. */
 void bn_pass_run(struct bn_pass *p);
@@ -58,7 +52,7 @@ void bn_pass_run(struct bn_pass *p);
 void bn_pass_end(struct bn_pass *p);
 
 /* Prepare, run and end. */
-batchnorm_status bn_pass_all(struct bn_pass *p);
+batchnorm_status bn_pass_all(struct bn_pass *p, const struct bn_exec *exec);
 
 /* Fold the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
 void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels);
