@@ -30,20 +30,37 @@ typedef struct batchnorm_stat {
  */
 BATCHNORM_API void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels);
 
+/*! batchnorm_stats_accumulate() */
+typedef struct batchnorm_stats_call {
+    size_t size;           /*!< sizeof(batchnorm_stats_call) */
+    batchnorm_shape shape; /*!< of x */
+    batchnorm_input x;     /*!< needed, if the shape has elements */
+    batchnorm_stat *stats; /*!< [channels], what the chunk is added to; needed, if the shape has elements */
+} batchnorm_stats_call;
+
 /*! Add a chunk of data.
  *
  * Formula: stats = merge(stats, statistics of x)
- * Shapes:  x: shape (only its strides `x` are read); stats: [shape->channels].
- * NULL:    exec = defaults; x may be NULL only if the shape has no element, which changes nothing.
+ * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   stats must not overlap x.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_STATS).
+ * Memory:  batchnorm_stats_workspace_bytes(call).
  * Threads: safe to call at once on different stats.
- * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; OVERLAP; WORKSPACE_TOO_SMALL; NO_MEMORY. On error nothing was written.
+ * Returns: OK: also for a shape without elements, which changes nothing
+ *          NULL_POINTER: call is NULL, or what is needed
+ *          BAD_DTYPE: I64
+ *          TOO_LARGE
+ *          OVERLAP
+ *          WORKSPACE_TOO_SMALL
+ *          NO_MEMORY
+ *          Checked in this order, but a wrong size of a struct, BAD_OPTION, first of all. On error nothing was written.
  * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const void *x,
-                                                                          batchnorm_stat *stats, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *call,
+                                                                          const batchnorm_exec *exec);
+
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *call);
 
 /*! Merge two values.
  *
