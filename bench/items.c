@@ -32,7 +32,7 @@ static void report(batchnorm_shape shape, const char *layout, size_t n, size_t c
     printf("| (%zu, %zu, %zu) | %s |", n, c, s, layout);
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         struct seen seen = {.count = 0};
-        batchnorm_exec exec = {.parallel_for = count_items, .user = &seen, .threads = threads[t]};
+        batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .parallel_for = count_items, .user = &seen, .threads = threads[t]};
         if (batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, &exec) != BATCHNORM_OK)
             exit(EXIT_FAILURE);
         for (int i = 0; i < seen.count; i++) {

@@ -48,11 +48,11 @@ int main(void) {
     for (size_t i = 0; i < N * C * S; i++) x[i] = (float)((double)rand() / RAND_MAX);
 
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
-    batchnorm_exec one = {.threads = 1};
+    batchnorm_exec one = {.size = sizeof(batchnorm_exec), .threads = 1};
     check(batchnorm_forward(&shape, x, NULL, NULL, alone, NULL, NULL, NULL, NULL, NULL, &one), "one thread");
 
     size_t items = 0;
-    batchnorm_exec own = {.parallel_for = run_on_threads, .user = &items};
+    batchnorm_exec own = {.size = sizeof(batchnorm_exec), .parallel_for = run_on_threads, .user = &items};
     check(batchnorm_forward(&shape, x, NULL, NULL, together, NULL, NULL, NULL, NULL, NULL, &own), "own threads");
 
     int same = memcmp(alone, together, sizeof alone) == 0;

@@ -36,7 +36,7 @@ int main(void) {
         dy[i] = (float)((double)rand() / RAND_MAX);
     }
     batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
-    batchnorm_exec exec = {.threads = 1, .workspace_bytes = workspace_bytes(&shape)};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = 1, .workspace_bytes = workspace_bytes(&shape)};
     exec.workspace = malloc(exec.workspace_bytes); /* once, outside the loop */
     if (!exec.workspace) return EXIT_FAILURE;
 

@@ -33,6 +33,7 @@ typedef struct batchnorm_allocator {
 
 /*! The constructor's arguments; batchnorm_layer_defaults() fills in PyTorch's. */
 typedef struct batchnorm_layer_options {
+    size_t size;                  /*!< sizeof(batchnorm_layer_options) */
     int dims;                     /*!< 1, 2 or 3: BatchNorm1d, BatchNorm2d, BatchNorm3d */
     int64_t num_features;         /*!< channels, >= 0; ignored by a lazy layer */
     batchnorm_options convention; /*!< eps, momentum and the rules of a framework */
@@ -43,6 +44,7 @@ typedef struct batchnorm_layer_options {
     bool lazy;                    /*!< learns its channels from the first input */
     batchnorm_dtype dtype;        /*!< of parameters and running statistics: F32 (inputs F32, BF16, F16) or F64 (inputs F64) */
     batchnorm_allocator *allocator; /*!< NULL: malloc and free; copied */
+    uint64_t reserved[4];           /*!< zeros; members to come take their place, so that the size stays */
 } batchnorm_layer_options;
 
 /*! A learnable parameter. The struct and the memory belong to the layer; contents and requires_grad may be changed freely. */
@@ -148,54 +150,94 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward(batchnor
                                                                         batchnorm_tensor dx, unsigned flags,
                                                                         const batchnorm_exec *exec);
 
+/*! batchnorm_layer_forward_fused() */
+typedef struct batchnorm_layer_forward_call {
+    size_t size;                     /*!< sizeof(batchnorm_layer_forward_call) */
+    batchnorm_tensor x;              /*!< as in batchnorm_layer_forward() */
+    batchnorm_tensor z;              /*!< a residual, of the shape of x, which does not enter the statistics; data NULL: none */
+    batchnorm_tensor y;              /*!< may be x or z (same data, same strides) */
+    batchnorm_saved *saved;          /*!< NULL: the layer's own */
+    batchnorm_activation activation; /*!< zeros: the identity */
+    unsigned flags;                  /*!< as in batchnorm_layer_forward() */
+} batchnorm_layer_forward_call;
+
 /*! batchnorm_layer_forward() with an activation and a residual in the same pass over memory: y = act(bn(x) + z).
  *
- * Shapes:  z: the shape of x; z.data NULL = no residual. It does not enter the statistics.
- * Alias:   y may be x or z (same data, same strides); no other overlap.
- * Returns: as batchnorm_layer_forward(); BAD_OPTION also for an activation outside its range; BAD_SHAPE and BAD_DTYPE also for
- *          a z unlike x. On error nothing was written.
- * Source:  see batchnorm_forward_fused(). Everything else is as in batchnorm_layer_forward().
+ * Alias:   y may be x or z; no other overlap.
+ * Returns: as batchnorm_layer_forward(), and
+ *          NULL_POINTER: also for a call that is NULL
+ *          BAD_OPTION: also for a wrong size of the struct, and for an activation outside its range
+ *          BAD_SHAPE, BAD_DTYPE: also for a z unlike x
+ *          On error nothing was written.
+ * Source:  see batchnorm_forward(). Everything else is as in batchnorm_layer_forward().
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x,
-                                                                             batchnorm_tensor z, batchnorm_tensor y,
-                                                                             batchnorm_saved *saved,
-                                                                             batchnorm_activation activation, unsigned flags,
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer,
+                                                                             const batchnorm_layer_forward_call *call,
                                                                              const batchnorm_exec *exec);
 
-/*! Backward of that forward; see batchnorm_backward_fused(). The activation is the one that the forward had.
+/*! batchnorm_layer_backward_fused() */
+typedef struct batchnorm_layer_backward_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_backward_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
+    batchnorm_tensor z;     /*!< that of the forward; needed only where there was one and v is computed again */
+    batchnorm_tensor y;     /*!< that of the forward; data NULL: where v lies is computed again from x and z */
+    batchnorm_tensor dy;    /*!< gradient of y */
+    batchnorm_tensor dx;    /*!< gradient of x; data NULL: not wanted */
+    batchnorm_tensor dz;    /*!< gradient of z; data NULL: not wanted */
+    unsigned flags;         /*!< BATCHNORM_ACCUMULATE */
+} batchnorm_layer_backward_call;
+
+/*! Backward of that forward; see batchnorm_backward(). The activation is the one that the forward had.
  *
- * NULL:    y.data = where v lies is computed again from x and z (then z must be that of the forward); z.data = not needed with
- *          y; dx.data, dz.data = not wanted; the rest as batchnorm_layer_backward().
  * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
- * Returns: as batchnorm_layer_backward(); NULL_POINTER also for a z that the forward had and that is needed. On error nothing
- *          was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with BAD_OPTION, a forward
- *          that had an activation or a residual.
+ * Returns: as batchnorm_layer_backward(), and
+ *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
+ *          BAD_OPTION: also for a wrong size of the struct
+ *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
+ *          BAD_OPTION, a forward that had an activation or a residual.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                              batchnorm_tensor x, batchnorm_tensor z,
-                                                                              batchnorm_tensor y, batchnorm_tensor dy,
-                                                                              batchnorm_tensor dx, batchnorm_tensor dz,
-                                                                              unsigned flags, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer,
+                                                                              const batchnorm_layer_backward_call *call,
+                                                                              const batchnorm_exec *exec);
 
-/*! Forward-mode derivative of that forward; see batchnorm_jvp(). tweight and tbias are tangents, [channels] of the layer's
- * dtype; NULL means 0; BAD_OPTION for the tangent of a parameter that the layer does not have. Same rules and statuses as
- * batchnorm_layer_backward(), but all three tensors are needed. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                   batchnorm_tensor x, batchnorm_tensor tx, const void *tweight,
-                                                                   const void *tbias, batchnorm_tensor ty,
+/*! batchnorm_layer_jvp() */
+typedef struct batchnorm_layer_jvp_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_jvp_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward */
+    batchnorm_tensor tx;    /*!< tangent of x */
+    batchnorm_tensor ty;    /*!< tangent of y */
+    const void *tweight;    /*!< [channels], the layer's dtype, tangent of weight; NULL: 0 */
+    const void *tbias;      /*!< [channels], the layer's dtype, tangent of bias; NULL: 0 */
+} batchnorm_layer_jvp_call;
+
+/*! Forward-mode derivative of that forward; see batchnorm_jvp(). BAD_OPTION for the tangent of a parameter that the layer does not
+ * have. Same rules and statuses as batchnorm_layer_backward_fused(), but all three tensors are needed. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_layer_jvp_call *call,
                                                                    const batchnorm_exec *exec);
 
-/*! Double backward of that forward; see batchnorm_double_backward(). vx.data, vweight, vbias: NULL means 0; gx.data, gdy.data,
- * gweight: NULL means not wanted; BAD_OPTION for the cotangent of a parameter that the layer does not have. Same rules and
- * statuses as batchnorm_layer_backward(), but x and dy are needed and no output may overlap another array. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                               batchnorm_tensor x, batchnorm_tensor dy,
-                                                                               batchnorm_tensor vx, const void *vweight,
-                                                                               const void *vbias, batchnorm_tensor gx,
-                                                                               batchnorm_tensor gdy, void *gweight,
-                                                                               const batchnorm_exec *exec);
+/*! batchnorm_layer_double_backward() */
+typedef struct batchnorm_layer_double_backward_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_double_backward_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward */
+    batchnorm_tensor dy;    /*!< that of the backward */
+    batchnorm_tensor vx;    /*!< cotangent of dx; data NULL: 0 */
+    batchnorm_tensor gx;    /*!< cotangent of x; data NULL: not wanted */
+    batchnorm_tensor gdy;   /*!< cotangent of dy; data NULL: not wanted */
+    const void *vweight;    /*!< [channels], the layer's dtype, cotangent of dweight; NULL: 0 */
+    const void *vbias;      /*!< [channels], the layer's dtype, cotangent of dbias; NULL: 0 */
+    void *gweight;          /*!< [channels], the layer's dtype, cotangent of weight; NULL: not wanted */
+} batchnorm_layer_double_backward_call;
+
+/*! Double backward of that forward; see batchnorm_double_backward(). BAD_OPTION for the cotangent of a parameter that the layer does
+ * not have. Same rules and statuses as batchnorm_layer_backward_fused(), but no output may overlap another array. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status
+batchnorm_layer_double_backward(batchnorm_layer *layer, const batchnorm_layer_double_backward_call *call,
+                                const batchnorm_exec *exec);
 
 /*! Look at the update that the last forward with BATCHNORM_HOLD_UPDATE left: what the running statistics would become.
  *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
+#include "api/call.h"
 #include "api/layer.h"
 
 #include <string.h>
@@ -132,18 +133,18 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
                          bn_sizes_text(&f->x, x));
 }
 
-static batchnorm_status check_memory(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status check_memory(struct forward *f) {
     static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
     struct bn_fault fault;
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
     if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z, &fault);
     if (status == BATCHNORM_OK) status = bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, exec, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
     return bn_layer_fault(f->layer, status, &fault, names, NULL);
 }
 
-static batchnorm_status check(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status check(struct forward *f) {
     const int64_t elements = batchnorm_tensor_elements(&f->x);
     f->empty = elements == 0;
     if (elements > 0 && (f->x.data == NULL || f->y.data == NULL)) return BATCHNORM_NULL_POINTER;
@@ -154,7 +155,7 @@ static batchnorm_status check(struct forward *f, const batchnorm_exec *exec) {
     if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->y, "output");
     if (status == BATCHNORM_OK && f->z.data != NULL) status = add_tensor(f, BN_Z, &f->z, "residual");
     f->channels = f->g.channels;
-    if (status == BATCHNORM_OK) status = check_memory(f, exec);
+    if (status == BATCHNORM_OK) status = check_memory(f);
     return status;
 }
 
@@ -177,46 +178,42 @@ static batchnorm_status prepare(struct forward *f) {
     return status;
 }
 
-static struct bn_vector vector(const struct forward *f, int key) {
-    const batchnorm_layer *layer = f->layer;
-    void *data = layer->has[key] ? bn_block_array(layer, f->block, f->channels, key) : NULL;
-    return (struct bn_vector){data, layer->options.dtype};
+/* A parameter or buffer, or NULL where the layer has none. */
+static void *array_of(const struct forward *f, int key) {
+    return f->layer->has[key] ? bn_block_array(f->layer, f->block, f->channels, key) : NULL;
 }
 
 static batchnorm_status work(const struct forward *f) {
-    double *mean = bn_saved_array(f->saved, f->channels, 0), *rstd = bn_saved_array(f->saved, f->channels, 1);
-    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
+    double *mean = bn_saved_array(f->saved, f->channels, BN_SAVED_MEAN), *rstd = bn_saved_array(f->saved, f->channels, BN_SAVED_RSTD);
+    const void *weight = array_of(f, BN_WEIGHT), *bias = array_of(f, BN_BIAS);
     const double eps = f->layer->options.convention.eps;
     if (f->batch) {
-        batchnorm_stat *stats = f->update ? f->layer->stats.data : NULL;
-        const struct bn_forward job = {.weight = weight,
-                                       .bias = bias,
-                                       .eps = eps,
-                                       .activation = f->activation,
-                                       .stats = stats,
-                                       .save_mean = mean,
-                                       .save_rstd = rstd};
+        const batchnorm_forward_call call = {
+            .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->activation};
+        struct bn_forward job = bn_forward_job(&f->g, &call, eps);
+        if (f->update) job.stats = f->layer->stats.data;
         return bn_run_forward(&f->g, &job, &f->exec);
     }
-    const struct bn_infer job = {.weight = weight,
-                                 .bias = bias,
-                                 .mean = vector(f, BN_RUNNING_MEAN),
-                                 .var = vector(f, BN_RUNNING_VAR),
-                                 .eps = eps,
-                                 .save_mean = mean,
-                                 .save_rstd = rstd,
-                                 .activation = f->activation};
+    const batchnorm_infer_call call = {.weight = weight,
+                                       .bias = bias,
+                                       .mean = array_of(f, BN_RUNNING_MEAN),
+                                       .var = array_of(f, BN_RUNNING_VAR),
+                                       .save_mean = mean,
+                                       .save_rstd = rstd,
+                                       .activation = f->activation};
+    const struct bn_infer job = bn_infer_job(&f->g, &call, eps);
     return bn_run_infer(&f->g, &job, &f->exec);
 }
 
 static void save(const struct forward *f) {
     batchnorm_saved *saved = f->saved;
-    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
+    const void *weight = array_of(f, BN_WEIGHT), *bias = array_of(f, BN_BIAS);
+    const size_t bytes = f->channels * batchnorm_dtype_bytes(f->layer->options.dtype);
     saved->layer = f->layer;
     saved->empty = f->empty;
     saved->frozen = !f->batch;
-    saved->has_weight = weight.data != NULL;
-    saved->has_bias = bias.data != NULL;
+    saved->has_weight = weight != NULL;
+    saved->has_bias = bias != NULL;
     saved->has_z = f->z.data != NULL;
     saved->overwritten = f->y.data == f->x.data || f->y.data == f->z.data ? f->y.data : NULL;
     saved->activation = f->activation;
@@ -224,10 +221,8 @@ static void save(const struct forward *f) {
     saved->channels = f->channels;
     saved->rank = f->x.rank;
     memcpy(saved->shape, f->x.shape, sizeof saved->shape);
-    if (saved->has_weight && !f->empty)
-        memcpy(bn_saved_array(saved, f->channels, 2), weight.data, f->channels * batchnorm_dtype_bytes(weight.dtype));
-    if (saved->has_bias && !f->empty)
-        memcpy(bn_saved_array(saved, f->channels, 3), bias.data, f->channels * batchnorm_dtype_bytes(bias.dtype));
+    if (weight && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_WEIGHT), weight, bytes);
+    if (bias && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_BIAS), bias, bytes);
 }
 
 static batchnorm_status finish(const struct forward *f) {
@@ -240,9 +235,9 @@ static batchnorm_status finish(const struct forward *f) {
     return BATCHNORM_OK;
 }
 
-static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status forward(struct forward *f) {
     choose_statistics(f);
-    batchnorm_status status = check(f, exec);
+    batchnorm_status status = check(f);
     if (status == BATCHNORM_OK) status = prepare(f);
     if (status == BATCHNORM_OK && !f->empty) status = work(f);
     if (status == BATCHNORM_OK) return finish(f);
@@ -250,26 +245,26 @@ static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
     return status;
 }
 
-batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor z,
-                                               batchnorm_tensor y, batchnorm_saved *saved, batchnorm_activation activation,
-                                               unsigned flags, const batchnorm_exec *exec) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, const batchnorm_layer_forward_call *given,
+                                               const batchnorm_exec *exec) {
+    if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    struct forward f = {.layer = layer,
-                        .x = x,
-                        .y = y,
-                        .z = z,
-                        .saved = saved == NULL ? &layer->own : saved,
-                        .activation = activation,
-                        .flags = flags,
-                        .block = layer->block,
-                        .exec = bn_layer_exec(layer, exec)};
-    return bn_layer_end(layer, forward(&f, exec));
+    batchnorm_layer_forward_call place;
+    struct bn_layer_run run;
+    const batchnorm_layer_forward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    if (!call) return bn_layer_end(layer, run.status);
+    struct forward f = {.layer = layer, .block = layer->block, .exec = run.exec};
+    f.x = call->x;
+    f.y = call->y;
+    f.z = call->z;
+    f.saved = call->saved ? call->saved : &layer->own;
+    f.activation = call->activation;
+    f.flags = call->flags;
+    return bn_layer_end(layer, forward(&f));
 }
 
 batchnorm_status batchnorm_layer_forward(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, batchnorm_saved *saved,
                                          unsigned flags, const batchnorm_exec *exec) {
-    const batchnorm_tensor no_residual = {0};
-    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
-    return batchnorm_layer_forward_fused(layer, x, no_residual, y, saved, none, flags, exec);
+    const batchnorm_layer_forward_call call = {.size = sizeof call, .x = x, .y = y, .saved = saved, .flags = flags};
+    return batchnorm_layer_forward_fused(layer, &call, exec);
 }

@@ -93,9 +93,6 @@ static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
 }
 static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
 
-/* The most scratch that any job of an operation takes on arrays of these strides; SIZE_MAX when that does not fit. */
-size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
-
 /* How a job runs, and where its scratch memory comes from: the caller's workspace, its owner (a layer), or malloc. */
 struct bn_exec {
     const batchnorm_exec *caller; /* NULL: all zeros */

@@ -294,7 +294,7 @@ static bool do_functional(struct replay *r, const struct words *w) {
     const void *weight = vector(r, w->word[4]), *bias = vector(r, w->word[5]);
     size_t inner = 1;
     for (int i = 2; i < x.rank; i++) inner *= (size_t)x.shape[i];
-    batchnorm_shape shape = batchnorm_planar(x.dtype, (size_t)x.shape[0], (size_t)x.shape[1], inner);
+    struct strided shape = planar(x.dtype, (size_t)x.shape[0], (size_t)x.shape[1], inner);
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
     o.momentum = strtod(w->word[8], NULL);
     o.eps = strtod(w->word[9], NULL);
@@ -302,8 +302,8 @@ static bool do_functional(struct replay *r, const struct words *w) {
     uint64_t before = picture(r);
     batchnorm_status status =
         strcmp(w->word[1], "train") == 0
-            ? batchnorm_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
-            : batchnorm_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
+            ? raw_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
+            : raw_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
     return judge(r, status, w->word[10], before);
 }
 

@@ -42,17 +42,17 @@ static batchnorm_layer *make_layer(bool training) {
 /* The same by the raw calls; `got` holds what the layer gave. */
 static void compare(batchnorm_layer *layer, const struct arrays *got, bool training) {
     static struct arrays a;
-    const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
+    const struct strided shape = planar(BATCHNORM_F32, N, C, S);
     const float *weight = batchnorm_layer_weight(layer)->value.data, *bias = batchnorm_layer_bias(layer)->value.data;
     float mean[C] = {0}, var[C] = {1, 1, 1, 1, 1}, dweight[C], dbias[C];
     double save_mean[C], save_rstd[C];
     fill(&a);
     batchnorm_status status =
         training
-            ? batchnorm_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, relu, NULL, NULL)
-            : batchnorm_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, relu, NULL, NULL);
+            ? raw_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, relu, NULL, NULL)
+            : raw_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, relu, NULL, NULL);
     assert_int_equal(status, BATCHNORM_OK);
-    status = batchnorm_backward_fused(&shape, a.x, a.z, NULL, a.dy, weight, bias, save_mean, save_rstd, a.dx, a.dz, dweight,
+    status = raw_backward_fused(&shape, a.x, a.z, NULL, a.dy, weight, bias, save_mean, save_rstd, a.dx, a.dz, dweight,
                                       dbias, relu, training ? 0 : BATCHNORM_FROZEN, NULL);
     assert_int_equal(status, BATCHNORM_OK);
     assert_memory_equal(got->y, a.y, sizeof a.y);

@@ -202,7 +202,7 @@ TEST(a_second_time_nothing_is_allocated) {
 TEST(a_workspace_can_be_given) {
     struct run *own = start(), *given = start();
     static char workspace[1 << 16];
-    batchnorm_exec exec = {.workspace = workspace, .workspace_bytes = sizeof workspace};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .workspace = workspace, .workspace_bytes = sizeof workspace};
     assert_int_equal(step(own, 0), BATCHNORM_OK);
     assert_int_equal(step(given, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, NULL), BATCHNORM_OK);
@@ -217,7 +217,7 @@ TEST(a_workspace_can_be_given) {
     /* nor one that lies in what the call, or the layer, works on */
     void *const taken[] = {own->large.data, own->y.data, batchnorm_layer_bias(own->layer)->value.data};
     for (size_t i = 0; i < 3; i++) {
-        exec = (batchnorm_exec){.workspace = taken[i], .workspace_bytes = 8};
+        exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .workspace = taken[i], .workspace_bytes = 8};
         assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, &exec), BATCHNORM_OVERLAP);
         assert_non_null(strstr(batchnorm_layer_message(own->layer), "the workspace"));
         assert_int_equal(batchnorm_layer_backward(own->layer, NULL, own->large, own->y, own->y, 0, &exec), BATCHNORM_OVERLAP);
@@ -234,7 +234,7 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 TEST(exec_is_passed_on) {
     struct run *a = start(), *b = start();
     size_t items = 0, before = 0;
-    const batchnorm_exec exec = {.parallel_for = counting_for, .user = &items};
+    const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .parallel_for = counting_for, .user = &items};
     const batchnorm_tensor x = b->large;
     assert_int_equal(step(a, 0), BATCHNORM_OK);
     assert_int_equal(step(b, 0), BATCHNORM_OK);

@@ -112,7 +112,7 @@ static batchnorm_status prepare_backward(struct bench_job *job) {
 
 batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_case *c, void *memory) {
     *job = (struct bench_job){.what = *c, .shape = call_shape(c), .status = BATCHNORM_OK};
-    job->exec = (batchnorm_exec){.threads = c->threads, .workspace_bytes = workspace_bytes(c)};
+    job->exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .threads = c->threads, .workspace_bytes = workspace_bytes(c)};
     job->streams.reads = bench_reads(c);
     job->streams.writes = bench_writes(c);
     job->streams.bytes = bench_array_bytes(&c->shape, c->dtype);

@@ -16,7 +16,7 @@ static float floats[3][COUNT], weight[C], bias[C], dweight[C], dbias[C], running
 static uint16_t halves[3][COUNT];
 static double mean[C], rstd[C];
 static batchnorm_stat stats[C];
-static const batchnorm_exec exec = {.threads = 1};
+static const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = 1};
 
 /* What a case works on. */
 struct data {
