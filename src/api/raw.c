@@ -24,11 +24,8 @@ const void *bn_raw_begin(struct bn_raw *r, const batchnorm_exec *exec, const voi
 }
 
 batchnorm_status bn_raw_options(struct bn_raw *r, const batchnorm_options *options) {
-    const batchnorm_options pytorch = batchnorm_convention(BATCHNORM_PYTORCH);
-    const batchnorm_options *taken = bn_sized(options ? options : &pytorch, &r->options, sizeof pytorch, sizeof pytorch);
-    if (!taken) return BATCHNORM_BAD_OPTION;
-    r->options = *taken;
-    return BATCHNORM_OK;
+    r->options = options ? *options : batchnorm_convention(BATCHNORM_PYTORCH);
+    return r->options.size == sizeof r->options ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
 }
 
 batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, unsigned outputs, unsigned alias) {

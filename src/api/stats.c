@@ -61,9 +61,8 @@ batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, siz
     if (channels && !stats) return BATCHNORM_NULL_POINTER;
     if ((unsigned)dtype > BATCHNORM_F16) return BATCHNORM_BAD_DTYPE;
     const batchnorm_options pytorch = batchnorm_convention(BATCHNORM_PYTORCH);
-    batchnorm_options place;
-    options = bn_sized(options ? options : &pytorch, &place, sizeof place, sizeof place);
-    if (!options) return BATCHNORM_BAD_OPTION;
+    if (!options) options = &pytorch;
+    if (options->size != sizeof *options) return BATCHNORM_BAD_OPTION;
     for (size_t c = 0; c < channels && !options->allow_one_value; c++)
         if (stats[c].count == 1) return BATCHNORM_ONE_VALUE;
     batchnorm_status status = bn_check_options(options);
