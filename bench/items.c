@@ -34,9 +34,9 @@ static void report(batchnorm_shape shape, batchnorm_strides strides, const char 
     printf("| (%zu, %zu, %zu) | %s |", n, c, s, layout);
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         struct seen seen = {.count = 0};
-        batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .parallel_for = count_items, .user = &seen, .threads = threads[t]};
-        if (batchnorm_forward(&call, &exec) != BATCHNORM_OK)
-            exit(EXIT_FAILURE);
+        batchnorm_exec exec = {
+            .size = sizeof(batchnorm_exec), .parallel_for = count_items, .user = &seen, .threads = threads[t]};
+        if (batchnorm_forward(&call, &exec) != BATCHNORM_OK) exit(EXIT_FAILURE);
         for (int i = 0; i < seen.count; i++) {
             double kilobytes = (double)(n * c * s * sizeof *x) / (double)seen.items[i] / 1024;
             printf("%s %zu x %.0f KB: %.2f", i ? ";" : "", seen.items[i], kilobytes,

@@ -235,9 +235,9 @@ typedef struct batchnorm_layer_double_backward_call {
 
 /*! Double backward of that forward; see batchnorm_double_backward(). BAD_OPTION for the cotangent of a parameter that the layer does
  * not have. Same rules and statuses as batchnorm_layer_backward_fused(), but no output may overlap another array. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status
-batchnorm_layer_double_backward(batchnorm_layer *layer, const batchnorm_layer_double_backward_call *call,
-                                const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer,
+                                                                               const batchnorm_layer_double_backward_call *call,
+                                                                               const batchnorm_exec *exec);
 
 /*! Look at the update that the last forward with BATCHNORM_HOLD_UPDATE left: what the running statistics would become.
  *

@@ -184,7 +184,8 @@ static void *array_of(const struct forward *f, int key) {
 }
 
 static batchnorm_status work(const struct forward *f) {
-    double *mean = bn_saved_array(f->saved, f->channels, BN_SAVED_MEAN), *rstd = bn_saved_array(f->saved, f->channels, BN_SAVED_RSTD);
+    double *mean = bn_saved_array(f->saved, f->channels, BN_SAVED_MEAN),
+           *rstd = bn_saved_array(f->saved, f->channels, BN_SAVED_RSTD);
     const void *weight = array_of(f, BN_WEIGHT), *bias = array_of(f, BN_BIAS);
     const double eps = f->layer->options.convention.eps;
     if (f->batch) {

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/layer_calls.h"
+#include "tests/support/raw_calls.h"
 #include "tests/support/support.h"
 
 struct words {
@@ -270,7 +272,7 @@ static bool do_jvp(struct replay *r, const struct words *w) {
     batchnorm_tensor x = lookup(r, w->word[2]), tx = lookup(r, w->word[3]), ty = lookup(r, w->word[6]);
     uint64_t before = picture(r);
     const void *tweight = vector(r, w->word[4]), *tbias = vector(r, w->word[5]);
-    return judge(r, batchnorm_layer_jvp(r->layer, saved(r, w->word[1]), x, tx, tweight, tbias, ty, NULL), w->word[7], before);
+    return judge(r, layer_jvp(r->layer, saved(r, w->word[1]), x, tx, tweight, tbias, ty, NULL), w->word[7], before);
 }
 
 static bool do_double(struct replay *r, const struct words *w) {
@@ -284,8 +286,8 @@ static bool do_double(struct replay *r, const struct words *w) {
         gweight = t->view.data;
     }
     uint64_t before = picture(r);
-    batchnorm_status status = batchnorm_layer_double_backward(r->layer, saved(r, w->word[1]), x, dy, vx, vector(r, w->word[5]),
-                                                              vector(r, w->word[6]), gx, gdy, gweight, NULL);
+    batchnorm_status status = layer_double_backward(r->layer, saved(r, w->word[1]), x, dy, vx, vector(r, w->word[5]),
+                                                    vector(r, w->word[6]), gx, gdy, gweight, NULL);
     return judge(r, status, w->word[10], before);
 }
 
@@ -300,10 +302,9 @@ static bool do_functional(struct replay *r, const struct words *w) {
     o.eps = strtod(w->word[9], NULL);
     batchnorm_tensor mean = lookup(r, w->word[6]), var = lookup(r, w->word[7]);
     uint64_t before = picture(r);
-    batchnorm_status status =
-        strcmp(w->word[1], "train") == 0
-            ? raw_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
-            : raw_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
+    batchnorm_status status = strcmp(w->word[1], "train") == 0
+                                  ? raw_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
+                                  : raw_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
     return judge(r, status, w->word[10], before);
 }
 

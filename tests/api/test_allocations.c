@@ -56,7 +56,8 @@ static void count(const struct strided *shape) {
     for (int call = 0; call < CALLS; call++) {
         size_t bytes = bytes_of(p, call);
         struct guarded workspace = guarded_alloc(bytes, true);
-        batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = 1, .workspace = workspace.data, .workspace_bytes = bytes};
+        batchnorm_exec exec = {
+            .size = sizeof(batchnorm_exec), .threads = 1, .workspace = workspace.data, .workspace_bytes = bytes};
         assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK); /* warm: the processor and the caches have been asked about */
         calls = 0;
         assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK);

@@ -151,9 +151,8 @@ TEST(large_shapes_are_cut) {
 /* Planar against channels-last with the same elements: y within one unit in the last place. */
 TEST(layouts_agree_within_one_ulp) {
     for (int d = 0; d < 4; d++) {
-        struct strided planar = planar(all_dtypes[d], 5, 37, 91),
-                        last = channels_last(all_dtypes[d], 5, 37, 91);
-        struct problem *a = problem_create(&planar, 1, true), *b = problem_create(&last, 1, true);
+        struct strided flat = planar(all_dtypes[d], 5, 37, 91), last = channels_last(all_dtypes[d], 5, 37, 91);
+        struct problem *a = problem_create(&flat, 1, true), *b = problem_create(&last, 1, true);
         for (size_t i = 0; i < 5 * 37 * 91; i++) {
             double v = element_get(all_dtypes[d], a->array[X].home, (ptrdiff_t)i) + 100;
             ptrdiff_t there = problem_index(b, X, i / (37 * 91), i / 91 % 37, i % 91);
@@ -206,7 +205,7 @@ TEST(given_statistics_give_the_same_bits_in_every_layout) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = CHANNELS_LAST; layout <= MIXED; layout++) {
             struct strided planar = layout_shape(PLANAR, all_dtypes[d], 3, 21, 37),
-                            other = layout_shape(layout, all_dtypes[d], 3, 21, 37);
+                           other = layout_shape(layout, all_dtypes[d], 3, 21, 37);
             struct problem *a = problem_create(&planar, 1, true), *b = problem_create(&other, 1, true);
             copy_values(a, b);
             for (int i = 0; i < 2; i++) {

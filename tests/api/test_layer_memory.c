@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "layer_support.h"
+#include "tests/support/layer_calls.h"
 #include "tests/support/test.h"
 
 /* The linker sends the library's calls of malloc here (--wrap). */
@@ -75,10 +76,10 @@ static batchnorm_status step(struct run *r, int i) {
     case 6:
         return batchnorm_layer_backward(r->layer, r->saved, r->large, r->large, r->dx, 0, NULL);
     case 7:
-        return batchnorm_layer_jvp(r->layer, r->saved, r->large, r->large, r->weight, r->weight, r->dx, NULL);
+        return layer_jvp(r->layer, r->saved, r->large, r->large, r->weight, r->weight, r->dx, NULL);
     case 8:
-        return batchnorm_layer_double_backward(r->layer, r->saved, r->large, r->large, r->large, r->weight, r->weight, r->dx,
-                                               r->gdy, r->gweight, NULL);
+        return layer_double_backward(r->layer, r->saved, r->large, r->large, r->large, r->weight, r->weight, r->dx, r->gdy,
+                                     r->gweight, NULL);
     case 9:
         return load(r->layer, r);
     case 10:
@@ -242,9 +243,9 @@ TEST(exec_is_passed_on) {
     for (int i = 0; i < 4; i++) {
         if (i == 0) assert_int_equal(batchnorm_layer_forward(b->layer, x, b->y, NULL, 0, &exec), BATCHNORM_OK);
         if (i == 1) assert_int_equal(batchnorm_layer_backward(b->layer, NULL, x, x, b->dx, 0, &exec), BATCHNORM_OK);
-        if (i == 2) assert_int_equal(batchnorm_layer_jvp(b->layer, NULL, x, x, NULL, NULL, b->dx, &exec), BATCHNORM_OK);
+        if (i == 2) assert_int_equal(layer_jvp(b->layer, NULL, x, x, NULL, NULL, b->dx, &exec), BATCHNORM_OK);
         if (i == 3)
-            assert_int_equal(batchnorm_layer_double_backward(b->layer, NULL, x, x, x, NULL, NULL, b->dx, b->gdy, NULL, &exec),
+            assert_int_equal(layer_double_backward(b->layer, NULL, x, x, x, NULL, NULL, b->dx, b->gdy, NULL, &exec),
                              BATCHNORM_OK);
         assert_true(items > before);
         before = items;

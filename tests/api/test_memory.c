@@ -45,8 +45,7 @@ TEST(in_place_gives_the_same_bits) {
 /* The same address with other strides is no alias. */
 TEST(other_strides_at_the_same_address_overlap) {
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-        struct strided shape = planar(BATCHNORM_F32, 3, 4, 5),
-                        last = channels_last(BATCHNORM_F32, 3, 4, 5);
+        struct strided shape = planar(BATCHNORM_F32, 3, 4, 5), last = channels_last(BATCHNORM_F32, 3, 4, 5);
         if (same[i].output == Y) shape.y = last.y;
         if (same[i].output == DX) shape.dx = last.dx;
         if (same[i].output == GDY) shape.dy = last.dy;
@@ -154,10 +153,9 @@ TEST(nothing_beyond_an_array_is_touched) {
     for (size_t n = 0; n <= 67; n++)
         for (int d = 0; d < 4; d++)
             for (int at_end = 0; at_end < 2; at_end++) {
-                const struct strided shapes[] = {
-                    planar(all_dtypes[d], 2, 2, n), planar(all_dtypes[d], 2, n, 1),
-                    planar(all_dtypes[d], n, 2, 1), channels_last(all_dtypes[d], 1, n, 2),
-                    channels_last(all_dtypes[d], 1, 3, n)};
+                const struct strided shapes[] = {planar(all_dtypes[d], 2, 2, n), planar(all_dtypes[d], 2, n, 1),
+                                                 planar(all_dtypes[d], n, 2, 1), channels_last(all_dtypes[d], 1, n, 2),
+                                                 channels_last(all_dtypes[d], 1, 3, n)};
                 for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_guarded(&shapes[i], at_end);
             }
 }

@@ -367,7 +367,7 @@ TEST(sentences_say_what_is_wrong) {
     batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .message = message, .message_bytes = sizeof message};
     for (int i = 0; i < 60; i++) x[i] = (float)i;
 #define FORWARD_SAYS(shape, x, y, weight, text)                                                                                \
-    assert_int_not_equal(raw_forward(shape, x, weight, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);      \
+    assert_int_not_equal(raw_forward(shape, x, weight, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);            \
     assert_string_equal(message, text)
     assert_int_equal(raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);
     assert_string_equal(message, "as it was");
@@ -402,7 +402,8 @@ TEST(workspace_replaces_malloc) {
         struct strided shape = layout_shape(layout, BATCHNORM_F32, 3, 20, 50);
         for (enum verb verb = 0; verb < VERBS; verb++) {
             struct problem *p = problem_create(&shape, 1, true);
-            batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .workspace = small, .workspace_bytes = sizeof small, .threads = 1};
+            batchnorm_exec exec = {
+                .size = sizeof(batchnorm_exec), .workspace = small, .workspace_bytes = sizeof small, .threads = 1};
             malloc_calls = 0;
             assert_int_equal(problem_run(p, verb, &exec), BATCHNORM_OK);
             assert_int_equal(malloc_calls, 0);

@@ -9,6 +9,8 @@
 
 #include "batchnorm/layer.h"
 #include "batchnorm/stats.h"
+#include "tests/support/layer_calls.h"
+#include "tests/support/raw_calls.h"
 
 static int failures;
 
@@ -129,12 +131,10 @@ static void counts_that_do_not_fit(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int last = 0; last < 2; last++) {
             const size_t n = sizes[i][0], c = sizes[i][1], s = sizes[i][2];
-            const struct strided shape =
-                last ? channels_last(BATCHNORM_F16, n, c, s) : planar(BATCHNORM_F16, n, c, s);
+            const struct strided shape = last ? channels_last(BATCHNORM_F16, n, c, s) : planar(BATCHNORM_F16, n, c, s);
             snprintf(what, sizeof what, "%zu x %zu x %zu", n, c, s);
             every_call_refuses(&shape, X, what);
-            for (int o = 0; o < OPERATIONS; o++)
-                expect_true(what, raw_workspace_bytes(&shape, (enum raw_operation)o) == 0);
+            for (int o = 0; o < OPERATIONS; o++) expect_true(what, raw_workspace_bytes(&shape, (enum raw_operation)o) == 0);
         }
 }
 
@@ -195,7 +195,9 @@ static void workspaces_that_do_not_fit(void) {
     const uintptr_t quarter = UINTPTR_MAX / 4;
     const struct strided shape = planar(BATCHNORM_F16, 1, SIZE_MAX / 32 - 64, 2);
     void *x = (void *)(2 * quarter), *low = (void *)(quarter / 2), *high = (void *)(3 * quarter);
-    const batchnorm_exec given = {.size = sizeof(batchnorm_exec), .workspace = (void *)(quarter / 4), .workspace_bytes = sizeof memory}; /* apart from them */
+    const batchnorm_exec given = {.size = sizeof(batchnorm_exec),
+                                  .workspace = (void *)(quarter / 4),
+                                  .workspace_bytes = sizeof memory}; /* apart from them */
     const batchnorm_options *none = NULL;
     mark();
     for (int o = 0; o < OPERATIONS; o++)
@@ -298,10 +300,9 @@ static void gradients_of_layers_that_do_not_fit(void) {
             mark();
             if (which < 3) {
                 expect("backward", batchnorm_layer_backward(layer, NULL, t[0], t[1], t[2], 0, NULL), BATCHNORM_TOO_LARGE);
-                expect("jvp", batchnorm_layer_jvp(layer, NULL, t[0], t[1], NULL, NULL, t[2], NULL), BATCHNORM_TOO_LARGE);
+                expect("jvp", layer_jvp(layer, NULL, t[0], t[1], NULL, NULL, t[2], NULL), BATCHNORM_TOO_LARGE);
             }
-            expect("double_backward",
-                   batchnorm_layer_double_backward(layer, NULL, t[0], t[1], t[2], NULL, NULL, t[3], t[4], NULL, NULL),
+            expect("double_backward", layer_double_backward(layer, NULL, t[0], t[1], t[2], NULL, NULL, t[3], t[4], NULL, NULL),
                    BATCHNORM_TOO_LARGE);
             expect_untouched("gradients");
         }

@@ -90,7 +90,10 @@ static batchnorm_exec next_exec(void) {
 #ifndef __SANITIZE_THREAD__ /* it sees nothing where there are no threads */
     if (i == 0) return (batchnorm_exec){.size = sizeof(batchnorm_exec), .threads = 1};
 #endif
-    return (batchnorm_exec){.size = sizeof(batchnorm_exec), .parallel_for = threads_for, .user = &threads[i % 4], .threads = i & 1 ? threads[i % 4] : 0};
+    return (batchnorm_exec){.size = sizeof(batchnorm_exec),
+                            .parallel_for = threads_for,
+                            .user = &threads[i % 4],
+                            .threads = i & 1 ? threads[i % 4] : 0};
 }
 
 /* As it was, but for y, which every backward reads: that of `from`. */

@@ -192,8 +192,7 @@ static union call call_of(const struct problem *p, enum verb verb) {
                                 a[SAVE_RSTD], none, &p->options);
         break;
     case NORMALIZE:
-        call.normalize =
-            normalize_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y], none);
+        call.normalize = normalize_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y], none);
         break;
     case FORWARD:
         call.forward = forward_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR],

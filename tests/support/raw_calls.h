@@ -39,7 +39,16 @@ batchnorm_double_backward_call double_backward_call(const struct strided *shape,
                                                     void *gweight, unsigned flags);
 
 /* The scratch of a call that has everything, backward without y; of a call that is NULL where the shape is. */
-enum raw_operation { RAW_STATS, RAW_INFER, RAW_NORMALIZE, RAW_FORWARD, RAW_BACKWARD, RAW_JVP, RAW_DOUBLE_BACKWARD, RAW_OPERATIONS };
+enum raw_operation {
+    RAW_STATS,
+    RAW_INFER,
+    RAW_NORMALIZE,
+    RAW_FORWARD,
+    RAW_BACKWARD,
+    RAW_JVP,
+    RAW_DOUBLE_BACKWARD,
+    RAW_OPERATIONS
+};
 size_t raw_workspace_bytes(const struct strided *shape, enum raw_operation operation);
 
 /* The calls, run. A shape that is NULL is a call that is NULL. */
