@@ -85,14 +85,15 @@ static void compare(const struct problem *want, struct problem *got, enum verb v
 static void run_ways(const struct strided *shape) {
     uint64_t seed = 1, other_seed = 2;
     int two = 2, seven = 7;
-    const struct way ways[] = {{"the default", {0}},
-                               {"2 threads", {.threads = 2}},
-                               {"7 threads", {.threads = 7}},
-                               {"shuffled items", {.parallel_for = shuffled_for, .user = &seed}},
-                               {"items shuffled otherwise", {.parallel_for = shuffled_for, .user = &other_seed}},
-                               {"reversed items", {.parallel_for = reversed_for}},
-                               {"2 POSIX threads", {.parallel_for = threads_for, .user = &two}},
-                               {"7 POSIX threads", {.parallel_for = threads_for, .user = &seven}}};
+    const struct way ways[] = {
+        {"the default", {.size = sizeof(batchnorm_exec)}},
+        {"2 threads", {.size = sizeof(batchnorm_exec), .threads = 2}},
+        {"7 threads", {.size = sizeof(batchnorm_exec), .threads = 7}},
+        {"shuffled items", {.size = sizeof(batchnorm_exec), .parallel_for = shuffled_for, .user = &seed}},
+        {"items shuffled otherwise", {.size = sizeof(batchnorm_exec), .parallel_for = shuffled_for, .user = &other_seed}},
+        {"reversed items", {.size = sizeof(batchnorm_exec), .parallel_for = reversed_for}},
+        {"2 POSIX threads", {.size = sizeof(batchnorm_exec), .parallel_for = threads_for, .user = &two}},
+        {"7 POSIX threads", {.size = sizeof(batchnorm_exec), .parallel_for = threads_for, .user = &seven}}};
 #ifdef __SANITIZE_THREAD__
     const size_t first = 6; /* the sanitizer is slow, and sees something only where there are threads */
 #else

@@ -124,7 +124,7 @@ enum { FAULTS = sizeof faults / sizeof *faults };
  * the call could have them all. */
 static bool call_with(enum verb verb, unsigned bits, batchnorm_status *status, const char **touched) {
     struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
-    struct call k = {.verb = verb, .p = problem_create(&shape, 1, true)};
+    struct call k = {.verb = verb, .p = problem_create(&shape, 1, true), .exec = {.size = sizeof k.exec}};
     bool possible = true;
     for (int i = FAULTS; i-- > 0;)
         if (bits & 1u << i) possible = faults[i].make(&k) && possible;
@@ -371,7 +371,7 @@ TEST(sentences_say_what_is_wrong) {
     assert_string_equal(message, text)
     assert_int_equal(raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);
     assert_string_equal(message, "as it was");
-    FORWARD_SAYS(&shape, NULL, y, NULL, "what is NULL is needed; needed are shape, x and y");
+    FORWARD_SAYS(&shape, NULL, y, NULL, "what is NULL is needed; needed are x and y");
     FORWARD_SAYS(&shape, x, x + 1, NULL, "y overlaps x in a way that is not allowed");
     FORWARD_SAYS(&broadcast, x, y, NULL, "y has strides that make two of its elements share memory");
     FORWARD_SAYS(&shape, x, y, y + 56, "y overlaps weight in a way that is not allowed");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/raw_calls.h"
 #include "tests/support/support.h"
 #include "tests/support/test.h"
 
