@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*! \file batchnorm.h
- * Batch normalization over raw buffers, for engines that keep their own tensors.
+ * Batch normalization over raw buffers, for engines that keep their own tensors. Long because it is the documentation: every
+ * block below states what the tests check.
  *
  * A call is one struct: a shape of `outer` (n) x `channels` (c) x `inner` (s) elements, the arrays, each with a stride for
  * each of the three, and the numbers of each channel. Over the M = outer * inner values of a channel:
@@ -21,7 +22,6 @@
  * dweight, dbias) are arrays of `channels` numbers of the parameter type: double for F64, float for every other type.
  * Saved statistics are always double. Nothing here prints, exits or keeps state between calls.
  *
- * This file is long because it is the documentation: every block below states what the tests check.
  * Result bits do not depend on the number of threads nor on the instruction set; see docs/numerics.md.
  */
 #ifndef BATCHNORM_BATCHNORM_H
@@ -111,7 +111,7 @@ typedef void batchnorm_task(void *arg, size_t item);
  * threads, in any order. It equals: `for (size_t i = 0; i < items; i++) task(arg, i);` */
 typedef void batchnorm_parallel_for(void *user, size_t items, batchnorm_task *task, void *arg);
 
-/*! How a call runs; NULL in place of it means all zeros but the size. Results do not depend on it, not on whether two calls have the same:
+/*! How a call runs; NULL in place of it means all zeros. Results do not depend on it, not on whether two calls have the same:
  * a backward may run otherwise than its forward.
  *
  * Threads: a call of fewer than 65536 elements (65536 itself with OpenMP) is one item of work, runs on the caller's thread and
@@ -141,8 +141,8 @@ typedef enum batchnorm_variance_rule {
     BATCHNORM_VARIANCE_BIASED    /*!< var  (ONNX, Keras, flax) */
 } batchnorm_variance_rule;
 
-/*! A convention: the numbers and rules in which frameworks differ. It is part of other structs, and so keeps its size: members to
- * come take the place of those that are reserved. Begin with batchnorm_convention(), which fills in everything. */
+/*! A convention: the numbers and rules in which frameworks differ. It is part of other structs, and so keeps its size: members
+ * to come take the place of those that are reserved. Begin with batchnorm_convention(), which fills in everything. */
 typedef struct batchnorm_options {
     size_t size;                              /*!< sizeof(batchnorm_options) */
     double eps;                               /*!< added to the variance, inside the root */
@@ -243,8 +243,8 @@ typedef struct batchnorm_infer_call {
 /*! Normalization with given statistics (evaluation mode), and what follows it.
  *
  * Formula: y = act((x - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c] + z)
- * Units:   with a residual or an activation, F32 and F64 give the bits of the separate steps; BF16 and F16 are computed in float
- *          and rounded once, at the end.
+ * Units:   with a residual or an activation, F32 and F64 give the bits of the separate steps; BF16 and F16 are computed in
+ *          float and rounded once, at the end.
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   y may be x or z; no other overlap with an output.
  * Memory:  batchnorm_infer_workspace_bytes(call) bytes from exec->workspace, or from malloc.
@@ -367,9 +367,9 @@ typedef struct batchnorm_backward_call {
 /*! Gradients.
  *
  * Formula: with g = dy * act'(v), rounded to the type of dy, xhat = (x - mean) * rstd and S[.] the sum over a channel: dz = g;
- *          dbias = S[g];  dweight = S[g * xhat]; dx = weight * rstd * (g - S[g] / M - xhat * S[g * xhat] / M), or weight * rstd
- *          * g with BATCHNORM_FROZEN. act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0; CLIPPED_RELU 0 where v
- *          <= 0 or v >= ceiling; 1 elsewhere
+ *          dbias = S[g];  dweight = S[g * xhat];  dx = weight * rstd * (g - S[g] / M - xhat * S[g * xhat] / M), or with
+ *          BATCHNORM_FROZEN weight * rstd * g. act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0;
+ *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling; 1 elsewhere
  * Units:   where v lies is read from y, or, without y, computed again as the forward did.
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
@@ -459,10 +459,11 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_double_backward(const b
 
 /*! Scratch memory that a call takes: exactly so much.
  *
- * Units:   bytes. Depends on the sizes, the type, the strides, the activation, the flags, and on which of the optional arrays are
- *          there; what is needed may still have data NULL. It depends neither on addresses, nor on threads, nor on the machine.
- *          The workspace may have any alignment.
- * NULL:    the result is 0 for NULL, for a wrong size of the struct, and where the bytes do not fit size_t; the call reports it.
+ * Units:   bytes. Depends on the sizes, the type, the strides, the activation, the flags, and on which of the optional arrays
+ *          are there; what is needed may still have data NULL. It depends neither on addresses, nor on threads, nor on the
+ *          machine. The workspace may have any alignment.
+ * NULL:    the result is 0 for NULL, for a wrong size of the struct, and where the bytes do not fit size_t; the call itself
+ *          reports it.
  * Threads: any number of calls may run at once.
  * Since:   0.1
  */

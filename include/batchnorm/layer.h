@@ -76,8 +76,13 @@ BATCHNORM_API batchnorm_layer_options batchnorm_layer_defaults(int dims, int64_t
  *
  * NULL:    options and layer must not be NULL.
  * Memory:  everything through options->allocator.
- * Returns: OK; NULL_POINTER; BAD_OPTION (dims not 1..3, num_features < 0, an unknown rule); BAD_DTYPE (not F32 or F64);
- *          TOO_LARGE; NO_MEMORY. eps and momentum are not checked here, as in PyTorch. On error *layer is NULL.
+ * Returns: OK
+ *          NULL_POINTER: options, layer, or a function of the allocator
+ *          BAD_OPTION: dims not 1..3, num_features < 0, an unknown rule, a wrong size of a struct
+ *          BAD_DTYPE: not F32 or F64
+ *          TOO_LARGE
+ *          NO_MEMORY
+ *          eps and momentum are not checked here, as in PyTorch. On error *layer is NULL.
  * Source:  torch.nn.BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, ...
  * Since:   0.1
  */
@@ -115,12 +120,24 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  * Alias:   y may be x (same data, same strides), but then a later backward has no x; no other overlap.
  * Memory:  allocates only when a call needs more scratch memory than every call before it.
  * Threads: one call at a time on a layer.
- * Returns: OK; NOT_COMMITTED (convention.require_finite and a mean or var is not finite: y was written, running statistics
- *          and num_batches_tracked were not); NULL_POINTER; BAD_OPTION (both flags, an unknown flag or rule, momentum NaN);
- *          BAD_RANK; ONE_VALUE; BAD_EPS; BAD_SHAPE (channels of x); NO_STATISTICS (only one of running_mean and running_var
- *          is there, or the one that evaluation needs is missing); BAD_DTYPE; BAD_SHAPE (y unlike x); TOO_LARGE; BAD_STRIDE;
- *          OVERLAP; NO_MEMORY. batchnorm_layer_message() has the details. An input without elements is OK:
- *          num_batches_tracked grows, nothing else changes, and its channels are not checked. On error nothing was written.
+ * Returns: OK: also for an input without elements: num_batches_tracked grows, nothing else changes, and its channels are not
+ *          checked
+ *          NOT_COMMITTED: convention.require_finite, and a mean or var is not finite; y was written, running statistics and
+ *          num_batches_tracked were not
+ *          NULL_POINTER: layer, or data of x or y
+ *          BAD_OPTION: both flags, an unknown flag or rule, momentum NaN, a wrong size of a struct
+ *          BAD_RANK
+ *          ONE_VALUE
+ *          BAD_EPS
+ *          BAD_SHAPE: the channels of x
+ *          NO_STATISTICS: only one of running_mean and running_var is there, or the one that evaluation needs is missing
+ *          BAD_DTYPE
+ *          BAD_SHAPE: y unlike x
+ *          TOO_LARGE
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          NO_MEMORY
+ *          Checked in this order; batchnorm_layer_message() has the details. On error nothing was written.
  * Source:  torch.nn.modules.batchnorm._BatchNorm.forward.
  * Since:   0.1
  */
@@ -139,9 +156,18 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  *          overwrote with y is refused by its address, with OVERLAP: a copy must be given.
  * Memory:  as batchnorm_layer_forward().
  * Threads: one call at a time on a layer.
- * Returns: OK; NULL_POINTER (layer); BAD_OPTION (an unknown flag); NO_FORWARD (also: a forward of another layer);
- *          NULL_POINTER (data); BAD_SHAPE (unlike the forward's); BAD_DTYPE; TOO_LARGE; BAD_STRIDE; OVERLAP; NO_MEMORY. After
- *          an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE. On error nothing was written.
+ * Returns: OK: after an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE
+ *          NULL_POINTER: layer
+ *          BAD_OPTION: an unknown flag, a wrong size of a struct
+ *          NO_FORWARD: also for a forward of another layer
+ *          NULL_POINTER: data that is needed
+ *          BAD_SHAPE: unlike the forward's
+ *          BAD_DTYPE
+ *          TOO_LARGE
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          NO_MEMORY
+ *          Checked in this order. On error nothing was written.
  * Source:  torch native_batch_norm_backward.
  * Since:   0.1
  */
@@ -214,8 +240,8 @@ typedef struct batchnorm_layer_jvp_call {
     const void *tbias;      /*!< [channels], the layer's dtype, tangent of bias; NULL: 0 */
 } batchnorm_layer_jvp_call;
 
-/*! Forward-mode derivative of that forward; see batchnorm_jvp(). BAD_OPTION for the tangent of a parameter that the layer does not
- * have. Same rules and statuses as batchnorm_layer_backward_fused(), but all three tensors are needed. */
+/*! Forward-mode derivative of that forward; see batchnorm_jvp(). BAD_OPTION for the tangent of a parameter that the layer does
+ * not have. Same rules and statuses as batchnorm_layer_backward_fused(), but all three tensors are needed. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_layer_jvp_call *call,
                                                                    const batchnorm_exec *exec);
 
@@ -233,8 +259,8 @@ typedef struct batchnorm_layer_double_backward_call {
     void *gweight;          /*!< [channels], the layer's dtype, cotangent of weight; NULL: not wanted */
 } batchnorm_layer_double_backward_call;
 
-/*! Double backward of that forward; see batchnorm_double_backward(). BAD_OPTION for the cotangent of a parameter that the layer does
- * not have. Same rules and statuses as batchnorm_layer_backward_fused(), but no output may overlap another array. */
+/*! Double backward of that forward; see batchnorm_double_backward(). BAD_OPTION for the cotangent of a parameter that the layer
+ * does not have. Same rules and statuses as batchnorm_layer_backward_fused(), but no output may overlap another array. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer,
                                                                                const batchnorm_layer_double_backward_call *call,
                                                                                const batchnorm_exec *exec);
@@ -317,9 +343,16 @@ BATCHNORM_API size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_nam
  *          value. strict: a missing or an unknown key is an error; otherwise it is left out. A lazy layer takes its channels
  *          from the state.
  * NULL:    entries may be NULL if count is 0.
- * Returns: OK; NULL_POINTER; UNEXPECTED_KEY (given twice); MISSING_KEY; UNEXPECTED_KEY; BAD_SHAPE; BAD_DTYPE (also: a
- *          num_batches_tracked that is no int64); TOO_LARGE; NO_MEMORY.
- *          batchnorm_layer_message() names the key. On error nothing was written.
+ * Returns: OK
+ *          NULL_POINTER
+ *          UNEXPECTED_KEY: given twice
+ *          MISSING_KEY
+ *          UNEXPECTED_KEY
+ *          BAD_SHAPE
+ *          BAD_DTYPE: also for a num_batches_tracked that is no int64
+ *          TOO_LARGE
+ *          NO_MEMORY
+ *          Checked in this order; batchnorm_layer_message() names the key. On error nothing was written.
  * Source:  torch.nn.Module.load_state_dict.
  * Since:   0.1
  */

@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-/* Returns the struct as this library knows it: the caller's, if it has the size `known`; a copy in `place`, if it is smaller, with
- * zeros for what it lacks, or larger, and zero where the library knows nothing; NULL for anything else, and for a size below
- * `first`, which no version had. */
+/* Returns the struct as this library knows it: the caller's, if it has the size `known`; a copy in `place`, if it is smaller,
+ * with zeros for what it lacks, or larger, and zero where the library knows nothing; NULL for anything else, and for a size
+ * below `first`, which no version had. */
 const void *bn_sized(const void *given, void *place, size_t known, size_t first);
 
 #endif
