@@ -10,7 +10,7 @@ enum bench_op { BENCH_TRAIN, BENCH_EVAL, BENCH_BACKWARD };
 
 struct bench_data {
     size_t n, c, h, w;
-    size_t bytes; /* of x, and of each of the other three */
+    size_t bytes;                   /* of x, and of each of the other three */
     int layout, op, threads, dtype; /* dtype: a batchnorm_dtype */
     const void *x, *dy;
     void *y, *dx;

@@ -164,7 +164,7 @@ def measure_row(tools, case, wide, layout, op, threads, seconds):
     line = contenders.line_up(*tools, case, layout, op, threads, wide)
     differences = compare(line)
     if case.size in SMALL:
-        line.append(contenders.ours_from_python(tools[0], line[0]))
+        line.append(contenders.ours_from_python(*tools, line[0]))
     quartiles, rounds = measure(line, seconds, case.bytes < BACK_TO_BACK)
     times = {name: values[1] for name, values in quartiles.items()}
     best = {}
@@ -362,7 +362,7 @@ def main():
     for name, text in facts.items():
         print(f"{name}: {text}")
     if arguments.errors:
-        return print_errors(batchnorm)
+        return print_errors(helper)
     arguments.threads = usable(arguments.threads)
     rows = run(arguments, (batchnorm, helper))
     print("", *summary(rows), sep="\n")

@@ -8,12 +8,10 @@
 
 /* Three versions of a struct. */
 struct first {
-    size_t size;
-    int a;
+    size_t size, a;
 };
 struct known {
-    size_t size;
-    int a, b;
+    size_t size, a, b;
     double c;
 };
 struct later {

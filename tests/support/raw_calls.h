@@ -5,8 +5,8 @@
 
 #include "batchnorm/stats.h"
 
-/* A shape with the strides of every array that any call has. jvp takes tx by dx and ty by dy; double backward takes vx by dx, gx
- * by y and gdy by dy. */
+/* A shape with the strides of every array that any call has. jvp takes tx by dx and ty by dy; double backward takes vx by dx,
+ * gx by y and gdy by dy. */
 struct strided {
     size_t outer, channels, inner;
     batchnorm_dtype dtype;
