@@ -93,9 +93,9 @@ static char small[1 << 16];
 static bool fault_workspace(struct call *k) {
     size_t need = batchnorm_workspace_bytes(&k->p->shape, verb_operation(k->verb));
     assert_in_range(need, 1, sizeof small);
-    /* frozen calls may need less than the query says */
-    bool frozen = k->verb == BACKWARD_FROZEN || k->verb == JVP_FROZEN || k->verb == DOUBLE_BACKWARD_FROZEN;
-    k->exec = (batchnorm_exec){.workspace = small, .workspace_bytes = frozen ? 1 : need - 1};
+    /* calls that are frozen or have no activation may need less than the query says */
+    bool less = k->verb == BACKWARD || k->verb == BACKWARD_FROZEN || k->verb == JVP_FROZEN || k->verb == DOUBLE_BACKWARD_FROZEN;
+    k->exec = (batchnorm_exec){.workspace = small, .workspace_bytes = less ? 1 : need - 1};
     return !k->no_memory;
 }
 
