@@ -89,5 +89,9 @@ static void *reserve_workspace(void *owner, size_t bytes) {
 }
 
 struct bn_exec bn_layer_exec(batchnorm_layer *layer, const batchnorm_exec *given) {
-    return (struct bn_exec){given, reserve_workspace, layer};
+    return (struct bn_exec){.caller = given,
+                            .memory = layer->workspace.data,
+                            .bytes = layer->workspace.bytes,
+                            .reserve = reserve_workspace,
+                            .owner = layer};
 }

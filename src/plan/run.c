@@ -13,7 +13,7 @@ enum { ITEM = 32768, ITEMS_PER_THREAD = 4, THREADS_UNKNOWN = 64 };
 
 static size_t wanted_items(const struct bn_pass *p) {
     if (bn_tuning.items) return bn_tuning.items;
-    size_t threads = bn_parallel_threads(bn_pass_caller(p), p->channels * p->count);
+    size_t threads = bn_parallel_threads(p->caller, p->channels * p->count);
     if (threads == 0) threads = THREADS_UNKNOWN;
     return threads == 1 ? 1 : threads * ITEMS_PER_THREAD;
 }
@@ -47,7 +47,7 @@ static void hand_out(struct share *s, size_t things, size_t elements_each, batch
     s->items = items ? items : 1;
     s->each = s->items > 1 ? things / s->items : things;
     s->larger = things - s->each * s->items;
-    bn_parallel(bn_pass_caller(s->pass), s->items, elements, task, s);
+    bn_parallel(s->pass->caller, s->items, elements, task, s);
 }
 
 /* By blocks */
