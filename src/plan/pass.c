@@ -15,6 +15,7 @@ static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
         bn_sweep_prepare(s);
         return;
     }
+    s->unit = like->unit;
     s->slot_channel = like->slot_channel;
     s->slot_piece = like->slot_piece;
     s->repeat = like->repeat;
@@ -174,6 +175,7 @@ batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const 
     const batchnorm_status status = take_scratch(&p, exec, &memory);
     if (status) return status;
     copy_means(&p);
+    bn_pass_decide(&p);
     bn_pass_run(&p);
     if (p.done) p.done(&p);
     free(memory);
@@ -229,7 +231,7 @@ static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
 }
 
 /* In the order of memory: of planes, channel by channel; of rows, piece by piece. */
-void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels) {
+void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->view.layout == BN_PLANE ? 1 : channels;

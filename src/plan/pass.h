@@ -6,6 +6,7 @@
 
 #include "plan/numbers.h"
 #include "plan/sweep.h"
+#include "plan/tuning.h"
 
 enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 10 };
 
@@ -17,6 +18,15 @@ struct bn_entry {
     bool active;
     int uses;
     struct bn_use use[BN_VIEW_ARRAYS];
+};
+
+/* What is decided about a pass before it runs, beside what its sweeps have of their own. */
+struct bn_way {
+    struct bn_machine machine;
+    size_t threads, wanted; /* items */
+    bool large, far;        /* all arrays together, for the last-level cache and for the second-level cache */
+    bool by_blocks, fused;
+    struct bn_share blocks, gates, numbers; /* of the channels or blocks of channels; by blocks, only the first is used */
 };
 
 struct bn_pass {
@@ -36,6 +46,7 @@ struct bn_pass {
     void (*numbers)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*done)(const struct bn_pass *pass); /* the job's, after everything */
     const void *job;
+    struct bn_way way;
 };
 
 static const batchnorm_activation bn_identity = {BATCHNORM_IDENTITY, 0};
@@ -44,11 +55,14 @@ static const batchnorm_activation bn_identity = {BATCHNORM_IDENTITY, 0};
 void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
                    batchnorm_activation activation);
 
-/* Runs everything. */
-void bn_pass_run(struct bn_pass *p);
+/* Decides how a pass goes that has been built. */
+void bn_pass_decide(struct bn_pass *p);
+
+/* Runs everything, as it was decided. */
+void bn_pass_run(const struct bn_pass *p);
 
 /* Folds the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
-void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels);
+void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 
 /* For the job's `numbers`: the folded result of reduction i in a channel. */
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {

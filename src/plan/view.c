@@ -169,7 +169,8 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
 void bn_view_recut(struct bn_view *v, size_t elements) {
     size_t length = v->layout == BN_PLANE ? v->length : 1;
     if (v->parts > 1) return;
-    bn_view_set_block(v, elements / length ? elements / length : 1);
+    size_t channels = elements / length ? elements / length : 1;
+    bn_view_set_block(v, v->layout == BN_ROWS && channels < v->channels ? bn_padded(channels) : channels);
     v->group = elements / length / v->block;
     if (v->group == 0) v->group = 1;
     if (v->group > v->rows) v->group = v->rows;
