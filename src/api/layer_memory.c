@@ -94,7 +94,11 @@ const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place
     const batchnorm_exec *caller = exec ? bn_sized(exec, &run->place, sizeof run->place, sizeof run->place) : NULL;
     const void *call = bn_sized(given, place, known, known);
     run->status = BATCHNORM_OK;
-    run->exec = (struct bn_exec){caller, reserve_workspace, layer};
+    run->exec = (struct bn_exec){.caller = caller,
+                                 .memory = layer->workspace.data,
+                                 .bytes = layer->workspace.bytes,
+                                 .reserve = reserve_workspace,
+                                 .owner = layer};
     if (!given)
         run->status = bn_layer_fail(layer, BATCHNORM_NULL_POINTER, "the call is NULL");
     else if (!call)

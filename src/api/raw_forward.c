@@ -152,6 +152,7 @@ size_t batchnorm_forward_workspace_bytes(const batchnorm_forward_call *given) {
     const batchnorm_forward_call *call = bn_sized(given, &place, sizeof place, sizeof place);
     if (!call || start(&k, &call->shape, call->x, call->z, call->y) || bn_geometry_is_empty(&k.g)) return 0;
     bn_call_pretend(&k, NEEDED);
-    const struct bn_forward job = bn_forward_job(&k.g, call, 0);
+    struct bn_forward job = bn_forward_job(&k.g, call, 0);
+    job.done = update_running;
     return bn_scratch(bn_forward_bytes(&k.g, &job));
 }

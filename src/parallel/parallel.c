@@ -7,31 +7,28 @@
 #include <omp.h>
 #endif
 
-/* Waking OpenMP's threads costs some microseconds; one core touches this many elements in that time. */
-enum { WORTH_THREADS = 65536 };
-
 static void serial(size_t items, batchnorm_task *task, void *arg) {
     for (size_t i = 0; i < items; i++) task(arg, i);
 }
 
-size_t bn_parallel_threads(const batchnorm_exec *exec, size_t work) {
+size_t bn_parallel_threads(const batchnorm_exec *exec, bool worth) {
     int threads = exec ? exec->threads : 0;
     if (exec && exec->parallel_for) return threads > 0 ? (size_t)threads : 0;
 #ifdef _OPENMP
-    if (work > WORTH_THREADS) return (size_t)(threads > 0 ? threads : omp_get_max_threads());
+    if (worth) return (size_t)(threads > 0 ? threads : omp_get_max_threads());
 #else
-    (void)work;
+    (void)worth;
 #endif
     return 1;
 }
 
-void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnorm_task *task, void *arg) {
+void bn_parallel(const batchnorm_exec *exec, size_t items, bool worth, batchnorm_task *task, void *arg) {
     if (items > 1 && exec && exec->parallel_for) {
         exec->parallel_for(exec->user, items, task, arg);
         return;
     }
 #ifdef _OPENMP
-    size_t threads = items <= 1 || items > PTRDIFF_MAX ? 1 : bn_parallel_threads(exec, work);
+    size_t threads = items <= 1 || items > PTRDIFF_MAX ? 1 : bn_parallel_threads(exec, worth);
     if (threads > items) threads = items;
     if (threads > 1) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
@@ -39,6 +36,6 @@ void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnor
         return;
     }
 #endif
-    (void)work;
+    (void)worth;
     serial(items, task, arg);
 }

@@ -5,11 +5,11 @@
 
 #include "batchnorm/batchnorm.h"
 
-/* Run task(arg, i) for every i in [0, items) on the caller's threads, on OpenMP, or in a loop. `work` is the number of elements
- * that all items touch together: little work is not handed to OpenMP. exec may be NULL. */
-void bn_parallel(const batchnorm_exec *exec, size_t items, size_t work, batchnorm_task *task, void *arg);
+/* Runs task(arg, i) for every i in [0, items) on the caller's threads, on OpenMP, or in a loop. OpenMP's threads are woken only
+ * for what is `worth` the microseconds that this takes. exec may be NULL. */
+void bn_parallel(const batchnorm_exec *exec, size_t items, bool worth, batchnorm_task *task, void *arg);
 
-/* How many threads would share that work; 0 if only the caller knows. */
-size_t bn_parallel_threads(const batchnorm_exec *exec, size_t work);
+/* Returns how many threads would share that work; 0 if only the caller knows. */
+size_t bn_parallel_threads(const batchnorm_exec *exec, bool worth);
 
 #endif

@@ -4,39 +4,30 @@
 
 #include "plan/pass.h"
 
-static const struct bn_use x_only[] = {{BN_X, BN_AS_X}};
-static const struct bn_use x_y_z[] = {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}, {BN_Z, BN_AS_Z}};
+/* The fact on which the table depends: an activation or a residual follows. */
+enum { ACTIVE = 1 };
 
-/* y, with what follows the normalization. */
-static void write_y(struct bn_pass *p, const struct bn_geometry *g, batchnorm_activation activation) {
-    bool has_z = bn_is_there(g, BN_Z);
-    struct bn_sweep *s = bn_pass_write(p, g, BN_AFFINE, has_z ? 3 : 2, x_y_z);
-    s->active = bn_is_active(g, activation);
-    s->act = bn_act_of(activation);
+/* Statistics have the first sweep, normalization and evaluation the others. */
+static const struct bn_entry sweeps[] = {
+    /* needs, unless, verb, active, arrays */
+    {0, 0, BN_MOMENTS, false, 1, {{BN_X, BN_AS_X}}},
+    {0, ACTIVE, BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}}},
+    {ACTIVE, 0, BN_AFFINE, true, 3, {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}, {BN_Z, BN_AS_Z}}},
+};
+
+static unsigned facts_of(const struct bn_geometry *g, batchnorm_activation activation) {
+    return activation.kind != BATCHNORM_IDENTITY || bn_is_there(g, BN_Z) ? ACTIVE : 0;
 }
 
 static void stats_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
-    batchnorm_stat *const *stats = p->job;
-    for (size_t c = channel; c < channel + channels; c++) bn_merge(&(*stats)[c], bn_pass_moments(p, 0, c));
+    batchnorm_stat *into = (batchnorm_stat *)(uintptr_t)p->job; /* the job is what it writes */
+    for (size_t c = channel; c < channel + channels; c++) bn_merge(&into[c], bn_pass_moments(p, 0, c));
 }
 
-static void stats_build(struct bn_pass *p, const struct bn_geometry *g, batchnorm_stat *const *stats) {
-    bn_pass_start(p, g);
-    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
+void bn_build_stats(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    bn_pass_build(p, g, sweeps, 1, 0, (batchnorm_activation){BATCHNORM_IDENTITY, 0});
     p->numbers = stats_numbers;
-    p->job = stats;
-}
-
-size_t bn_stats_bytes(const struct bn_geometry *g) {
-    struct bn_pass p;
-    stats_build(&p, g, NULL);
-    return bn_pass_bytes(&p);
-}
-
-batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
-    struct bn_pass p;
-    stats_build(&p, g, &stats);
-    return bn_pass_all(&p, exec);
+    p->job = job;
 }
 
 static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -47,23 +38,11 @@ static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t ch
     }
 }
 
-static void normalize_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_normalize *job) {
-    bn_pass_start(p, g);
-    write_y(p, g, job->activation);
+void bn_build_normalize(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_normalize *j = job;
+    bn_pass_build(p, g, sweeps + 1, 2, facts_of(g, j->activation), j->activation);
     p->numbers = normalize_numbers;
     p->job = job;
-}
-
-size_t bn_normalize_bytes(const struct bn_geometry *g, const struct bn_normalize *job) {
-    struct bn_pass p;
-    normalize_build(&p, g, job);
-    return bn_pass_bytes(&p);
-}
-
-batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    normalize_build(&p, g, job);
-    return bn_pass_all(&p, exec);
 }
 
 static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -78,26 +57,14 @@ static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channe
     }
 }
 
-static void infer_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_infer *job) {
-    bn_pass_start(p, g);
-    write_y(p, g, job->activation);
+void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_infer *j = job;
+    bn_pass_build(p, g, sweeps + 1, 2, facts_of(g, j->activation), j->activation);
     p->numbers = infer_numbers;
     p->job = job;
 }
 
-size_t bn_infer_bytes(const struct bn_geometry *g, const struct bn_infer *job) {
-    struct bn_pass p;
-    infer_build(&p, g, job);
-    return bn_pass_bytes(&p);
-}
-
-batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    infer_build(&p, g, job);
-    return bn_pass_all(&p, exec);
-}
-
-/* On copies, which no store can change. */
+/* Works on copies, which no store can change. */
 static void forward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_forward j = *(const struct bn_forward *)p->job;
     const struct bn_table table = p->table[0];
@@ -106,36 +73,25 @@ static void forward_numbers(const struct bn_pass *p, size_t channel, size_t chan
         batchnorm_stat s = bn_pass_moments(p, 0, c);
         double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0), rstd = bn_rstd(s, j.eps);
         bn_set_affine(table, c, s.mean, weight * rstd, bias, s.m2 == 0);
-        own[c] = s;
+        if (own) own[c] = s;
         if (j.stats) j.stats[c] = s;
         if (j.save_mean) j.save_mean[c] = s.mean;
         if (j.save_rstd) j.save_rstd[c] = rstd;
     }
 }
 
-/* Scratch of its own: the statistics of every channel, which the caller may not have room for. */
-static void forward_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_forward *job) {
-    bn_pass_start(p, g);
-    bn_pass_reduce(p, g, BN_MOMENTS, 1, x_only);
-    write_y(p, g, job->activation);
-    p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+static void forward_done(const struct bn_pass *p) {
+    const struct bn_forward *j = p->job;
+    j->done(j->arg, (const batchnorm_stat *)p->own);
+}
+
+/* Takes scratch of its own for the statistics of every channel, where the job has somebody to hand them to. */
+void bn_build_forward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_forward *j = job;
+    bn_pass_build(p, g, sweeps, 3, facts_of(g, j->activation), j->activation);
     p->numbers = forward_numbers;
     p->job = job;
-}
-
-size_t bn_forward_bytes(const struct bn_geometry *g, const struct bn_forward *job) {
-    struct bn_pass p;
-    forward_build(&p, g, job);
-    return bn_pass_bytes(&p);
-}
-
-batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec) {
-    struct bn_pass p;
-    forward_build(&p, g, job);
-    batchnorm_status status = bn_pass_prepare(&p, exec);
-    if (status) return status;
-    bn_pass_run(&p);
-    if (job->done) job->done(job->arg, (const batchnorm_stat *)p.own);
-    bn_pass_end(&p);
-    return BATCHNORM_OK;
+    if (!j->done) return;
+    p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
+    p->done = forward_done;
 }

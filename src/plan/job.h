@@ -51,11 +51,6 @@ struct bn_geometry {
 
 static inline bool bn_is_there(const struct bn_geometry *g, int array) { return g->array[array].data != NULL; }
 
-/* Whether something follows the normalization: an activation, or the residual before it. */
-static inline bool bn_is_active(const struct bn_geometry *g, batchnorm_activation activation) {
-    return activation.kind != BATCHNORM_IDENTITY || bn_is_there(g, BN_Z);
-}
-
 /* Per-channel numbers that a caller gives: an array of double or of float, or nothing. */
 struct bn_vector {
     const void *data;
@@ -93,45 +88,65 @@ static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
 }
 static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
 
-/* How a job runs, and where its scratch memory comes from: the caller's workspace, its owner (a layer), or malloc. */
+/* How a job runs, and where its scratch memory comes from: the caller's workspace, else its owner's (a layer's), else
+ * malloc. */
 struct bn_exec {
     const batchnorm_exec *caller; /* NULL: all zeros */
-    /* instead of malloc, and of a caller's workspace that is too small: memory that stays the owner's, or NULL */
+    /* The owner's memory, and how it becomes larger: a function that returns memory that stays the owner's, or NULL. */
+    void *memory;
+    size_t bytes;
     void *(*reserve)(void *owner, size_t bytes);
     void *owner;
 };
 
-/* The jobs. Each takes a geometry with count > 0 and channels > 0 and validated pointers, and returns OK, NO_MEMORY,
- * WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. Outputs that are not
- * wanted are not there.
- *
- * bn_X_bytes() is the scratch that bn_run_X() of the same geometry and job takes, SIZE_MAX when that does not fit. It depends
- * on which arrays and vectors are there, and not on their addresses. */
+/* The jobs. Each takes a geometry with count > 0 and channels > 0, validated pointers, and of the arrays those that it names;
+ * an output that is not wanted is not there. A job is built into a pass, which then is asked for its bytes or run. */
+struct bn_pass;
+typedef void bn_build(struct bn_pass *pass, const struct bn_geometry *g, const void *job);
+
+/* Returns the scratch that bn_job_run() takes for the same geometry and job, SIZE_MAX when that does not fit. It depends on
+ * which arrays and vectors are there, and not on their addresses. */
+size_t bn_job_bytes(const struct bn_geometry *g, bn_build *build, const void *job);
+
+/* Returns OK, NO_MEMORY, WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. */
+batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const void *job, const struct bn_exec *exec);
+
+/* Declares bn_NAME_bytes() and bn_run_NAME(), the two for a `struct bn_NAME`. */
+#define BN_JOB(name)                                                                                                           \
+    bn_build bn_build_##name;                                                                                                  \
+    static inline size_t bn_##name##_bytes(const struct bn_geometry *g, const struct bn_##name *job) {                         \
+        return bn_job_bytes(g, bn_build_##name, job);                                                                          \
+    }                                                                                                                          \
+    static inline batchnorm_status bn_run_##name(const struct bn_geometry *g, const struct bn_##name *job,                     \
+                                                 const struct bn_exec *exec) {                                                 \
+        return bn_job_run(g, bn_build_##name, job, exec);                                                                      \
+    }
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
-size_t bn_stats_bytes(const struct bn_geometry *g);
-batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec);
+bn_build bn_build_stats;
+static inline size_t bn_stats_bytes(const struct bn_geometry *g) { return bn_job_bytes(g, bn_build_stats, NULL); }
+static inline batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
+    return bn_job_run(g, bn_build_stats, stats, exec);
+}
 
-/* y from given statistics. Arrays: X, Y, Z. */
+/* y from given statistics. Arrays: X, Z, Y. */
 struct bn_normalize {
     struct bn_vector weight, bias;
     const double *mean, *rstd;
     batchnorm_activation activation;
 };
-size_t bn_normalize_bytes(const struct bn_geometry *g, const struct bn_normalize *job);
-batchnorm_status bn_run_normalize(const struct bn_geometry *g, const struct bn_normalize *job, const struct bn_exec *exec);
+BN_JOB(normalize)
 
-/* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Y, Z. */
+/* y from running statistics: rstd = 1 / sqrt(var + eps). save_mean and save_rstd may be NULL. Arrays: X, Z, Y. */
 struct bn_infer {
     struct bn_vector weight, bias, mean, var;
     double eps;
     double *save_mean, *save_rstd;
     batchnorm_activation activation;
 };
-size_t bn_infer_bytes(const struct bn_geometry *g, const struct bn_infer *job);
-batchnorm_status bn_run_infer(const struct bn_geometry *g, const struct bn_infer *job, const struct bn_exec *exec);
+BN_JOB(infer)
 
-/* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Y, Z.
+/* Statistics of x into stats[channels], and y from them. Running statistics are the caller's next step. Arrays: X, Z, Y.
  * stats, save_mean and save_rstd may be NULL. */
 struct bn_forward {
     struct bn_vector weight, bias;
@@ -143,10 +158,10 @@ struct bn_forward {
     void (*done)(void *arg, const batchnorm_stat *stats);
     void *arg;
 };
-size_t bn_forward_bytes(const struct bn_geometry *g, const struct bn_forward *job);
-batchnorm_status bn_run_forward(const struct bn_geometry *g, const struct bn_forward *job, const struct bn_exec *exec);
+BN_JOB(forward)
 
-/* Gradients. Arrays: X, DY, DX, and if gated Z, Y, DZ. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
+/* Gradients. Arrays: DY, DX; X where statistics, dweight or the gate need it; if gated DZ, and Y, or Z where v is computed
+ * again. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
 struct bn_backward {
     struct bn_vector weight, bias; /* bias: where v is computed again */
     const double *mean, *rstd;
@@ -155,28 +170,25 @@ struct bn_backward {
     bool gated; /* by the activation, or there is a dz */
     unsigned flags;
 };
-size_t bn_backward_bytes(const struct bn_geometry *g, const struct bn_backward *job);
-batchnorm_status bn_run_backward(const struct bn_geometry *g, const struct bn_backward *job, const struct bn_exec *exec);
+BN_JOB(backward)
 
-/* Arrays: X, TX, TY. */
+/* The tangent of y. Arrays: X, TX, TY. */
 struct bn_jvp {
     struct bn_vector weight, tweight, tbias;
     const double *mean, *rstd;
     unsigned flags;
 };
-size_t bn_jvp_bytes(const struct bn_geometry *g, const struct bn_jvp *job);
-batchnorm_status bn_run_jvp(const struct bn_geometry *g, const struct bn_jvp *job, const struct bn_exec *exec);
+BN_JOB(jvp)
 
-/* Arrays: X, DY, VX, GX, GDY. */
+/* Gradients of the gradients. Arrays: X, DY, VX, GX, GDY. */
 struct bn_double_backward {
     struct bn_vector weight, vweight, vbias;
     const double *mean, *rstd;
     struct bn_output gweight;
     unsigned flags;
 };
-size_t bn_double_backward_bytes(const struct bn_geometry *g, const struct bn_double_backward *job);
-batchnorm_status bn_run_double_backward(const struct bn_geometry *g, const struct bn_double_backward *job,
-                                        const struct bn_exec *exec);
+BN_JOB(double_backward)
+#undef BN_JOB
 
 /* What the running statistics become: into mean and var (each may have data NULL), from the values of `mean_from` and
  * `var_from` (which may be the same memory). Channels with count 0 keep theirs. `factor` is the weight of the new value.

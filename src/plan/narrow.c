@@ -17,11 +17,10 @@ size_t bn_narrow_repeat(const struct bn_view *v) {
     return is_packed(v) && v->channels * repeat <= BN_NARROW_LANES ? repeat : 1;
 }
 
-size_t bn_narrow_most(const struct bn_view *v, size_t number_bytes) {
-    enum { PAYS = 32 };
+size_t bn_narrow_most(const struct bn_view *v, size_t number_bytes, size_t wide_rows) {
     size_t repeat = bn_narrow_repeat(v), most = BN_NARROW_LANES * sizeof(double) / number_bytes / v->channels;
     if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
-    while (repeat * 2 <= most && v->group / repeat >= PAYS) repeat *= 2;
+    while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
     return repeat;
 }
 

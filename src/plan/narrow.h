@@ -14,8 +14,8 @@
 size_t bn_narrow_repeat(const struct bn_view *v);
 
 /* The same for what is written to memory, where a wide row is best a page long: as many as there is room for. `number_bytes` is
- * the size of a number. */
-size_t bn_narrow_most(const struct bn_view *v, size_t number_bytes);
+ * the size of a number. A piece must keep so many wide rows. */
+size_t bn_narrow_most(const struct bn_view *v, size_t number_bytes, size_t wide_rows);
 
 /* Sums of a wide row; `lanes` is a multiple of BNK_LANES. Each array is longer than a page, so that what is stored to one never
  * lies at the same place within a page as what is loaded from another. */

@@ -1,10 +1,47 @@
 /* SPDX-License-Identifier: MIT */
+/* Building a pass, its scratch memory, and the folding of pieces. */
 #include "plan/pass.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g) {
+/* Building */
+
+/* Whether the sweep differs from another one of the same pass in nothing that decides how its view is cut. */
+static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
+                     const struct bn_use *use) {
+    if (!like || !bn_view_like(&s->view, &like->view, g, uses, use)) {
+        bn_view_make(&s->view, g, uses, use);
+        bn_sweep_prepare(s);
+        return;
+    }
+    s->unit = like->unit;
+    s->slot_channel = like->slot_channel;
+    s->slot_piece = like->slot_piece;
+    s->repeat = like->repeat;
+}
+
+static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, const struct bn_entry *e,
+                        struct bnk_act act) {
+    struct bn_use use[BN_VIEW_ARRAYS];
+    int uses = 0;
+    s->verb = e->verb;
+    s->kernels = &bnk_table()->verbs[g->dtype];
+    s->mean = NULL;
+    s->mean_of_x = s->without_x = false;
+    s->active = e->active;
+    s->act = act;
+    for (int i = 0; i < e->uses; i++) {
+        if (!bn_is_there(g, e->use[i].array)) continue;
+        if (e->use[i].array == BN_X && e->use[i].role == BN_AS_X && e->verb == BN_DOTS) s->mean_of_x = true;
+        s->role[uses] = e->use[i].role;
+        use[uses++] = e->use[i];
+    }
+    set_view(s, like, g, uses, use);
+}
+
+void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
+                   batchnorm_activation activation) {
     /* not the whole struct: its sweeps are large, and set when they are added */
     p->channels = g->channels;
     p->count = g->count;
@@ -12,149 +49,140 @@ void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g) {
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
     p->mean = NULL;
-    p->memory = NULL;
     p->gate = NULL;
-    p->has_gate = false;
+    p->done = NULL;
+    const struct bnk_act act = bn_act_of(activation);
+    const struct bn_sweep *like = NULL;
+    for (size_t i = 0; i < entries; i++) {
+        const struct bn_entry *e = &entry[i];
+        p->at[i] = -1;
+        if ((facts & e->needs) != e->needs || (facts & e->unless)) continue;
+        bool reduces = e->verb == BN_MOMENTS || e->verb == BN_DOTS;
+        p->at[i] = reduces ? p->reduces++ : p->writes++;
+        struct bn_sweep *s = reduces ? &p->reduce[p->at[i]] : &p->write[p->at[i]];
+        build_sweep(s, like, g, e, act);
+        like = s;
+    }
 }
 
-static struct bn_sweep *add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                                  const struct bn_use *use) {
-    s->verb = verb;
-    s->kernels = &bnk_table()->verbs[g->dtype];
-    s->shift = s->sum = s->dot = NULL;
-    s->mean = NULL;
-    s->mean_of_x = s->active = s->without_x = s->stream = s->fetch = false;
-    s->numbers = (struct bnk_numbers){0};
-    s->act = (struct bnk_act){0};
-    bn_view_make(&s->view, g, arrays, use);
-    for (int i = 0; i < arrays; i++) s->role[i] = use[i].role;
-    bn_sweep_prepare(s);
-    return s;
-}
+/* Scratch */
 
-struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                                const struct bn_use *use) {
-    return add_sweep(&p->reduce[p->reduces++], g, verb, arrays, use);
-}
-
-struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                               const struct bn_use *use) {
-    return add_sweep(&p->write[p->writes++], g, verb, arrays, use);
-}
-
-/* Scratch is handed out in pieces of whole cache lines; a first walk without memory adds them up. Pieces of a whole number of
- * pages are kept from lying at the same place within a page: processors take a load after such a store for a dependence. */
+/* Scratch is handed out in parts of whole cache lines. Parts of a whole number of pages are kept from lying at the same place
+ * within a page, because processors take a load after such a store for a dependence: 21 lines are a third of a page, so that
+ * the three parts of a reduction lie a third of a page from each other. */
 enum { LINE = 64, SKEW = 21 * LINE };
 
+/* Where the next part begins: 64 bits, also where addresses have 32, so that the sum of all parts always fits. A part of more
+ * than 2^50 times some bytes does not exist. */
 struct scratch {
-    uintptr_t base; /* 0: none yet */
-    size_t used;
+    uint64_t at;
     bool overflow;
 };
 
 static void *take(struct scratch *s, size_t count, size_t bytes) {
-    /* no element is larger than a double; dividing by a variable takes long */
-    if (s->used > SIZE_MAX / 4 || count > (SIZE_MAX / 4 - s->used) / sizeof(double)) {
-        s->overflow = true;
-        return NULL;
-    }
-    void *at = s->base ? (void *)(s->base + s->used) : NULL;
-    s->used += (count * bytes + LINE - 1) / LINE * LINE + SKEW;
+    void *at = (void *)(uintptr_t)s->at;
+    if (count > UINT64_C(1) << 50) s->overflow = true;
+    s->at += ((uint64_t)count * bytes + LINE - 1) / LINE * LINE + SKEW;
     return at;
 }
 
+static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BN_AFFINE; }
+
+static void set_table(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
+    batchnorm_dtype computing = bn_computing_dtype(p->dtype);
+    size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    void *numbers = take(s, padded, count * bn_element_bytes(computing));
+    p->table[i] = (struct bn_table){numbers, computing, padded};
+}
+
+/* Lays everything out from an aligned address on. A reduction that is gated has a table also where nothing is written. */
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
-    batchnorm_dtype computing = bn_computing_dtype(p->dtype);
+    bool gated = p->reduces && reads_gate(&p->reduce[0]), copies = false;
     for (int i = 0; i < p->reduces; i++) {
-        size_t slots = bn_sweep_slots(&p->reduce[i].view);
-        p->reduce[i].shift = take(s, slots, sizeof(double));
-        p->reduce[i].sum = take(s, slots, sizeof(double));
-        p->reduce[i].dot = take(s, slots, sizeof(double));
+        struct bn_sweep *r = &p->reduce[i];
+        size_t slots = bn_sweep_slots(&r->view);
+        r->shift = take(s, slots, sizeof(double));
+        r->sum = take(s, slots, sizeof(double));
+        r->dot = take(s, slots, sizeof(double));
+        r->mean = p->mean;
+        copies = copies || (r->mean_of_x && r->view.layout == BN_ROWS);
     }
-    for (int i = 0; i < p->writes || (i == 0 && p->has_gate); i++) {
-        const bool has_gate = p->has_gate || (p->write[i].verb == BN_BLEND && p->write[i].active);
-        size_t count = has_gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
-        void *numbers = take(s, padded * count, bn_element_bytes(computing));
-        p->table[i] = (struct bn_table){numbers, computing, padded};
-        if (i < p->writes) p->write[i].numbers = (struct bnk_numbers){numbers, padded};
+    for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
+        set_table(p, i, s, gated || reads_gate(&p->write[i]), padded);
+        p->write[i].numbers = (struct bnk_numbers){p->table[i].numbers, padded};
     }
-    for (int i = 0; i < p->reduces && p->has_gate; i++)
-        p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
-    p->own = take(s, p->own_doubles, sizeof(double));
-    double *mean = take(s, padded, sizeof(double));
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].mean = mean;
-    p->padded_mean = mean;
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
+    p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
+    p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
+    for (int i = 0; i < p->reduces && copies; i++)
+        if (p->reduce[i].view.layout == BN_ROWS) p->reduce[i].mean = p->mean_copy;
 }
 
-/* Lay out from an aligned address in memory on; what that takes in all, or SIZE_MAX when it does not fit. */
+/* Lays out in memory; returns what that takes in all, or SIZE_MAX when it does not fit. */
 static size_t lay_out_in(struct bn_pass *p, void *memory) {
-    struct scratch s = {.base = ((uintptr_t)memory + LINE - 1) / LINE * LINE};
+    const uint64_t first = ((uintptr_t)memory + LINE - 1) / LINE * LINE;
+    struct scratch s = {first, false};
     lay_out(p, &s);
-    return s.overflow ? SIZE_MAX : s.used + LINE - 1;
+    const uint64_t used = s.at - first;
+    return s.overflow || used > SIZE_MAX / 4 ? SIZE_MAX : (size_t)used + LINE - 1;
 }
 
-size_t bn_pass_bytes(struct bn_pass *p) { return lay_out_in(p, NULL); }
-
-/* Kernels of rows read means in whole steps, and get a copy that is as long as that. */
-static void set_means(struct bn_pass *p) {
-    bool copied = false;
-    for (int i = 0; i < p->reduces; i++) {
-        if (p->reduce[i].view.layout == BN_PLANE) {
-            p->reduce[i].mean = p->mean;
-        } else if (!copied) {
-            memcpy(p->padded_mean, p->mean, p->channels * sizeof(double));
-            memset(p->padded_mean + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));
-            copied = true;
-        }
-    }
-}
-
-static batchnorm_status take_from_owner(struct bn_pass *p) {
-    const size_t bytes = bn_pass_bytes(p);
+/* Takes the owner's memory, which stays the owner's. */
+static batchnorm_status take_from_owner(struct bn_pass *p, const struct bn_exec *exec) {
+    const size_t bytes = lay_out_in(p, exec->memory);
+    if (exec->memory && bytes <= exec->bytes) return BATCHNORM_OK;
     if (bytes == SIZE_MAX) return BATCHNORM_TOO_LARGE;
-    void *memory = p->exec->reserve(p->exec->owner, bytes);
+    void *memory = exec->reserve(exec->owner, bytes);
     if (!memory) return BATCHNORM_NO_MEMORY;
     lay_out_in(p, memory);
     return BATCHNORM_OK;
 }
 
-static batchnorm_status take_from_malloc(struct bn_pass *p) {
-    const size_t bytes = bn_pass_bytes(p);
-    p->memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
-    if (!p->memory) return BATCHNORM_NO_MEMORY;
-    lay_out_in(p, p->memory);
-    return BATCHNORM_OK;
-}
-
-/* Addresses in a workspace that turns out to be too small are not used. */
-static batchnorm_status take_scratch(struct bn_pass *p) {
-    const batchnorm_exec *caller = bn_pass_caller(p);
-    const bool has_owner = p->exec && p->exec->reserve;
-    if (caller && caller->workspace) {
-        if (caller->workspace_bytes >= lay_out_in(p, caller->workspace)) return BATCHNORM_OK;
+/* Addresses in a workspace that turns out to be too small are not used. *memory is what must be freed. */
+static batchnorm_status take_scratch(struct bn_pass *p, const struct bn_exec *exec, void **memory) {
+    const bool has_owner = exec && exec->reserve;
+    if (p->caller && p->caller->workspace) {
+        if (p->caller->workspace_bytes >= lay_out_in(p, p->caller->workspace)) return BATCHNORM_OK;
         if (!has_owner) return BATCHNORM_WORKSPACE_TOO_SMALL;
     }
-    return has_owner ? take_from_owner(p) : take_from_malloc(p);
-}
-
-batchnorm_status bn_pass_prepare(struct bn_pass *p, const struct bn_exec *exec) {
-    p->exec = exec;
-    const batchnorm_status status = take_scratch(p);
-    if (status != BATCHNORM_OK) return status;
-    if (p->mean) set_means(p);
+    if (has_owner) return take_from_owner(p, exec);
+    const size_t bytes = lay_out_in(p, NULL);
+    *memory = bytes == SIZE_MAX ? NULL : malloc(bytes);
+    if (!*memory) return BATCHNORM_NO_MEMORY;
+    lay_out_in(p, *memory);
     return BATCHNORM_OK;
 }
 
-void bn_pass_end(struct bn_pass *p) { free(p->memory); }
+/* Kernels of rows read means in whole steps, and get a copy that is as long as that. */
+static void copy_means(const struct bn_pass *p) {
+    if (!p->mean_copy) return;
+    memcpy(p->mean_copy, p->mean, p->channels * sizeof(double));
+    memset(p->mean_copy + p->channels, 0, (bn_padded(p->channels) - p->channels) * sizeof(double));
+}
 
-batchnorm_status bn_pass_all(struct bn_pass *p, const struct bn_exec *exec) {
-    batchnorm_status status = bn_pass_prepare(p, exec);
+size_t bn_job_bytes(const struct bn_geometry *g, bn_build *build, const void *job) {
+    struct bn_pass p;
+    build(&p, g, job);
+    return lay_out_in(&p, NULL);
+}
+
+batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const void *job, const struct bn_exec *exec) {
+    struct bn_pass p;
+    void *memory = NULL;
+    build(&p, g, job);
+    p.caller = exec ? exec->caller : NULL;
+    const batchnorm_status status = take_scratch(&p, exec, &memory);
     if (status) return status;
-    bn_pass_run(p);
-    bn_pass_end(p);
+    copy_means(&p);
+    bn_pass_decide(&p);
+    bn_pass_run(&p);
+    if (p.done) p.done(&p);
+    free(memory);
     return BATCHNORM_OK;
 }
+
+/* Folding */
 
 /* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`.
  * The mean of a piece is taken as an offset from the shift of the first, which is of the size of the deviations: nothing is
@@ -203,7 +231,7 @@ static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
 }
 
 /* In the order of memory: of planes, channel by channel; of rows, piece by piece. */
-void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels) {
+void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->view.layout == BN_PLANE ? 1 : channels;

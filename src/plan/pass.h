@@ -6,56 +6,63 @@
 
 #include "plan/numbers.h"
 #include "plan/sweep.h"
+#include "plan/tuning.h"
 
-#define BN_PASS_REDUCES 3
-#define BN_PASS_WRITES 3
+enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 10 };
+
+/* An entry of a job's table: a sweep, which the job has where all facts of `needs` hold and none of `unless`. Arrays that are
+ * not there are left out of it. */
+struct bn_entry {
+    unsigned needs, unless;
+    enum bn_verb verb;
+    bool active;
+    int uses;
+    struct bn_use use[BN_VIEW_ARRAYS];
+};
+
+/* What is decided about a pass before it runs, beside what its sweeps have of their own. */
+struct bn_way {
+    struct bn_machine machine;
+    size_t threads, wanted; /* items */
+    bool large, far;        /* all arrays together, for the last-level cache and for the second-level cache */
+    bool by_blocks, fused;
+    struct bn_share blocks, gates, numbers; /* of the channels or blocks of channels; by blocks, only the first is used */
+};
 
 struct bn_pass {
-    const struct bn_exec *exec;
+    const batchnorm_exec *caller; /* what the caller said of how to run; may be NULL */
     size_t channels, count;
     batchnorm_dtype dtype;
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
-    struct bn_table table[BN_PASS_WRITES]; /* the numbers of the writes */
-    bool has_gate;                         /* gated reductions read table 0, which there is even without a write */
+    int at[BN_PASS_ENTRIES];               /* where the sweep of each entry is among `reduce` or `write`; -1: nowhere */
+    struct bn_table table[BN_PASS_WRITES]; /* the numbers of the writes; reductions that are gated read the first */
     size_t own_doubles;                    /* scratch of its own that the job asked for */
     double *own;
-    const double *mean;  /* for reductions with mean_of_x */
-    double *padded_mean; /* its copy for rows, which kernels may read in whole steps */
+    const double *mean; /* what reductions of dots with x subtract from x; they are given a copy where they need one */
+    double *mean_copy;
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
     void (*gate)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*numbers)(const struct bn_pass *pass, size_t channel, size_t channels);
+    void (*done)(const struct bn_pass *pass); /* the job's, after everything */
     const void *job;
-    void *memory; /* what must be freed */
+    struct bn_way way;
 };
 
-/* What the caller said of how to run. */
-static inline const batchnorm_exec *bn_pass_caller(const struct bn_pass *p) { return p->exec ? p->exec->caller : NULL; }
+static const batchnorm_activation bn_identity = {BATCHNORM_IDENTITY, 0};
 
-/* Build: start, then add sweeps in any order. */
-void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g);
-struct bn_sweep *bn_pass_reduce(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                                const struct bn_use *use);
-struct bn_sweep *bn_pass_write(struct bn_pass *p, const struct bn_geometry *g, enum bn_verb verb, int arrays,
-                               const struct bn_use *use);
+/* Builds a pass from the entries that `facts` leave. Jobs set the rest: `numbers`, and what else they need. */
+void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
+                   batchnorm_activation activation);
 
-/* Scratch that the pass needs; SIZE_MAX when it does not fit. */
-size_t bn_pass_bytes(struct bn_pass *p);
+/* Decides how a pass goes that has been built. */
+void bn_pass_decide(struct bn_pass *p);
 
-/* Take the scratch from exec or from malloc: OK, WORKSPACE_TOO_SMALL, NO_MEMORY, TOO_LARGE. */
-batchnorm_status bn_pass_prepare(struct bn_pass *p, const struct bn_exec *exec);
+/* Runs everything, as it was decided. */
+void bn_pass_run(const struct bn_pass *p);
 
-/* Run everything. */
-void bn_pass_run(struct bn_pass *p);
-
-/* Give the scratch back. */
-void bn_pass_end(struct bn_pass *p);
-
-/* Prepare, run and end. */
-batchnorm_status bn_pass_all(struct bn_pass *p, const struct bn_exec *exec);
-
-/* Fold the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
-void bn_pass_fold(struct bn_pass *p, size_t channel, size_t channels);
+/* Folds the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
+void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 
 /* For the job's `numbers`: the folded result of reduction i in a channel. */
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {

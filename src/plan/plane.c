@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "plan/sweep.h"
-#include "plan/tuning.h"
 
 /* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole steps, so that lanes do
  * not shift. */
@@ -29,21 +28,13 @@ static void run(const struct bn_sweep *s, const struct bnk_call *k) {
     verbs[s->verb](k);
 }
 
-/* Rows from one row to the one that is read `bn_fetch_bytes()` later. */
-static size_t rows_ahead(const struct bn_block *b) {
-    const struct bn_view *v = &b->sweep->view;
-    size_t row_bytes = b->count * v->length * b->sweep->kernels->bytes;
-    size_t rows = bn_fetch_bytes(row_bytes * v->rows) / row_bytes + 1;
-    return rows < v->rows ? rows : v->rows;
-}
-
 /* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last
  * row comes the next block. 0 at the end of everything. */
 static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptrdiff_t here) {
     const struct bn_sweep *s = b->sweep;
     const struct bn_view *v = &s->view;
     ptrdiff_t there[BN_VIEW_ARRAYS];
-    size_t row = t.row + (v->parts > 1 ? 0 : rows_ahead(b)), first = v->parts > 1 ? t.first + v->part : t.first;
+    size_t row = t.row + (v->parts > 1 ? 0 : s->ahead), first = v->parts > 1 ? t.first + v->part : t.first;
     size_t channel = b->first;
     if (first >= v->length) {
         first = 0;
@@ -60,8 +51,9 @@ static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptr
 
 /* Where the way that is fetched ahead turns to the next block, a stretch ends. */
 static size_t rows_until_turn(const struct bn_block *b, size_t row) {
-    if (!b->sweep->fetch) return SIZE_MAX;
-    size_t turn = b->sweep->view.rows - rows_ahead(b);
+    const struct bn_sweep *s = b->sweep;
+    if (!s->ahead) return SIZE_MAX;
+    size_t turn = s->view.rows - s->ahead;
     return row < turn ? turn - row : SIZE_MAX;
 }
 
@@ -79,7 +71,7 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
         bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
-        a->ahead = first_time && s->fetch && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
+        a->ahead = first_time && s->ahead && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
 
@@ -249,4 +241,13 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         done += t.rows;
     }
     if (reduce) finish_sums(&r, piece);
+}
+
+void bn_plane_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+    size_t first = block * s->view.block, left = s->view.channels - first;
+    struct bn_block b = {s, first, left < s->view.block ? left : s->view.block, s->view.channels};
+    if (bn_sweep_reduces(s))
+        bn_plane_piece(NULL, &b, piece);
+    else
+        bn_plane_piece(&b, NULL, piece);
 }

@@ -41,7 +41,7 @@ static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) 
     size_t bytes = k->length * s->kernels->bytes;
     const struct bnk_array *outputs[] = {&k->out, &k->dz};
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
-    if (!s->stream || s->view.staged || bytes > BN_STAGE_BYTES / 4) return false;
+    if (!s->stream || s->view.staged || bytes > s->tile_row) return false;
     for (int i = 0; i < 2; i++) {
         if (!outputs[i]->at) continue;
         if (outputs[i]->row != (ptrdiff_t)k->length) return false;
@@ -57,21 +57,10 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Rows that are read between a fetch and its use: those that a kernel does together. With more, the processor's own fetching,
- * which goes by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and
- * fetched earlier. */
-static size_t rows_ahead(const struct bn_sweep *s) {
-    size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
-    size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
-    if (!s->fetch) return 0;
-    if (s->kernels->bytes < s->kernels->number_bytes) together *= bn_fetch_bytes(0) / bytes / together + 1;
-    return together;
-}
-
 /* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in
  * it. */
 static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
-    return (ptrdiff_t)(rows_ahead(s) * (size_t)pitch * s->kernels->bytes);
+    return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
 /* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it

@@ -8,11 +8,18 @@
 
 enum bn_verb { BN_MOMENTS, BN_AFFINE, BN_DOTS, BN_BLEND };
 
+/* How some work is handed out: items, of which the first `larger` have `each` + 1 things and the others `each`. */
+struct bn_share {
+    size_t items, each, larger;
+    bool worth; /* waking threads for it */
+};
+
 struct bn_sweep {
     enum bn_verb verb;
     struct bn_view view;
     enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
+    void (*unit)(const struct bn_sweep *s, size_t block, size_t piece); /* bn_plane_unit or bn_rows_unit */
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
@@ -25,8 +32,10 @@ struct bn_sweep {
     struct bnk_numbers numbers;
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
-    bool stream; /* the outputs */
-    bool fetch;  /* inputs ahead of their use: they come from memory; in planes, from beyond the second-level cache */
+    bool stream;           /* the outputs */
+    size_t ahead;          /* rows from a fetch of inputs to their use; 0 where nothing is fetched */
+    size_t tile_row;       /* bytes of a row up to which streams are made in tiles */
+    struct bn_share share; /* of the work on a sweep alone */
 };
 
 /* Channels of a block of planes at most: their sums are kept on the stack. */
@@ -51,14 +60,12 @@ static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb =
 /* How many numbers a channel has. */
 int bn_number_count(enum bn_verb verb, bool active);
 
-/* Do piece `piece` of block `block`. */
-void bn_sweep_unit(const struct bn_sweep *s, size_t block, size_t piece);
-
 /* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
  * nothing to do. */
 void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece);
 
-/* In rows. */
+/* Do piece `piece` of block `block`, in either layout. */
+void bn_plane_unit(const struct bn_sweep *s, size_t block, size_t piece);
 void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
 
 /* A tile in which elements are staged; a line of the cache. */
@@ -101,8 +108,5 @@ static inline char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_o
     ptrdiff_t elements = row_offset + (ptrdiff_t)first * v->step[i] + (ptrdiff_t)c * v->array[i].channel;
     return v->array[i].data + elements * (ptrdiff_t)s->kernels->bytes;
 }
-
-/* How many bytes before it is needed an input is fetched, for blocks of so many bytes. */
-size_t bn_fetch_bytes(size_t block_bytes);
 
 #endif

@@ -13,6 +13,18 @@
 
 struct bn_tuning bn_tuning;
 
+/* clang-format off */
+static const struct bn_limits limits[] = {
+    /* items:  item per thread unknown worth  fold gate   blocks: most l2 run  else  row llc channel
+       sweeps: run    wide  planes   rows     wide rows   memory: stream fetch near   ahead tile */
+    {"default", 32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048},
+};
+/* clang-format on */
+
+/* Chooses the limits of this processor; so far those of one have been measured. */
+static const struct bn_limits *choose_limits(void) { return &limits[0]; }
+
 enum { DEFAULT_L2 = 1 << 20, DEFAULT_LLC = 16 << 20, LEVELS = 5 };
 
 #if defined(__linux__)
@@ -61,14 +73,12 @@ static void ask(void) {
     atomic_store_explicit(&llc, last ? last : DEFAULT_LLC, memory_order_release);
 }
 
-size_t bn_l2_bytes(void) {
-    if (bn_tuning.l2_bytes) return bn_tuning.l2_bytes;
+struct bn_machine bn_machine(void) {
     if (atomic_load_explicit(&llc, memory_order_acquire) == 0) ask();
-    return atomic_load_explicit(&l2, memory_order_relaxed);
-}
-
-size_t bn_llc_bytes(void) {
-    if (bn_tuning.llc_bytes) return bn_tuning.llc_bytes;
-    if (atomic_load_explicit(&llc, memory_order_acquire) == 0) ask();
-    return atomic_load_explicit(&llc, memory_order_relaxed);
+    const struct bn_tuning *t = &bn_tuning;
+    return (struct bn_machine){
+        .l2_bytes = t->l2_bytes ? t->l2_bytes : atomic_load_explicit(&l2, memory_order_relaxed),
+        .llc_bytes = t->llc_bytes ? t->llc_bytes : atomic_load_explicit(&llc, memory_order_relaxed),
+        .limits = t->limits ? t->limits : choose_limits(),
+    };
 }

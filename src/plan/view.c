@@ -96,6 +96,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
     v->channels = g->channels;
     v->count = g->count;
     v->arrays = arrays;
+    v->first = use[0].array;
     v->dims = 0;
     v->staged = false;
     for (int i = 0; i < arrays; i++) {
@@ -111,6 +112,53 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
         cut_rows(v);
 }
 
+/* Whether all arrays of a view have the same strides. */
+static bool is_uniform(const struct bn_view *v) {
+    for (int i = 1; i < v->arrays; i++) {
+        if (v->array[i].channel != v->array[0].channel || v->step[i] != v->step[0]) return false;
+        for (int d = 0; d < v->dims; d++)
+            if (v->array[i].stride[d] != v->array[0].stride[d]) return false;
+    }
+    return true;
+}
+
+static bool has_strides_of(const struct bn_geometry *g, const struct bn_array *a, const struct bn_array *b) {
+    if (a->channel != b->channel) return false;
+    for (int d = 0; d < g->dims; d++)
+        if (a->stride[d] != b->stride[d]) return false;
+    return true;
+}
+
+bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,
+                  const struct bn_use *use) {
+    for (int i = 0; i < arrays; i++)
+        if (!has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
+    if (!is_uniform(like)) return false;
+    v->layout = like->layout;
+    v->channels = like->channels;
+    v->count = like->count;
+    v->rows = like->rows;
+    v->length = like->length;
+    v->dims = like->dims;
+    for (int d = 0; d < v->dims; d++) v->extent[d] = like->extent[d];
+    v->arrays = arrays;
+    v->first = use[0].array;
+    v->staged = like->staged;
+    v->group = like->group;
+    v->parts = like->parts;
+    v->part = like->part;
+    v->pieces = like->pieces;
+    v->block = like->block;
+    v->blocks = like->blocks;
+    for (int i = 0; i < arrays; i++) {
+        v->array[i].data = g->array[use[i].array].data;
+        v->array[i].channel = like->array[0].channel;
+        for (int d = 0; d < v->dims; d++) v->array[i].stride[d] = like->array[0].stride[d];
+        v->step[i] = like->step[0];
+    }
+    return true;
+}
+
 void bn_view_set_block(struct bn_view *v, size_t channels) {
     v->block = channels < v->channels ? channels : v->channels;
     v->blocks = v->block == v->channels ? 1 : divide_up(v->channels, v->block);
@@ -121,7 +169,8 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
 void bn_view_recut(struct bn_view *v, size_t elements) {
     size_t length = v->layout == BN_PLANE ? v->length : 1;
     if (v->parts > 1) return;
-    bn_view_set_block(v, elements / length ? elements / length : 1);
+    size_t channels = elements / length ? elements / length : 1;
+    bn_view_set_block(v, v->layout == BN_ROWS && channels < v->channels ? bn_padded(channels) : channels);
     v->group = elements / length / v->block;
     if (v->group == 0) v->group = 1;
     if (v->group > v->rows) v->group = v->rows;

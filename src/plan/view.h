@@ -21,6 +21,7 @@ struct bn_view {
     int dims;      /* dimensions that count the rows */
     size_t extent[BN_MAX_DIMS];
     int arrays;
+    int first; /* the first of them in the geometry */
     struct bn_array array[BN_VIEW_ARRAYS];
     ptrdiff_t step[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
     bool staged;                    /* some step is */
@@ -39,6 +40,11 @@ struct bn_use {
 
 /* View some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
 void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use);
+
+/* If the arrays, and those of another view of the same geometry, all have the same strides: makes a view of them that differs
+ * from the other one in the arrays only, and returns true. */
+bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,
+                  const struct bn_use *use);
 
 /* Cut a view anew for writing, where a cut changes no bit: into pieces of about `elements`. */
 void bn_view_recut(struct bn_view *v, size_t elements);

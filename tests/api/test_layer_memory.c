@@ -157,7 +157,7 @@ TEST(a_place_that_has_grown_keeps_what_it_holds) {
     o.affine = o.track_running_stats = false;
     o.allocator = &ledger->allocator;
     batchnorm_layer *layer = make_layer_of(o);
-    const batchnorm_tensor x = box(BATCHNORM_F32, 2, (int64_t[]){4, 2}, 3), wide = box(BATCHNORM_F32, 2, (int64_t[]){4, 9}, 4);
+    const batchnorm_tensor x = box(BATCHNORM_F32, 2, (int64_t[]){4, 2}, 3), wide = box(BATCHNORM_F32, 2, (int64_t[]){4, 20}, 4);
     const batchnorm_tensor y = box_like(wide), dx = box_like(x);
     assert_int_equal(batchnorm_layer_forward(layer, x, dx, NULL, 0, NULL), BATCHNORM_OK);
     const char *before = picture(layer, NULL);

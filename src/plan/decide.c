@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* How a pass goes: decided before anything runs, from the shape, the caches, the threads and limits. It decides who does what
+ * and when, never in which order numbers are added. */
+#include "parallel/parallel.h"
+#include "plan/narrow.h"
+#include "plan/pass.h"
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Products that only decide something: what does not fit is as large as can be. */
+static size_t times(size_t a, size_t b) {
+    size_t product;
+    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
+
+static size_t eighths(size_t bytes, size_t count) { return times(bytes / 8, count); }
+
+/* The bytes of one array. */
+static size_t array_bytes(const struct bn_pass *p) { return p->channels * p->count * bn_element_bytes(p->dtype); }
+
+/* Items */
+
+static void decide_items(struct bn_pass *p) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    p->way.threads = bn_parallel_threads(p->caller, p->channels * p->count > limits->worth_threads);
+    size_t threads = p->way.threads ? p->way.threads : limits->threads_unknown;
+    p->way.wanted = threads == 1 ? 1 : times(threads, limits->items_per_thread);
+    if (bn_tuning.items) p->way.wanted = bn_tuning.items;
+}
+
+/* Shares out `things` of so many elements each; items differ by one thing at most. */
+static struct bn_share share_out(const struct bn_pass *p, size_t things, size_t elements_each) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    size_t elements = times(things, elements_each), items = p->way.wanted;
+    if (items > 1) {
+        size_t threads = items / limits->items_per_thread;
+        items = least(items, least(things, elements / limits->item));
+        if (threads > 0 && items > threads && things / items >= 4) items -= items % threads; /* so that all end together */
+    }
+    if (items <= 1) return (struct bn_share){1, things, 0, false};
+    return (struct bn_share){items, things / items, things % items, elements > limits->worth_threads};
+}
+
+/* Blocks or sweeps */
+
+static bool all_planes(const struct bn_pass *p) {
+    for (int i = 0; i < p->reduces; i++)
+        if (p->reduce[i].view.layout != BN_PLANE) return false;
+    for (int i = 0; i < p->writes; i++)
+        if (p->write[i].view.layout != BN_PLANE) return false;
+    return true;
+}
+
+/* Returns the channels of a block: two blocks, the one that is written and the one that is reduced, shall fit a part of the
+ * second-level cache. */
+static size_t block_channels(const struct bn_pass *p) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    size_t bytes = times(p->count * bn_element_bytes(p->dtype), (size_t)p->reduce[0].view.arrays);
+    size_t room = eighths(p->way.machine.l2_bytes, limits->block_l2);
+    size_t most = least(bn_tuning.block ? bn_tuning.block : limits->block, BN_BLOCK_MAX);
+    if (bn_tuning.block || bytes <= room / most) return most;
+    return bytes < room ? room / bytes : 1;
+}
+
+/* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is
+ * on other pages of memory; the more so where that reading finds everything in the last-level cache, and where rows are
+ * short. */
+static bool has_long_runs(const struct bn_pass *p, size_t channels) {
+    const struct bn_machine *m = &p->way.machine;
+    const struct bn_view *v = &p->reduce[0].view;
+    size_t row = v->length * bn_element_bytes(p->dtype), all = times(array_bytes(p), (size_t)v->arrays);
+    bool long_rows = row >= m->limits->run_row && all > eighths(m->llc_bytes, m->limits->run_llc);
+    return channels * row >= (long_rows ? m->limits->run : m->limits->run_else);
+}
+
+/* Blocks need something to find in the cache again, and enough channels for every thread. */
+static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
+    const struct bn_machine *m = &p->way.machine;
+    if (p->reduces == 0 || bn_tuning.by_blocks == BN_NEVER || !all_planes(p)) return false;
+    if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= m->limits->item) return true;
+    if (p->writes == 0 || !has_long_runs(p, channels)) return false;
+    size_t bytes = p->count * bn_element_bytes(p->dtype);
+    return (p->way.wanted == 1 || p->channels / channels >= p->way.wanted / 2) &&
+           bytes <= eighths(m->llc_bytes, m->limits->channel_llc);
+}
+
+static bool can_fuse(const struct bn_pass *p) {
+    if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
+    enum bn_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
+    bool pair = (reduce == BN_MOMENTS && write == BN_AFFINE) ||
+                (reduce == BN_DOTS && write == BN_BLEND && p->reduce[0].active == p->write[0].active);
+    return pair && bn_view_matches(&p->reduce[0].view, &p->write[0].view);
+}
+
+/* Sweeps */
+
+/* Reductions of planes get blocks of channels whose runs are no longer than they need be; those of rows whole rows, because
+ * what lies together is read together. Both as far as there is enough left to hand out. */
+static void cut_reduction(const struct bn_pass *p, struct bn_sweep *s) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    struct bn_view *v = &s->view;
+    if (s->repeat > 1) return; /* wide rows are one block */
+    if (v->layout == BN_PLANE) {
+        size_t run = limits->sweep_run / (v->length * bn_element_bytes(p->dtype));
+        size_t most = least(bn_tuning.block ? bn_tuning.block : least(limits->block, run), BN_BLOCK_MAX);
+        size_t channels = least(most, p->channels * v->pieces / p->way.wanted);
+        bn_view_set_block(v, channels ? channels : 1);
+    } else if (v->pieces >= p->way.wanted) {
+        size_t steps = limits->wide / BNK_LANES; /* whole steps, so that blocks do not share sums */
+        bn_view_set_block(v, (steps ? steps : 1) * BNK_LANES);
+    }
+}
+
+static void cut_write(const struct bn_pass *p, struct bn_sweep *s) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    struct bn_view *v = &s->view;
+    size_t fair = p->channels * p->count / p->way.wanted;
+    size_t most = v->layout == BN_PLANE ? limits->plane_write : limits->rows_write;
+    size_t elements = fair < limits->item ? limits->item : least(fair, most);
+    bn_view_recut(v, s->repeat > 1 && elements < v->channels ? v->channels : elements); /* wide rows are one block */
+}
+
+static void share_sweep(const struct bn_pass *p, struct bn_sweep *s) {
+    size_t units = s->view.blocks * s->view.pieces;
+    s->share = share_out(p, units, p->channels * p->count / units);
+}
+
+static void decide_sweeps(struct bn_pass *p) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    size_t slots = 1;
+    for (int i = 0; i < p->reduces; i++) {
+        cut_reduction(p, &p->reduce[i]);
+        share_sweep(p, &p->reduce[i]);
+        slots += p->reduce[i].view.pieces;
+    }
+    for (int i = 0; i < p->writes; i++) {
+        cut_write(p, &p->write[i]);
+        share_sweep(p, &p->write[i]);
+    }
+    p->way.gates = share_out(p, p->channels, limits->gate_work);
+    p->way.numbers = share_out(p, p->channels, times(limits->fold_work, slots));
+}
+
+/* Memory */
+
+/* Whether some output is an input. What is read is in cache then, and a stream of parts of a line would throw it out again. */
+static bool is_in_place(const struct bn_sweep *s) {
+    for (int i = 0; i < s->view.arrays; i++)
+        for (int j = 0; j < s->view.arrays; j++) {
+            bool writes = s->role[i] >= BN_AS_OUT, reads = s->role[j] < BN_AS_OUT;
+            if (writes && reads && s->view.array[i].data == s->view.array[j].data) return true;
+        }
+    return false;
+}
+
+/* Memory is about a hundred nanoseconds away: at its speed, some kilobytes. A block that does not fit the second-level cache is
+ * fetched half of that cache ahead, which keeps the reading away from the writing of the block before. */
+static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_sweep *s, size_t channels) {
+    const struct bn_machine *m = &p->way.machine;
+    size_t row = channels * s->view.length * s->kernels->bytes, ahead = eighths(m->l2_bytes, m->limits->ahead_l2);
+    bool far = row * s->view.rows > m->l2_bytes && ahead > m->limits->near;
+    return least((far ? ahead : m->limits->near) / row + 1, s->view.rows);
+}
+
+/* In rows, those that a kernel does together. With more, the processor's own fetching, which goes by the order of reading,
+ * helps less. Elements of 16 bits are computed with for longer than they are read, and fetched earlier. */
+static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep *s) {
+    size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
+    size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
+    if (s->kernels->bytes == s->kernels->number_bytes) return together;
+    return together * (p->way.machine.limits->near / bytes / together + 1);
+}
+
+/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A
+ * part of that cache is always taken by something else, which makes streams worth while earlier. */
+static void decide_memory(struct bn_pass *p) {
+    const struct bn_machine *m = &p->way.machine;
+    size_t arrays = p->writes || !p->reduces ? 0 : (size_t)p->reduce[0].view.arrays;
+    for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
+    size_t bytes = times(array_bytes(p), arrays);
+    p->way.large = bytes > eighths(m->llc_bytes, m->limits->stream_llc);
+    p->way.far = bytes > eighths(m->l2_bytes, m->limits->fetch_l2);
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].stream = false;
+    for (int i = 0; i < p->writes; i++) {
+        struct bn_sweep *s = &p->write[i];
+        bool worth_it = p->way.large && p->writes == 1 && !is_in_place(s);
+        if (p->way.large) s->repeat = bn_narrow_most(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
+        s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
+        s->tile_row = least(m->limits->tile_row, BN_STAGE_BYTES);
+    }
+}
+
+static void decide_fetch(const struct bn_pass *p, struct bn_sweep *s) {
+    size_t channels = p->way.by_blocks ? p->reduce[0].view.block : s->view.block;
+    s->ahead = 0;
+    if (s->view.layout == BN_PLANE && p->way.far) s->ahead = rows_ahead_in_planes(p, s, channels);
+    if (s->view.layout == BN_ROWS && p->way.large) s->ahead = rows_ahead_in_rows(p, s);
+}
+
+void bn_pass_decide(struct bn_pass *p) {
+    p->way.machine = bn_machine();
+    decide_items(p);
+    decide_memory(p);
+    size_t channels = p->reduces ? block_channels(p) : 1;
+    p->way.by_blocks = goes_by_blocks(p, channels);
+    p->way.fused = p->way.by_blocks && can_fuse(p);
+    if (p->way.by_blocks) {
+        for (int i = 0; i < p->reduces; i++) bn_view_set_block(&p->reduce[i].view, channels);
+        p->way.blocks = share_out(p, p->reduce[0].view.blocks, channels * p->count);
+    } else {
+        decide_sweeps(p);
+    }
+    for (int i = 0; i < p->reduces; i++) decide_fetch(p, &p->reduce[i]);
+    for (int i = 0; i < p->writes; i++) decide_fetch(p, &p->write[i]);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Backward, forward-mode derivatives, and backward of backward: sums by `dots`, outputs by `blend`. With frozen statistics the
+ * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. */
+#include "plan/pass.h"
+
+static bool is_frozen(unsigned flags) { return (flags & BATCHNORM_FROZEN) != 0; }
+
+static unsigned fact(bool holds, unsigned fact) { return holds ? fact : 0; }
+
+/* Facts on which the tables depend: the statistics are constants; sums are needed; what the arrays are there; and of a backward
+ * that is gated, by what: the forward's y, or dy itself where the activation is the identity, whose derivative is 1 wherever v
+ * lies; else v is computed again from x and z. */
+enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, OUTPUT = 128, VX = 256, GX = 512, GDY = 1024 };
+
+/* backward */
+
+static const struct bn_entry backward[] = {
+    /* needs, unless, verb, active, arrays */
+    {SUMS | X, GATED, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    {SUMS, GATED | X, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}}},
+    {SUMS | BY_Y, 0, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}}},
+    {SUMS | BY_DY, 0, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}}},
+    {SUMS | GATED, BY_Y | BY_DY, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}}},
+    {DX | FROZEN, GATED, BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
+    {DX, FROZEN | GATED, BN_BLEND, false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
+    {OUTPUT | BY_Y,
+     0,
+     BN_BLEND,
+     true,
+     5,
+     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {OUTPUT | BY_DY,
+     0,
+     BN_BLEND,
+     true,
+     5,
+     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {OUTPUT | GATED,
+     BY_Y | BY_DY,
+     BN_BLEND,
+     true,
+     5,
+     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+};
+
+static void put(struct bn_output v, size_t c, double value, unsigned flags) {
+    if (flags & BATCHNORM_ACCUMULATE)
+        bn_output_add(v, c, value);
+    else
+        bn_output_set(v, c, value);
+}
+
+static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
+    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
+    struct bn_sums s = {0, 0};
+    if (p->reduces) {
+        s = bn_pass_dots(p, 0, c);
+        put(j->dbias, c, s.sum, j->flags);
+        put(j->dweight, c, s.dot * rstd, j->flags);
+    }
+    if (!p->writes) return;
+    if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
+        bn_set_blend(p->table[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
+    else if (j->gated)
+        bn_set_blend(p->table[0], c, 0, scale, 0, 0);
+    else
+        bn_set_affine(p->table[0], c, 0, scale, 0, false);
+}
+
+static void backward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_backward j = *(const struct bn_backward *)p->job; /* no store can change a copy */
+    for (size_t c = channel; c < channel + channels; c++) backward_channel(p, &j, c);
+}
+
+/* v is computed again with the numbers of the forward. */
+static void backward_gate(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_backward *j = p->job;
+    for (size_t c = channel; c < channel + channels; c++) {
+        double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
+        bn_set_gate(p->table[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+    }
+}
+
+/* Without dx the statistics play no part. */
+void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_backward *j = job;
+    bool dx = bn_is_there(g, BN_DX), identity = j->activation.kind == BATCHNORM_IDENTITY;
+    bool sums = j->dweight.data || j->dbias.data, frozen = is_frozen(j->flags) || !(dx || sums);
+    bool by_y = j->gated && !identity && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
+    unsigned facts = fact(frozen, FROZEN) | fact(sums || !frozen, SUMS) | fact(bn_is_there(g, BN_X), X) | fact(dx, DX) |
+                     fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) | fact(dx || bn_is_there(g, BN_DZ), OUTPUT);
+    bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
+    p->write[0].without_x = frozen || !dx;
+    p->mean = j->mean;
+    p->numbers = backward_numbers;
+    if (j->gated && !by_y && !by_dy) p->gate = backward_gate;
+    p->job = job;
+}
+
+/* forward mode */
+
+static const struct bn_entry jvp[] = {
+    {0, FROZEN, BN_DOTS, false, 2, {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    {0, 0, BN_BLEND, false, 3, {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_TY, BN_AS_OUT}}},
+};
+
+static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_jvp *j = p->job;
+    double m = (double)p->count;
+    for (size_t c = channel; c < channel + channels; c++) {
+        double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd;
+        double q = bn_vector_get(j->tweight, c, 0) * rstd, shift = bn_vector_get(j->tbias, c, 0);
+        if (p->reduces) {
+            struct bn_sums s = bn_pass_dots(p, 0, c);
+            q -= scale * rstd * rstd * s.dot / m;
+            shift -= scale * s.sum / m;
+        }
+        bn_set_blend(p->table[0], c, j->mean[c], scale, q, shift);
+    }
+}
+
+/* Without tweight a frozen tangent does not depend on x: y = tx * scale + tbias. */
+static const struct bn_entry jvp_affine[] = {{0, 0, BN_AFFINE, false, 2, {{BN_TX, BN_AS_X}, {BN_TY, BN_AS_OUT}}}};
+
+static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_jvp *j = p->job;
+    for (size_t c = channel; c < channel + channels; c++)
+        bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
+}
+
+void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_jvp *j = job;
+    bool frozen = is_frozen(j->flags), affine = frozen && !j->tweight.data;
+    bn_pass_build(p, g, affine ? jvp_affine : jvp, affine ? 1 : 2, fact(frozen, FROZEN), bn_identity);
+    p->mean = j->mean;
+    p->numbers = affine ? jvp_affine_numbers : jvp_numbers;
+    p->job = job;
+}
+
+/* backward of backward. With S the sums over a channel of M values, d = x - mean, s = weight rstd, and cotangents vx, vweight,
+ * vbias:
+ *
+ *     gdy     = s (vx - S[vx]/M - rstd^2 d S[vx d]/M) + vweight rstd d + vbias
+ *     gweight = rstd (S[dy vx] - S[dy]S[vx]/M - rstd^2 S[dy d]S[vx d]/M)
+ *     gx      = A d + B dy + C vx + D, with
+ *         A = s rstd^2 (S[dy]S[vx]/M - S[dy vx] + 3 rstd^2 S[dy d]S[vx d]/M) / M - vweight rstd^3 S[dy d]/M
+ *         B = vweight rstd - s rstd^2 S[vx d]/M
+ *         C = -s rstd^2 S[dy d]/M
+ *         D = s rstd^2 (S[vx d]S[dy] + S[dy d]S[vx])/M^2 - vweight rstd S[dy]/M
+ *
+ * gx has three inputs: a blend with an addend, C vx, which is gated by the identity, so that it is rounded once. With frozen
+ * statistics the sums over M are no part of the derivatives. */
+
+/* The entries, by what they sum or write. */
+enum { DY_D, VX_D, DY_VX, GX_FROZEN, GX_OF_DY, GX_OF_BOTH, GDY_OF_VX, GDY_OF_X };
+
+static const struct bn_entry double_backward[] = {
+    [DY_D] = {0, FROZEN, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    [VX_D] = {VX, FROZEN, BN_DOTS, false, 2, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    [DY_VX] = {VX, 0, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_VX, BN_AS_X}}},
+    [GX_FROZEN] = {GX | FROZEN, 0, BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
+    [GX_OF_DY] = {GX, FROZEN | VX, BN_BLEND, false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
+    [GX_OF_BOTH] = {GX | VX,
+                    FROZEN,
+                    BN_BLEND,
+                    true,
+                    5,
+                    {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}, {BN_VX, BN_AS_Z}, {BN_GX, BN_AS_OUT}}},
+    [GDY_OF_VX] = {GDY | VX, 0, BN_BLEND, false, 3, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
+    [GDY_OF_X] = {GDY, VX, BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
+};
+
+/* The parameters and the sums of one channel; sums that the pass does not have are 0. */
+struct channel {
+    double m, mean, rstd, s, vweight, vbias;
+    struct bn_sums dy, vx; /* sum, and dot with d */
+    double dy_vx;
+};
+
+static struct bn_sums sums_of(const struct bn_pass *p, int entry, size_t c) {
+    return p->at[entry] < 0 ? (struct bn_sums){0, 0} : bn_pass_dots(p, p->at[entry], c);
+}
+
+static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
+    double r2 = k->rstd * k->rstd, m = k->m, v = k->vweight * k->rstd;
+    if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->table[p->at[GX_FROZEN]], c, 0, v, 0, false);
+    int at = p->at[GX_OF_DY] < 0 ? p->at[GX_OF_BOTH] : p->at[GX_OF_DY];
+    if (at < 0) return;
+    double s2 = k->s * k->rstd * k->rstd; /* s rstd^2 */
+    double inner = k->dy.sum * k->vx.sum / m - k->dy_vx + 3 * r2 * k->dy.dot * k->vx.dot / m;
+    double A = s2 * inner / m - v * r2 * k->dy.dot / m;
+    double B = v - s2 * k->vx.dot / m;
+    double D = s2 * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
+    bn_set_blend(p->table[at], c, k->mean, B, A, D);
+    if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->table[at], c, 0, -s2 * k->dy.dot / m, 0); /* C */
+}
+
+static void set_gdy(const struct bn_pass *p, size_t c, const struct channel *k) {
+    double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
+    bool frozen = p->at[VX_D] < 0;
+    if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->table[p->at[GDY_OF_X]], c, k->mean, v, k->vbias, false);
+    if (p->at[GDY_OF_VX] < 0) return;
+    double on_d = frozen ? v : v - k->s * r2 * k->vx.dot / k->m;
+    double rest = frozen ? k->vbias : k->vbias - k->s * k->vx.sum / k->m;
+    bn_set_blend(p->table[p->at[GDY_OF_VX]], c, k->mean, k->s, on_d, rest);
+}
+
+static void double_backward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+    const struct bn_double_backward *j = p->job;
+    for (size_t c = channel; c < channel + channels; c++) {
+        struct channel k = {.m = (double)p->count, .mean = j->mean[c], .rstd = j->rstd[c]};
+        k.s = bn_vector_get(j->weight, c, 1) * k.rstd;
+        k.vweight = bn_vector_get(j->vweight, c, 0);
+        k.vbias = bn_vector_get(j->vbias, c, 0);
+        k.dy = sums_of(p, DY_D, c);
+        k.vx = sums_of(p, VX_D, c);
+        k.dy_vx = sums_of(p, DY_VX, c).dot;
+        double centred = k.dy_vx;
+        if (!is_frozen(j->flags)) centred -= (k.dy.sum * k.vx.sum + k.rstd * k.rstd * k.dy.dot * k.vx.dot) / k.m;
+        bn_output_set(j->gweight, c, k.rstd * centred);
+        set_gx(p, c, &k);
+        set_gdy(p, c, &k);
+    }
+}
+
+void bn_build_double_backward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
+    const struct bn_double_backward *j = job;
+    unsigned facts = fact(is_frozen(j->flags), FROZEN) | fact(bn_is_there(g, BN_VX), VX) | fact(bn_is_there(g, BN_GX), GX) |
+                     fact(bn_is_there(g, BN_GDY), GDY);
+    bn_pass_build(p, g, double_backward, sizeof double_backward / sizeof *double_backward, facts, bn_identity);
+    p->mean = j->mean;
+    p->numbers = double_backward_numbers;
+    p->job = job;
+}
