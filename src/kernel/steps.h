@@ -6,7 +6,7 @@
  *   TYPE(name)      the helper of lanes.h for this element type
  *   OF_NUM(name)    the helper of vectors.h for VN
  *   FN(name)        the name of a function or type
- * plane.inc and rows.inc make verbs of the steps. The last, partial step of a row works on a copy, so that nothing outside the
+ * plane.h and rows.h make verbs of the steps. The last, partial step of a row works on a copy, so that nothing outside the
  * row is read or written. */
 
 enum { FN(doubles) = BNK_LANES / BNK_WD, FN(parts) = BNK_LANES / WN };

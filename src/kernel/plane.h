@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The verbs on planes: a row is a run of elements of one channel. See steps.inc. */
+/* The verbs on planes: a row is a run of elements of one channel. See steps.h. */
 
 /* Writes. A row of a write is done up to `done`. Where the rows of neighbouring channels are one run without gaps, in all
  * arrays, a step may be a seam: it goes from the end of a row into the next, whose first `carry` elements are done then. So

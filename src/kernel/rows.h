@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The verbs on rows: a row is one element of every channel. See steps.inc. Several rows are done together, so that the sums and
+/* The verbs on rows: a row is one element of every channel. See steps.h. Several rows are done together, so that the sums and
  * numbers of the channels are loaded once for all of them. Every channel still gets its elements in the order of the rows. */
 
 /* What is active comes in two kinds. The most frequent one, where v comes from x alone and there is one output, is compiled for
