@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel/isa.h"
 #include "kernel/kernel.h"
 
 #ifdef __SSE2__

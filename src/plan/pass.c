@@ -21,7 +21,7 @@ void bn_pass_start(struct bn_pass *p, const struct bn_geometry *g, const struct 
 static struct bn_sweep *add_sweep(struct bn_sweep *s, const struct bn_geometry *g, enum bn_verb verb, int arrays,
                                   const struct bn_use *use) {
     s->verb = verb;
-    s->kernels = &bnk_table()->verbs[g->dtype];
+    s->kernels = bnk_table()->verbs[g->dtype];
     s->shift = s->sum = s->dot = NULL;
     s->mean = NULL;
     s->mean_of_x = s->active = s->without_x = s->stream = s->fetch = false;

@@ -235,7 +235,7 @@ static bool check_dtype(const struct bnk_table *table, int dtype) {
         for (const struct kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; k++) {
             fill(&p, dtype, length);
             model(&p, k);
-            run(&p, &table->verbs[dtype], k);
+            run(&p, table->verbs[dtype], k);
             bool sums = k->verb == MOMENTS || k->verb == DOTS;
             bool same = !sums || compare_sums(&p, k->layout == ROWS_OF_CHANNELS, &hash);
             if (!compare_elements(&p, &hash)) same = false;
