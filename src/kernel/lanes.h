@@ -5,7 +5,7 @@
  *   load_double     a vector of double, for sums
  *   some_double     the same, of the first n elements, and zeros; only where there are masks
  *   load            a vector of the computing type, for outputs
- *   store           of the latter; store_past: past the caches
+ *   store, put      of the latter; put: past the caches if it is told so
  *   splat, load_num, cut, gate, to_doubles: the helpers of vectors.h for it */
 #ifndef BNK_LANES_H
 #define BNK_LANES_H
@@ -40,6 +40,13 @@ BNK_INLINE vec gate(vec v, vec ceiling, vec dy) { return gate_vf(v, ceiling, dy)
 BNK_INLINE void to_doubles(vec v, bnk_vd *doubles) { to_doubles_vf(v, doubles); }
 #endif
 
+BNK_INLINE void put_bytes(void *p, const void *v, size_t bytes, bool past) {
+    if (past)
+        stream_bytes(p, v, bytes);
+    else
+        memcpy(p, v, bytes);
+}
+
 #if BNK_TYPE_IS(f32)
 typedef float elem;
 BNK_INLINE bnk_vd load_double(const elem *p) {
@@ -54,7 +61,7 @@ BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
 }
 BNK_INLINE vec load(const elem *p) { return load_vf(p); }
 BNK_INLINE void store(elem *p, vec v) { store_vf(p, v); }
-BNK_INLINE void store_past(elem *p, vec v) { stream_bytes(p, &v, sizeof v); }
+BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
 #elif BNK_TYPE_IS(f64)
 typedef double elem;
 BNK_INLINE bnk_vd load_double(const elem *p) { return load_vd(p); }
@@ -65,7 +72,7 @@ BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
 }
 BNK_INLINE vec load(const elem *p) { return load_vd(p); }
 BNK_INLINE void store(elem *p, vec v) { store_vd(p, v); }
-BNK_INLINE void store_past(elem *p, vec v) { stream_bytes(p, &v, sizeof v); }
+BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
 #else
 typedef uint16_t elem;
 #if BNK_TYPE_IS(bf16)
@@ -88,9 +95,9 @@ BNK_INLINE void store(elem *p, vec v) {
     const bnk_h_full h = narrow_full(v);
     memcpy(p, &h, sizeof h);
 }
-BNK_INLINE void store_past(elem *p, vec v) {
+BNK_INLINE void put(elem *p, vec v, bool past) {
     const bnk_h_full h = narrow_full(v);
-    stream_bytes(p, &h, sizeof h);
+    put_bytes(p, &h, sizeof h, past);
 }
 #endif
 

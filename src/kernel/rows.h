@@ -83,7 +83,8 @@ BNK_INLINE void reduce_rows(const struct bnk_call *call, bool dots, bool active,
         struct gated row = row_at(k, r, 0, dots, false, active);
         if (only_x) row = take_only_x(row);
         for (; c + wide <= whole; c += wide) reduce_channels(k, act, gated_at(row, c), rows, c, STEPS_REDUCED, dots, active);
-        for (; c < whole; c += BNK_LANES) reduce_channels(k, act, gated_at(row, c), rows, c, 1, dots, active);
+        for (; STEPS_REDUCED > 1 && c < whole; c += BNK_LANES)
+            reduce_channels(k, act, gated_at(row, c), rows, c, 1, dots, active);
         for (size_t i = 0; i < rows && whole < k->length; i++) reduce_last(call, r + i, whole, dots, active);
     }
 }

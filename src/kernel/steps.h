@@ -100,13 +100,6 @@ BNK_INLINE struct blend join_blends(mask here, struct blend a, struct blend b) {
 
 BNK_INLINE vec affine_of(struct affine n, const elem *x) { return ((load(x) - n.m1) - n.m2) * n.k + n.b; }
 
-BNK_INLINE void put(elem *to, vec v, bool stream) {
-    if (stream)
-        store_past(to, v);
-    else
-        store(to, v);
-}
-
 /* act and its derivative, with the settings in every lane */
 struct act {
     vec slope, ceiling;
