@@ -26,7 +26,7 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
     struct bn_use use[BN_VIEW_ARRAYS];
     int uses = 0;
     s->verb = e->verb;
-    s->kernels = &bnk_table()->verbs[g->dtype];
+    s->kernels = bnk_table()->verbs[g->dtype];
     s->mean = NULL;
     s->mean_of_x = s->without_x = false;
     s->active = e->active;
