@@ -190,10 +190,14 @@ static void decide_memory(struct bn_pass *p) {
     }
 }
 
+/* Returns the channels that are done together, which by blocks those of the first reduction decide. */
+static size_t block_of_sweep(const struct bn_pass *p, const struct bn_sweep *s) {
+    return p->way.by_blocks ? p->reduce[0].view.block : s->view.block;
+}
+
 static void decide_fetch(const struct bn_pass *p, struct bn_sweep *s) {
-    size_t channels = p->way.by_blocks ? p->reduce[0].view.block : s->view.block;
     s->ahead = 0;
-    if (s->view.layout == BN_PLANE && p->way.far) s->ahead = rows_ahead_in_planes(p, s, channels);
+    if (s->view.layout == BN_PLANE && p->way.far) s->ahead = rows_ahead_in_planes(p, s, block_of_sweep(p, s));
     if (s->view.layout == BN_ROWS && p->way.large) s->ahead = rows_ahead_in_rows(p, s);
 }
 
@@ -212,4 +216,37 @@ void bn_pass_decide(struct bn_pass *p) {
     }
     for (int i = 0; i < p->reduces; i++) decide_fetch(p, &p->reduce[i]);
     for (int i = 0; i < p->writes; i++) decide_fetch(p, &p->write[i]);
+}
+
+static void explain_sweep(const struct bn_pass *p, const struct bn_sweep *s, struct bn_decision *d) {
+    static const char *const verbs[] = {"moments", "affine", "dots", "blend"};
+    const struct bn_view *v = &s->view;
+    const size_t row = v->layout == BN_PLANE ? block_of_sweep(p, s) * v->length : v->channels * s->repeat;
+    d->sweep[d->sweeps].verb = verbs[s->verb];
+    d->sweep[d->sweeps].layout = v->layout == BN_PLANE ? "planes" : "rows";
+    d->sweep[d->sweeps].block = block_of_sweep(p, s);
+    d->sweep[d->sweeps].pieces = v->pieces;
+    d->sweep[d->sweeps].items = p->way.by_blocks ? 0 : s->share.items;
+    d->sweep[d->sweeps].wide = s->repeat;
+    d->sweep[d->sweeps].fetch_bytes = times(s->ahead, row * s->kernels->bytes);
+    d->sweep[d->sweeps++].stream = s->stream;
+}
+
+void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *job, const batchnorm_exec *exec,
+                    struct bn_decision *decision) {
+    struct bn_pass p;
+    build(&p, g, job);
+    p.caller = exec;
+    bn_pass_decide(&p);
+    *decision = (struct bn_decision){.limits = p.way.machine.limits->name,
+                                     .l2_bytes = p.way.machine.l2_bytes,
+                                     .llc_bytes = p.way.machine.llc_bytes,
+                                     .threads = p.way.threads,
+                                     .by_blocks = p.way.by_blocks,
+                                     .fused = p.way.fused,
+                                     .blocks_items = p.way.by_blocks ? p.way.blocks.items : 0,
+                                     .gate_items = p.way.by_blocks || !p.gate ? 0 : p.way.gates.items,
+                                     .set_items = p.way.by_blocks ? 0 : p.way.numbers.items};
+    for (int i = 0; i < p.reduces; i++) explain_sweep(&p, &p.reduce[i], decision);
+    for (int i = 0; i < p.writes; i++) explain_sweep(&p, &p.write[i], decision);
 }

@@ -111,7 +111,31 @@ size_t bn_job_bytes(const struct bn_geometry *g, bn_build *build, const void *jo
 /* Returns OK, NO_MEMORY, WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. */
 batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const void *job, const struct bn_exec *exec);
 
-/* Declares bn_NAME_bytes() and bn_run_NAME(), the two for a `struct bn_NAME`. */
+/* How a job goes, and from what that was decided. None of it changes a bit of a result. */
+struct bn_decision {
+    const char *limits;                         /* the name of the limits */
+    size_t l2_bytes, llc_bytes;                 /* the caches */
+    size_t threads;                             /* 0: only the caller knows */
+    bool by_blocks;                             /* a block of channels from end to end; else sweeps over everything */
+    bool fused;                                 /* the write of one block with the reduction of the next */
+    size_t blocks_items, gate_items, set_items; /* of blocks; of channels, for the gate and between the sweeps */
+    int sweeps;
+    struct {
+        const char *verb, *layout;
+        size_t block;       /* channels done together */
+        size_t pieces;      /* of a block */
+        size_t items;       /* where it is swept on its own */
+        size_t wide;        /* rows taken as one */
+        size_t fetch_bytes; /* from a fetch to its use; 0: nothing is fetched */
+        bool stream;        /* past the caches */
+    } sweep[5];
+};
+
+/* Fills in what bn_job_run() would decide. */
+void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *job, const batchnorm_exec *exec,
+                    struct bn_decision *decision);
+
+/* Declares bn_NAME_bytes(), bn_run_NAME() and bn_explain_NAME(), these three for a `struct bn_NAME`. */
 #define BN_JOB(name)                                                                                                           \
     bn_build bn_build_##name;                                                                                                  \
     static inline size_t bn_##name##_bytes(const struct bn_geometry *g, const struct bn_##name *job) {                         \
@@ -120,6 +144,10 @@ batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const 
     static inline batchnorm_status bn_run_##name(const struct bn_geometry *g, const struct bn_##name *job,                     \
                                                  const struct bn_exec *exec) {                                                 \
         return bn_job_run(g, bn_build_##name, job, exec);                                                                      \
+    }                                                                                                                          \
+    static inline void bn_explain_##name(const struct bn_geometry *g, const struct bn_##name *job, const batchnorm_exec *exec, \
+                                         struct bn_decision *decision) {                                                       \
+        bn_job_explain(g, bn_build_##name, job, exec, decision);                                                               \
     }
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
@@ -127,6 +155,9 @@ bn_build bn_build_stats;
 static inline size_t bn_stats_bytes(const struct bn_geometry *g) { return bn_job_bytes(g, bn_build_stats, NULL); }
 static inline batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
     return bn_job_run(g, bn_build_stats, stats, exec);
+}
+static inline void bn_explain_stats(const struct bn_geometry *g, const batchnorm_exec *exec, struct bn_decision *decision) {
+    bn_job_explain(g, bn_build_stats, NULL, exec, decision);
 }
 
 /* y from given statistics. Arrays: X, Z, Y. */

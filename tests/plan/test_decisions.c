@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What is decided from the sizes of caches and the number of threads - blocks or sweeps, fused or not, past the caches or not,
  * how many items - changes no bit of a result. All arrays lie between guard pages. */
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/job.h"
 #include "plan/tuning.h"
 #include "tests/support/fused.h"
 #include "tests/support/test.h"
@@ -28,7 +31,7 @@ static batchnorm_status run_call(struct problem *p, int call, const batchnorm_ex
 }
 
 /* Every way to decide, each in all that lets it matter: blocks of channels only where work goes by blocks, and so on. */
-enum { WAYS_MAX = 128 };
+enum { LIMITS = (sizeof(struct bn_limits) - offsetof(struct bn_limits, item)) / sizeof(size_t), WAYS_MAX = 128 + 3 * LIMITS };
 
 static size_t add_blocks(struct bn_tuning *way) {
     static const size_t blocks[] = {1, 2, 3, 5, 32};
@@ -64,6 +67,24 @@ static size_t add_caches(struct bn_tuning *way) {
     return count;
 }
 
+/* Each limit as small and as large as can be, where caches are small and items are not kept large by another limit. */
+static size_t add_limits(struct bn_tuning *way) {
+    static const size_t extremes[] = {1, 3, SIZE_MAX / 4096};
+    static struct bn_limits limits[3 * LIMITS];
+    static char names[3 * LIMITS][48];
+    const struct bn_limits *usual = bn_machine().limits;
+    for (size_t i = 0; i < 3 * LIMITS; i++) {
+        limits[i] = *usual;
+        limits[i].name = names[i];
+        snprintf(names[i], sizeof names[i], "number %zu is %zu", i / 3, extremes[i % 3]);
+        limits[i].item = limits[i].worth_threads = 100;
+        memcpy((char *)&limits[i] + offsetof(struct bn_limits, item) + i / 3 * sizeof(size_t), &extremes[i % 3],
+               sizeof(size_t));
+        way[i] = (struct bn_tuning){.l2_bytes = i & 1 ? 4096 : 0, .llc_bytes = i & 2 ? 8192 : 0, .limits = &limits[i]};
+    }
+    return 3 * LIMITS;
+}
+
 static size_t all_ways(struct bn_tuning *way) {
     size_t count = 0;
     for (int i = BN_NEVER; i <= BN_ALWAYS; i++) {
@@ -74,6 +95,7 @@ static size_t all_ways(struct bn_tuning *way) {
     count += add_blocks(way + count);
     count += add_items(way + count);
     count += add_caches(way + count);
+    count += add_limits(way + count);
     assert_true(count <= WAYS_MAX);
     return count;
 }
@@ -109,9 +131,10 @@ static void expect_same(const struct problem *want, const struct problem *got, i
     if (array)
         fail_msg(
             "%s %s %s (%zu, %zu, %zu): %s has other bits with l2 %zu, llc %zu, stream %d, fuse %d, by blocks %d, block %zu, "
-            "items %zu",
+            "items %zu, limits: %s",
             call_name(call), dtype_name(want->shape.dtype), layout, want->shape.outer, want->shape.channels, want->shape.inner,
-            array, w->l2_bytes, w->llc_bytes, (int)w->stream, (int)w->fuse, (int)w->by_blocks, w->block, w->items);
+            array, w->l2_bytes, w->llc_bytes, (int)w->stream, (int)w->fuse, (int)w->by_blocks, w->block, w->items,
+            w->limits ? w->limits->name : "usual");
 }
 
 #ifdef __SANITIZE_THREAD__
@@ -183,12 +206,78 @@ TEST(strided_shapes_have_the_same_bits) {
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 4);
 }
 
+/* What a call hands out, in order. */
+struct handed {
+    size_t items[8];
+    int calls;
+};
+
+static void counting_for(void *user, size_t items, batchnorm_task *task, void *arg) {
+    struct handed *handed = user;
+    assert_true(handed->calls < 8);
+    handed->items[handed->calls++] = items;
+    for (size_t i = 0; i < items; i++) task(arg, i);
+}
+
+/* One item is not handed out. */
+static void expect_next(const struct handed *handed, int *call, size_t items) {
+    if (items > 1) assert_int_equal(handed->items[(*call)++], items);
+}
+
+static void expect_as_explained(const struct handed *handed, const struct bn_decision *d, int reductions) {
+    int call = 0;
+    expect_next(handed, &call, d->blocks_items);
+    expect_next(handed, &call, d->gate_items);
+    for (int i = 0; i < reductions; i++) expect_next(handed, &call, d->sweep[i].items);
+    expect_next(handed, &call, d->set_items);
+    for (int i = reductions; i < d->sweeps; i++) expect_next(handed, &call, d->sweep[i].items);
+    assert_int_equal(call, handed->calls);
+}
+
+static struct bn_geometry geometry_of(float *memory, bool rows, size_t n, size_t c, size_t s) {
+    struct bn_geometry g = {.dtype = BATCHNORM_F32, .channels = c, .count = n * s, .dims = 2, .extent = {n, s}};
+    static const int arrays[] = {BN_X, BN_Y, BN_DY, BN_DX};
+    for (size_t i = 0; i < 4; i++)
+        g.array[arrays[i]] = (struct bn_array){.data = (char *)(memory + i * n * c * s),
+                                               .channel = rows ? 1 : (ptrdiff_t)s,
+                                               .stride = {(ptrdiff_t)(c * s), rows ? (ptrdiff_t)c : 1}};
+    return g;
+}
+
+TEST(what_is_explained_is_done) {
+    enum { N = 9, C = 40, S = 400 };
+    static float memory[4 * N * C * S];
+    static double mean[C], rstd[C];
+    static struct bn_tuning ways[WAYS_MAX];
+    size_t count = all_ways(ways), blocks = 0, sweeps = 0, streams = 0;
+    for (size_t i = 0; i < 2 * count; i++) {
+        const struct bn_geometry g = geometry_of(memory, i & 1, N, C, S);
+        const struct bn_forward forward = {.eps = 1, .save_mean = mean, .save_rstd = rstd};
+        const struct bn_backward backward = {.mean = mean, .rstd = rstd};
+        struct handed handed = {{0}, 0}, back = {{0}, 0};
+        batchnorm_exec exec = {.parallel_for = counting_for, .user = &handed, .threads = (int)(i % 5)};
+        struct bn_decision d;
+        bn_tuning = ways[i / 2];
+        bn_explain_forward(&g, &forward, &exec, &d);
+        assert_int_equal(bn_run_forward(&g, &forward, &(struct bn_exec){.caller = &exec}), BATCHNORM_OK);
+        expect_as_explained(&handed, &d, 1);
+        blocks += d.by_blocks;
+        sweeps += !d.by_blocks;
+        streams += d.sweep[1].stream;
+        exec.user = &back;
+        bn_explain_backward(&g, &backward, &exec, &d);
+        assert_int_equal(bn_run_backward(&g, &backward, &(struct bn_exec){.caller = &exec}), BATCHNORM_OK);
+        expect_as_explained(&back, &d, 1);
+        bn_tuning = (struct bn_tuning){0};
+    }
+    assert_true(blocks && sweeps && streams); /* else nothing was seen */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_shapes_have_the_same_bits),
-        cmocka_unit_test(long_shapes_have_the_same_bits),
-        cmocka_unit_test(wide_rows_have_the_same_bits),
-        cmocka_unit_test(strided_shapes_have_the_same_bits),
+        cmocka_unit_test(small_shapes_have_the_same_bits), cmocka_unit_test(long_shapes_have_the_same_bits),
+        cmocka_unit_test(wide_rows_have_the_same_bits),    cmocka_unit_test(strided_shapes_have_the_same_bits),
+        cmocka_unit_test(what_is_explained_is_done),
     };
     return cmocka_run_group_tests_name("plan.decisions", tests, NULL, NULL);
 }
