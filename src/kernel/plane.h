@@ -23,9 +23,7 @@ BNK_INLINE bool is_run(const struct bnk_array *a, size_t length) { return !a->at
 BNK_INLINE struct write write_start(const struct bnk_call *k) {
     const size_t length = k->length;
     struct write w; /* its numbers are those of a row */
-    w.k = k;
-    w.length = length;
-    w.carry = 0;
+    w.k = k, w.length = length, w.carry = 0;
     w.joined = k->channels > 1 && length >= BNK_LANES && is_run(&k->x, length) && is_run(&k->dy, length) &&
                is_run(&k->z, length) && is_run(&k->y, length) && is_run(&k->out, length) && is_run(&k->dz, length);
     if (k->active) w.act = act_splat(k->act);
@@ -70,16 +68,16 @@ BNK_INLINE void write_copied(struct write part, bool blends, bool active, size_t
     give_gated(&copies, there, keep);
 }
 
-/* The rarer ones are not inlined: there are many of them, and they are large. */
-static __attribute__((noinline)) void write_copied_active(const struct write *part, bool blends, size_t keep) {
-    write_copied(*part, blends, true, keep);
+/* Not inlined where it is rare or, of narrow vectors, long. */
+static __attribute__((noinline)) void write_copied_apart(const struct write *part, bool blends, bool active, size_t keep) {
+    write_copied(*part, blends, active, keep);
 }
 
 BNK_INLINE void write_part(struct write *w, bool blends, bool active, size_t keep) {
     if (keep == 0) return;
-    struct write part = *w;
-    if (active)
-        write_copied_active(&part, blends, keep);
+    const struct write part = *w; /* a copy, so that the original stays in registers */
+    if (active || BNK_BYTES == 16)
+        write_copied_apart(&part, blends, active, keep);
     else
         write_copied(part, blends, false, keep);
     w->done += keep;
@@ -103,7 +101,7 @@ BNK_INLINE void write_row(struct write *w, bool blends, bool active, size_t r, s
 }
 
 /* One full step that begins in this row and ends in the next: both have `keep` lanes or more of their own. */
-BNK_INLINE void write_seam(struct write *w, bool blends, bool active, size_t keep) {
+BNK_INLINE void write_seam(const struct write *w, bool blends, bool active, size_t keep) {
     struct write next = *w;
     write_numbers_of(&next, blends, active, w->channel + 1);
     for (int part = 0; part < PARTS; part++) {
@@ -116,8 +114,7 @@ BNK_INLINE void write_seam(struct write *w, bool blends, bool active, size_t kee
 }
 
 static __attribute__((noinline)) void write_seam_active(const struct write *w, bool blends, size_t keep) {
-    struct write here = *w;
-    write_seam(&here, blends, true, keep);
+    write_seam(w, blends, true, keep);
 }
 
 /* What is left of a row after its full steps. */

@@ -124,29 +124,38 @@ BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, 
     advance(k, row, blends, true, active);
 }
 
+/* `group` vectors of channels from c on in `rows` rows, for `fetched` elements of which the rows fetch ahead. */
+BNK_INLINE void write_group(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t fetched,
+                            size_t group, bool blends, bool active, bool only_x, bool stream) {
+    /* not part of the addresses: the loop that this makes is faster */
+    const size_t at = IS_SHORT && !blends ? c : 0;
+    struct gated row = gated_at(row_at(k, r, 0, blends, true, active), c - at);
+    struct affine affine[GROUP] = {{.m1 = {0}}};
+    struct blend blend[GROUP] = {{.m1 = {0}}};
+    if (only_x) row = take_only_x(row);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < group; v++)
+        write_numbers(k, c + v * VEC_LANES, affine + v, blend + v, blends, blends && active && (!row.y || row.z));
+    if (active) {
+        for (size_t j = 0; j < rows; j++)
+            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, true, stream);
+    } else {
+#pragma GCC unroll 4
+        for (size_t j = 0; j < rows; j++)
+            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, false, stream);
+    }
+}
+
 /* `width` channels from c on in `rows` rows, whole groups of them. `width` and `group` are constants. */
 BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t width,
                                size_t group, bool blends, bool active, bool only_x, bool stream) {
+    if (active) {
+        for (size_t i = 0; i < width; i += group * VEC_LANES)
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, true, only_x, stream);
+    } else {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < width; i += group * VEC_LANES) {
-        /* not part of the addresses: the loop that this makes is faster */
-        const size_t at = IS_SHORT && !blends ? c + i : 0;
-        struct gated row = gated_at(row_at(k, r, 0, blends, true, active), c + i - at);
-        struct affine affine[GROUP] = {{.m1 = {0}}};
-        struct blend blend[GROUP] = {{.m1 = {0}}};
-        const size_t fetched = i == 0 ? width : 0;
-        if (only_x) row = take_only_x(row);
-#pragma GCC unroll 4
-        for (size_t v = 0; v < group; v++)
-            write_numbers(k, c + i + v * VEC_LANES, affine + v, blend + v, blends, blends && active && (!row.y || row.z));
-        if (active) {
-            for (size_t j = 0; j < rows; j++)
-                write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, true, stream);
-        } else {
-#pragma GCC unroll 4
-            for (size_t j = 0; j < rows; j++)
-                write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, false, stream);
-        }
+        for (size_t i = 0; i < width; i += group * VEC_LANES)
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, false, only_x, stream);
     }
 }
 
