@@ -23,9 +23,7 @@ BNK_INLINE bool is_run(const struct bnk_array *a, size_t length) { return !a->at
 BNK_INLINE struct write write_start(const struct bnk_call *k) {
     const size_t length = k->length;
     struct write w; /* its numbers are those of a row */
-    w.k = k;
-    w.length = length;
-    w.carry = 0;
+    w.k = k, w.length = length, w.carry = 0;
     w.joined = k->channels > 1 && length >= BNK_LANES && is_run(&k->x, length) && is_run(&k->dy, length) &&
                is_run(&k->z, length) && is_run(&k->y, length) && is_run(&k->out, length) && is_run(&k->dz, length);
     if (k->active) w.act = act_splat(k->act);
@@ -50,8 +48,12 @@ BNK_INLINE void write_vector_at(const struct write *w, bool blends, bool active,
 /* One full step. */
 BNK_INLINE void write_step(struct write *w, bool blends, bool active) {
     if (!blends && active && w->at.z) fetch(w->at.z, w->done, w->k->z.ahead);
+    if (blends && active) { /* long enough without being unrolled */
+        for (int part = 0; part < PARTS; part++) write_vector_at(w, true, true, w->done + (size_t)part * VEC_LANES);
+    } else {
 #pragma GCC unroll 8
-    for (int part = 0; part < PARTS; part++) write_vector_at(w, blends, active, w->done + (size_t)part * VEC_LANES);
+        for (int part = 0; part < PARTS; part++) write_vector_at(w, blends, active, w->done + (size_t)part * VEC_LANES);
+    }
     w->done += BNK_LANES;
 }
 
@@ -66,16 +68,16 @@ BNK_INLINE void write_copied(struct write part, bool blends, bool active, size_t
     give_gated(&copies, there, keep);
 }
 
-/* The rarer ones are not inlined: there are many of them, and they are large. */
-static __attribute__((noinline)) void write_copied_active(const struct write *part, bool blends, size_t keep) {
-    write_copied(*part, blends, true, keep);
+/* Not inlined where it is rare or, of narrow vectors, long. */
+static __attribute__((noinline)) void write_copied_apart(const struct write *part, bool blends, bool active, size_t keep) {
+    write_copied(*part, blends, active, keep);
 }
 
 BNK_INLINE void write_part(struct write *w, bool blends, bool active, size_t keep) {
     if (keep == 0) return;
-    struct write part = *w;
-    if (active)
-        write_copied_active(&part, blends, keep);
+    const struct write part = *w; /* a copy, so that the original stays in registers */
+    if (active || BNK_BYTES == 16)
+        write_copied_apart(&part, blends, active, keep);
     else
         write_copied(part, blends, false, keep);
     w->done += keep;
@@ -99,7 +101,7 @@ BNK_INLINE void write_row(struct write *w, bool blends, bool active, size_t r, s
 }
 
 /* One full step that begins in this row and ends in the next: both have `keep` lanes or more of their own. */
-BNK_INLINE void write_seam(struct write *w, bool blends, bool active, size_t keep) {
+BNK_INLINE void write_seam(const struct write *w, bool blends, bool active, size_t keep) {
     struct write next = *w;
     write_numbers_of(&next, blends, active, w->channel + 1);
     for (int part = 0; part < PARTS; part++) {
@@ -112,12 +114,11 @@ BNK_INLINE void write_seam(struct write *w, bool blends, bool active, size_t kee
 }
 
 static __attribute__((noinline)) void write_seam_active(const struct write *w, bool blends, size_t keep) {
-    struct write here = *w;
-    write_seam(&here, blends, true, keep);
+    write_seam(w, blends, true, keep);
 }
 
-BNK_INLINE void write_rest(struct write *w, bool blends, bool active) {
-    while (w->done + BNK_LANES <= w->length) write_step(w, blends, active);
+/* What is left of a row after its full steps. */
+BNK_INLINE void write_tail(struct write *w, bool blends, bool active) {
     size_t left = w->length - w->done;
     if (!w->joined || w->channel + 1 == w->k->channels) {
         write_part(w, blends, active, left);
@@ -182,9 +183,8 @@ static __attribute__((noinline)) void reduce_copied_active(const struct reduce *
     store_sums(sums, sums + BNK_LANES, sum, dot);
 }
 
-BNK_INLINE void reduce_rest(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
                             bool dots, bool active) {
-    while (s->done + BNK_LANES <= s->length) reduce_full(s, sum, dot, shift, forward, dots, active);
     size_t keep = s->length - s->done;
     if (keep == 0) return;
     if (active) { /* copies, so that the originals stay in registers */
@@ -209,7 +209,8 @@ BNK_INLINE void all_writes(const struct bnk_call *call, bool blends, bool active
     for (size_t r = 0; r < k->rows; r++)
         for (size_t c = 0; c < k->channels; c++) {
             write_row(&w, blends, active, r, c);
-            write_rest(&w, blends, active);
+            while (w.done + BNK_LANES <= w.length) write_step(&w, blends, active);
+            write_tail(&w, blends, active);
         }
 }
 
@@ -226,7 +227,8 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, bool dots, bool active)
             load_sums(sums, sums + BNK_LANES, sum, dot);
             for (size_t i = 0; i < rows; i++) {
                 reduce_row(&s, shift, forward, r + i, c, dots, active);
-                reduce_rest(&s, sum, dot, shift, forward, dots, active);
+                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, dots, active);
+                reduce_tail(&s, sum, dot, shift, forward, dots, active);
             }
             store_sums(sums, sums + BNK_LANES, sum, dot);
         }
@@ -246,12 +248,14 @@ BNK_INLINE void all_both(const struct bnk_call *writes, const struct bnk_call *r
             load_sums(sums, sums + BNK_LANES, sum, dot);
             reduce_row(&s, shift, forward, r, c, back, back && active);
             write_row(&w, back, active, r, c);
-            while (w.done + BNK_LANES <= w.length && s.done + BNK_LANES <= s.length) {
+            while (w.done + BNK_LANES <= w.length) {
                 write_step(&w, back, active);
                 reduce_full(&s, sum, dot, shift, forward, back, back && active);
             }
-            write_rest(&w, back, active);
-            reduce_rest(&s, sum, dot, shift, forward, back, back && active);
+            /* the write began at 0 or, less than a step, later */
+            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, back, back && active);
+            write_tail(&w, back, active);
+            reduce_tail(&s, sum, dot, shift, forward, back, back && active);
             store_sums(sums, sums + BNK_LANES, sum, dot);
         }
 }

@@ -30,6 +30,18 @@ BNK_INLINE void advance(const struct bnk_call *k, struct gated *row, bool has_dy
 /* Steps that a row is done in at a time: as many as have their sums in registers. */
 enum { STEPS_REDUCED = 2 * 3 * DOUBLES < BNK_REGISTERS ? 2 : 1 };
 
+/* `steps` steps of one row, and to the next. */
+BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct gated *row, bnk_vd (*sum)[DOUBLES],
+                                       bnk_vd (*dot)[DOUBLES], bnk_vd one, bnk_vd (*shift)[DOUBLES],
+                                       struct affine (*forward)[PARTS], size_t steps, bool dots, bool active) {
+#pragma GCC unroll 2
+    for (size_t s = 0; s < steps; s++) {
+        fetch_row(k, *row, s * BNK_LANES, dots, active);
+        reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, *row, s * BNK_LANES, BNK_LANES, dots, active);
+    }
+    advance(k, row, dots, false, active);
+}
+
 /* Sums of the channels from c on, `steps` steps of them, over `rows` rows; `row` begins with them. */
 BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct gated row, size_t rows, size_t c, size_t steps,
                                 bool dots, bool active) {
@@ -45,14 +57,13 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
         for (size_t i = 0; i < PARTS; i++)
             forward[s][i] = active && !row.y ? affine_load(k->k, BNK_GATE, first + i * VEC_LANES) : (struct affine){0};
     }
+    if (active) { /* a loop of one row: an active step is long enough */
+        for (size_t i = 0; i < rows; i++)
+            reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, dots, true);
+    } else {
 #pragma GCC unroll 4
-    for (size_t i = 0; i < rows; i++) {
-#pragma GCC unroll 2
-        for (size_t s = 0; s < steps; s++) {
-            fetch_row(k, row, s * BNK_LANES, dots, active);
-            reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, row, s * BNK_LANES, BNK_LANES, dots, active);
-        }
-        advance(k, &row, dots, false, active);
+        for (size_t i = 0; i < rows; i++)
+            reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, dots, false);
     }
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
@@ -101,30 +112,50 @@ BNK_INLINE void write_numbers(const struct bnk_call *k, size_t c, struct affine 
 enum { GROUP = 4, GATED_GROUP = 2, IS_SHORT = sizeof(elem) < sizeof(num) };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
+/* `group` vectors of one row, and to the next. */
+BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, struct gated *row, const struct affine *affine,
+                                      const struct blend *blend, size_t at, size_t fetched, size_t group, bool blends,
+                                      bool active, bool stream) {
+#pragma GCC unroll 4
+    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, *row, at + f, blends, active);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < group; v++)
+        write_vector(affine[v], blend[v], act, *row, at + v * VEC_LANES, k->without_x, blends, active, stream);
+    advance(k, row, blends, true, active);
+}
+
+/* `group` vectors of channels from c on in `rows` rows, for `fetched` elements of which the rows fetch ahead. */
+BNK_INLINE void write_group(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t fetched,
+                            size_t group, bool blends, bool active, bool only_x, bool stream) {
+    /* not part of the addresses: the loop that this makes is faster */
+    const size_t at = IS_SHORT && !blends ? c : 0;
+    struct gated row = gated_at(row_at(k, r, 0, blends, true, active), c - at);
+    struct affine affine[GROUP] = {{.m1 = {0}}};
+    struct blend blend[GROUP] = {{.m1 = {0}}};
+    if (only_x) row = take_only_x(row);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < group; v++)
+        write_numbers(k, c + v * VEC_LANES, affine + v, blend + v, blends, blends && active && (!row.y || row.z));
+    if (active) {
+        for (size_t j = 0; j < rows; j++)
+            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, true, stream);
+    } else {
+#pragma GCC unroll 4
+        for (size_t j = 0; j < rows; j++)
+            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, false, stream);
+    }
+}
+
 /* `width` channels from c on in `rows` rows, whole groups of them. `width` and `group` are constants. */
 BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t width,
                                size_t group, bool blends, bool active, bool only_x, bool stream) {
+    if (active) {
+        for (size_t i = 0; i < width; i += group * VEC_LANES)
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, true, only_x, stream);
+    } else {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < width; i += group * VEC_LANES) {
-        /* not part of the addresses: the loop that this makes is faster */
-        const size_t at = IS_SHORT && !blends ? c + i : 0;
-        struct gated row = gated_at(row_at(k, r, 0, blends, true, active), c + i - at);
-        struct affine affine[GROUP] = {{.m1 = {0}}};
-        struct blend blend[GROUP] = {{.m1 = {0}}};
-        const size_t fetched = i == 0 ? width : 0;
-        if (only_x) row = take_only_x(row);
-#pragma GCC unroll 4
-        for (size_t v = 0; v < group; v++)
-            write_numbers(k, c + i + v * VEC_LANES, affine + v, blend + v, blends, blends && active && (!row.y || row.z));
-#pragma GCC unroll 4
-        for (size_t j = 0; j < rows; j++) {
-#pragma GCC unroll 4
-            for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, row, at + f, blends, active);
-#pragma GCC unroll 4
-            for (size_t v = 0; v < group; v++)
-                write_vector(affine[v], blend[v], act, row, at + v * VEC_LANES, k->without_x, blends, active, stream);
-            advance(k, &row, blends, true, active);
-        }
+        for (size_t i = 0; i < width; i += group * VEC_LANES)
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, false, only_x, stream);
     }
 }
 
@@ -150,7 +181,7 @@ BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, s
     size_t first = lead < k->length ? lead : k->length, c = first;
     const size_t most = blends && active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
     for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, blends, active, only_x, stream);
-    for (; c + BNK_LANES <= k->length; c += BNK_LANES)
+    for (; WIDE > BNK_LANES && c + BNK_LANES <= k->length; c += BNK_LANES)
         write_channels(k, act, r, rows, c, BNK_LANES, least, blends, active, only_x, stream);
     for (size_t i = 0; i < rows && first > 0; i++) write_partly(k, r + i, 0, first, blends, active);
     for (size_t i = 0; i < rows && c < k->length; i++) write_partly(k, r + i, c, k->length - c, blends, active);
@@ -164,12 +195,15 @@ BNK_INLINE bool streams(const struct bnk_call *k, bool *alike) {
     return k->stream && same && (uintptr_t)a->at % sizeof(elem) == 0;
 }
 
+/* Two rows at a time are a case of its own where a vector is a line and nothing is widened. */
+enum { TWO_ROWS = !IS_SHORT && VEC_LANES * sizeof(elem) >= BNK_LINE };
+
 /* How many rows go together. Rows that do not begin alike within a line are streamed one by one. Others, too, are mostly
  * streamed faster a few at a time, as long as the numbers of a row stay in the first-level cache until the next. */
 BNK_INLINE size_t rows_written(const struct bnk_call *k, bool blends, bool stream, bool alike) {
     if (stream && !alike) return 1;
     if (!stream || IS_SHORT || k->length > BNK_FEW_NUMBERS / sizeof(num)) return BNK_ROWS_WRITTEN;
-    if (VEC_LANES * sizeof(elem) < BNK_LINE) return blends ? BNK_ROWS_WRITTEN : 1;
+    if (!TWO_ROWS) return blends ? BNK_ROWS_WRITTEN : 1;
     return blends ? 1 : 2;
 }
 
@@ -185,7 +219,7 @@ BNK_INLINE void write_rows(const struct bnk_call *call, bool blends, bool active
         if (stream) lead = (0 - (uintptr_t)there(out, r, 0)) % ALIGNED / sizeof(elem);
         if (!active && rows == 1) /* a constant makes other loops */
             write_tile(k, act, r, 1, lead, blends, false, only_x, stream);
-        else if (!active && rows == 2)
+        else if (!active && rows == 2 && TWO_ROWS && !blends)
             write_tile(k, act, r, 2, lead, blends, false, only_x, stream);
         else
             write_tile(k, act, r, rows, lead, blends, active, only_x, stream);

@@ -275,9 +275,14 @@ BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *
         dots_step(sum, dot, one, shift, at.dy + i, at.x + i, keep);
     } else {
         bnk_vd g[DOUBLES];
+        if (PARTS > 2 && sizeof(elem) < sizeof(num)) { /* long, and the sums have no registers to lose */
+            for (int part = 0; part < PARTS; part++)
+                to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
+        } else {
 #pragma GCC unroll 8
-        for (int part = 0; part < PARTS; part++)
-            to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
+            for (int part = 0; part < PARTS; part++)
+                to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
+        }
         gated_dots_step(sum, dot, one, shift, g, at.x ? at.x + i : NULL, keep);
     }
 }
