@@ -91,7 +91,7 @@ static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { ret
 /* The most scratch that any job of an operation takes on arrays of these strides; SIZE_MAX when that does not fit. */
 size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
 
-/* How a job runs, and where its scratch memory comes from: the caller's workspace, else its owner's (a layer's), else malloc. */
+/* How a job runs, and where its scratch memory comes from: the caller's workspace, else its owner's (a layer's), or malloc. */
 struct bn_exec {
     const batchnorm_exec *caller; /* NULL: all zeros */
     /* The owner's memory, and how it becomes larger: a function that returns memory that stays the owner's, or NULL. */
