@@ -113,8 +113,8 @@ BNK_INLINE void write_seam(const struct write *w, bool blends, bool active, size
     }
 }
 
-static __attribute__((noinline)) void write_seam_active(const struct write *w, bool blends, size_t keep) {
-    write_seam(w, blends, true, keep);
+static __attribute__((noinline)) void write_seam_apart(const struct write *w, bool blends, bool active, size_t keep) {
+    write_seam(w, blends, active, keep);
 }
 
 /* What is left of a row after its full steps. */
@@ -124,9 +124,9 @@ BNK_INLINE void write_tail(struct write *w, bool blends, bool active) {
         write_part(w, blends, active, left);
     } else if (left > 0) {
         w->carry = BNK_LANES - left;
-        if (active) {
+        if (active || BNK_BYTES == 16) {
             struct write here = *w; /* a copy, so that the original stays in registers */
-            write_seam_active(&here, blends, left);
+            write_seam_apart(&here, blends, active, left);
         } else {
             write_seam(w, blends, false, left);
         }

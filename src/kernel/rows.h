@@ -7,7 +7,7 @@
 #include "kernel/steps.h"
 
 /* What is active comes in two kinds. The most frequent one, where v comes from x alone and there is one output, is compiled for
- * itself: pointers that are known to be NULL ask no questions in the loops. */
+ * itself: pointers that are known to be NULL ask no questions in the loops. Beside long steps questions do not count. */
 BNK_INLINE struct gated take_only_x(struct gated row) {
     row.z = row.y = NULL;
     row.dz = NULL;
@@ -15,7 +15,7 @@ BNK_INLINE struct gated take_only_x(struct gated row) {
     return row;
 }
 
-BNK_INLINE bool has_only_x(const struct bnk_call *k) { return k->x.at && !k->y.at && !k->z.at && !k->dz.at; }
+BNK_INLINE bool has_only_x(const struct bnk_call *k) { return !LONG_STEPS && k->x.at && !k->y.at && !k->z.at && !k->dz.at; }
 
 /* To the next row. `has_dy`, `writes` and `active` are constants. */
 BNK_INLINE void advance(const struct bnk_call *k, struct gated *row, bool has_dy, bool writes, bool active) {
@@ -109,7 +109,7 @@ BNK_INLINE void write_numbers(const struct bnk_call *k, size_t c, struct affine 
 
 /* Vectors of a row that are written at a time: as many as have their numbers in registers. One that is gated has twice as many.
  * Elements of 16 bits are widened for computing, which changes what is fast. */
-enum { GROUP = 4, GATED_GROUP = 2, IS_SHORT = sizeof(elem) < sizeof(num) };
+enum { GROUP = 4, GATED_GROUP = 2 };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
 /* `group` vectors of one row, and to the next. */

@@ -8,6 +8,9 @@
 #include "kernel/lanes.h"
 
 enum { DOUBLES = BNK_LANES / BNK_WD, PARTS = BNK_LANES / VEC_LANES };
+/* Elements of 16 bits are widened, which takes the portable kernels many instructions: their active loops are neither
+ * unrolled nor specialized. */
+enum { IS_SHORT = sizeof(elem) < sizeof(num), LONG_STEPS = IS_SHORT && BNK_IS == BNK_IS_generic };
 /* elements of a cache line, and what streams are aligned to */
 enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(elem) < 64 ? BNK_LANES * sizeof(elem) : 64 };
 
@@ -275,7 +278,7 @@ BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *
         dots_step(sum, dot, one, shift, at.dy + i, at.x + i, keep);
     } else {
         bnk_vd g[DOUBLES];
-        if (PARTS > 2 && sizeof(elem) < sizeof(num)) { /* long, and the sums have no registers to lose */
+        if (LONG_STEPS) { /* the sums have no registers to lose */
             for (int part = 0; part < PARTS; part++)
                 to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         } else {

@@ -57,10 +57,13 @@ static bool check_stream(const struct bnk_table *table, const union elements *x,
 bool check_copies(const struct bnk_table *table, int dtype, const union elements *x) {
     bool good = true;
     for (size_t length = 0; length < 64; length++) {
-        good &= check_pivot(table, dtype, x, length, 1) & check_pivot(table, dtype, x, length, 3);
+        good &= check_pivot(table, dtype, x, length, 1);
+        good &= check_pivot(table, dtype, x, length, 3);
         good &= check_pivot(table, dtype, x, length, -2);
-        good &= check_moves(table, dtype, x, length, 1) & check_moves(table, dtype, x, length, 6);
-        good &= check_stream(table, x, length, 200 + length * 3) & check_stream(table, x, length, length);
+        good &= check_moves(table, dtype, x, length, 1);
+        good &= check_moves(table, dtype, x, length, 6);
+        good &= check_stream(table, x, length, 200 + length * 3);
+        good &= check_stream(table, x, length, length);
     }
     return good;
 }
