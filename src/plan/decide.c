@@ -2,7 +2,6 @@
 /* How a pass goes: decided before anything runs, from the shape, the caches, the threads and limits. It decides who does what
  * and when, never in which order numbers are added. */
 #include "parallel/parallel.h"
-#include "plan/narrow.h"
 #include "plan/pass.h"
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -184,7 +183,7 @@ static void decide_memory(struct bn_pass *p) {
     for (int i = 0; i < p->writes; i++) {
         struct bn_sweep *s = &p->write[i];
         bool worth_it = p->way.large && p->writes == 1 && !is_in_place(s);
-        if (p->way.large) s->repeat = bn_narrow_most(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
+        if (p->way.large) s->repeat = bn_rows_repeat_written(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
         s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
         s->tile_row = least(m->limits->tile_row, BN_STAGE_BYTES);
     }

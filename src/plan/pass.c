@@ -7,18 +7,22 @@
 
 /* Building */
 
-/* Whether the sweep differs from another one of the same pass in nothing that decides how its view is cut. */
+/* Where all arrays have the strides of another sweep's, it takes over how that is cut. */
 static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
                      const struct bn_use *use) {
-    if (!like || !bn_view_like(&s->view, &like->view, g, uses, use)) {
-        bn_view_make(&s->view, g, uses, use);
-        bn_sweep_prepare(s);
+    if (like && bn_view_like(&s->view, &like->view, g, uses, use)) {
+        s->unit = like->unit;
+        s->slot_channel = like->slot_channel;
+        s->slot_piece = like->slot_piece;
+        s->repeat = like->repeat;
         return;
     }
-    s->unit = like->unit;
-    s->slot_channel = like->slot_channel;
-    s->slot_piece = like->slot_piece;
-    s->repeat = like->repeat;
+    bn_view_make(&s->view, g, uses, use);
+    bool plane = s->view.layout == BN_PLANE;
+    s->unit = plane ? bn_plane_unit : bn_rows_unit;
+    s->slot_channel = plane ? s->view.pieces : 1;
+    s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
+    s->repeat = bn_rows_repeat(&s->view);
 }
 
 static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, const struct bn_entry *e,

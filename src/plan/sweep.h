@@ -52,13 +52,7 @@ static inline size_t bn_sweep_slots(const struct bn_view *v) {
     return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
 
-/* Set slot_channel, slot_piece and repeat from the view. */
-void bn_sweep_prepare(struct bn_sweep *s);
-
 static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
-
-/* How many numbers a channel has. */
-int bn_number_count(enum bn_verb verb, bool active);
 
 /* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
  * nothing to do. */
@@ -67,6 +61,14 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
 /* Do piece `piece` of block `block`, in either layout. */
 void bn_plane_unit(const struct bn_sweep *s, size_t block, size_t piece);
 void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
+
+/* Returns how many rows make a wide one, as few as give whole steps; 1 if wide rows do not pay or do not exist. It decides in
+ * which order sums are added. */
+size_t bn_rows_repeat(const struct bn_view *v);
+
+/* Returns the same for what is written to memory, where a wide row is best a page long: as many as there is room for.
+ * `number_bytes` is the size of a number. A piece keeps so many wide rows. */
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows);
 
 /* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
