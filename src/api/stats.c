@@ -6,7 +6,7 @@
 #include "api/check.h"
 #include "api/raw.h"
 #include "api/shape.h"
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 
 void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels) {
     for (size_t c = 0; c < channels; c++) stats[c] = (batchnorm_stat){0, 0, 0};

@@ -4,7 +4,7 @@
 #ifndef BN_PASS_H
 #define BN_PASS_H
 
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 #include "plan/sweep.h"
 #include "plan/tuning.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Per-channel numbers: from statistics and parameters, in double, to what the affine and blend kernels read. */
-#ifndef BN_NUMBERS_H
-#define BN_NUMBERS_H
+#ifndef BN_COEFFICIENTS_H
+#define BN_COEFFICIENTS_H
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 
 #include <math.h>
 
