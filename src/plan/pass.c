@@ -11,7 +11,7 @@
 static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
                      const struct bn_use *use) {
     if (like && bn_view_like(&s->view, &like->view, g, uses, use)) {
-        s->unit = like->unit;
+        s->do_piece = like->do_piece;
         s->slot_channel = like->slot_channel;
         s->slot_piece = like->slot_piece;
         s->repeat = like->repeat;
@@ -19,7 +19,7 @@ static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
     }
     bn_view_make(&s->view, g, uses, use);
     bool plane = s->view.layout == BN_PLANE;
-    s->unit = plane ? bn_plane_unit : bn_rows_unit;
+    s->do_piece = plane ? bn_plane_alone : bn_rows_piece;
     s->slot_channel = plane ? s->view.pieces : 1;
     s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
     s->repeat = bn_rows_repeat(&s->view);
@@ -53,7 +53,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
     p->mean = NULL;
-    p->gate = NULL;
+    p->set_gates = NULL;
     p->done = NULL;
     const struct bnk_act act = bn_act_of(activation);
     const struct bn_sweep *like = NULL;
@@ -92,14 +92,14 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
 
 static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BN_AFFINE; }
 
-static void set_table(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
+static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
     size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
-    void *numbers = take(s, padded, count * bn_element_bytes(computing));
-    p->table[i] = (struct bn_table){numbers, computing, padded};
+    void *data = take(s, padded, count * bn_element_bytes(computing));
+    p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
 
-/* Lays everything out from an aligned address on. A reduction that is gated has a table also where nothing is written. */
+/* Lays everything out from an aligned address on. A reduction that is gated has coefficients also where nothing is written. */
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
     bool gated = p->reduces && reads_gate(&p->reduce[0]), copies = false;
@@ -113,10 +113,10 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         copies = copies || (r->mean_of_x && r->view.layout == BN_ROWS);
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
-        set_table(p, i, s, gated || reads_gate(&p->write[i]), padded);
-        p->write[i].numbers = (struct bnk_numbers){p->table[i].numbers, padded};
+        place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
+        p->write[i].coefficients = (struct bnk_numbers){p->coefficients[i].data, padded};
     }
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_numbers){p->coefficients[0].data, padded};
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)

@@ -63,8 +63,8 @@ static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
-/* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it
- * is they that come next. */
+/* The next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a piece: most often
+ * it is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
@@ -89,7 +89,7 @@ static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) 
     memset(s->shift + slot, 0, bytes);
 }
 
-/* Where a unit's sums are. */
+/* Where a piece's sums are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
     k->sum = s->sum + slot;
@@ -97,7 +97,7 @@ static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channe
     k->shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
-static void plain_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const struct bn_view *v = &s->view;
     struct bn_piece p = bn_view_piece(v, piece);
     size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
@@ -114,8 +114,8 @@ static void plain_unit(const struct bn_sweep *s, size_t block, size_t piece) {
 
 /* Wide rows */
 
-/* Doubles of a wide row at most, because its sums and numbers live on the stack; of floats, twice as many. Arrays of them are
- * longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
+/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
+ * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
  * another. */
 enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
@@ -140,11 +140,11 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size
     return repeat;
 }
 
-/* The sums of a wide row, and its numbers. */
+/* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
     double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
-    double numbers[BNK_GATED_NUMBERS * WIDE_PITCH];
+    double coefficients[BNK_GATED_NUMBERS * WIDE_PITCH];
     struct bnk_numbers k;
 };
 
@@ -164,25 +164,25 @@ static void finish_wide_sums(const struct wide *w, size_t channels, double *sum,
         }
 }
 
-/* How many numbers of a channel a sweep reads. */
-static size_t number_count(const struct bn_sweep *s) {
+/* How many coefficients of a channel a sweep reads. */
+static size_t coefficient_count(const struct bn_sweep *s) {
     if (s->verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
     return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
 }
 
-static void repeat_numbers(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
+static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
     size_t bytes = s->kernels->number_bytes, all = s->view.channels * bytes, pitch = s->view.channels * w->repeat + BNK_LANES;
-    for (size_t i = 0; i < number_count(s); i++) {
+    for (size_t i = 0; i < coefficient_count(s); i++) {
         const char *from = (const char *)k.numbers + i * k.pitch * bytes;
-        char *to = (char *)w->numbers + i * pitch * bytes;
+        char *to = (char *)w->coefficients + i * pitch * bytes;
         for (size_t r = 0; r < w->repeat; r++) memcpy(to + r * all, from, all);
     }
-    w->k = (struct bnk_numbers){w->numbers, pitch};
+    w->k = (struct bnk_numbers){w->coefficients, pitch};
 }
 
 static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bnk_call *k) {
     if (bn_sweep_reduces(s)) start_wide_sums(w, s->view.channels, k->shift);
-    if (!bn_sweep_reduces(s) || s->active) repeat_numbers(s, w, k->k);
+    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->k);
 }
 
 /* Do the whole wide rows of a stretch; the stretch is left with what remains. */
@@ -206,8 +206,8 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     run_stretch(s, &wide);
 }
 
-/* Like plain_unit(), for few channels: there is one block. */
-static void wide_unit(const struct bn_sweep *s, size_t piece) {
+/* Like plain_piece(), for few channels: there is one block. */
+static void wide_piece(const struct bn_sweep *s, size_t piece) {
     size_t channels = s->view.channels, slot = piece * s->slot_piece;
     struct bn_piece p = bn_view_piece(&s->view, piece);
     struct wide w;
@@ -225,9 +225,9 @@ static void wide_unit(const struct bn_sweep *s, size_t piece) {
     if (bn_sweep_reduces(s)) finish_wide_sums(&w, channels, s->sum + slot, s->dot + slot);
 }
 
-void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     if (s->repeat > 1)
-        wide_unit(s, piece);
+        wide_piece(s, piece);
     else
-        plain_unit(s, block, piece);
+        plain_piece(s, block, piece);
 }
