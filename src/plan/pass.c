@@ -234,11 +234,11 @@ static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
     }
 }
 
-/* In the order of memory: of planes, channel by channel; of rows, piece by piece. */
+/* In the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];
-        size_t each = s->view.layout == BN_PLANE ? 1 : channels;
+        size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
             if (s->verb == BN_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);

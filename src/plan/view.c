@@ -132,7 +132,7 @@ static bool has_strides_of(const struct bn_geometry *g, const struct bn_array *a
 bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,
                   const struct bn_use *use) {
     for (int i = 0; i < arrays; i++)
-        if (!has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
+        if (use[i].array != like->first && !has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
     if (!is_uniform(like)) return false;
     v->layout = like->layout;
     v->channels = like->channels;
