@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "api/raw.h"
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 
 void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels) {
     for (size_t c = 0; c < channels; c++) stats[c] = (batchnorm_stat){0, 0, 0};

@@ -2,7 +2,6 @@
 /* How a pass goes: decided before anything runs, from the shape, the caches, the threads and limits. It decides who does what
  * and when, never in which order numbers are added. */
 #include "parallel/parallel.h"
-#include "plan/narrow.h"
 #include "plan/pass.h"
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -28,17 +27,17 @@ static void decide_items(struct bn_pass *p) {
     if (bn_tuning.items) p->way.wanted = bn_tuning.items;
 }
 
-/* Shares out `things` of so many elements each; items differ by one thing at most. */
-static struct bn_share share_out(const struct bn_pass *p, size_t things, size_t elements_each) {
+/* Shares out `portions` of so many elements each; items differ by one portion at most. */
+static struct bn_share share_out(const struct bn_pass *p, size_t portions, size_t elements_each) {
     const struct bn_limits *limits = p->way.machine.limits;
-    size_t elements = times(things, elements_each), items = p->way.wanted;
+    size_t elements = times(portions, elements_each), items = p->way.wanted;
     if (items > 1) {
         size_t threads = items / limits->items_per_thread;
-        items = least(items, least(things, elements / limits->item));
-        if (threads > 0 && items > threads && things / items >= 4) items -= items % threads; /* so that all end together */
+        items = least(items, least(portions, elements / limits->item));
+        if (threads > 0 && items > threads && portions / items >= 4) items -= items % threads; /* so that all end together */
     }
-    if (items <= 1) return (struct bn_share){1, things, 0, false};
-    return (struct bn_share){items, things / items, things % items, elements > limits->worth_threads};
+    if (items <= 1) return (struct bn_share){1, portions, 0, false};
+    return (struct bn_share){items, portions / items, portions % items, elements > limits->worth_threads};
 }
 
 /* Blocks or sweeps */
@@ -121,8 +120,8 @@ static void cut_write(const struct bn_pass *p, struct bn_sweep *s) {
 }
 
 static void share_sweep(const struct bn_pass *p, struct bn_sweep *s) {
-    size_t units = s->view.blocks * s->view.pieces;
-    s->share = share_out(p, units, p->channels * p->count / units);
+    size_t pieces = s->view.blocks * s->view.pieces;
+    s->share = share_out(p, pieces, p->channels * p->count / pieces);
 }
 
 static void decide_sweeps(struct bn_pass *p) {
@@ -138,7 +137,7 @@ static void decide_sweeps(struct bn_pass *p) {
         share_sweep(p, &p->write[i]);
     }
     p->way.gates = share_out(p, p->channels, limits->gate_work);
-    p->way.numbers = share_out(p, p->channels, times(limits->fold_work, slots));
+    p->way.coefficients = share_out(p, p->channels, times(limits->fold_work, slots));
 }
 
 /* Memory */
@@ -184,7 +183,7 @@ static void decide_memory(struct bn_pass *p) {
     for (int i = 0; i < p->writes; i++) {
         struct bn_sweep *s = &p->write[i];
         bool worth_it = p->way.large && p->writes == 1 && !is_in_place(s);
-        if (p->way.large) s->repeat = bn_narrow_most(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
+        if (p->way.large) s->repeat = bn_rows_repeat_written(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
         s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
         s->tile_row = least(m->limits->tile_row, BN_STAGE_BYTES);
     }
@@ -245,8 +244,8 @@ void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *jo
                                      .by_blocks = p.way.by_blocks,
                                      .fused = p.way.fused,
                                      .blocks_items = p.way.by_blocks ? p.way.blocks.items : 0,
-                                     .gate_items = p.way.by_blocks || !p.gate ? 0 : p.way.gates.items,
-                                     .set_items = p.way.by_blocks ? 0 : p.way.numbers.items};
+                                     .gate_items = p.way.by_blocks || !p.set_gates ? 0 : p.way.gates.items,
+                                     .set_items = p.way.by_blocks ? 0 : p.way.coefficients.items};
     for (int i = 0; i < p.reduces; i++) explain_sweep(&p, &p.reduce[i], decision);
     for (int i = 0; i < p.writes; i++) explain_sweep(&p, &p.write[i], decision);
 }

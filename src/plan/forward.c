@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Statistics, normalization with given statistics, and both in one. */
+/* Statistics, normalization with given statistics, and both in one; running statistics. */
 #include <math.h>
 
 #include "plan/pass.h"
@@ -19,39 +19,39 @@ static unsigned facts_of(const struct bn_geometry *g, batchnorm_activation activ
     return activation.kind != BATCHNORM_IDENTITY || bn_is_there(g, BN_Z) ? ACTIVE : 0;
 }
 
-static void stats_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void merge_stats(const struct bn_pass *p, size_t channel, size_t channels) {
     batchnorm_stat *into = (batchnorm_stat *)(uintptr_t)p->job; /* the job is what it writes */
     for (size_t c = channel; c < channel + channels; c++) bn_merge(&into[c], bn_pass_moments(p, 0, c));
 }
 
 void bn_build_stats(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     bn_pass_build(p, g, sweeps, 1, 0, (batchnorm_activation){BATCHNORM_IDENTITY, 0});
-    p->numbers = stats_numbers;
+    p->set_coefficients = merge_stats;
     p->job = job;
 }
 
-static void normalize_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void normalize_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_normalize *j = p->job;
     for (size_t c = channel; c < channel + channels; c++) {
         double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
-        bn_set_affine(p->table[0], c, j->mean[c], weight * j->rstd[c], bias, false);
+        bn_set_affine(p->coefficients[0], c, j->mean[c], weight * j->rstd[c], bias, false);
     }
 }
 
 void bn_build_normalize(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_normalize *j = job;
     bn_pass_build(p, g, sweeps + 1, 2, facts_of(g, j->activation), j->activation);
-    p->numbers = normalize_numbers;
+    p->set_coefficients = normalize_coefficients;
     p->job = job;
 }
 
-static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void infer_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_infer j = *(const struct bn_infer *)p->job;
-    const struct bn_table table = p->table[0];
+    const struct bn_coefficients k = p->coefficients[0];
     for (size_t c = channel; c < channel + channels; c++) {
         double mean = bn_vector_get(j.mean, c, 0), var = bn_vector_get(j.var, c, 1), rstd = 1 / sqrt(var + j.eps);
         double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0);
-        bn_set_affine(table, c, mean, weight * rstd, bias, var == 0);
+        bn_set_affine(k, c, mean, weight * rstd, bias, var == 0);
         if (j.save_mean) j.save_mean[c] = mean;
         if (j.save_rstd) j.save_rstd[c] = rstd;
     }
@@ -60,19 +60,19 @@ static void infer_numbers(const struct bn_pass *p, size_t channel, size_t channe
 void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_infer *j = job;
     bn_pass_build(p, g, sweeps + 1, 2, facts_of(g, j->activation), j->activation);
-    p->numbers = infer_numbers;
+    p->set_coefficients = infer_coefficients;
     p->job = job;
 }
 
 /* Works on copies, which no store can change. */
-static void forward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_forward j = *(const struct bn_forward *)p->job;
-    const struct bn_table table = p->table[0];
+    const struct bn_coefficients k = p->coefficients[0];
     batchnorm_stat *own = (batchnorm_stat *)p->own;
     for (size_t c = channel; c < channel + channels; c++) {
         batchnorm_stat s = bn_pass_moments(p, 0, c);
         double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0), rstd = bn_rstd(s, j.eps);
-        bn_set_affine(table, c, s.mean, weight * rstd, bias, s.m2 == 0);
+        bn_set_affine(k, c, s.mean, weight * rstd, bias, s.m2 == 0);
         if (own) own[c] = s;
         if (j.stats) j.stats[c] = s;
         if (j.save_mean) j.save_mean[c] = s.mean;
@@ -89,9 +89,40 @@ static void forward_done(const struct bn_pass *p) {
 void bn_build_forward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_forward *j = job;
     bn_pass_build(p, g, sweeps, 3, facts_of(g, j->activation), j->activation);
-    p->numbers = forward_numbers;
+    p->set_coefficients = forward_coefficients;
     p->job = job;
     if (!j->done) return;
     p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
     p->done = forward_done;
+}
+
+/* Running statistics */
+
+double bn_momentum_of_new(const batchnorm_options *options) {
+    return options->momentum_rule == BATCHNORM_MOMENTUM_OF_NEW ? options->momentum : 1 - options->momentum;
+}
+
+static bool all_finite(const batchnorm_stat *stats, size_t channels) {
+    for (size_t c = 0; c < channels; c++)
+        if (stats[c].count != 0 && !(isfinite(stats[c].mean) && isfinite(stats[c].m2))) return false;
+    return true;
+}
+
+/* The variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var is
+ * taken. */
+static double running_variance(batchnorm_stat s, const batchnorm_options *options) {
+    bool biased = options->running_variance == BATCHNORM_VARIANCE_BIASED || (s.count == 1 && options->allow_one_value);
+    return s.m2 / (biased ? s.count : s.count - 1);
+}
+
+bool bn_update_running(const batchnorm_stat *stats, size_t channels, const batchnorm_options *options, double factor,
+                       struct bn_vector mean_from, struct bn_vector var_from, struct bn_output mean, struct bn_output var) {
+    if (options->require_finite && !all_finite(stats, channels)) return false;
+    for (size_t c = 0; c < channels; c++) {
+        double old_mean = bn_vector_get(mean_from, c, 0), old_var = bn_vector_get(var_from, c, 1);
+        bool seen = stats[c].count != 0;
+        bn_output_set(mean, c, seen ? (1 - factor) * old_mean + factor * stats[c].mean : old_mean);
+        bn_output_set(var, c, seen ? (1 - factor) * old_var + factor * running_variance(stats[c], options) : old_var);
+    }
+    return true;
 }

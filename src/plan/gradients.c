@@ -60,24 +60,24 @@ static void backward_channel(const struct bn_pass *p, const struct bn_backward *
     }
     if (!p->writes) return;
     if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
-        bn_set_blend(p->table[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
+        bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
     else if (j->gated)
-        bn_set_blend(p->table[0], c, 0, scale, 0, 0);
+        bn_set_blend(p->coefficients[0], c, 0, scale, 0, 0);
     else
-        bn_set_affine(p->table[0], c, 0, scale, 0, false);
+        bn_set_affine(p->coefficients[0], c, 0, scale, 0, false);
 }
 
-static void backward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_backward j = *(const struct bn_backward *)p->job; /* no store can change a copy */
     for (size_t c = channel; c < channel + channels; c++) backward_channel(p, &j, c);
 }
 
-/* v is computed again with the numbers of the forward. */
-static void backward_gate(const struct bn_pass *p, size_t channel, size_t channels) {
+/* v is computed again with the coefficients of the forward. */
+static void backward_gates(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_backward *j = p->job;
     for (size_t c = channel; c < channel + channels; c++) {
         double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
-        bn_set_gate(p->table[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+        bn_set_gate(p->coefficients[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
     }
 }
 
@@ -92,8 +92,8 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
     bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
     p->write[0].without_x = frozen || !dx;
     p->mean = j->mean;
-    p->numbers = backward_numbers;
-    if (j->gated && !by_y && !by_dy) p->gate = backward_gate;
+    p->set_coefficients = backward_coefficients;
+    if (j->gated && !by_y && !by_dy) p->set_gates = backward_gates;
     p->job = job;
 }
 
@@ -104,7 +104,7 @@ static const struct bn_entry jvp[] = {
     {0, 0, BN_BLEND, false, 3, {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_TY, BN_AS_OUT}}},
 };
 
-static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void jvp_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
     double m = (double)p->count;
     for (size_t c = channel; c < channel + channels; c++) {
@@ -115,17 +115,18 @@ static void jvp_numbers(const struct bn_pass *p, size_t channel, size_t channels
             q -= scale * rstd * rstd * s.dot / m;
             shift -= scale * s.sum / m;
         }
-        bn_set_blend(p->table[0], c, j->mean[c], scale, q, shift);
+        bn_set_blend(p->coefficients[0], c, j->mean[c], scale, q, shift);
     }
 }
 
 /* Without tweight a frozen tangent does not depend on x: y = tx * scale + tbias. */
 static const struct bn_entry jvp_affine[] = {{0, 0, BN_AFFINE, false, 2, {{BN_TX, BN_AS_X}, {BN_TY, BN_AS_OUT}}}};
 
-static void jvp_affine_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void jvp_affine_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
     for (size_t c = channel; c < channel + channels; c++)
-        bn_set_affine(p->table[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0), false);
+        bn_set_affine(p->coefficients[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0),
+                      false);
 }
 
 void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
@@ -133,7 +134,7 @@ void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *jo
     bool frozen = is_frozen(j->flags), affine = frozen && !j->tweight.data;
     bn_pass_build(p, g, affine ? jvp_affine : jvp, affine ? 1 : 2, fact(frozen, FROZEN), bn_identity);
     p->mean = j->mean;
-    p->numbers = affine ? jvp_affine_numbers : jvp_numbers;
+    p->set_coefficients = affine ? jvp_affine_coefficients : jvp_coefficients;
     p->job = job;
 }
 
@@ -183,7 +184,7 @@ static struct bn_sums sums_of(const struct bn_pass *p, int entry, size_t c) {
 
 static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
     double r2 = k->rstd * k->rstd, m = k->m, v = k->vweight * k->rstd;
-    if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->table[p->at[GX_FROZEN]], c, 0, v, 0, false);
+    if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->coefficients[p->at[GX_FROZEN]], c, 0, v, 0, false);
     int at = p->at[GX_OF_DY] < 0 ? p->at[GX_OF_BOTH] : p->at[GX_OF_DY];
     if (at < 0) return;
     double s2 = k->s * k->rstd * k->rstd; /* s rstd^2 */
@@ -191,21 +192,21 @@ static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
     double A = s2 * inner / m - v * r2 * k->dy.dot / m;
     double B = v - s2 * k->vx.dot / m;
     double D = s2 * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
-    bn_set_blend(p->table[at], c, k->mean, B, A, D);
-    if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->table[at], c, 0, -s2 * k->dy.dot / m, 0); /* C */
+    bn_set_blend(p->coefficients[at], c, k->mean, B, A, D);
+    if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->coefficients[at], c, 0, -s2 * k->dy.dot / m, 0); /* C */
 }
 
 static void set_gdy(const struct bn_pass *p, size_t c, const struct channel *k) {
     double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
     bool frozen = p->at[VX_D] < 0;
-    if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->table[p->at[GDY_OF_X]], c, k->mean, v, k->vbias, false);
+    if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->coefficients[p->at[GDY_OF_X]], c, k->mean, v, k->vbias, false);
     if (p->at[GDY_OF_VX] < 0) return;
     double on_d = frozen ? v : v - k->s * r2 * k->vx.dot / k->m;
     double rest = frozen ? k->vbias : k->vbias - k->s * k->vx.sum / k->m;
-    bn_set_blend(p->table[p->at[GDY_OF_VX]], c, k->mean, k->s, on_d, rest);
+    bn_set_blend(p->coefficients[p->at[GDY_OF_VX]], c, k->mean, k->s, on_d, rest);
 }
 
-static void double_backward_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void double_backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_double_backward *j = p->job;
     for (size_t c = channel; c < channel + channels; c++) {
         struct channel k = {.m = (double)p->count, .mean = j->mean[c], .rstd = j->rstd[c]};
@@ -229,6 +230,6 @@ void bn_build_double_backward(struct bn_pass *p, const struct bn_geometry *g, co
                      fact(bn_is_there(g, BN_GDY), GDY);
     bn_pass_build(p, g, double_backward, sizeof double_backward / sizeof *double_backward, facts, bn_identity);
     p->mean = j->mean;
-    p->numbers = double_backward_numbers;
+    p->set_coefficients = double_backward_coefficients;
     p->job = job;
 }

@@ -7,18 +7,22 @@
 
 /* Building */
 
-/* Whether the sweep differs from another one of the same pass in nothing that decides how its view is cut. */
+/* Where all arrays have the strides of another sweep's, it takes over how that is cut. */
 static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
                      const struct bn_use *use) {
-    if (!like || !bn_view_like(&s->view, &like->view, g, uses, use)) {
-        bn_view_make(&s->view, g, uses, use);
-        bn_sweep_prepare(s);
+    if (like && bn_view_like(&s->view, &like->view, g, uses, use)) {
+        s->do_piece = like->do_piece;
+        s->slot_channel = like->slot_channel;
+        s->slot_piece = like->slot_piece;
+        s->repeat = like->repeat;
         return;
     }
-    s->unit = like->unit;
-    s->slot_channel = like->slot_channel;
-    s->slot_piece = like->slot_piece;
-    s->repeat = like->repeat;
+    bn_view_make(&s->view, g, uses, use);
+    bool plane = s->view.layout == BN_PLANE;
+    s->do_piece = plane ? bn_plane_alone : bn_rows_piece;
+    s->slot_channel = plane ? s->view.pieces : 1;
+    s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
+    s->repeat = bn_rows_repeat(&s->view);
 }
 
 static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, const struct bn_entry *e,
@@ -49,7 +53,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
     p->mean = NULL;
-    p->gate = NULL;
+    p->set_gates = NULL;
     p->done = NULL;
     const struct bnk_act act = bn_act_of(activation);
     const struct bn_sweep *like = NULL;
@@ -88,14 +92,14 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
 
 static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BN_AFFINE; }
 
-static void set_table(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
+static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
     size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
-    void *numbers = take(s, padded, count * bn_element_bytes(computing));
-    p->table[i] = (struct bn_table){numbers, computing, padded};
+    void *data = take(s, padded, count * bn_element_bytes(computing));
+    p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
 
-/* Lays everything out from an aligned address on. A reduction that is gated has a table also where nothing is written. */
+/* Lays everything out from an aligned address on. A reduction that is gated has coefficients also where nothing is written. */
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
     bool gated = p->reduces && reads_gate(&p->reduce[0]), copies = false;
@@ -109,10 +113,10 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         copies = copies || (r->mean_of_x && r->view.layout == BN_ROWS);
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
-        set_table(p, i, s, gated || reads_gate(&p->write[i]), padded);
-        p->write[i].numbers = (struct bnk_numbers){p->table[i].numbers, padded};
+        place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
+        p->write[i].coefficients = (struct bnk_numbers){p->coefficients[i].data, padded};
     }
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].numbers = (struct bnk_numbers){p->table[0].numbers, padded};
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_numbers){p->coefficients[0].data, padded};
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
@@ -230,11 +234,11 @@ static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
     }
 }
 
-/* In the order of memory: of planes, channel by channel; of rows, piece by piece. */
+/* In the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];
-        size_t each = s->view.layout == BN_PLANE ? 1 : channels;
+        size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
             if (s->verb == BN_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);

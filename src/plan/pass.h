@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A pass: reductions over arrays, then numbers for each channel, then outputs from them. pass.c builds it, run.c decides how it
- * goes. */
+/* A pass: reductions over arrays, then coefficients of each channel, then outputs from them. pass.c builds it, decide.c decides
+ * how it goes, run.c runs it. */
 #ifndef BN_PASS_H
 #define BN_PASS_H
 
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 #include "plan/sweep.h"
 #include "plan/tuning.h"
 
@@ -26,7 +26,7 @@ struct bn_way {
     size_t threads, wanted; /* items */
     bool large, far;        /* all arrays together, for the last-level cache and for the second-level cache */
     bool by_blocks, fused;
-    struct bn_share blocks, gates, numbers; /* of the channels or blocks of channels; by blocks, only the first is used */
+    struct bn_share blocks, gates, coefficients; /* of the channels or blocks of channels; by blocks, only the first is used */
 };
 
 struct bn_pass {
@@ -35,15 +35,15 @@ struct bn_pass {
     batchnorm_dtype dtype;
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
-    int at[BN_PASS_ENTRIES];               /* where the sweep of each entry is among `reduce` or `write`; -1: nowhere */
-    struct bn_table table[BN_PASS_WRITES]; /* the numbers of the writes; reductions that are gated read the first */
-    size_t own_doubles;                    /* scratch of its own that the job asked for */
+    int at[BN_PASS_ENTRIES]; /* where the sweep of each entry is among `reduce` or `write`; -1: nowhere */
+    struct bn_coefficients coefficients[BN_PASS_WRITES]; /* of the writes; reductions that are gated read the first */
+    size_t own_doubles;                                  /* scratch of its own that the job asked for */
     double *own;
     const double *mean; /* what reductions of dots with x subtract from x; they are given a copy where they need one */
     double *mean_copy;
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
-    void (*gate)(const struct bn_pass *pass, size_t channel, size_t channels);
-    void (*numbers)(const struct bn_pass *pass, size_t channel, size_t channels);
+    void (*set_gates)(const struct bn_pass *pass, size_t channel, size_t channels);
+    void (*set_coefficients)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*done)(const struct bn_pass *pass); /* the job's, after everything */
     const void *job;
     struct bn_way way;
@@ -51,7 +51,7 @@ struct bn_pass {
 
 static const batchnorm_activation bn_identity = {BATCHNORM_IDENTITY, 0};
 
-/* Builds a pass from the entries that `facts` leave. Jobs set the rest: `numbers`, and what else they need. */
+/* Builds a pass from the entries that `facts` leave. Jobs set the rest: `set_coefficients`, and what else they need. */
 void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
                    batchnorm_activation activation);
 
@@ -61,10 +61,10 @@ void bn_pass_decide(struct bn_pass *p);
 /* Runs everything, as it was decided. */
 void bn_pass_run(const struct bn_pass *p);
 
-/* Folds the pieces of some channels, in the order of the pieces; once, before their `numbers`. */
+/* Folds the pieces of some channels, in the order of the pieces; once, before `set_coefficients`. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 
-/* For the job's `numbers`: the folded result of reduction i in a channel. */
+/* For the job's `set_coefficients`: the folded result of reduction i in a channel. */
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;

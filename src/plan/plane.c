@@ -102,15 +102,15 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = bn_call_array(&k, s->role[i]);
         there[i] = *a;
-        if (s->view.step[i] == 1) continue;
+        if (s->view.spacing[i] == 1) continue;
         if (!is_output(s->role[i]))
-            s->kernels->gather(a->at, a->channel, s->view.step[i], k.channels, k.length, tile[i], pitch);
+            s->kernels->gather(a->at, a->channel, s->view.spacing[i], k.channels, k.length, tile[i], pitch);
         *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
     for (int i = 0; i < s->view.arrays; i++) {
-        if (s->view.step[i] == 1 || !is_output(s->role[i])) continue;
-        s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.step[i]);
+        if (s->view.spacing[i] == 1 || !is_output(s->role[i])) continue;
+        s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.spacing[i]);
     }
 }
 
@@ -140,9 +140,9 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
 /* Channels that lie closer together than the elements of a row are staged together: they share lines of the cache. */
 static bool channels_are_closer(const struct bn_view *v) {
     for (int i = 0; i < v->arrays; i++) {
-        ptrdiff_t step = v->step[i] < 0 ? -v->step[i] : v->step[i];
+        ptrdiff_t spacing = v->spacing[i] < 0 ? -v->spacing[i] : v->spacing[i];
         ptrdiff_t channel = v->array[i].channel < 0 ? -v->array[i].channel : v->array[i].channel;
-        if (step != 1 && channel < step) return true;
+        if (spacing != 1 && channel < spacing) return true;
     }
     return false;
 }
@@ -157,7 +157,7 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
                 struct bnk_call t = some_channels(s, k, r, c, count);
                 t.length = k->length - at < length ? k->length - at : length;
                 for (int i = 0; i < v->arrays; i++)
-                    advance(bn_call_array(&t, s->role[i]), (ptrdiff_t)at * v->step[i], s->kernels->bytes);
+                    advance(bn_call_array(&t, s->role[i]), (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);
             }
 }
@@ -243,7 +243,7 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
     if (reduce) finish_sums(&r, piece);
 }
 
-void bn_plane_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+void bn_plane_alone(const struct bn_sweep *s, size_t block, size_t piece) {
     size_t first = block * s->view.block, left = s->view.channels - first;
     struct bn_block b = {s, first, left < s->view.block ? left : s->view.block, s->view.channels};
     if (bn_sweep_reduces(s))

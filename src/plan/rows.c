@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sweeps over rows. */
+/* Sweeps over rows. Rows of few channels that follow each other without a gap are taken as wide rows: `repeat` of them are one
+ * row of whole kernel steps, so that three channels become 48. The sums of the repetitions are added at the end, in order. */
 #include <string.h>
 
-#include "plan/narrow.h"
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
@@ -63,8 +63,8 @@ static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
-/* The next stretch of a unit, from `row` on. What is fetched ahead are the next rows, also at the end of a unit: most often it
- * is they that come next. */
+/* The next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a piece: most often
+ * it is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
@@ -89,7 +89,7 @@ static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) 
     memset(s->shift + slot, 0, bytes);
 }
 
-/* Where a unit's sums are. */
+/* Where a piece's sums are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
     k->sum = s->sum + slot;
@@ -97,7 +97,7 @@ static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channe
     k->shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
-static void plain_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const struct bn_view *v = &s->view;
     struct bn_piece p = bn_view_piece(v, piece);
     size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
@@ -112,30 +112,88 @@ static void plain_unit(const struct bn_sweep *s, size_t block, size_t piece) {
     }
 }
 
-/* The numbers of a wide row, and its sums. */
+/* Wide rows */
+
+/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
+ * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
+ * another. */
+enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
+
+static bool is_packed(const struct bn_view *v) {
+    if (v->layout != BN_ROWS || v->dims == 0) return false;
+    for (int i = 0; i < v->arrays; i++)
+        if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
+    return true;
+}
+
+size_t bn_rows_repeat(const struct bn_view *v) {
+    size_t repeat = 1;
+    if (v->layout != BN_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
+    while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
+    return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
+}
+
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows) {
+    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / number_bytes / v->channels;
+    if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
+    while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
+    return repeat;
+}
+
+/* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
-    struct bn_narrow narrow;
-    double numbers[BN_NARROW_NUMBERS];
+    double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
+    double coefficients[BNK_GATED_NUMBERS * WIDE_PITCH];
     struct bnk_numbers k;
 };
 
+/* Sums are zero at first, and the shifts of the channels are repeated. */
+static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
+    size_t bytes = channels * sizeof(double);
+    for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
+    memset(w->sum, 0, w->repeat * bytes);
+    memset(w->dot, 0, w->repeat * bytes);
+}
+
+static void finish_wide_sums(const struct wide *w, size_t channels, double *sum, double *dot) {
+    for (size_t i = 0; i < channels * w->repeat; i += channels)
+        for (size_t c = 0; c < channels; c++) {
+            sum[c] += w->sum[i + c];
+            dot[c] += w->dot[i + c];
+        }
+}
+
+/* How many coefficients of a channel a sweep reads. */
+static size_t coefficient_count(const struct bn_sweep *s) {
+    if (s->verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
+    return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+}
+
+static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
+    size_t bytes = s->kernels->number_bytes, all = s->view.channels * bytes, pitch = s->view.channels * w->repeat + BNK_LANES;
+    for (size_t i = 0; i < coefficient_count(s); i++) {
+        const char *from = (const char *)k.numbers + i * k.pitch * bytes;
+        char *to = (char *)w->coefficients + i * pitch * bytes;
+        for (size_t r = 0; r < w->repeat; r++) memcpy(to + r * all, from, all);
+    }
+    w->k = (struct bnk_numbers){w->coefficients, pitch};
+}
+
 static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bnk_call *k) {
-    size_t channels = s->view.channels, bytes = s->kernels->number_bytes;
-    if (bn_sweep_reduces(s)) bn_narrow_start(&w->narrow, channels, w->repeat, k->shift);
-    if (!bn_sweep_reduces(s) || s->active)
-        w->k = bn_narrow_numbers(k->k, bn_number_count(s->verb, s->active), channels, w->repeat, bytes, w->numbers);
+    if (bn_sweep_reduces(s)) start_wide_sums(w, s->view.channels, k->shift);
+    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->k);
 }
 
 /* Do the whole wide rows of a stretch; the stretch is left with what remains. */
-static void run_wide(const struct bn_sweep *s, const struct wide *w, struct bnk_call *k) {
+static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *k) {
     struct bnk_call wide = *k;
     wide.rows = k->rows / w->repeat;
     wide.length = k->length * w->repeat;
     if (bn_sweep_reduces(s)) {
-        wide.shift = w->narrow.shift;
-        wide.sum = (double *)w->narrow.sum;
-        wide.dot = (double *)w->narrow.dot;
+        wide.shift = w->shift;
+        wide.sum = w->sum;
+        wide.dot = w->dot;
     }
     wide.k = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
@@ -148,8 +206,8 @@ static void run_wide(const struct bn_sweep *s, const struct wide *w, struct bnk_
     run_stretch(s, &wide);
 }
 
-/* Like plain_unit(), for few channels: there is one block. */
-static void narrow_unit(const struct bn_sweep *s, size_t piece) {
+/* Like plain_piece(), for few channels: there is one block. */
+static void wide_piece(const struct bn_sweep *s, size_t piece) {
     size_t channels = s->view.channels, slot = piece * s->slot_piece;
     struct bn_piece p = bn_view_piece(&s->view, piece);
     struct wide w;
@@ -164,12 +222,12 @@ static void narrow_unit(const struct bn_sweep *s, size_t piece) {
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
-    if (bn_sweep_reduces(s)) bn_narrow_finish(&w.narrow, s->sum + slot, s->dot + slot);
+    if (bn_sweep_reduces(s)) finish_wide_sums(&w, channels, s->sum + slot, s->dot + slot);
 }
 
-void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece) {
+void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     if (s->repeat > 1)
-        narrow_unit(s, piece);
+        wide_piece(s, piece);
     else
-        plain_unit(s, block, piece);
+        plain_piece(s, block, piece);
 }

@@ -19,9 +19,9 @@ static void hand_out(const struct bn_pass *p, const struct bn_share *share, cons
     bn_parallel(p->caller, share->items, share->worth, task, &job);
 }
 
-static void set_numbers(const struct bn_pass *p, size_t channel, size_t channels) {
+static void fold_and_set(const struct bn_pass *p, size_t channel, size_t channels) {
     bn_pass_fold(p, channel, channels);
-    p->numbers(p, channel, channels);
+    p->set_coefficients(p, channel, channels);
 }
 
 static void flush_streams(const struct bn_pass *p) {
@@ -52,8 +52,8 @@ static void visit(const struct bn_pass *p, size_t begin, size_t block, size_t en
     struct bn_block w = {NULL, 0, 0, 0}, r = {NULL, 0, 0, 0};
     if (writes) w = block_of(p, NULL, block - 1, end);
     if (reduces) r = block_of(p, NULL, block, end);
-    if (writes) set_numbers(p, w.first, w.count);
-    if (reduces && p->gate) p->gate(p, r.first, r.count);
+    if (writes) fold_and_set(p, w.first, w.count);
+    if (reduces && p->set_gates) p->set_gates(p, r.first, r.count);
     if (p->way.fused) {
         w.sweep = &p->write[0];
         r.sweep = &p->reduce[0];
@@ -82,37 +82,37 @@ static void blocks_item(void *arg, size_t item) {
 static void gates_item(void *arg, size_t item) {
     const struct job *j = arg;
     size_t begin = begin_of(j->share, item), end = begin_of(j->share, item + 1);
-    j->pass->gate(j->pass, begin, end - begin);
+    j->pass->set_gates(j->pass, begin, end - begin);
 }
 
-static void numbers_item(void *arg, size_t item) {
+static void coefficients_item(void *arg, size_t item) {
     const struct job *j = arg;
     size_t begin = begin_of(j->share, item), end = begin_of(j->share, item + 1);
-    set_numbers(j->pass, begin, end - begin);
+    fold_and_set(j->pass, begin, end - begin);
 }
 
 /* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
-static void do_units(const struct bn_sweep *s, size_t begin, size_t end) {
+static void do_pieces(const struct bn_sweep *s, size_t begin, size_t end) {
     const struct bn_view *v = &s->view;
     bool within = v->layout == BN_PLANE && (bn_sweep_reduces(s) || v->parts > 1);
-    for (size_t u = begin; u < end; u++) {
+    for (size_t i = begin; i < end; i++) {
         if (within)
-            s->unit(s, u / v->pieces, u % v->pieces);
+            s->do_piece(s, i / v->pieces, i % v->pieces);
         else
-            s->unit(s, u % v->blocks, u / v->blocks);
+            s->do_piece(s, i % v->blocks, i / v->blocks);
     }
 }
 
 static void reduce_item(void *arg, size_t item) {
     const struct job *j = arg;
-    do_units(j->sweep, begin_of(j->share, item), begin_of(j->share, item + 1));
+    do_pieces(j->sweep, begin_of(j->share, item), begin_of(j->share, item + 1));
 }
 
 /* The last items come first: what the reduction has read last is still in cache. */
 static void write_item(void *arg, size_t item) {
     const struct job *j = arg;
     item = j->share->items - 1 - item;
-    do_units(j->sweep, begin_of(j->share, item), begin_of(j->share, item + 1));
+    do_pieces(j->sweep, begin_of(j->share, item), begin_of(j->share, item + 1));
     flush_streams(j->pass);
 }
 
@@ -121,8 +121,8 @@ void bn_pass_run(const struct bn_pass *p) {
         hand_out(p, &p->way.blocks, NULL, blocks_item);
         return;
     }
-    if (p->gate) hand_out(p, &p->way.gates, NULL, gates_item);
+    if (p->set_gates) hand_out(p, &p->way.gates, NULL, gates_item);
     for (int i = 0; i < p->reduces; i++) hand_out(p, &p->reduce[i].share, &p->reduce[i], reduce_item);
-    hand_out(p, &p->way.numbers, NULL, numbers_item);
+    hand_out(p, &p->way.coefficients, NULL, coefficients_item);
     for (int i = 0; i < p->writes; i++) hand_out(p, &p->write[i].share, &p->write[i], write_item);
 }

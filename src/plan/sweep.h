@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One kernel verb over one view, a unit at a time. A unit is one piece of one block of channels. Units write to places of their
- * own, so they may run in any order. */
+/* One kernel verb over one view, one piece of one block of channels at a time. Pieces write to places of their own, so they
+ * may run in any order. */
 #ifndef BN_SWEEP_H
 #define BN_SWEEP_H
 
@@ -8,7 +8,7 @@
 
 enum bn_verb { BN_MOMENTS, BN_AFFINE, BN_DOTS, BN_BLEND };
 
-/* How some work is handed out: items, of which the first `larger` have `each` + 1 things and the others `each`. */
+/* How some work is handed out: items, of which the first `larger` have `each` + 1 portions and the others `each`. */
 struct bn_share {
     size_t items, each, larger;
     bool worth; /* waking threads for it */
@@ -19,7 +19,7 @@ struct bn_sweep {
     struct bn_view view;
     enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
-    void (*unit)(const struct bn_sweep *s, size_t block, size_t piece); /* bn_plane_unit or bn_rows_unit */
+    void (*do_piece)(const struct bn_sweep *s, size_t block, size_t piece); /* bn_plane_alone or bn_rows_piece */
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
@@ -28,8 +28,8 @@ struct bn_sweep {
     bool mean_of_x;
     size_t slot_channel, slot_piece;
     size_t repeat; /* rows that are taken as one wide row; 1 if none are */
-    /* affine, blend, and dots that are gated: the numbers of channel c are at c */
-    struct bnk_numbers numbers;
+    /* affine, blend, and dots that are gated: those of channel c are at c */
+    struct bnk_numbers coefficients;
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
     bool stream;           /* the outputs */
@@ -52,31 +52,33 @@ static inline size_t bn_sweep_slots(const struct bn_view *v) {
     return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
 
-/* Set slot_channel, slot_piece and repeat from the view. */
-void bn_sweep_prepare(struct bn_sweep *s);
-
 static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
-
-/* How many numbers a channel has. */
-int bn_number_count(enum bn_verb verb, bool active);
 
 /* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
  * nothing to do. */
 void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece);
 
 /* Do piece `piece` of block `block`, in either layout. */
-void bn_plane_unit(const struct bn_sweep *s, size_t block, size_t piece);
-void bn_rows_unit(const struct bn_sweep *s, size_t block, size_t piece);
+void bn_plane_alone(const struct bn_sweep *s, size_t block, size_t piece);
+void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece);
+
+/* Returns how many rows make a wide one, as few as give whole steps; 1 if wide rows do not pay or do not exist. It decides in
+ * which order sums are added. */
+size_t bn_rows_repeat(const struct bn_view *v);
+
+/* Returns the same for what is written to memory, where a wide row is best a page long: as many as there is room for.
+ * `number_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows);
 
 /* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 
-/* For both: a call with the sweep's numbers for the channels from c on, without arrays. */
+/* For both: a call with the sweep's coefficients for the channels from c on, without arrays. */
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
     k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
     k->shift = NULL;
     k->sums = k->sum = k->dot = NULL;
-    k->k = (struct bnk_numbers){(const char *)s->numbers.numbers + c * s->kernels->number_bytes, s->numbers.pitch};
+    k->k = (struct bnk_numbers){(const char *)s->coefficients.numbers + c * s->kernels->number_bytes, s->coefficients.pitch};
     k->active = s->active;
     k->act = s->act;
     k->without_x = s->without_x;
@@ -105,7 +107,7 @@ static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role r
 /* Where array i of the sweep has element `first` of row `row` and channel c. */
 static inline char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c) {
     const struct bn_view *v = &s->view;
-    ptrdiff_t elements = row_offset + (ptrdiff_t)first * v->step[i] + (ptrdiff_t)c * v->array[i].channel;
+    ptrdiff_t elements = row_offset + (ptrdiff_t)first * v->spacing[i] + (ptrdiff_t)c * v->array[i].channel;
     return v->array[i].data + elements * (ptrdiff_t)s->kernels->bytes;
 }
 

@@ -13,9 +13,9 @@
 struct bn_limits {
     const char *name;
     /* Items of work: the elements of one at least, so that handing it out costs nothing beside it; items for each thread, so
-     * that no thread waits long for another; threads to prepare for where only the caller knows them; elements above which it
-     * is worth while to wake threads. The numbers of one channel count as so many elements for each of its pieces, those of its
-     * gate as so many. */
+     * that no thread waits long for another; threads to prepare for where only the caller knows them; elements above which
+     * it is worth while to wake threads. The coefficients of one channel count as so many elements for each of its pieces,
+     * those of its gate as so many. */
     size_t item, items_per_thread, threads_unknown, worth_threads, fold_work, gate_work;
     /* Blocks: channels of one at most, and the eighths of the second-level cache that one of two may fill. Where a block has
      * shorter runs than so many bytes, work goes by sweeps; the first limit is that of rows of so many bytes in arrays that

@@ -51,15 +51,15 @@ static void choose_layout(struct bn_view *v) {
     for (int i = 0; i < v->arrays; i++) rows = rows && v->array[i].channel == 1;
     v->layout = rows ? BN_ROWS : BN_PLANE;
     v->length = v->channels;
-    for (int i = 0; i < v->arrays; i++) v->step[i] = 1;
+    for (int i = 0; i < v->arrays; i++) v->spacing[i] = 1;
     if (!rows) {
         v->length = v->dims ? v->extent[v->dims - 1] : 1;
-        for (int i = 0; i < v->arrays && v->dims; i++) v->step[i] = v->array[i].stride[v->dims - 1];
+        for (int i = 0; i < v->arrays && v->dims; i++) v->spacing[i] = v->array[i].stride[v->dims - 1];
         if (v->dims) v->dims--;
     }
     v->rows = 1;
     for (int d = 0; d < v->dims; d++) v->rows *= v->extent[d];
-    for (int i = 0; i < v->arrays; i++) v->staged = v->staged || (v->step[i] != 1 && v->length != 1);
+    for (int i = 0; i < v->arrays; i++) v->staged = v->staged || (v->spacing[i] != 1 && v->length != 1);
 }
 
 static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
@@ -115,7 +115,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
 /* Whether all arrays of a view have the same strides. */
 static bool is_uniform(const struct bn_view *v) {
     for (int i = 1; i < v->arrays; i++) {
-        if (v->array[i].channel != v->array[0].channel || v->step[i] != v->step[0]) return false;
+        if (v->array[i].channel != v->array[0].channel || v->spacing[i] != v->spacing[0]) return false;
         for (int d = 0; d < v->dims; d++)
             if (v->array[i].stride[d] != v->array[0].stride[d]) return false;
     }
@@ -132,7 +132,7 @@ static bool has_strides_of(const struct bn_geometry *g, const struct bn_array *a
 bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,
                   const struct bn_use *use) {
     for (int i = 0; i < arrays; i++)
-        if (!has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
+        if (use[i].array != like->first && !has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
     if (!is_uniform(like)) return false;
     v->layout = like->layout;
     v->channels = like->channels;
@@ -154,7 +154,7 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
         v->array[i].data = g->array[use[i].array].data;
         v->array[i].channel = like->array[0].channel;
         for (int d = 0; d < v->dims; d++) v->array[i].stride[d] = like->array[0].stride[d];
-        v->step[i] = like->step[0];
+        v->spacing[i] = like->spacing[0];
     }
     return true;
 }

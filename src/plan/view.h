@@ -23,8 +23,8 @@ struct bn_view {
     int arrays;
     int first; /* the first of them in the geometry */
     struct bn_array array[BN_VIEW_ARRAYS];
-    ptrdiff_t step[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
-    bool staged;                    /* some step is */
+    ptrdiff_t spacing[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
+    bool staged;                       /* some spacing is */
     /* Pieces: in a plane each channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one
      * row); in rows the array is cut into `pieces` groups of `group` rows. In both, `blocks` blocks of `block` channels are
      * done at a time. */

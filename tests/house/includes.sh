@@ -29,7 +29,7 @@ bench:        include nn
 doors='
 src/kernel: kernel.h
 src/parallel: parallel.h
-src/plan: job.h numbers.h
+src/plan: job.h coefficients.h
 src/place: place.h source.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h
 tools/shared: picture.h progress.h stop.h terminal.h wrap.h

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Per-channel numbers: from statistics and parameters, in double, to what the affine and blend kernels read. */
-#ifndef BN_NUMBERS_H
-#define BN_NUMBERS_H
+/* Coefficients of channels: from statistics and parameters, in double, to what the affine and blend kernels read. */
+#ifndef BN_COEFFICIENTS_H
+#define BN_COEFFICIENTS_H
 
 #include <math.h>
 
 #include "plan/view.h"
 
-/* Space for the numbers of every channel, in the type the kernels compute in. */
-struct bn_table {
-    void *numbers;
+/* Space for the coefficients of every channel, in the type the kernels compute in. */
+struct bn_coefficients {
+    void *data;
     batchnorm_dtype computing; /* F32 or F64 */
     size_t pitch;
 };
@@ -17,19 +17,19 @@ struct bn_table {
 /* The settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
-/* Write the numbers of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
+/* Write the coefficients of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
  * bits. */
-static inline void bn_set_numbers(struct bn_table t, size_t channel, double pivot, const double *rest, int count) {
-    if (t.computing == BATCHNORM_F64) {
-        double *out = (double *)t.numbers + channel;
-        out[BNK_M1 * t.pitch] = pivot;
-        out[BNK_M2 * t.pitch] = 0;
-        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * t.pitch] = rest[i];
+static inline void bn_set_coefficients(struct bn_coefficients k, size_t channel, double pivot, const double *rest, int count) {
+    if (k.computing == BATCHNORM_F64) {
+        double *out = (double *)k.data + channel;
+        out[BNK_M1 * k.pitch] = pivot;
+        out[BNK_M2 * k.pitch] = 0;
+        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * k.pitch] = rest[i];
     } else {
-        float *out = (float *)t.numbers + channel, head = (float)pivot;
-        out[BNK_M1 * t.pitch] = head;
-        out[BNK_M2 * t.pitch] = isfinite(head) ? (float)(pivot - (double)head) : 0;
-        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * t.pitch] = (float)rest[i];
+        float *out = (float *)k.data + channel, head = (float)pivot;
+        out[BNK_M1 * k.pitch] = head;
+        out[BNK_M2 * k.pitch] = isfinite(head) ? (float)(pivot - (double)head) : 0;
+        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * k.pitch] = (float)rest[i];
     }
 }
 
@@ -38,18 +38,19 @@ static inline void bn_set_numbers(struct bn_table t, size_t channel, double pivo
 static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
 
 /* y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
-static inline void bn_set_affine(struct bn_table t, size_t channel, double mean, double scale, double bias, bool constant) {
-    bool by_zero = t.computing == BATCHNORM_F32 && bias != 0 && !constant;
+static inline void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias,
+                                 bool constant) {
+    bool by_zero = k.computing == BATCHNORM_F32 && bias != 0 && !constant;
     double zero = by_zero ? mean - bias / scale : mean;
     by_zero = by_zero && bn_zero_is_useful(zero);
-    bn_set_numbers(t, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
+    bn_set_coefficients(k, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
 }
 
-/* The same among the numbers of a blend: for the v that gates it. */
-void bn_set_gate(struct bn_table t, size_t channel, double mean, double scale, double bias);
+/* The same among the coefficients of a blend: for the v that gates it. */
+void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);
 
 /* dx = p * dy + q * (x - mean) + s */
-void bn_set_blend(struct bn_table t, size_t channel, double mean, double p, double q, double s);
+void bn_set_blend(struct bn_coefficients k, size_t channel, double mean, double p, double q, double s);
 
 /* Sums of a channel: n values, sum and dot as the kernels leave them, pieces folded. */
 struct bn_sums {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plan/numbers.h"
+#include "plan/coefficients.h"
 
 #include <math.h>
 
@@ -17,12 +17,12 @@ struct bnk_act bn_act_of(batchnorm_activation activation) {
     return (struct bnk_act){.slope = 1, .ceiling = INFINITY};
 }
 
-void bn_set_gate(struct bn_table t, size_t channel, double mean, double scale, double bias) {
-    size_t bytes = bn_element_bytes(t.computing);
-    t.numbers = (char *)t.numbers + BNK_GATE * t.pitch * bytes;
-    bn_set_affine(t, channel, mean, scale, bias, false);
+void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias) {
+    size_t bytes = bn_element_bytes(k.computing);
+    k.data = (char *)k.data + BNK_GATE * k.pitch * bytes;
+    bn_set_affine(k, channel, mean, scale, bias, false);
 }
 
-void bn_set_blend(struct bn_table t, size_t channel, double mean, double p, double q, double s) {
-    bn_set_numbers(t, channel, mean, (const double[]){p, q, s}, 3);
+void bn_set_blend(struct bn_coefficients k, size_t channel, double mean, double p, double q, double s) {
+    bn_set_coefficients(k, channel, mean, (const double[]){p, q, s}, 3);
 }
