@@ -171,8 +171,12 @@ static batchnorm_status check_backward_flags(const struct pass *p, unsigned flag
 /* Whether the forward had nothing that follows the normalization. */
 static bool is_plain(const struct pass *p) { return !p->saved->has_z && p->saved->activation.kind == BATCHNORM_IDENTITY; }
 
-static struct pass start(batchnorm_layer *layer, const batchnorm_saved *saved, const struct bn_layer_run *run) {
-    return (struct pass){.layer = layer, .saved = saved ? saved : &layer->own, .exec = run->exec};
+/* Member by member: the geometry is large, and set when the arrays are known. */
+static void start(struct pass *p, batchnorm_layer *layer, const batchnorm_saved *saved, const struct bn_layer_run *run) {
+    p->layer = layer;
+    p->saved = saved ? saved : &layer->own;
+    p->exec = run->exec;
+    p->k.count = 0;
 }
 
 batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
@@ -183,7 +187,8 @@ batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_save
     bn_layer_begin(layer);
     struct bn_layer_run run;
     if (!bn_layer_take(layer, &call, NULL, sizeof call, exec, &run)) return bn_layer_end(layer, run.status);
-    struct pass p = start(layer, saved, &run);
+    struct pass p;
+    start(&p, layer, saved, &run);
     batchnorm_status status = check_backward_flags(&p, flags);
     if (!status && !is_plain(&p))
         status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION,
@@ -200,7 +205,8 @@ batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, const ba
     bn_layer_begin(layer);
     const batchnorm_layer_backward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
-    struct pass p = start(layer, call->saved, &run);
+    struct pass p;
+    start(&p, layer, call->saved, &run);
     batchnorm_status status = check_backward_flags(&p, call->flags);
     if (!status) status = run_backward(&p, call);
     return bn_layer_end(layer, status);
@@ -242,7 +248,8 @@ batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_lay
     bn_layer_begin(layer);
     const batchnorm_layer_jvp_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
-    struct pass p = start(layer, call->saved, &run);
+    struct pass p;
+    start(&p, layer, call->saved, &run);
     const batchnorm_status status = check_jvp(&p, call);
     if (status || p.saved->empty) return bn_layer_end(layer, status);
     const batchnorm_jvp_call raw = {.weight = saved_weight(&p),
@@ -298,7 +305,8 @@ batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, const b
     bn_layer_begin(layer);
     const batchnorm_layer_double_backward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
-    struct pass p = start(layer, call->saved, &run);
+    struct pass p;
+    start(&p, layer, call->saved, &run);
     batchnorm_status status = check_double_backward(&p, call);
     if (!status) status = double_backward(&p, call);
     return bn_layer_end(layer, status);

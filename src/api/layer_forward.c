@@ -9,10 +9,8 @@
 
 struct forward {
     batchnorm_layer *layer;
-    batchnorm_tensor x, y, z; /* z.data NULL: no residual */
+    const batchnorm_layer_forward_call *call;
     batchnorm_saved *saved;
-    batchnorm_activation activation;
-    unsigned flags;
     bool batch;  /* normalize with the batch's statistics, not with the running ones */
     bool update; /* move the running statistics and the counter */
     bool empty;
@@ -38,15 +36,15 @@ static bool uses_any(const struct forward *f) {
 static void choose_statistics(struct forward *f) {
     const batchnorm_layer *layer = f->layer;
     f->batch = layer->training || (!layer->has[BN_RUNNING_MEAN] && !layer->has[BN_RUNNING_VAR]);
-    f->update = layer->training && layer->options.track_running_stats && !(f->flags & BATCHNORM_SKIP_UPDATE);
+    f->update = layer->training && layer->options.track_running_stats && !(f->call->flags & BATCHNORM_SKIP_UPDATE);
 }
 
 static batchnorm_status check_call(const struct forward *f) {
     const unsigned both = BATCHNORM_SKIP_UPDATE | BATCHNORM_HOLD_UPDATE;
     batchnorm_layer *layer = f->layer;
-    if (f->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->flags);
-    if (f->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
-    if (bn_check_activation(f->activation) != BATCHNORM_OK)
+    if (f->call->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->call->flags);
+    if (f->call->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
+    if (bn_check_activation(f->call->activation) != BATCHNORM_OK)
         return bn_layer_fail(
             layer, BATCHNORM_BAD_OPTION,
             "unknown activation, or one with a slope that is not finite and >= 0 or a ceiling that is not > 0");
@@ -59,18 +57,19 @@ static batchnorm_status check_call(const struct forward *f) {
 
 static batchnorm_status check_rank(const struct forward *f) {
     static const char *const wanted[] = {"2D or 3D", "4D", "5D"};
-    const int dims = f->layer->options.dims, rank = f->x.rank;
+    const int dims = f->layer->options.dims, rank = f->call->x.rank;
     if (rank == dims + 2 || (dims == 1 && rank == 2)) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_RANK, "expected %s input (got %dD input)", wanted[dims - 1], rank);
 }
 
 static batchnorm_status check_one_value(const struct forward *f) {
     char text[BN_SIZES_TEXT];
-    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->x.shape[0] == 1;
-    for (int d = 2; d < f->x.rank; d++) one = one && f->x.shape[d] == 1;
+    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->call->x.shape[0] == 1;
+    for (int d = 2; d < f->call->x.rank; d++) one = one && f->call->x.shape[d] == 1;
     if (!one) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_ONE_VALUE,
-                         "Expected more than 1 value per channel when training, got input size %s", bn_sizes_text(&f->x, text));
+                         "Expected more than 1 value per channel when training, got input size %s",
+                         bn_sizes_text(&f->call->x, text));
 }
 
 static batchnorm_status check_eps(const struct forward *f) {
@@ -84,7 +83,7 @@ static batchnorm_status check_eps(const struct forward *f) {
 
 /* PyTorch's sentence, and what it does not say. */
 static batchnorm_status refuse_channels(const struct forward *f, const char *name, int64_t wanted, int64_t got) {
-    const bool last_fits = f->x.rank > 2 && f->x.shape[f->x.rank - 1] == got;
+    const bool last_fits = f->call->x.rank > 2 && f->call->x.shape[f->call->x.rank - 1] == got;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE,
                          "%s should contain %lld elements not %lld (x has %lld channels, the layer %lld%s)", name,
                          (long long)wanted, (long long)got, (long long)wanted, (long long)got,
@@ -92,7 +91,7 @@ static batchnorm_status refuse_channels(const struct forward *f, const char *nam
 }
 
 static batchnorm_status check_channels(const struct forward *f) {
-    const int64_t wanted = f->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
+    const int64_t wanted = f->call->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
     static const int order[] = {BN_RUNNING_MEAN, BN_RUNNING_VAR, BN_WEIGHT, BN_BIAS};
     for (int i = 0; i < 4; i++) {
         const char *name = bn_key_names[order[i]];
@@ -108,7 +107,7 @@ static batchnorm_status check_channels(const struct forward *f) {
 }
 
 static batchnorm_status check_dtype(const struct forward *f) {
-    const batchnorm_dtype x = f->x.dtype, own = f->layer->options.dtype;
+    const batchnorm_dtype x = f->call->x.dtype, own = f->layer->options.dtype;
     if (x == BATCHNORM_I64) return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "\"batch_norm\" not implemented for 'Long'");
     if (f->empty || batchnorm_dtype_bytes(x) == 0 || bn_parameter_dtype(x) == own || !uses_any(f)) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "mixed dtype (CPU): %s (the input is %s, the layer is %s)",
@@ -130,7 +129,7 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
     const batchnorm_status status = bn_geometry_add_tensor(&f->g, index, tensor);
     if (status != BATCHNORM_BAD_SHAPE || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return status;
     return bn_layer_fail(f->layer, status, "the %s has the size %s, the input %s", name, bn_sizes_text(tensor, other),
-                         bn_sizes_text(&f->x, x));
+                         bn_sizes_text(&f->call->x, x));
 }
 
 static batchnorm_status check_memory(struct forward *f) {
@@ -145,15 +144,15 @@ static batchnorm_status check_memory(struct forward *f) {
 }
 
 static batchnorm_status check(struct forward *f) {
-    const int64_t elements = batchnorm_tensor_elements(&f->x);
+    const int64_t elements = batchnorm_tensor_elements(&f->call->x);
     f->empty = elements == 0;
-    if (elements > 0 && (f->x.data == NULL || f->y.data == NULL)) return BATCHNORM_NULL_POINTER;
+    if (elements > 0 && (f->call->x.data == NULL || f->call->y.data == NULL)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_call(f);
     if (status == BATCHNORM_OK) status = check_rank(f);
     if (status == BATCHNORM_OK) status = check_input(f);
-    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->x, &f->g);
-    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->y, "output");
-    if (status == BATCHNORM_OK && f->z.data != NULL) status = add_tensor(f, BN_Z, &f->z, "residual");
+    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->call->x, &f->g);
+    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->call->y, "output");
+    if (status == BATCHNORM_OK && f->call->z.data != NULL) status = add_tensor(f, BN_Z, &f->call->z, "residual");
     f->channels = f->g.channels;
     if (status == BATCHNORM_OK) status = check_memory(f);
     return status;
@@ -172,7 +171,7 @@ static batchnorm_status prepare_work(struct forward *f) {
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
-    if (status == BATCHNORM_OK && f->update && (f->flags & BATCHNORM_HOLD_UPDATE))
+    if (status == BATCHNORM_OK && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
     if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
     return status;
@@ -190,7 +189,7 @@ static batchnorm_status work(const struct forward *f) {
     const double eps = f->layer->options.convention.eps;
     if (f->batch) {
         const batchnorm_forward_call call = {
-            .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->activation};
+            .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
         struct bn_forward job = bn_forward_job(&f->g, &call, eps);
         if (f->update) job.stats = f->layer->stats.data;
         return bn_run_forward(&f->g, &job, &f->exec);
@@ -201,7 +200,7 @@ static batchnorm_status work(const struct forward *f) {
                                        .var = array_of(f, BN_RUNNING_VAR),
                                        .save_mean = mean,
                                        .save_rstd = rstd,
-                                       .activation = f->activation};
+                                       .activation = f->call->activation};
     const struct bn_infer job = bn_infer_job(&f->g, &call, eps);
     return bn_run_infer(&f->g, &job, &f->exec);
 }
@@ -215,13 +214,13 @@ static void save(const struct forward *f) {
     saved->frozen = !f->batch;
     saved->has_weight = weight != NULL;
     saved->has_bias = bias != NULL;
-    saved->has_z = f->z.data != NULL;
-    saved->overwritten = f->y.data == f->x.data || f->y.data == f->z.data ? f->y.data : NULL;
-    saved->activation = f->activation;
-    saved->dtype = f->x.dtype;
+    saved->has_z = f->call->z.data != NULL;
+    saved->overwritten = f->call->y.data == f->call->x.data || f->call->y.data == f->call->z.data ? f->call->y.data : NULL;
+    saved->activation = f->call->activation;
+    saved->dtype = f->call->x.dtype;
     saved->channels = f->channels;
-    saved->rank = f->x.rank;
-    memcpy(saved->shape, f->x.shape, sizeof saved->shape);
+    saved->rank = f->call->x.rank;
+    memcpy(saved->shape, f->call->x.shape, sizeof saved->shape);
     if (weight && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_WEIGHT), weight, bytes);
     if (bias && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_BIAS), bias, bytes);
 }
@@ -230,7 +229,7 @@ static batchnorm_status finish(const struct forward *f) {
     batchnorm_layer *layer = f->layer;
     save(f);
     if (layer->options.lazy) bn_layer_materialize(layer, f->channels, f->block);
-    const bool hold = (f->flags & BATCHNORM_HOLD_UPDATE) != 0;
+    const bool hold = (f->call->flags & BATCHNORM_HOLD_UPDATE) != 0;
     if (f->update) return bn_layer_update(layer, f->empty ? NULL : layer->stats.data, f->channels, hold);
     if (hold) batchnorm_layer_drop_update(layer);
     return BATCHNORM_OK;
@@ -254,13 +253,12 @@ batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, const bat
     struct bn_layer_run run;
     const batchnorm_layer_forward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
-    struct forward f = {.layer = layer, .block = layer->block, .exec = run.exec};
-    f.x = call->x;
-    f.y = call->y;
-    f.z = call->z;
+    struct forward f; /* its geometry is large, and set when the arrays are known */
+    f.layer = layer;
+    f.call = call;
     f.saved = call->saved ? call->saved : &layer->own;
-    f.activation = call->activation;
-    f.flags = call->flags;
+    f.block = layer->block;
+    f.exec = run.exec;
     return bn_layer_end(layer, forward(&f));
 }
 
