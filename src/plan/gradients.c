@@ -14,34 +14,24 @@ enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, O
 
 /* backward */
 
+/* clang-format off */
 static const struct bn_entry backward[] = {
     /* needs, unless, verb, active, arrays */
-    {SUMS | X, GATED, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    {SUMS, GATED | X, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}}},
-    {SUMS | BY_Y, 0, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}}},
-    {SUMS | BY_DY, 0, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}}},
-    {SUMS | GATED, BY_Y | BY_DY, BN_DOTS, true, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}}},
-    {DX | FROZEN, GATED, BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
-    {DX, FROZEN | GATED, BN_BLEND, false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
-    {OUTPUT | BY_Y,
-     0,
-     BN_BLEND,
-     true,
-     5,
-     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
-    {OUTPUT | BY_DY,
-     0,
-     BN_BLEND,
-     true,
-     5,
-     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
-    {OUTPUT | GATED,
-     BY_Y | BY_DY,
-     BN_BLEND,
-     true,
-     5,
-     {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}, {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {SUMS | X,     GATED,          BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    {SUMS,         GATED | X,      BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}}},
+    {SUMS | BY_Y,  0,              BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}}},
+    {SUMS | BY_DY, 0,              BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}}},
+    {SUMS | GATED, BY_Y | BY_DY,   BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}}},
+    {DX | FROZEN,  GATED,          BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
+    {DX,           FROZEN | GATED, BN_BLEND,  false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
+    {OUTPUT | BY_Y,  0,            BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y},
+                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {OUTPUT | BY_DY, 0,            BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y},
+                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {OUTPUT | GATED, BY_Y | BY_DY, BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z},
+                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
 };
+/* clang-format on */
 
 static void put(struct bn_output v, size_t c, double value, unsigned flags) {
     if (flags & BATCHNORM_ACCUMULATE)
@@ -141,7 +131,9 @@ void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *jo
 /* backward of backward. With S the sums over a channel of M values, d = x - mean, s = weight rstd, and cotangents vx, vweight,
  * vbias:
  *
- *     gdy     = s (vx - S[vx]/M - rstd^2 d S[vx d]/M) + vweight rstd d + vbias
+ *     gdy     = E d + s vx + F, with
+ *         E = vweight rstd - s rstd^2 S[vx d]/M
+ *         F = vbias - s S[vx]/M
  *     gweight = rstd (S[dy vx] - S[dy]S[vx]/M - rstd^2 S[dy d]S[vx d]/M)
  *     gx      = A d + B dy + C vx + D, with
  *         A = s rstd^2 (S[dy]S[vx]/M - S[dy vx] + 3 rstd^2 S[dy d]S[vx d]/M) / M - vweight rstd^3 S[dy d]/M
@@ -155,21 +147,19 @@ void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *jo
 /* The entries, by what they sum or write. */
 enum { DY_D, VX_D, DY_VX, GX_FROZEN, GX_OF_DY, GX_OF_BOTH, GDY_OF_VX, GDY_OF_X };
 
+/* clang-format off */
 static const struct bn_entry double_backward[] = {
-    [DY_D] = {0, FROZEN, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    [VX_D] = {VX, FROZEN, BN_DOTS, false, 2, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    [DY_VX] = {VX, 0, BN_DOTS, false, 2, {{BN_DY, BN_AS_DY}, {BN_VX, BN_AS_X}}},
-    [GX_FROZEN] = {GX | FROZEN, 0, BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
-    [GX_OF_DY] = {GX, FROZEN | VX, BN_BLEND, false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
-    [GX_OF_BOTH] = {GX | VX,
-                    FROZEN,
-                    BN_BLEND,
-                    true,
-                    5,
-                    {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}, {BN_VX, BN_AS_Z}, {BN_GX, BN_AS_OUT}}},
-    [GDY_OF_VX] = {GDY | VX, 0, BN_BLEND, false, 3, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
-    [GDY_OF_X] = {GDY, VX, BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
+    [DY_D]       = {0,           FROZEN,      BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    [VX_D]       = {VX,          FROZEN,      BN_DOTS,   false, 2, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}}},
+    [DY_VX]      = {VX,          0,           BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_VX, BN_AS_X}}},
+    [GX_FROZEN]  = {GX | FROZEN, 0,           BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
+    [GX_OF_DY]   = {GX,          FROZEN | VX, BN_BLEND,  false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
+    [GX_OF_BOTH] = {GX | VX,     FROZEN,      BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y},
+                                                                    {BN_VX, BN_AS_Z}, {BN_GX, BN_AS_OUT}}},
+    [GDY_OF_VX]  = {GDY | VX,    0,           BN_BLEND,  false, 3, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
+    [GDY_OF_X]   = {GDY,         VX,          BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
 };
+/* clang-format on */
 
 /* The parameters and the sums of one channel; sums that the pass does not have are 0. */
 struct channel {
@@ -187,23 +177,25 @@ static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
     if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->coefficients[p->at[GX_FROZEN]], c, 0, v, 0, false);
     int at = p->at[GX_OF_DY] < 0 ? p->at[GX_OF_BOTH] : p->at[GX_OF_DY];
     if (at < 0) return;
-    double s2 = k->s * k->rstd * k->rstd; /* s rstd^2 */
+    double s_r2 = k->s * k->rstd * k->rstd;
     double inner = k->dy.sum * k->vx.sum / m - k->dy_vx + 3 * r2 * k->dy.dot * k->vx.dot / m;
-    double A = s2 * inner / m - v * r2 * k->dy.dot / m;
-    double B = v - s2 * k->vx.dot / m;
-    double D = s2 * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
+    double A = s_r2 * inner / m - v * r2 * k->dy.dot / m;
+    double B = v - s_r2 * k->vx.dot / m;
+    double C = -s_r2 * k->dy.dot / m;
+    double D = s_r2 * (k->vx.dot * k->dy.sum + k->dy.dot * k->vx.sum) / (m * m) - v * k->dy.sum / m;
     bn_set_blend(p->coefficients[at], c, k->mean, B, A, D);
-    if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->coefficients[at], c, 0, -s2 * k->dy.dot / m, 0); /* C */
+    if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->coefficients[at], c, 0, C, 0);
 }
 
+/* E d + s vx + F */
 static void set_gdy(const struct bn_pass *p, size_t c, const struct channel *k) {
     double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
     bool frozen = p->at[VX_D] < 0;
     if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->coefficients[p->at[GDY_OF_X]], c, k->mean, v, k->vbias, false);
     if (p->at[GDY_OF_VX] < 0) return;
-    double on_d = frozen ? v : v - k->s * r2 * k->vx.dot / k->m;
-    double rest = frozen ? k->vbias : k->vbias - k->s * k->vx.sum / k->m;
-    bn_set_blend(p->coefficients[p->at[GDY_OF_VX]], c, k->mean, k->s, on_d, rest);
+    double E = frozen ? v : v - k->s * r2 * k->vx.dot / k->m;
+    double F = frozen ? k->vbias : k->vbias - k->s * k->vx.sum / k->m;
+    bn_set_blend(p->coefficients[p->at[GDY_OF_VX]], c, k->mean, k->s, E, F);
 }
 
 static void double_backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
