@@ -259,7 +259,7 @@ typedef struct batchnorm_infer_call {
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, algorithm 2; torch.nn.functional.batch_norm(training=False). He et al. 2016 (the order:
  *          normalize, add, activate).
  * Since:   0.1
@@ -335,7 +335,7 @@ typedef struct batchnorm_forward_call {
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, algorithm 1; torch.nn.functional.batch_norm(training=True).
  * Since:   0.1
  */
@@ -384,7 +384,7 @@ typedef struct batchnorm_backward_call {
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
  *          leaky_relu_backward, hardtanh_backward.
  * Since:   0.1
@@ -490,6 +490,33 @@ BATCHNORM_API size_t batchnorm_double_backward_workspace_bytes(const batchnorm_d
              : batchnorm_jvp_workspace_bytes, batchnorm_double_backward_call                                                   \
              : batchnorm_double_backward_workspace_bytes)(call)
 #endif
+
+/*! How a call would go, and from what that is decided: blocks, pieces and items of work, what is fetched ahead and what is
+ * written past the caches. docs/performance.md explains the names. It is for people; no result depends on it.
+ *
+ * Shapes:  text: size bytes; lines of "name: value", always ended with NUL if size > 0.
+ * NULL:    text may be NULL if size is 0; call and exec as in batchnorm_infer_workspace_bytes() and batchnorm_infer(). What is
+ *          needed may have data NULL.
+ * Threads: any number of calls may run at once.
+ * Returns: the length of the whole text without the NUL, as snprintf does; 0 for a call that does nothing or is refused.
+ * Since:   0.1
+ */
+BATCHNORM_API size_t batchnorm_infer_explain(const batchnorm_infer_call *call, const batchnorm_exec *exec, char *text,
+                                             size_t size);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_normalize_explain(const batchnorm_normalize_call *call, const batchnorm_exec *exec, char *text,
+                                                 size_t size);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_forward_explain(const batchnorm_forward_call *call, const batchnorm_exec *exec, char *text,
+                                               size_t size);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_backward_explain(const batchnorm_backward_call *call, const batchnorm_exec *exec, char *text,
+                                                size_t size);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_jvp_explain(const batchnorm_jvp_call *call, const batchnorm_exec *exec, char *text, size_t size);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_double_backward_explain(const batchnorm_double_backward_call *call, const batchnorm_exec *exec,
+                                                       char *text, size_t size);
 
 #ifdef __cplusplus
 }

@@ -52,7 +52,7 @@ typedef struct batchnorm_stats_call {
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct, BAD_OPTION, first of all. On error nothing was written.
+ *          Checked in this order, but a wrong size of the call or of exec, BAD_OPTION, first of all. On error nothing was written.
  * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
  * Since:   0.1
  */
@@ -61,6 +61,9 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const 
 
 /*! See batchnorm_infer_workspace_bytes(). */
 BATCHNORM_API size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *call);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_stats_explain(const batchnorm_stats_call *call, const batchnorm_exec *exec, char *text,
+                                             size_t size);
 
 /*! Merge two values.
  *

@@ -1,31 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/raw.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+
+#include "api/sized.h"
 
 static batchnorm_status say(const batchnorm_exec *exec, batchnorm_status status, const char *before, const char *sentence) {
     if (exec && exec->message) snprintf(exec->message, exec->message_bytes, "%s%s", before, sentence);
     return status;
 }
 
-const void *bn_raw_begin(struct bn_raw *r, const batchnorm_exec *exec, const void *call, void *place, size_t known,
-                         batchnorm_status *status) {
-    r->exec = exec ? bn_sized(exec, &r->place, sizeof r->place, sizeof r->place) : NULL;
-    r->run = (struct bn_exec){.caller = r->exec};
-    *status = BATCHNORM_BAD_OPTION;
-    if (exec && !r->exec) return NULL; /* also of its message one cannot tell whether it is there */
-    if (!call) {
-        *status = say(r->exec, BATCHNORM_NULL_POINTER, "the call is NULL", "");
-        return NULL;
-    }
-    const void *taken = bn_sized(call, place, known, known);
-    if (!taken) say(r->exec, *status, "the call's size must be the sizeof of its struct", "");
-    return taken;
+/* Ends with what a check or plan returned. */
+static batchnorm_status end(const struct bn_raw *r, const batchnorm_exec *exec, batchnorm_status status) {
+    static const char *const names[BN_ARRAYS] = {"x", "z", "y", "dy", "dx", "dz", "tx", "ty", "vx", "gx", "gdy"};
+    char text[BN_FAULT_TEXT];
+    if (!status) return status;
+    if (status != BATCHNORM_OVERLAP && status != BATCHNORM_BAD_STRIDE)
+        return say(exec, status, "", batchnorm_status_string(status));
+    return say(exec, status, "", bn_fault_text(status, &r->k.fault, names, r->k.numbers, text));
 }
 
-batchnorm_status bn_raw_options(struct bn_raw *r, const batchnorm_options *options) {
+void bn_raw_options(struct bn_raw *r, const batchnorm_options *options) {
     r->options = options ? *options : batchnorm_convention(BATCHNORM_PYTORCH);
-    return r->options.size == sizeof r->options ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
 }
 
 batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, unsigned outputs, unsigned alias) {
@@ -35,21 +32,118 @@ batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, 
     return bn_geometry_from_shape(shape, &k->g);
 }
 
-void bn_call_pretend(struct bn_call *k, unsigned needed) {
-    static char nowhere;
+/* A call of any kind fits. */
+union place {
+    batchnorm_stats_call stats;
+    batchnorm_infer_call infer;
+    batchnorm_normalize_call normalize;
+    batchnorm_forward_call forward;
+    batchnorm_backward_call backward;
+    batchnorm_jvp_call jvp;
+    batchnorm_double_backward_call double_backward;
+};
+
+static batchnorm_status start(struct bn_raw *r, const struct bn_raw_kind *kind, const void *call) {
+    r->needed = 0;
+    r->lacks_numbers = r->wants_nothing = r->not_committed = false;
+    return kind->start(r, call);
+}
+
+static bool lacks_something(const struct bn_raw *r) {
     for (int i = 0; i < BN_ARRAYS; i++)
-        if ((needed >> i & 1) && !bn_is_there(&k->g, i)) k->g.array[i].data = &nowhere;
+        if ((r->needed >> i & 1) && !bn_is_there(&r->k.g, i)) return true;
+    return r->lacks_numbers;
 }
 
-batchnorm_status bn_raw_missing(const struct bn_raw *r, const char *needed) {
-    return say(r->exec, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are ", needed);
+/* Of the shape itself, because sizes that do not fit have elements, too. */
+static bool has_elements(const struct bn_geometry *g) { return g->channels && g->extent[0] && g->extent[1]; }
+
+batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, const batchnorm_exec *given_exec) {
+    union place place;
+    batchnorm_exec exec_place;
+    struct bn_raw r;
+    const batchnorm_exec *exec = given_exec ? bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place) : NULL;
+    if (given_exec && !exec) return BATCHNORM_BAD_OPTION; /* also of its message one cannot tell whether it is there */
+    if (!given) return say(exec, BATCHNORM_NULL_POINTER, "the call is NULL", "");
+    const void *call = bn_sized(given, &place, kind->bytes, kind->bytes);
+    if (!call) return say(exec, BATCHNORM_BAD_OPTION, "the call's size must be the sizeof of its struct", "");
+    batchnorm_status status = start(&r, kind, call);
+    if (has_elements(&r.k.g) && lacks_something(&r))
+        return say(exec, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are ", r.missing);
+    if (!status) status = bn_check_sizes(&r.k.g);
+    if (!status && kind->check) status = kind->check(&r, call);
+    kind->numbers(&r, call);
+    if (!status) status = bn_call_check(&r.k, exec);
+    if (status || r.wants_nothing) return end(&r, exec, status);
+    if (bn_geometry_is_empty(&r.k.g)) {
+        if (kind->empty) kind->empty(&r, call);
+        return BATCHNORM_OK;
+    }
+    kind->fill(&r, call);
+    const struct bn_exec run = {.caller = exec};
+    status = bn_job_run(&r.k.g, kind->build, &r.job, &run);
+    return end(&r, exec, !status && r.not_committed ? BATCHNORM_NOT_COMMITTED : status);
 }
 
-batchnorm_status bn_raw_end(const struct bn_raw *r, batchnorm_status status) {
-    static const char *const names[BN_ARRAYS] = {"x", "z", "y", "dy", "dx", "dz", "tx", "ty", "vx", "gx", "gdy"};
-    char text[BN_FAULT_TEXT];
-    if (!status) return status;
-    if (status != BATCHNORM_OVERLAP && status != BATCHNORM_BAD_STRIDE)
-        return say(r->exec, status, "", batchnorm_status_string(status));
-    return say(r->exec, status, "", bn_fault_text(status, &r->k.fault, names, r->k.numbers, text));
+/* Takes a call that is asked about: needed arrays count as there. Returns whether it would do anything. */
+static bool take_question(struct bn_raw *r, const struct bn_raw_kind *kind, const void *given, union place *place) {
+    static char nowhere[BN_ARRAYS]; /* each at an address of its own: none is done in place */
+    const void *call = bn_sized(given, place, kind->bytes, kind->bytes);
+    if (!call || start(r, kind, call) || bn_geometry_is_empty(&r->k.g) || r->wants_nothing) return false;
+    for (int i = 0; i < BN_ARRAYS; i++)
+        if ((r->needed >> i & 1) && !bn_is_there(&r->k.g, i)) r->k.g.array[i].data = &nowhere[i];
+    kind->fill(r, call);
+    return true;
+}
+
+size_t bn_raw_bytes(const struct bn_raw_kind *kind, const void *given) {
+    union place place;
+    struct bn_raw r;
+    const size_t bytes = take_question(&r, kind, given, &place) ? bn_job_bytes(&r.k.g, kind->build, &r.job) : 0;
+    return bytes == SIZE_MAX ? 0 : bytes;
+}
+
+/* A text that grows as snprintf's. */
+struct text {
+    char *at;
+    size_t size, length;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const size_t left = t->length < t->size ? t->size - t->length : 0;
+    const int written = vsnprintf(left ? t->at + t->length : NULL, left, format, arguments);
+    va_end(arguments);
+    if (written > 0) t->length += (size_t)written;
+}
+
+static const char *yes(bool value) { return value ? "yes" : "no"; }
+
+static void describe(struct text *t, const struct bn_decision *d) {
+    add(t, "limits: %s\nl2_bytes: %zu\nllc_bytes: %zu\nthreads: %zu\n", d->limits, d->l2_bytes, d->llc_bytes, d->threads);
+    add(t, "by_blocks: %s\nfused: %s\n", yes(d->by_blocks), yes(d->fused));
+    if (d->by_blocks) add(t, "items: %zu\n", d->blocks_items);
+    for (int i = 0; i < d->sweeps; i++) {
+        add(t, "sweep.%d.verb: %s\nsweep.%d.layout: %s\n", i, d->sweep[i].verb, i, d->sweep[i].layout);
+        add(t, "sweep.%d.block: %zu\nsweep.%d.pieces: %zu\n", i, d->sweep[i].block, i, d->sweep[i].pieces);
+        if (!d->by_blocks) add(t, "sweep.%d.items: %zu\n", i, d->sweep[i].items);
+        add(t, "sweep.%d.wide: %zu\nsweep.%d.fetch_bytes: %zu\n", i, d->sweep[i].wide, i, d->sweep[i].fetch_bytes);
+        add(t, "sweep.%d.stream: %s\n", i, yes(d->sweep[i].stream));
+    }
+}
+
+size_t bn_raw_explain(const struct bn_raw_kind *kind, const void *given, const batchnorm_exec *given_exec, char *text,
+                      size_t size) {
+    union place place;
+    batchnorm_exec exec_place;
+    struct bn_raw r;
+    struct bn_decision decision;
+    struct text t = {text, size, 0};
+    const batchnorm_exec *exec = given_exec ? bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place) : NULL;
+    if (size) text[0] = '\0';
+    if ((given_exec && !exec) || !take_question(&r, kind, given, &place)) return 0;
+    bn_job_explain(&r.k.g, kind->build, &r.job, exec, &decision);
+    describe(&t, &decision);
+    return t.length;
 }

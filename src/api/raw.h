@@ -1,29 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* What raw calls share: how they take their structs, how they put arrays into a geometry, and how they end, with a status and,
- * where the caller wants one, a sentence. */
+/* What raw calls share. A kind of call is a table of what differs; running it, asking for its scratch memory and explaining it go
+ * the same way for all of them. */
 #ifndef BN_RAW_H
 #define BN_RAW_H
 
 #include "api/call.h"
 #include "api/shape.h"
-#include "api/sized.h"
 
+/* A raw call on its way to plan. */
 struct bn_raw {
     struct bn_call k;
-    const batchnorm_exec *exec; /* NULL, or one that this library knows */
-    batchnorm_exec place;
+    unsigned needed;     /* arrays, if the shape has elements */
+    bool lacks_numbers;  /* a parameter or statistic that is needed is NULL */
+    bool wants_nothing;  /* no output is wanted */
+    const char *missing; /* what is needed, for the message */
     batchnorm_options options;
-    struct bn_exec run;
+    union {
+        struct bn_stats stats;
+        struct bn_normalize normalize;
+        struct bn_infer infer;
+        struct bn_forward forward;
+        struct bn_backward backward;
+        struct bn_jvp jvp;
+        struct bn_double_backward double_backward;
+    } job;
+    struct bn_output running_mean, running_var; /* of a forward */
+    bool not_committed;
 };
 
-/* Takes the caller's exec and call. Returns the call as this library knows it, or NULL with a status that has been told. */
-const void *bn_raw_begin(struct bn_raw *r, const batchnorm_exec *exec, const void *call, void *place, size_t known,
-                         batchnorm_status *status);
+/* A kind of call. All functions get the call as this library knows it. */
+struct bn_raw_kind {
+    size_t bytes;    /* of the struct */
+    bn_build *build; /* of the job */
+    /* Sets the geometry and what is needed: BAD_DTYPE, TOO_LARGE. */
+    batchnorm_status (*start)(struct bn_raw *r, const void *call);
+    /* Checks options and flags; NULL: there are none. */
+    batchnorm_status (*check)(struct bn_raw *r, const void *call);
+    /* Lists parameters and statistics. */
+    void (*numbers)(struct bn_raw *r, const void *call);
+    /* Sets the job. */
+    void (*fill)(struct bn_raw *r, const void *call);
+    /* Does what a call without elements does; NULL: nothing. */
+    void (*empty)(struct bn_raw *r, const void *call);
+};
 
-static inline bool bn_has_elements(const batchnorm_shape *shape) { return shape->outer && shape->channels && shape->inner; }
+batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *call, const batchnorm_exec *exec);
+size_t bn_raw_bytes(const struct bn_raw_kind *kind, const void *call);
+size_t bn_raw_explain(const struct bn_raw_kind *kind, const void *call, const batchnorm_exec *exec, char *text, size_t size);
 
-/* Takes the caller's options, or PyTorch's: BAD_OPTION. */
-batchnorm_status bn_raw_options(struct bn_raw *r, const batchnorm_options *options);
+/* The public functions of a kind. */
+#define BN_RAW_CALLS(name)                                                                                                     \
+    batchnorm_status batchnorm_##name(const batchnorm_##name##_call *call, const batchnorm_exec *exec) {                       \
+        return bn_raw_run(&name, call, exec);                                                                                  \
+    }                                                                                                                          \
+    size_t batchnorm_##name##_workspace_bytes(const batchnorm_##name##_call *call) { return bn_raw_bytes(&name, call); }       \
+    size_t batchnorm_##name##_explain(const batchnorm_##name##_call *call, const batchnorm_exec *exec, char *text,             \
+                                      size_t size) {                                                                           \
+        return bn_raw_explain(&name, call, exec, text, size);                                                                  \
+    }
 
 /* Starts a call's geometry: BAD_DTYPE, TOO_LARGE. */
 batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, unsigned outputs, unsigned alias);
@@ -36,16 +70,7 @@ static inline void bn_call_writes(struct bn_call *k, int index, batchnorm_output
     bn_geometry_add_array(&k->g, index, array.data, array.strides);
 }
 
-/* For the question how much scratch a call takes: arrays that are needed count as there. */
-void bn_call_pretend(struct bn_call *k, unsigned needed);
-
-/* The answer: 0 for what does not fit. */
-static inline size_t bn_scratch(size_t bytes) { return bytes == SIZE_MAX ? 0 : bytes; }
-
-/* Ends with NULL_POINTER; `needed` names what must not be NULL. */
-batchnorm_status bn_raw_missing(const struct bn_raw *r, const char *needed);
-
-/* Ends with what a check or plan returned. */
-batchnorm_status bn_raw_end(const struct bn_raw *r, batchnorm_status status);
+/* Takes the caller's options, or PyTorch's. A wrong size is found by bn_check_options(). */
+void bn_raw_options(struct bn_raw *r, const batchnorm_options *options);
 
 #endif

@@ -14,35 +14,34 @@ void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_stat *from, siz
     for (size_t c = 0; c < channels; c++) bn_merge(&into[c], from[c]);
 }
 
-static batchnorm_status start(struct bn_call *k, const batchnorm_stats_call *call) {
-    const batchnorm_status status = bn_call_start(k, &call->shape, 0, 0);
-    bn_call_reads(k, BN_X, call->x);
+static batchnorm_status stats_start(struct bn_raw *r, const void *given) {
+    const batchnorm_stats_call *call = given;
+    const batchnorm_status status = bn_call_start(&r->k, &call->shape, 0, 0);
+    bn_call_reads(&r->k, BN_X, call->x);
+    r->needed = 1u << BN_X;
+    r->lacks_numbers = !call->stats;
+    r->missing = "x and stats";
     return status;
 }
 
-batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *given, const batchnorm_exec *exec) {
-    struct bn_raw r;
-    batchnorm_stats_call place;
-    batchnorm_status status;
-    const batchnorm_stats_call *call = bn_raw_begin(&r, exec, given, &place, sizeof place, &status);
-    if (!call) return status;
-    if (bn_has_elements(&call->shape) && !(call->x.data && call->stats)) return bn_raw_missing(&r, "x and stats");
-    struct bn_call *k = &r.k;
-    status = start(k, call);
-    if (!status) status = bn_check_sizes(&k->g);
-    k->numbers[k->count++] = (struct bn_numbers){"stats", call->stats, sizeof *call->stats, true};
-    if (!status) status = bn_call_check(k, r.exec);
-    if (status || bn_geometry_is_empty(&k->g)) return bn_raw_end(&r, status);
-    return bn_raw_end(&r, bn_run_stats(&k->g, call->stats, &r.run));
+static void stats_numbers(struct bn_raw *r, const void *given) {
+    const batchnorm_stats_call *call = given;
+    r->k.numbers[r->k.count++] = (struct bn_numbers){"stats", call->stats, sizeof *call->stats, true};
 }
 
-size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *given) {
-    batchnorm_stats_call place;
-    struct bn_call k;
-    const batchnorm_stats_call *call = bn_sized(given, &place, sizeof place, sizeof place);
-    if (!call || start(&k, call) || bn_geometry_is_empty(&k.g)) return 0;
-    bn_call_pretend(&k, 1u << BN_X);
-    return bn_scratch(bn_stats_bytes(&k.g));
+static void stats_fill(struct bn_raw *r, const void *call) { r->job.stats.stats = ((const batchnorm_stats_call *)call)->stats; }
+
+static const struct bn_raw_kind stats_kind = {
+    sizeof(batchnorm_stats_call), bn_build_stats, stats_start, NULL, stats_numbers, stats_fill, NULL};
+
+batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *call, const batchnorm_exec *exec) {
+    return bn_raw_run(&stats_kind, call, exec);
+}
+
+size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *call) { return bn_raw_bytes(&stats_kind, call); }
+
+size_t batchnorm_stats_explain(const batchnorm_stats_call *call, const batchnorm_exec *exec, char *text, size_t size) {
+    return bn_raw_explain(&stats_kind, call, exec, text, size);
 }
 
 void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps, double *mean,

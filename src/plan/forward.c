@@ -20,8 +20,8 @@ static unsigned facts_of(const struct bn_geometry *g, batchnorm_activation activ
 }
 
 static void merge_stats(const struct bn_pass *p, size_t channel, size_t channels) {
-    batchnorm_stat *into = (batchnorm_stat *)(uintptr_t)p->job; /* the job is what it writes */
-    for (size_t c = channel; c < channel + channels; c++) bn_merge(&into[c], bn_pass_moments(p, 0, c));
+    const struct bn_stats *j = p->job;
+    for (size_t c = channel; c < channel + channels; c++) bn_merge(&j->stats[c], bn_pass_moments(p, 0, c));
 }
 
 void bn_build_stats(struct bn_pass *p, const struct bn_geometry *g, const void *job) {

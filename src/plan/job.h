@@ -135,7 +135,7 @@ struct bn_decision {
 void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *job, const batchnorm_exec *exec,
                     struct bn_decision *decision);
 
-/* Declares bn_NAME_bytes(), bn_run_NAME() and bn_explain_NAME(), these three for a `struct bn_NAME`. */
+/* Declares bn_NAME_bytes(), bn_run_NAME() and bn_explain_NAME(), for a `struct bn_NAME`. */
 #define BN_JOB(name)                                                                                                           \
     bn_build bn_build_##name;                                                                                                  \
     static inline size_t bn_##name##_bytes(const struct bn_geometry *g, const struct bn_##name *job) {                         \
@@ -151,14 +151,10 @@ void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *jo
     }
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */
-bn_build bn_build_stats;
-static inline size_t bn_stats_bytes(const struct bn_geometry *g) { return bn_job_bytes(g, bn_build_stats, NULL); }
-static inline batchnorm_status bn_run_stats(const struct bn_geometry *g, batchnorm_stat *stats, const struct bn_exec *exec) {
-    return bn_job_run(g, bn_build_stats, stats, exec);
-}
-static inline void bn_explain_stats(const struct bn_geometry *g, const batchnorm_exec *exec, struct bn_decision *decision) {
-    bn_job_explain(g, bn_build_stats, NULL, exec, decision);
-}
+struct bn_stats {
+    batchnorm_stat *stats;
+};
+BN_JOB(stats)
 
 /* y from given statistics. Arrays: X, Z, Y. */
 struct bn_normalize {
