@@ -52,7 +52,8 @@ typedef struct batchnorm_stats_call {
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of the call or of exec, BAD_OPTION, first of all. On error nothing was written.
+ *          Checked in this order, but a wrong size of the call or of exec (BAD_OPTION) first of all. On error nothing was
+ *          written.
  * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
  * Since:   0.1
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What raw calls share. A kind of call is a table of what differs; running it, asking for its scratch memory and explaining it go
- * the same way for all of them. */
+/* What raw calls share. A kind of call is a table of what differs; running it, asking for its scratch memory and explaining it
+ * go the same way for all of them. */
 #ifndef BN_RAW_H
 #define BN_RAW_H
 

@@ -153,6 +153,37 @@ TEST(a_workspace_can_be_asked_for_before_there_are_arrays) {
     assert_int_equal(batchnorm_workspace_bytes(&call), 0); /* nothing is wanted */
 }
 
+/* The text is that of snprintf: cut to its room, its length told; nothing for a call that is refused or does nothing. */
+TEST(a_call_can_be_explained) {
+    const batchnorm_shape shape = {4, 40, 50, BATCHNORM_F32};
+    const batchnorm_strides ncl = batchnorm_planar(shape), nlc = batchnorm_channels_last(shape);
+    batchnorm_forward_call call = {.size = sizeof call, .shape = shape, .x = {NULL, ncl}, .y = {NULL, ncl}};
+    batchnorm_exec exec = {.size = sizeof exec, .threads = 1};
+    char text[2048], cut[20];
+    const size_t length = batchnorm_forward_explain(&call, &exec, text, sizeof text);
+    assert_int_equal(length, strlen(text));
+    assert_int_equal(batchnorm_forward_explain(&call, &exec, NULL, 0), length);
+    assert_int_equal(batchnorm_forward_explain(&call, &exec, cut, sizeof cut), length);
+    assert_int_equal(strlen(cut), sizeof cut - 1);
+    assert_memory_equal(cut, text, sizeof cut - 1);
+    assert_non_null(strstr(text, "limits: "));
+    assert_non_null(strstr(text, "\nthreads: 1\n"));
+    assert_non_null(strstr(text, "\nsweep.0.verb: moments\nsweep.0.layout: planes\n"));
+    assert_non_null(strstr(text, "\nsweep.1.verb: affine\n"));
+    call.x.strides = call.y.strides = nlc;
+    assert_true(batchnorm_forward_explain(&call, &exec, text, sizeof text) > 0);
+    assert_non_null(strstr(text, "\nsweep.0.layout: rows\n"));
+    call.shape.outer = 0;
+    assert_int_equal(batchnorm_forward_explain(&call, &exec, text, sizeof text), 0);
+    assert_string_equal(text, "");
+    call.size = 1;
+    assert_int_equal(batchnorm_forward_explain(&call, NULL, text, sizeof text), 0);
+    call.size = sizeof call;
+    exec.size = 0;
+    assert_int_equal(batchnorm_forward_explain(&call, &exec, text, sizeof text), 0);
+    assert_int_equal(batchnorm_forward_explain(NULL, NULL, NULL, 0), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_size_that_is_known_needs_no_copy),
@@ -163,6 +194,7 @@ int main(void) {
         cmocka_unit_test(raw_calls_take_larger_structs),
         cmocka_unit_test(layers_refuse_wrong_sizes),
         cmocka_unit_test(a_workspace_can_be_asked_for_before_there_are_arrays),
+        cmocka_unit_test(a_call_can_be_explained),
     };
     return cmocka_run_group_tests_name("api.sized", tests, NULL, NULL);
 }

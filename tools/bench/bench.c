@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "explain.h"
 #include "report.h"
 #include "request.h"
 #include "svg.h"
@@ -113,6 +114,7 @@ int cmd_bench(int argc, char **argv) {
     static struct bench_request request; /* too large for a stack */
     bench_options.defaults(&request);
     options_parse(&bench_options, argc, argv, &request);
+    if (request.explain) return bench_explain(&request) ? EXIT_DONE : EXIT_FAILED;
     struct output svg = {.option = "--svg", .argument = request.svg, .whole_file = true};
     int code = outputs_check(&svg, 1);
     stop_on_signals(stop);

@@ -86,8 +86,22 @@ static batchnorm_strides strides_of(const struct bench_job *job) {
     return job->what.layout == BENCH_NHWC ? batchnorm_channels_last(job->shape) : batchnorm_planar(job->shape);
 }
 
-/* Runs the call, or only tells the scratch that it takes. */
-static size_t run_or_ask(struct bench_job *job, bool runs) {
+/* What is done with the call. Questions go without arrays. */
+enum action { RUN, ASK_BYTES, EXPLAIN };
+struct text {
+    char *at;
+    size_t size;
+};
+
+#define ACT(function, kind, call)                                                                                              \
+    do {                                                                                                                       \
+        if (action == ASK_BYTES) return batchnorm_##kind##_workspace_bytes(call);                                              \
+        if (action == EXPLAIN) return batchnorm_##kind##_explain(call, &job->exec, text.at, text.size);                        \
+        job->status = function(call, &job->exec);                                                                              \
+        return 0;                                                                                                              \
+    } while (0)
+
+static size_t act(struct bench_job *job, enum action action, struct text text) {
     const batchnorm_strides strides = strides_of(job);
     const batchnorm_forward_call train = train_call(job, strides);
     const batchnorm_infer_call eval = eval_call(job, strides);
@@ -95,31 +109,37 @@ static size_t run_or_ask(struct bench_job *job, bool runs) {
     const batchnorm_stats_call stats = stats_call(job, strides);
     switch (job->what.operation) {
     case BENCH_TRAIN:
-        if (runs) job->status = batchnorm_forward(&train, &job->exec);
-        return runs ? 0 : batchnorm_forward_workspace_bytes(&train);
+        ACT(batchnorm_forward, forward, &train);
     case BENCH_EVAL:
-        if (runs) job->status = batchnorm_infer(&eval, &job->exec);
-        return runs ? 0 : batchnorm_infer_workspace_bytes(&eval);
+        ACT(batchnorm_infer, infer, &eval);
     case BENCH_BACKWARD:
-        if (runs) job->status = batchnorm_backward(&backward, &job->exec);
-        return runs ? 0 : batchnorm_backward_workspace_bytes(&backward);
+        ACT(batchnorm_backward, backward, &backward);
     default:
-        if (runs) job->status = batchnorm_stats_accumulate(&stats, &job->exec);
-        return runs ? 0 : batchnorm_stats_workspace_bytes(&stats);
+        ACT(batchnorm_stats_accumulate, stats, &stats);
     }
 }
+#undef ACT
 
-void bench_job_run(struct bench_job *job) { run_or_ask(job, true); }
+static const struct text no_text;
 
-/* Which arrays there are counts, and not where. */
-static size_t workspace_bytes(const struct bench_case *c) {
-    static unsigned char somewhere[1];
+void bench_job_run(struct bench_job *job) { act(job, RUN, no_text); }
+
+/* Which arrays there are counts, and that no two are one; not where they are. */
+static size_t ask(const struct bench_case *c, enum action action, struct text text) {
+    static unsigned char somewhere[2][4];
     struct bench_job job = {.what = *c, .shape = call_shape(c), .dweight = somewhere, .dbias = somewhere};
+    job.exec = (batchnorm_exec){.size = sizeof job.exec, .threads = c->threads};
     job.streams.reads = bench_reads(c);
     job.streams.writes = bench_writes(c);
-    for (int i = 0; i < job.streams.reads; i++) job.streams.in[i] = somewhere;
-    for (int i = 0; i < job.streams.writes; i++) job.streams.out[i] = somewhere;
-    return run_or_ask(&job, false);
+    for (int i = 0; i < job.streams.reads; i++) job.streams.in[i] = &somewhere[0][i];
+    for (int i = 0; i < job.streams.writes; i++) job.streams.out[i] = &somewhere[1][i];
+    return act(&job, action, text);
+}
+
+static size_t workspace_bytes(const struct bench_case *c) { return ask(c, ASK_BYTES, no_text); }
+
+size_t bench_job_explain(const struct bench_case *c, char *text, size_t size) {
+    return ask(c, EXPLAIN, (struct text){text, size});
 }
 
 static size_t parameter_bytes(const struct bench_case *c) { return rounded((size_t)c->shape.size[1] * sizeof(batchnorm_stat)); }

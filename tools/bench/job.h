@@ -24,6 +24,9 @@ size_t bench_job_bytes(const struct bench_case *c);
  * first touch of a page costs more than all that follow. */
 batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_case *c, void *memory);
 
+/* What the library would decide for the case: see batchnorm_infer_explain(). Nothing is run. */
+size_t bench_job_explain(const struct bench_case *c, char *text, size_t size);
+
 /* The call; its status goes to the job. */
 void bench_job_run(struct bench_job *job);
 

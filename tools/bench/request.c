@@ -109,6 +109,12 @@ static const struct option_row rows[] = {
      .value = "S",
      .range = {.most = 3600, .above = true},
      .help = "How long each case is timed, its copies included"},
+    {.name = "explain",
+     .kind = OPTION_ON,
+     AT(explain),
+     .help = "Time nothing: print how each case would go, and from what that is decided",
+     .more = "The caches, the limits, blocks of channels, pieces, items of work, how many bytes ahead is fetched and whether "
+             "outputs are written past the caches; docs/performance.md explains them. With *--json*, one object per case."},
     {.help = ""},
     {.name = "json",
      .kind = OPTION_ON,
@@ -151,6 +157,8 @@ static const char *check(void *request, char *message) {
     char text[BENCH_SHAPE_TEXT_BYTES];
     fill_lists(r);
     if (r->json && r->csv) return "--json and --csv exclude each other";
+    if (r->explain && r->csv) return "--explain and --csv exclude each other";
+    if (r->explain && r->svg) return "--explain and --svg exclude each other: nothing is timed that could be drawn";
     for (size_t i = 0; i < r->shape_count && (r->operations >> BENCH_TRAIN & 1); i++) {
         if ((size_t)r->shapes[i].size[0] * bench_inner(&r->shapes[i]) > 1) continue;
         snprintf(message, OPTION_MESSAGE_BYTES, "--shape: '%s' has one value per channel; train needs 2 or more",

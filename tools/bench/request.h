@@ -17,7 +17,7 @@ struct bench_request {
     enum bench_activation activation;
     bool residual;
     double seconds; /* of each case */
-    bool json, csv;
+    bool json, csv, explain;
     const char *svg; /* NULL: none */
 };
 

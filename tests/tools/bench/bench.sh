@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm bench`: bench.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Nothing here
-# depends on how long anything takes.
+# depends on how long anything takes. Long because every option, format and refusal is a case.
 . "$(dirname "$0")/../cases.sh"
 
 bench() { "${command[@]}" bench --seconds 0.01 "$@"; }
@@ -34,6 +34,8 @@ case_wrong_usage() {
     refuses 2 "--seconds: '0' is not a number above 0, at most 3600" --seconds 0
     refuses 2 "--seconds: 'inf' is not a number above 0, at most 3600" --seconds inf
     refuses 2 "--json and --csv exclude each other" --json --csv
+    refuses 2 "--explain and --csv exclude each other" --explain --csv
+    refuses 2 "--explain and --svg exclude each other: nothing is timed that could be drawn" --explain --svg x.svg
     refuses 2 "'x.npy' is not an option; bench takes no files" x.npy
     refuses 2 "unrecognized option '--nothing'" --nothing
 }
@@ -174,6 +176,25 @@ copy_gb_per_s,rounds,version,isa,compiler,cpu,processors,openmp,copy_vector_byte
     sed -n 3p out.log | grep -qE "^2x3x4,nchw,f32,stats,none,0,1$tail$" || fail "$(cat out.log)"
     # x and y are 24 numbers of 4 bytes each; stats reads x alone
     [ "$(cut -d, -f8 out.log | tr '\n' ' ')" = "bytes 192 96 " ] || fail "$(cat out.log)"
+}
+
+case_explain() {
+    local text line
+    silently bench --explain --shape 8,16,9,9 --op train,stats --layout both --threads 1
+    text=$(cat out.log)
+    [ "$(grep -c '^8x16x9x9 .*, 1 thread$' <<<"$text")" = 4 ] || fail "$text"
+    for line in 'limits: default' 'l2_bytes: [0-9]+' 'llc_bytes: [0-9]+' 'threads: 1' 'by_blocks: yes' 'by_blocks: no' \
+        'sweep.0.verb: moments' 'sweep.1.verb: affine' 'sweep.0.layout: rows' 'sweep.1.stream: no'; do
+        grep -qE "^    $line$" <<<"$text" || fail "no $line in: $text"
+    done
+    silently bench --explain --json --shape 8,16,9,9 --shape 64,64 --op all
+    python3 -c '
+import json
+rows = [json.loads(line) for line in open("out.log")]
+assert len(rows) == 12, len(rows)
+assert all(row["limits"] == "default" and row["l2_bytes"] > 0 and row["sweep.0.pieces"] > 0 for row in rows), rows
+assert {row["sweep.0.layout"] for row in rows} == {"planes", "rows"}, rows
+' || fail "$(cat out.log)"
 }
 
 case_activation_and_residual() {
