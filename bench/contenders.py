@@ -29,32 +29,23 @@ STORAGE = {"f32": np.float32, "bf16": np.uint16, "f16": np.float16}
 EPS, MOMENTUM = 1e-5, 0.1
 
 
-class Shape(ctypes.Structure):
-    """batchnorm_shape"""
-    _fields_ = [("outer", ctypes.c_size_t), ("channels", ctypes.c_size_t), ("inner", ctypes.c_size_t), ("dtype", ctypes.c_int),
-                ("strides", ctypes.c_ssize_t * 18)]
-
-
 class Exec(ctypes.Structure):
     """batchnorm_exec"""
-    _fields_ = [("parallel_for", ctypes.c_void_p), ("user", ctypes.c_void_p), ("threads", ctypes.c_int),
-                ("workspace", ctypes.c_void_p), ("workspace_bytes", ctypes.c_size_t)]
+    _fields_ = [("size", ctypes.c_size_t), ("parallel_for", ctypes.c_void_p), ("user", ctypes.c_void_p),
+                ("threads", ctypes.c_int), ("workspace", ctypes.c_void_p), ("workspace_bytes", ctypes.c_size_t),
+                ("message", ctypes.c_void_p), ("message_bytes", ctypes.c_size_t)]
 
 
 class Data(ctypes.Structure):
     """struct bench_data of helper.h"""
     _fields_ = [(name, ctypes.c_size_t) for name in "n c h w bytes".split()]
-    _fields_ += [(name, ctypes.c_int) for name in "layout op threads".split()]
+    _fields_ += [(name, ctypes.c_int) for name in "layout op threads dtype".split()]
     _fields_ += [(name, ctypes.c_void_p) for name in ("x dy y dx weight bias running_mean running_var dweight dbias mean var "
-                                                      "save_mean save_rstd shape exec").split()]
+                                                      "save_mean save_rstd exec").split()]
 
 
 def load_batchnorm(path):
     library = ctypes.CDLL(path)
-    for name in "batchnorm_planar", "batchnorm_channels_last":
-        getattr(library, name).restype = Shape
-        getattr(library, name).argtypes = [ctypes.c_int] + [ctypes.c_size_t] * 3
-    library.batchnorm_workspace_bytes.restype = ctypes.c_size_t
     library.batchnorm_version.restype = library.batchnorm_isa.restype = ctypes.c_char_p
     return library
 
@@ -75,6 +66,7 @@ def load_helper(batchnorm):
     helper.has_onednn = bool(more)
     helper.bench_seconds.restype = ctypes.c_double
     helper.bench_seconds.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long]
+    helper.bench_workspace.restype = helper.bench_call.restype = ctypes.c_size_t
     if helper.has_onednn:
         helper.onednn_new.restype = ctypes.c_void_p
         helper.onednn_implementation.restype = ctypes.c_char_p
@@ -202,29 +194,27 @@ class InC:
 class Problem:
     """The arguments of a contender in C: arrays that all share, and parameters, statistics and scratch of its own."""
 
-    def __init__(self, batchnorm, case, layout, op, threads):
+    def __init__(self, helper, case, layout, op, threads):
         self.case, self.layout, self.op = case, layout, op
         self.own = {name: values.copy() for name, values in case.parameters.items()}
         self.own.update({name: np.zeros(case.c, np.float32) for name in ("dweight", "dbias", "mean", "var")})
         self.own.update({name: np.zeros(case.c, np.float64) for name in ("save_mean", "save_rstd")})
-        make = batchnorm.batchnorm_channels_last if layout == "nhwc" else batchnorm.batchnorm_planar
-        self.shape = make(DTYPES[case.dtype], case.n, case.c, case.s)
-        room = max(batchnorm.batchnorm_workspace_bytes(ctypes.byref(self.shape), operation) for operation in (1, 2, 3))
-        self.workspace = empty((room,), np.uint8)
-        self.exec = Exec(None, None, threads, self.workspace.ctypes.data, room)
+        self.exec = Exec(ctypes.sizeof(Exec), threads=threads)
         self.data = Data(n=case.n, c=case.c, h=case.h, w=case.w, bytes=case.bytes, layout=LAYOUTS[layout], op=OPS[op],
-                         threads=threads, shape=ctypes.addressof(self.shape), exec=ctypes.addressof(self.exec))
+                         threads=threads, dtype=DTYPES[case.dtype], exec=ctypes.addressof(self.exec))
         for name, values in self.own.items():
             setattr(self.data, name, values.ctypes.data)
         for name in ("x", "dy", "y", "dx"):
             setattr(self.data, name, case.array(name, layout).ctypes.data)
+        room = helper.bench_workspace(ctypes.byref(self.data))
+        self.workspace = empty((room,), np.uint8)
+        self.exec.workspace, self.exec.workspace_bytes = self.workspace.ctypes.data, room
 
-    def arguments(self):
+    def arguments(self, helper):
         """Those of the function of batchnorm.h."""
-        names = {"train": "shape x weight bias y running_mean running_var save_mean save_rstd - exec",
-                 "eval": "shape x weight bias running_mean running_var y - - - exec",
-                 "backward": "shape x dy weight save_mean save_rstd dx dweight dbias 0 exec"}[self.op].split()
-        return [0 if name == "0" else ctypes.c_void_p(getattr(self.data, name, None)) for name in names]
+        self.call = ctypes.create_string_buffer(helper.bench_call(ctypes.byref(self.data), None))
+        helper.bench_call(ctypes.byref(self.data), self.call)
+        return ctypes.byref(self.call), ctypes.byref(self.exec)
 
     def results(self, contender):
         """Run once; what came out, in float32 as nchw."""
@@ -251,25 +241,25 @@ def save_statistics(helper, problem):
 
 
 def ours(batchnorm, helper, case, layout, op, threads, role="ours"):
-    problem = Problem(batchnorm, case, layout, op, threads)
+    problem = Problem(helper, case, layout, op, threads)
     save_statistics(helper, problem)
     for name in ("running_mean", "running_var"):
         problem.own[name][:] = case.parameters[name]
     return contender_in_c(f"batchnorm {case.dtype}", role, helper, helper.bench_ours, problem)
 
 
-def ours_from_python(batchnorm, contender):
+def ours_from_python(batchnorm, helper, contender):
     """The same call through ctypes, which is how Python would make it."""
     problem = contender.keep
     function = {"train": batchnorm.batchnorm_forward, "eval": batchnorm.batchnorm_infer,
                 "backward": batchnorm.batchnorm_backward}[problem.op]
-    arguments = problem.arguments()
+    arguments = problem.arguments(helper)
     return InPython("batchnorm from Python", "python", lambda: function(*arguments), None)
 
 
 def copies(batchnorm, helper, case, layout, op, threads):
     """The fewest bytes that the operation can move, with two kinds of stores. The results are checked here."""
-    problem = Problem(batchnorm, case, layout, op, threads)
+    problem = Problem(helper, case, layout, op, threads)
     both = [contender_in_c("copy", "limit", helper, helper.bench_copy, problem),
             contender_in_c("copy, non-temporal", "limit", helper, helper.bench_copy_streaming, problem)]
     x, dy, y, dx = (case.array(name, layout).view(np.uint8).ravel() for name in ("x", "dy", "y", "dx"))
@@ -285,9 +275,9 @@ def copies(batchnorm, helper, case, layout, op, threads):
 def onednn(batchnorm, helper, case, layout, op, threads):
     """The installed oneDNN; None where it has nothing for the shape."""
     # The statistics come from the layout that batchnorm has too; they are the same numbers.
-    source = Problem(batchnorm, case, "nhwc" if layout == "nhwc" else "nchw", op, threads)
+    source = Problem(helper, case, "nhwc" if layout == "nhwc" else "nchw", op, threads)
     save_statistics(helper, source)
-    problem = Problem(batchnorm, case, layout, op, threads)
+    problem = Problem(helper, case, layout, op, threads)
     for name in ("mean", "var"):
         problem.own[name][:] = source.own[name]
     run = helper.onednn_new(ctypes.byref(problem.data))

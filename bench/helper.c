@@ -26,19 +26,96 @@ double bench_seconds(bench_run *run, void *data, long calls) {
 /* For the oneDNN that asks OpenMP how many threads there are. */
 void bench_threads(int threads) { omp_set_num_threads(threads); }
 
+static batchnorm_shape shape_of(const struct bench_data *d) {
+    return (batchnorm_shape){d->n, d->c, d->h * d->w, (batchnorm_dtype)d->dtype};
+}
+
+static batchnorm_strides strides_of(const struct bench_data *d, batchnorm_shape shape) {
+    return d->layout == BENCH_ROWS ? batchnorm_channels_last(shape) : batchnorm_planar(shape);
+}
+
+static batchnorm_forward_call train_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
+    return (batchnorm_forward_call){.size = sizeof(batchnorm_forward_call),
+                                    .shape = shape,
+                                    .x = {d->x, strides},
+                                    .y = {d->y, strides},
+                                    .weight = d->weight,
+                                    .bias = d->bias,
+                                    .running_mean = d->running_mean,
+                                    .running_var = d->running_var,
+                                    .save_mean = d->save_mean,
+                                    .save_rstd = d->save_rstd};
+}
+
+static batchnorm_infer_call eval_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
+    return (batchnorm_infer_call){.size = sizeof(batchnorm_infer_call),
+                                  .shape = shape,
+                                  .x = {d->x, strides},
+                                  .y = {d->y, strides},
+                                  .weight = d->weight,
+                                  .bias = d->bias,
+                                  .mean = d->running_mean,
+                                  .var = d->running_var};
+}
+
+static batchnorm_backward_call backward_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
+    return (batchnorm_backward_call){.size = sizeof(batchnorm_backward_call),
+                                     .shape = shape,
+                                     .x = {d->x, strides},
+                                     .dy = {d->dy, strides},
+                                     .dx = {d->dx, strides},
+                                     .weight = d->weight,
+                                     .save_mean = d->save_mean,
+                                     .save_rstd = d->save_rstd,
+                                     .dweight = d->dweight,
+                                     .dbias = d->dbias};
+}
+
 int bench_ours(void *data) {
     const struct bench_data *d = data;
+    const batchnorm_shape shape = shape_of(d);
+    const batchnorm_strides strides = strides_of(d, shape);
     switch (d->op) {
-    case BENCH_TRAIN:
-        return batchnorm_forward(d->shape, d->x, d->weight, d->bias, d->y, d->running_mean, d->running_var, d->save_mean,
-                                 d->save_rstd, NULL, d->exec);
-    case BENCH_EVAL:
-        return batchnorm_infer(d->shape, d->x, d->weight, d->bias, d->running_mean, d->running_var, d->y, NULL, NULL, NULL,
-                               d->exec);
-    default:
-        return batchnorm_backward(d->shape, d->x, d->dy, d->weight, d->save_mean, d->save_rstd, d->dx, d->dweight, d->dbias, 0,
-                                  d->exec);
+    case BENCH_TRAIN: {
+        const batchnorm_forward_call call = train_call(d, shape, strides);
+        return batchnorm_forward(&call, d->exec);
     }
+    case BENCH_EVAL: {
+        const batchnorm_infer_call call = eval_call(d, shape, strides);
+        return batchnorm_infer(&call, d->exec);
+    }
+    default: {
+        const batchnorm_backward_call call = backward_call(d, shape, strides);
+        return batchnorm_backward(&call, d->exec);
+    }
+    }
+}
+
+/* Copies the call to `call`, unless that is NULL, and returns its bytes: for who makes it from another language. */
+size_t bench_call(const struct bench_data *d, void *call) {
+    const batchnorm_shape shape = shape_of(d);
+    const batchnorm_strides strides = strides_of(d, shape);
+    const batchnorm_forward_call train = train_call(d, shape, strides);
+    const batchnorm_infer_call eval = eval_call(d, shape, strides);
+    const batchnorm_backward_call backward = backward_call(d, shape, strides);
+    const void *const calls[] = {[BENCH_TRAIN] = &train, [BENCH_EVAL] = &eval, [BENCH_BACKWARD] = &backward};
+    const size_t bytes[] = {[BENCH_TRAIN] = sizeof train, [BENCH_EVAL] = sizeof eval, [BENCH_BACKWARD] = sizeof backward};
+    if (call) memcpy(call, calls[d->op], bytes[d->op]);
+    return bytes[d->op];
+}
+
+/* The most scratch that a call of any kind takes. */
+size_t bench_workspace(const struct bench_data *d) {
+    const batchnorm_shape shape = shape_of(d);
+    const batchnorm_strides strides = strides_of(d, shape);
+    const batchnorm_forward_call train = train_call(d, shape, strides);
+    const batchnorm_infer_call eval = eval_call(d, shape, strides);
+    const batchnorm_backward_call backward = backward_call(d, shape, strides);
+    const size_t bytes[] = {batchnorm_forward_workspace_bytes(&train), batchnorm_infer_workspace_bytes(&eval),
+                            batchnorm_backward_workspace_bytes(&backward)};
+    size_t most = bytes[0];
+    for (int i = 1; i < 3; i++) most = bytes[i] > most ? bytes[i] : most;
+    return most;
 }
 
 #if defined __AVX512F__

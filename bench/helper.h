@@ -10,14 +10,13 @@ enum bench_op { BENCH_TRAIN, BENCH_EVAL, BENCH_BACKWARD };
 
 struct bench_data {
     size_t n, c, h, w;
-    size_t bytes; /* of x, and of each of the other three */
-    int layout, op, threads;
+    size_t bytes;                   /* of x, and of each of the other three */
+    int layout, op, threads, dtype; /* dtype: a batchnorm_dtype */
     const void *x, *dy;
     void *y, *dx;
     float *weight, *bias, *running_mean, *running_var, *dweight, *dbias;
     float *mean, *var;             /* statistics of the batch, as oneDNN keeps them */
     double *save_mean, *save_rstd; /* statistics of the batch, as batchnorm keeps them */
-    const batchnorm_shape *shape;
     const batchnorm_exec *exec;
 };
 

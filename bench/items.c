@@ -27,14 +27,16 @@ static double balance(size_t items, size_t threads) {
     return (double)items / (double)((items + threads - 1) / threads * threads);
 }
 
-static void report(batchnorm_shape shape, const char *layout, size_t n, size_t c, size_t s, const float *x, float *y) {
+static void report(batchnorm_shape shape, batchnorm_strides strides, const char *layout, const float *x, float *y) {
+    const size_t n = shape.outer, c = shape.channels, s = shape.inner;
+    const batchnorm_forward_call call = {.size = sizeof call, .shape = shape, .x = {x, strides}, .y = {y, strides}};
     static const int threads[] = {1, 8, 64, 128};
     printf("| (%zu, %zu, %zu) | %s |", n, c, s, layout);
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         struct seen seen = {.count = 0};
-        batchnorm_exec exec = {.parallel_for = count_items, .user = &seen, .threads = threads[t]};
-        if (batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, &exec) != BATCHNORM_OK)
-            exit(EXIT_FAILURE);
+        batchnorm_exec exec = {
+            .size = sizeof(batchnorm_exec), .parallel_for = count_items, .user = &seen, .threads = threads[t]};
+        if (batchnorm_forward(&call, &exec) != BATCHNORM_OK) exit(EXIT_FAILURE);
         for (int i = 0; i < seen.count; i++) {
             double kilobytes = (double)(n * c * s * sizeof *x) / (double)seen.items[i] / 1024;
             printf("%s %zu x %.0f KB: %.2f", i ? ";" : "", seen.items[i], kilobytes,
@@ -54,8 +56,9 @@ int main(void) {
     printf("| x | layout | threads: 1 | 8 | 64 | 128 |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         size_t n = shapes[i][0], c = shapes[i][1], s = shapes[i][2];
-        if (s > 1) report(batchnorm_planar(BATCHNORM_F32, n, c, s), "nchw", n, c, s, x, y);
-        report(batchnorm_channels_last(BATCHNORM_F32, n, c, s), s > 1 ? "nhwc" : "nc", n, c, s, x, y);
+        const batchnorm_shape shape = {n, c, s, BATCHNORM_F32};
+        if (s > 1) report(shape, batchnorm_planar(shape), "nchw", x, y);
+        report(shape, batchnorm_channels_last(shape), s > 1 ? "nhwc" : "nc", x, y);
     }
     free(x);
     free(y);

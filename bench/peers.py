@@ -164,7 +164,7 @@ def measure_row(tools, case, wide, layout, op, threads, seconds):
     line = contenders.line_up(*tools, case, layout, op, threads, wide)
     differences = compare(line)
     if case.size in SMALL:
-        line.append(contenders.ours_from_python(tools[0], line[0]))
+        line.append(contenders.ours_from_python(*tools, line[0]))
     quartiles, rounds = measure(line, seconds, case.bytes < BACK_TO_BACK)
     times = {name: values[1] for name, values in quartiles.items()}
     best = {}
@@ -289,21 +289,20 @@ def run(arguments, tools):
 # How exact
 
 
-def print_errors(batchnorm):
+def print_errors(helper):
     """The worst error of y in f32 with a mean far from 0, as docs/numerics.md cites it."""
     if not torch:
         raise SystemExit("--errors needs torch")
     print("\n| training forward of N(offset, 1), f32 | offset | batchnorm | torch |\n|---|---:|---:|---:|")
     for size, last in ((32, 64, 56, 56), False), ((32, 64, 56, 56), True), ((128, 512), False):
         layout = torch.channels_last if last else torch.contiguous_format
-        make = batchnorm.batchnorm_channels_last if last else batchnorm.batchnorm_planar
         for offset in 0, 100, 1e4, 1e6:
             torch.manual_seed(1)
             x = (torch.randn(size) + offset).contiguous(memory_format=layout)
             y = torch.empty_like(x)
-            shape = make(0, size[0], size[1], x.numel() // (size[0] * size[1]))
-            status = batchnorm.batchnorm_forward(ctypes.byref(shape), ctypes.c_void_p(x.data_ptr()), None, None,
-                                                 ctypes.c_void_p(y.data_ptr()), *[None] * 6)
+            data = contenders.Data(n=size[0], c=size[1], h=x.numel() // (size[0] * size[1]), w=1, op=contenders.OPS["train"],
+                                   layout=contenders.LAYOUTS["nhwc" if last else "nchw"], x=x.data_ptr(), y=y.data_ptr())
+            status = helper.bench_ours(ctypes.byref(data))
             if status != 0:
                 raise SystemExit(f"batchnorm_forward returned {status}")
             exact, theirs = (torch.nn.functional.batch_norm(t, None, None, training=True) for t in (x.double(), x))
@@ -363,7 +362,7 @@ def main():
     for name, text in facts.items():
         print(f"{name}: {text}")
     if arguments.errors:
-        return print_errors(batchnorm)
+        return print_errors(helper)
     arguments.threads = usable(arguments.threads)
     rows = run(arguments, (batchnorm, helper))
     print("", *summary(rows), sep="\n")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # libbatchnorm, shared and static, from one set of objects.
 
-# Room 4 once for every instruction set. Multiply-add instructions are there for the kernels to add with; -ffp-contract=off
-# keeps the compiler from fusing products into sums.
+# Room 4 once for every instruction set, and its kernels once for every element type of each. Multiply-add instructions are for
+# the kernels to add with; -ffp-contract=off keeps the compiler from fusing products into sums.
 set(isa_flags_generic "")
 set(isa_flags_neon "")
 set(isa_flags_avx2 -mavx2 -mfma -mf16c)
@@ -23,14 +23,23 @@ target_include_directories(batchnorm_objects PRIVATE include src)
 set(objects $<TARGET_OBJECTS:batchnorm_objects>)
 
 foreach(isa IN LISTS isas)
-  add_library(batchnorm_kernel_${isa} OBJECT src/kernel/isa_unit.c)
-  target_include_directories(batchnorm_kernel_${isa} PRIVATE src)
-  target_compile_definitions(batchnorm_kernel_${isa} PRIVATE BNK_ISA=${isa})
-  target_compile_options(batchnorm_kernel_${isa} PRIVATE -O2 ${isa_flags_${isa}})
+  set(units ${isa})
+  foreach(type IN ITEMS f32 f64 bf16 f16)
+    add_library(batchnorm_kernel_${isa}_${type} OBJECT src/kernel/verbs.c)
+    target_compile_definitions(batchnorm_kernel_${isa}_${type} PRIVATE BNK_TYPE=${type})
+    list(APPEND units ${isa}_${type})
+  endforeach()
+  add_library(batchnorm_kernel_${isa} OBJECT src/kernel/table.c)
+  foreach(unit IN LISTS units)
+    target_include_directories(batchnorm_kernel_${unit} PRIVATE src)
+    target_compile_definitions(batchnorm_kernel_${unit} PRIVATE BNK_ISA=${isa})
+    target_compile_options(batchnorm_kernel_${unit} PRIVATE -O2 ${isa_flags_${isa}})
+    list(APPEND kernel_objects $<TARGET_OBJECTS:batchnorm_kernel_${unit}>)
+  endforeach()
   string(TOUPPER ${isa} name)
   set_property(SOURCE src/kernel/dispatch.c APPEND PROPERTY COMPILE_DEFINITIONS BNK_HAVE_${name})
-  list(APPEND objects $<TARGET_OBJECTS:batchnorm_kernel_${isa}>)
 endforeach()
+list(APPEND objects ${kernel_objects})
 list(JOIN isas " " text)
 bn_found("instruction sets" "${text}")
 

@@ -11,13 +11,20 @@ flags_avx2 := -mavx2 -mfma -mf16c
 flags_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mprefer-vector-width=512
 have := $(foreach isa,$(isas),-DBNK_HAVE_$(shell echo $(isa) | tr a-z A-Z))
 sources := $(wildcard src/api/*.c src/plan/*.c src/parallel/*.c) src/kernel/dispatch.c
-objects := $(sources:%.c=$(BUILD)/%.o) $(isas:%=$(BUILD)/kernel_%.o)
+types := f32 f64 bf16 f16
+verbs := $(foreach isa,$(isas),$(types:%=$(BUILD)/verbs.$(isa).%.o))
+objects := $(sources:%.c=$(BUILD)/%.o) $(isas:%=$(BUILD)/table.%.o) $(verbs)
+isa_of = $(word 2,$(subst ., ,$(@F)))
+type_of = $(word 3,$(subst ., ,$(@F)))
 
 $(BUILD)/libbatchnorm.a: $(objects)
 	$(AR) rcs $@ $^
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(own) $(have) -O2 $(CFLAGS) -c $< -o $@
-$(BUILD)/kernel_%.o: src/kernel/isa_unit.c
+$(BUILD)/table.%.o: src/kernel/table.c
 	@mkdir -p $(@D)
 	$(CC) $(own) -DBNK_ISA=$* -O2 $(flags_$*) $(CFLAGS) -c $< -o $@
+$(verbs): src/kernel/verbs.c
+	@mkdir -p $(@D)
+	$(CC) $(own) -DBNK_ISA=$(isa_of) -DBNK_TYPE=$(type_of) -O2 $(flags_$(isa_of)) $(CFLAGS) -c $< -o $@

@@ -47,13 +47,16 @@ static void check(batchnorm_status status, const char *what) {
 int main(void) {
     for (size_t i = 0; i < N * C * S; i++) x[i] = (float)((double)rand() / RAND_MAX);
 
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
-    batchnorm_exec one = {.threads = 1};
-    check(batchnorm_forward(&shape, x, NULL, NULL, alone, NULL, NULL, NULL, NULL, NULL, &one), "one thread");
+    const batchnorm_shape shape = {N, C, S, BATCHNORM_F32};
+    const batchnorm_strides nchw = batchnorm_planar(shape);
+    batchnorm_forward_call call = {.size = sizeof call, .shape = shape, .x = {x, nchw}, .y = {alone, nchw}};
+    batchnorm_exec one = {.size = sizeof(batchnorm_exec), .threads = 1};
+    check(batchnorm_forward(&call, &one), "one thread");
 
     size_t items = 0;
-    batchnorm_exec own = {.parallel_for = run_on_threads, .user = &items};
-    check(batchnorm_forward(&shape, x, NULL, NULL, together, NULL, NULL, NULL, NULL, NULL, &own), "own threads");
+    batchnorm_exec own = {.size = sizeof(batchnorm_exec), .parallel_for = run_on_threads, .user = &items};
+    call.y.data = together;
+    check(batchnorm_forward(&call, &own), "own threads");
 
     int same = memcmp(alone, together, sizeof alone) == 0;
     printf("%zu items on %d threads; the bits are %s\n", items, THREADS, same ? "the same" : "different");

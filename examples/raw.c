@@ -19,31 +19,53 @@ static void check(batchnorm_status status, const char *what) {
     exit(EXIT_FAILURE);
 }
 
-/* The most that any of the calls below needs. */
-static size_t workspace_bytes(const batchnorm_shape *shape) {
-    const batchnorm_operation operations[] = {BATCHNORM_OP_FORWARD, BATCHNORM_OP_BACKWARD, BATCHNORM_OP_INFER};
-    size_t most = 0;
-    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
-        size_t bytes = batchnorm_workspace_bytes(shape, operations[i]);
-        if (bytes > most) most = bytes;
-    }
-    return most;
-}
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 int main(void) {
     for (int i = 0; i < N * C * S; i++) {
         x[i] = (float)((double)rand() / RAND_MAX);
         dy[i] = (float)((double)rand() / RAND_MAX);
     }
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
-    batchnorm_exec exec = {.threads = 1, .workspace_bytes = workspace_bytes(&shape)};
+    const batchnorm_shape shape = {N, C, S, BATCHNORM_F32};
+    const batchnorm_strides nchw = batchnorm_planar(shape);
+    const batchnorm_forward_call forward = {.size = sizeof forward,
+                                            .shape = shape,
+                                            .x = {x, nchw},
+                                            .y = {y, nchw},
+                                            .weight = weight,
+                                            .bias = bias,
+                                            .running_mean = running_mean,
+                                            .running_var = running_var,
+                                            .save_mean = save_mean,
+                                            .save_rstd = save_rstd};
+    const batchnorm_backward_call backward = {.size = sizeof backward,
+                                              .shape = shape,
+                                              .x = {x, nchw},
+                                              .dy = {dy, nchw},
+                                              .dx = {dx, nchw},
+                                              .weight = weight,
+                                              .save_mean = save_mean,
+                                              .save_rstd = save_rstd,
+                                              .dweight = dweight,
+                                              .dbias = dbias};
+    /* Inference, in place: y may be x. */
+    const batchnorm_infer_call infer = {.size = sizeof infer,
+                                        .shape = shape,
+                                        .x = {x, nchw},
+                                        .y = {x, nchw},
+                                        .weight = weight,
+                                        .bias = bias,
+                                        .mean = running_mean,
+                                        .var = running_var};
+    batchnorm_exec exec = {.size = sizeof exec, .threads = 1};
+    exec.workspace_bytes = larger(larger(batchnorm_workspace_bytes(&forward), batchnorm_workspace_bytes(&backward)),
+                                  batchnorm_workspace_bytes(&infer));
     exec.workspace = malloc(exec.workspace_bytes); /* once, outside the loop */
     if (!exec.workspace) return EXIT_FAILURE;
 
     for (int step = 0; step < 3; step++) {
-        check(batchnorm_forward(&shape, x, weight, bias, y, running_mean, running_var, save_mean, save_rstd, NULL, &exec),
-              "forward");
-        check(batchnorm_backward(&shape, x, dy, weight, save_mean, save_rstd, dx, dweight, dbias, 0, &exec), "backward");
+        check(batchnorm_forward(&forward, &exec), "forward");
+        check(batchnorm_backward(&backward, &exec), "backward");
         printf("step %d: running_mean %.4f %.4f %.4f\n", step, (double)running_mean[0], (double)running_mean[1],
                (double)running_mean[2]);
     }
@@ -53,8 +75,7 @@ int main(void) {
         for (int s = 0; s < S; s++) sum += (double)dx[n * C * S + s];
     printf("sum of dx in channel 0: %.1e\n", sum);
 
-    /* Inference, in place: y may be x. */
-    check(batchnorm_infer(&shape, x, weight, bias, running_mean, running_var, x, NULL, NULL, NULL, &exec), "infer");
+    check(batchnorm_infer(&infer, &exec), "infer");
     printf("x[0] normalized in place: %.4f\n", (double)x[0]);
     free(exec.workspace);
     return sum < 1e-3 && sum > -1e-3 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -18,9 +18,11 @@ static void check(batchnorm_status status, const char *what) {
 
 /* The statistics of `count` rows of (N, C) data. */
 static void look(const float *rows, size_t count, batchnorm_stat *stats) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, count, C, 1);
+    const batchnorm_shape shape = {count, C, 1, BATCHNORM_F32};
+    const batchnorm_stats_call call = {
+        .size = sizeof call, .shape = shape, .x = {rows, batchnorm_planar(shape)}, .stats = stats};
     batchnorm_stats_clear(stats, C);
-    check(batchnorm_stats_accumulate(&shape, rows, stats, NULL), "accumulate");
+    check(batchnorm_stats_accumulate(&call, NULL), "accumulate");
 }
 
 int main(void) {

@@ -33,9 +33,11 @@ static void accumulate(void *user, size_t layer, size_t n, const float *x, const
     struct norm_watch *watch = user;
     if (!norm_of(watch->trainee, layer) || watch->error) return;
     const nn_shape s = watch->trainee->network->nodes[layer].layer->in;
-    const batchnorm_shape shape = batchnorm_channels_last(BATCHNORM_F32, n, s.channels, s.height * s.width);
-    const batchnorm_exec exec = {.threads = watch->trainee->lab->request->threads};
-    const batchnorm_status status = batchnorm_stats_accumulate(&shape, x, watch->stats + watch->offset, &exec);
+    const batchnorm_shape shape = {n, s.channels, s.height * s.width, BATCHNORM_F32};
+    const batchnorm_stats_call call = {
+        .size = sizeof call, .shape = shape, .x = {x, batchnorm_channels_last(shape)}, .stats = watch->stats + watch->offset};
+    const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = watch->trainee->lab->request->threads};
+    const batchnorm_status status = batchnorm_stats_accumulate(&call, &exec);
     if (status != BATCHNORM_OK) watch->error = batchnorm_status_string(status);
     watch->offset += s.channels;
 }

@@ -19,16 +19,24 @@ static nn_error check(batchnorm_status status) { return status == BATCHNORM_OK ?
 
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    return check(batchnorm_layer_forward_fused(base->norm, nn_layer_view(base, n, a->x), nn_layer_view(base, n, a->z),
-                                               nn_layer_view(base, n, a->y), NULL, layer->activation, 0, &layer->exec));
+    const batchnorm_layer_forward_call call = {.size = sizeof call,
+                                               .x = nn_layer_view(base, n, a->x),
+                                               .z = nn_layer_view(base, n, a->z),
+                                               .y = nn_layer_view(base, n, a->y),
+                                               .activation = layer->activation};
+    return check(batchnorm_layer_forward_fused(base->norm, &call, &layer->exec));
 }
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     const float *x = base->uses.reads_x ? a->x : NULL, *y = base->uses.reads_y ? a->y : NULL;
-    return check(batchnorm_layer_backward_fused(base->norm, NULL, nn_layer_view(base, n, x), nn_layer_view(base, n, NULL),
-                                                nn_layer_view(base, n, y), nn_layer_view(base, n, a->dy),
-                                                nn_layer_view(base, n, a->dx), nn_layer_view(base, n, a->dz), 0, &layer->exec));
+    const batchnorm_layer_backward_call call = {.size = sizeof call,
+                                                .x = nn_layer_view(base, n, x),
+                                                .y = nn_layer_view(base, n, y),
+                                                .dy = nn_layer_view(base, n, a->dy),
+                                                .dx = nn_layer_view(base, n, a->dx),
+                                                .dz = nn_layer_view(base, n, a->dz)};
+    return check(batchnorm_layer_backward_fused(base->norm, &call, &layer->exec));
 }
 
 static void set_training(nn_layer *base, bool training) {
@@ -67,7 +75,7 @@ nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *o, nn_lay
     norm->base.uses = uses(o);
     norm->activation.kind = o->activation == NN_RELU ? BATCHNORM_RELU : BATCHNORM_IDENTITY;
     norm->frozen = o->frozen;
-    norm->exec.threads = o->threads;
+    norm->exec = (batchnorm_exec){.size = sizeof norm->exec, .threads = o->threads};
     *layer = &norm->base;
     const nn_error error = nn_add_norm(*layer, in.height * in.width > 1 ? 2 : 1, o->frozen);
     if (!error) set_training(*layer, true);

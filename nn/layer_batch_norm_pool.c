@@ -36,7 +36,7 @@ static const batchnorm_activation relu = {BATCHNORM_RELU, 0};
 static nn_error check(batchnorm_status status) { return status == BATCHNORM_OK ? NULL : batchnorm_status_string(status); }
 
 static batchnorm_shape shape_of(size_t n, nn_shape s) {
-    return batchnorm_channels_last(BATCHNORM_F32, n, s.channels, s.height * s.width);
+    return (batchnorm_shape){n, s.channels, s.height * s.width, BATCHNORM_F32};
 }
 
 /* The numbers of a layer's parameters and buffers. */
@@ -47,8 +47,10 @@ static nn_error batch_statistics(struct norm_pool_layer *l, size_t n, const floa
     batchnorm_layer *norm = l->base.norm;
     const size_t channels = l->base.in.channels;
     const batchnorm_shape shape = shape_of(n, l->base.in);
+    const batchnorm_stats_call call = {
+        .size = sizeof call, .shape = shape, .x = {x, batchnorm_channels_last(shape)}, .stats = l->stats};
     batchnorm_stats_clear(l->stats, channels);
-    nn_error error = check(batchnorm_stats_accumulate(&shape, x, l->stats, &l->exec));
+    nn_error error = check(batchnorm_stats_accumulate(&call, &l->exec));
     if (error) return error;
     error = check(batchnorm_stats_update_running(l->stats, channels, BATCHNORM_F32, data(batchnorm_layer_running_mean(norm)),
                                                  data(batchnorm_layer_running_var(norm)), NULL));
@@ -117,8 +119,17 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
         running_statistics(l);
     }
     pool(l, n, a->x);
-    return check(batchnorm_normalize_fused(&pooled, l->won, NULL, weight_of(base), base->parameters[1].value, l->mean, l->rstd,
-                                           a->y, relu, &l->exec));
+    const batchnorm_strides nhwc = batchnorm_channels_last(pooled);
+    const batchnorm_normalize_call call = {.size = sizeof call,
+                                           .shape = pooled,
+                                           .x = {l->won, nhwc},
+                                           .y = {a->y, nhwc},
+                                           .weight = weight_of(base),
+                                           .bias = base->parameters[1].value,
+                                           .mean = l->mean,
+                                           .rstd = l->rstd,
+                                           .activation = relu};
+    return check(batchnorm_normalize(&call, &l->exec));
 }
 
 /* What the statistics give back, with the sign that it has in dx; nothing if they were not of this batch. */
@@ -177,9 +188,21 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     const batchnorm_shape pooled = shape_of(n, base->out);
     const nn_parameter *weight = &base->parameters[0], *bias = &base->parameters[1];
     /* FROZEN: without the statistics' gradient, which comes below. */
-    const nn_error error =
-        check(batchnorm_backward_fused(&pooled, l->won, NULL, NULL, a->dy, weight->value, bias->value, l->mean, l->rstd, l->won,
-                                       NULL, weight->grad, bias->grad, relu, BATCHNORM_FROZEN, &l->exec));
+    const batchnorm_strides nhwc = batchnorm_channels_last(pooled);
+    const batchnorm_backward_call call = {.size = sizeof call,
+                                          .shape = pooled,
+                                          .x = {l->won, nhwc},
+                                          .dy = {a->dy, nhwc},
+                                          .dx = {l->won, nhwc},
+                                          .weight = weight->value,
+                                          .bias = bias->value,
+                                          .save_mean = l->mean,
+                                          .save_rstd = l->rstd,
+                                          .dweight = weight->grad,
+                                          .dbias = bias->grad,
+                                          .activation = relu,
+                                          .flags = BATCHNORM_FROZEN};
+    const nn_error error = check(batchnorm_backward(&call, &l->exec));
     if (error || !a->dx) return error;
     statistics_gradient(l, n);
 #pragma omp parallel for schedule(static)
@@ -217,7 +240,7 @@ nn_error nn_layer_batch_norm_pool(nn_shape in, size_t capacity, int threads, nn_
     l->base.out = out;
     l->base.uses = (nn_uses){.reads_x = true, .dx_may_be_x = true};
     l->training = true;
-    l->exec.threads = threads;
+    l->exec = (batchnorm_exec){.size = sizeof l->exec, .threads = threads};
     *layer = &l->base;
     l->won = nn_floats(capacity * nn_shape_size(out));
     l->choice = calloc(capacity, nn_shape_size(out));

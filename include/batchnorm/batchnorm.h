@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*! \file batchnorm.h
- * Batch normalization over raw buffers, for engines that keep their own tensors.
+ * Batch normalization over raw buffers, for engines that keep their own tensors. Long because it is the documentation: every
+ * block below states what the tests check.
  *
- * Every call works on one shape: `outer` (n) x `channels` (c) x `inner` (s) elements, with a stride for each of the three
- * in every array. Per channel, over the M = outer * inner values of that channel:
+ * A call is one struct: a shape of `outer` (n) x `channels` (c) x `inner` (s) elements, the arrays, each with a stride for
+ * each of the three, and the numbers of each channel. Over the M = outer * inner values of a channel:
  *
  *     mean = sum(x) / M        var = sum((x - mean)^2) / M        rstd = 1 / sqrt(var + eps)
  *     y = (x - mean) * rstd * weight + bias
+ *
+ *     const batchnorm_shape shape = {n, c, s, BATCHNORM_F32};
+ *     const batchnorm_strides nchw = batchnorm_planar(shape);
+ *     const batchnorm_forward_call call = {.size = sizeof call, .shape = shape, .x = {x, nchw}, .y = {y, nchw}};
+ *     batchnorm_status status = batchnorm_forward(&call, NULL);
+ *
+ * Structs that are handed over by pointer begin with their size, by which a library that knows more members can tell that the
+ * caller's header did not have them; members are only ever added at the end. Zero means absent, or the default. A size that no
+ * version had, or members beyond those that the library knows that are not zero, are BAD_OPTION. docs/calls.md shows each call.
  *
  * Notation: c is the channel, x and y have the type of the shape, "parameters" (weight, bias, running_mean, running_var,
  * dweight, dbias) are arrays of `channels` numbers of the parameter type: double for F64, float for every other type.
  * Saved statistics are always double. Nothing here prints, exits or keeps state between calls.
  *
- * This file is long because it is the documentation: every block below states what the tests check.
  * Result bits do not depend on the number of threads nor on the instruction set; see docs/numerics.md.
  */
 #ifndef BATCHNORM_BATCHNORM_H
@@ -75,20 +84,25 @@ typedef struct batchnorm_strides {
     ptrdiff_t inner;   /*!< along s */
 } batchnorm_strides;
 
-/*! One problem: sizes in elements, the element type, and the strides of each array. Arrays that a call does not have are
- * ignored. batchnorm_planar() and batchnorm_channels_last() fill it for the two usual layouts. */
+/*! The sizes of a problem, in elements, and the type of all of its arrays. */
 typedef struct batchnorm_shape {
     size_t outer;          /*!< n */
     size_t channels;       /*!< c */
-    size_t inner;          /*!< s */
-    batchnorm_dtype dtype; /*!< of every array below */
-    batchnorm_strides x;   /*!< input */
-    batchnorm_strides y;   /*!< output */
-    batchnorm_strides dy;  /*!< gradient of y */
-    batchnorm_strides dx;  /*!< gradient of x */
-    batchnorm_strides z;   /*!< residual, in the fused calls */
-    batchnorm_strides dz;  /*!< gradient of z */
+    size_t inner;          /*!< s: the product of the spatial sizes; 1 for (N, C) data */
+    batchnorm_dtype dtype; /*!< of every array that has strides */
 } batchnorm_shape;
+
+/*! An array that a call reads. batchnorm_planar() and batchnorm_channels_last() give the strides of the two usual layouts. */
+typedef struct batchnorm_input {
+    const void *data;          /*!< its element (0, 0, 0); NULL: not there */
+    batchnorm_strides strides; /*!< from there */
+} batchnorm_input;
+
+/*! An array that a call writes. */
+typedef struct batchnorm_output {
+    void *data;                /*!< its element (0, 0, 0); NULL: not wanted */
+    batchnorm_strides strides; /*!< from there */
+} batchnorm_output;
 
 /*! A piece of work that a batchnorm_parallel_for runs: item is in [0, items). Items are independent of each other. */
 typedef void batchnorm_task(void *arg, size_t item);
@@ -104,6 +118,7 @@ typedef void batchnorm_parallel_for(void *user, size_t items, batchnorm_task *ta
  *          does not call parallel_for. Larger ones are cut into up to 4 items for every thread, none below 32768 elements.
  * Memory:  on the stack a call takes less than 96 KB, and so does a task of a parallel_for. */
 typedef struct batchnorm_exec {
+    size_t size;                          /*!< sizeof(batchnorm_exec) */
     batchnorm_parallel_for *parallel_for; /*!< NULL: OpenMP where the library has it, else a loop */
     void *user;                           /*!< first argument of parallel_for */
     int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started. With a
@@ -126,14 +141,17 @@ typedef enum batchnorm_variance_rule {
     BATCHNORM_VARIANCE_BIASED    /*!< var  (ONNX, Keras, flax) */
 } batchnorm_variance_rule;
 
-/*! A convention: the numbers and rules in which frameworks differ. */
+/*! A convention: the numbers and rules in which frameworks differ. It is part of other structs, and so keeps its size: members
+ * to come take the place of those that are reserved. Begin with batchnorm_convention(), which fills in everything. */
 typedef struct batchnorm_options {
+    size_t size;                              /*!< sizeof(batchnorm_options) */
     double eps;                               /*!< added to the variance, inside the root */
     double momentum;                          /*!< any number; see momentum_rule */
     batchnorm_momentum_rule momentum_rule;    /*!< what momentum multiplies */
     batchnorm_variance_rule running_variance; /*!< what running_var averages */
     bool allow_one_value;                     /*!< accept M = 1 in training; the unbiased factor is then 1 */
     bool require_finite;                      /*!< do not commit a batch whose mean or var is not finite in any channel */
+    uint64_t reserved[4];                     /*!< zeros */
 } batchnorm_options;
 
 /*! Named conventions; batchnorm_convention() returns their options. */
@@ -184,16 +202,6 @@ enum {
     BATCHNORM_ACCUMULATE = 2 /*!< add to dweight and dbias instead of overwriting them */
 };
 
-/*! What batchnorm_workspace_bytes() is asked about. */
-typedef enum batchnorm_operation {
-    BATCHNORM_OP_STATS,
-    BATCHNORM_OP_INFER,
-    BATCHNORM_OP_FORWARD,
-    BATCHNORM_OP_BACKWARD,
-    BATCHNORM_OP_JVP,
-    BATCHNORM_OP_DOUBLE_BACKWARD
-} batchnorm_operation;
-
 /*! The linked library's version, "MAJOR.MINOR.PATCH". */
 BATCHNORM_API const char *batchnorm_version(void);
 
@@ -209,208 +217,279 @@ BATCHNORM_API size_t batchnorm_dtype_bytes(batchnorm_dtype dtype);
 /*! The options of a framework's convention, with require_finite false; PyTorch's for a value that is no framework. */
 BATCHNORM_API batchnorm_options batchnorm_convention(batchnorm_framework framework);
 
-/*! A shape whose arrays are all contiguous in the order (n, c, s): NCL, NCHW, NCDHW, with s the product of the spatial sizes.
- * For (N, C) data use s = 1. */
-BATCHNORM_API batchnorm_shape batchnorm_planar(batchnorm_dtype dtype, size_t n, size_t c, size_t s);
+/*! Strides of an array that is contiguous in the order (n, c, s): NCL, NCHW, NCDHW. */
+BATCHNORM_API batchnorm_strides batchnorm_planar(batchnorm_shape shape);
 
-/*! A shape whose arrays are all contiguous in the order (n, s, c): NLC, NHWC, NDHWC. */
-BATCHNORM_API batchnorm_shape batchnorm_channels_last(batchnorm_dtype dtype, size_t n, size_t c, size_t s);
+/*! Strides of an array that is contiguous in the order (n, s, c): NLC, NHWC, NDHWC. */
+BATCHNORM_API batchnorm_strides batchnorm_channels_last(batchnorm_shape shape);
 
-/*! Scratch memory that a call of `operation` on `shape` needs.
+/*! batchnorm_infer() */
+typedef struct batchnorm_infer_call {
+    size_t size;                      /*!< sizeof(batchnorm_infer_call) */
+    batchnorm_shape shape;            /*!< of x, z and y */
+    batchnorm_input x;                /*!< needed, if the shape has elements */
+    batchnorm_input z;                /*!< a residual; not there: none */
+    batchnorm_output y;               /*!< needed, if the shape has elements; may be x or z (same data, same strides) */
+    const void *weight;               /*!< [channels], parameter type; NULL: 1 */
+    const void *bias;                 /*!< [channels], parameter type; NULL: 0 */
+    const void *mean;                 /*!< [channels], parameter type; needed */
+    const void *var;                  /*!< [channels], parameter type; needed; the variance, not its root */
+    double *save_mean;                /*!< [channels], gets mean; NULL: not wanted */
+    double *save_rstd;                /*!< [channels], gets 1 / sqrt(var + eps); NULL: not wanted */
+    batchnorm_activation activation;  /*!< zeros: the identity */
+    const batchnorm_options *options; /*!< NULL: PyTorch's */
+} batchnorm_infer_call;
+
+/*! Normalization with given statistics (evaluation mode), and what follows it.
  *
- * Units:   bytes. Depends on the sizes, the type and the strides of the shape, never on threads or on the machine.
- * NULL:    `shape` must not be NULL; then, or when the size does not fit size_t, the result is 0 and the call itself reports
- *          it.
- * Threads: any number of calls may run at once.
- * Since:   0.1
- */
-BATCHNORM_API size_t batchnorm_workspace_bytes(const batchnorm_shape *shape, batchnorm_operation operation);
-
-/*! Normalization with given statistics (evaluation mode).
- *
- * Formula: y = (x - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c]
- * Shapes:  x, y: shape; weight, bias, mean, var: [channels], parameter type; save_mean, save_rstd: [channels], double.
- * Units:   var is the variance, not its root; save_rstd = 1 / sqrt(var + eps).
- * NULL:    weight = 1, bias = 0; save_mean, save_rstd not wanted; options = PyTorch's; exec = defaults. x and y may be NULL
- *          only if the shape has no element.
- * Alias:   y may be x (same pointer, same strides); no other overlap with an output.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_INFER) bytes from exec->workspace, or from malloc.
+ * Formula: y = act((x - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c] + z)
+ * Units:   with a residual or an activation, F32 and F64 give the bits of the separate steps; BF16 and F16 are computed in
+ *          float and rounded once, at the end.
+ * NULL:    exec = defaults; the rest stands beside the members.
+ * Alias:   y may be x or z; no other overlap with an output.
+ * Memory:  batchnorm_infer_workspace_bytes(call) bytes from exec->workspace, or from malloc.
  * Threads: safe to call at once on different outputs.
- * Returns: OK; NULL_POINTER; BAD_DTYPE (I64); TOO_LARGE; BAD_OPTION; BAD_EPS (eps < 0 or NaN); BAD_STRIDE; OVERLAP;
- *          WORKSPACE_TOO_SMALL; NO_MEMORY. Checked in this order; on error nothing was written.
- * Source:  Ioffe and Szegedy 2015, algorithm 2; torch.nn.functional.batch_norm(training=False).
+ * Returns: OK
+ *          NULL_POINTER: call is NULL, or what is needed
+ *          BAD_DTYPE: I64
+ *          TOO_LARGE
+ *          BAD_OPTION: a size, an option, an activation outside its range
+ *          BAD_EPS: eps < 0 or NaN
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          WORKSPACE_TOO_SMALL
+ *          NO_MEMORY
+ *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ * Source:  Ioffe and Szegedy 2015, algorithm 2; torch.nn.functional.batch_norm(training=False). He et al. 2016 (the order:
+ *          normalize, add, activate).
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_infer(const batchnorm_shape *shape, const void *x, const void *weight,
-                                                               const void *bias, const void *mean, const void *var, void *y,
-                                                               double *save_mean, double *save_rstd,
-                                                               const batchnorm_options *options, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_infer(const batchnorm_infer_call *call, const batchnorm_exec *exec);
 
-/*! Normalization with given statistics in double, such as those of batchnorm_stats_finish() or a saved forward.
+/*! batchnorm_normalize() */
+typedef struct batchnorm_normalize_call {
+    size_t size;                     /*!< sizeof(batchnorm_normalize_call) */
+    batchnorm_shape shape;           /*!< of x, z and y */
+    batchnorm_input x;               /*!< needed, if the shape has elements */
+    batchnorm_input z;               /*!< a residual; not there: none */
+    batchnorm_output y;              /*!< needed, if the shape has elements; may be x or z (same data, same strides) */
+    const void *weight;              /*!< [channels], parameter type; NULL: 1 */
+    const void *bias;                /*!< [channels], parameter type; NULL: 0 */
+    const double *mean;              /*!< [channels]; needed */
+    const double *rstd;              /*!< [channels], 1 / sqrt(var + eps); needed */
+    batchnorm_activation activation; /*!< zeros: the identity */
+} batchnorm_normalize_call;
+
+/*! Normalization with given statistics in double, such as those of batchnorm_stats_finish() or a saved forward. It computes the
+ * y of a forward again from what that forward saved.
  *
- * Formula: y = (x - mean[c]) * rstd[c] * weight[c] + bias[c]
- * Shapes:  x, y: shape; weight, bias: [channels], parameter type; mean, rstd: [channels], double.
- * Units:   rstd = 1 / sqrt(var + eps).
- * NULL:    weight = 1, bias = 0; exec = defaults.
+ * Formula: y = act((x - mean[c]) * rstd[c] * weight[c] + bias[c] + z)
+ * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   as batchnorm_infer().
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_INFER).
+ * Memory:  batchnorm_normalize_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_infer(), without BAD_OPTION and BAD_EPS; on error nothing was written.
+ * Returns: as batchnorm_infer(), without BAD_EPS; on error nothing was written.
  * Source:  the last step of batchnorm_forward(), on its own.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_normalize(const batchnorm_shape *shape, const void *x,
-                                                                   const void *weight, const void *bias, const double *mean,
-                                                                   const double *rstd, void *y, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_normalize(const batchnorm_normalize_call *call,
+                                                                   const batchnorm_exec *exec);
 
-/*! Training forward: statistics of the batch, normalization with them, update of the running statistics.
+/*! batchnorm_forward() */
+typedef struct batchnorm_forward_call {
+    size_t size;                      /*!< sizeof(batchnorm_forward_call) */
+    batchnorm_shape shape;            /*!< of x, z and y */
+    batchnorm_input x;                /*!< needed, if the shape has elements */
+    batchnorm_input z;                /*!< a residual, which does not enter the statistics; not there: none */
+    batchnorm_output y;               /*!< needed, if the shape has elements; may be x or z (same data, same strides), but
+                                          batchnorm_backward() needs the x that is then gone */
+    const void *weight;               /*!< [channels], parameter type; NULL: 1 */
+    const void *bias;                 /*!< [channels], parameter type; NULL: 0 */
+    void *running_mean;               /*!< [channels], parameter type; NULL: not updated */
+    void *running_var;                /*!< [channels], parameter type; NULL: not updated; either may be NULL alone */
+    double *save_mean;                /*!< [channels], gets mean; NULL: not wanted */
+    double *save_rstd;                /*!< [channels], gets 1 / sqrt(var + eps) of the population variance; NULL: not wanted */
+    batchnorm_activation activation;  /*!< zeros: the identity */
+    const batchnorm_options *options; /*!< NULL: PyTorch's */
+} batchnorm_forward_call;
+
+/*! Training forward: statistics of the batch, normalization with them, what follows it, update of the running statistics.
  *
- * Formula: mean, var, y as at the top of this file; with f = momentum of the new value and v = var or var * M / (M - 1):
+ * Formula: mean, var, rstd as at the top of this file; y = act((x - mean) * rstd * weight + bias + z); with f = momentum of the
+ *          new value and v = var or var * M / (M - 1):
  *          running_mean = (1 - f) * running_mean + f * mean;  running_var = (1 - f) * running_var + f * v
- * Shapes:  x, y: shape; weight, bias, running_mean, running_var: [channels], parameter type; save_mean, save_rstd:
- *          [channels], double.
- * Units:   save_rstd = 1 / sqrt(var + eps) of the population variance.
- * NULL:    weight = 1, bias = 0; running_mean, running_var: not updated (either may be NULL alone); save_mean, save_rstd not
- *          wanted; options = PyTorch's; exec = defaults.
- * Alias:   y may be x (same pointer, same strides), but batchnorm_backward() needs the x that is then gone; no other
- *          overlap.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_FORWARD).
+ * NULL:    exec = defaults; the rest stands beside the members.
+ * Alias:   y may be x or z; no other overlap.
+ * Memory:  batchnorm_forward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: OK; NOT_COMMITTED (options->require_finite, and mean or var of some channel is not finite: y and the saved
- *          statistics were written, the running statistics were left alone); NULL_POINTER; BAD_DTYPE; TOO_LARGE; ONE_VALUE
- *          (M = 1 and not options->allow_one_value); BAD_OPTION; BAD_EPS (not eps > 0); BAD_STRIDE; OVERLAP;
- *          WORKSPACE_TOO_SMALL; NO_MEMORY. A shape without elements is OK and changes nothing. On error nothing was written.
+ * Returns: OK: also for a shape without elements, which changes nothing
+ *          NOT_COMMITTED: options->require_finite, and mean or var of some channel is not finite; y and the saved statistics
+ *          were written, the running statistics were left alone
+ *          NULL_POINTER: call is NULL, or what is needed
+ *          BAD_DTYPE: I64
+ *          TOO_LARGE
+ *          ONE_VALUE: M = 1 and not options->allow_one_value
+ *          BAD_OPTION: a size, an option, an activation outside its range
+ *          BAD_EPS: not eps > 0
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          WORKSPACE_TOO_SMALL
+ *          NO_MEMORY
+ *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, algorithm 1; torch.nn.functional.batch_norm(training=True).
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_forward(const batchnorm_shape *shape, const void *x,
-                                                                 const void *weight, const void *bias, void *y,
-                                                                 void *running_mean, void *running_var, double *save_mean,
-                                                                 double *save_rstd, const batchnorm_options *options,
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_forward(const batchnorm_forward_call *call,
                                                                  const batchnorm_exec *exec);
+
+/*! batchnorm_backward(), of a batchnorm_forward(), or with BATCHNORM_FROZEN of a batchnorm_infer() */
+typedef struct batchnorm_backward_call {
+    size_t size;                     /*!< sizeof(batchnorm_backward_call) */
+    batchnorm_shape shape;           /*!< of all of the following */
+    batchnorm_input x;               /*!< that of the forward; not needed with FROZEN, without dweight, and if v need not be
+                                          computed again */
+    batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
+    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there: v is computed again
+                                          from x, z, weight and bias */
+    batchnorm_input dy;              /*!< gradient of y; needed, if anything is wanted */
+    batchnorm_output dx;             /*!< gradient of x; not there: not wanted */
+    batchnorm_output dz;             /*!< gradient of z; not there: not wanted */
+    const void *weight;              /*!< [channels], parameter type, that of the forward; NULL: 1 */
+    const void *bias;                /*!< [channels], parameter type, that of the forward, where v is computed again; NULL: 0 */
+    const double *save_mean;         /*!< [channels], what the forward saved; needed where x is */
+    const double *save_rstd;         /*!< [channels], what the forward saved; needed, if anything is wanted */
+    void *dweight;                   /*!< [channels], parameter type; NULL: not wanted */
+    void *dbias;                     /*!< [channels], parameter type; NULL: not wanted */
+    batchnorm_activation activation; /*!< that of the forward; zeros: the identity */
+    unsigned flags;                  /*!< BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE */
+} batchnorm_backward_call;
 
 /*! Gradients.
  *
- * Formula: with xhat = (x - mean) * rstd and S[.] the sum over a channel: dbias = S[dy];  dweight = S[dy * xhat]; dx =
- *          weight * rstd * (dy - S[dy] / M - xhat * S[dy * xhat] / M), or weight * rstd * dy with BATCHNORM_FROZEN
- * Shapes:  x, dy, dx: shape; weight, dweight, dbias: [channels], parameter type; save_mean, save_rstd: [channels], double.
- * Units:   save_mean and save_rstd are those the forward saved (batchnorm_forward() or batchnorm_infer()).
- * NULL:    weight = 1; dx, dweight, dbias: each not wanted; x may be NULL where it is not needed, which is with FROZEN and
- *          no dweight; exec = defaults.
- * Alias:   dx may be dy or x (same pointer, same strides); no other overlap with an output.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_BACKWARD).
+ * Formula: with g = dy * act'(v), rounded to the type of dy, xhat = (x - mean) * rstd and S[.] the sum over a channel: dz = g;
+ *          dbias = S[g];  dweight = S[g * xhat];  dx = weight * rstd * (g - S[g] / M - xhat * S[g * xhat] / M), or with
+ *          BATCHNORM_FROZEN weight * rstd * g. act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0;
+ *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling; 1 elsewhere
+ * Units:   where v lies is read from y, or, without y, computed again as the forward did.
+ * NULL:    exec = defaults; the rest stands beside the members.
+ * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
+ * Memory:  batchnorm_backward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; BAD_OPTION (an unknown flag); BAD_STRIDE; OVERLAP; WORKSPACE_TOO_SMALL;
- *          NO_MEMORY. A shape without elements is OK: dweight and dbias become 0, or stay with BATCHNORM_ACCUMULATE. On
- *          error nothing was written.
- * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward.
+ * Returns: OK: also for a shape without elements: dweight and dbias become 0, or stay with BATCHNORM_ACCUMULATE
+ *          NULL_POINTER: call is NULL, or what is needed
+ *          BAD_DTYPE: I64
+ *          TOO_LARGE
+ *          BAD_OPTION: a size, an unknown flag, an activation outside its range
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          WORKSPACE_TOO_SMALL
+ *          NO_MEMORY
+ *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
+ *          leaky_relu_backward, hardtanh_backward.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnorm_shape *shape, const void *x, const void *dy,
-                                                                  const void *weight, const double *save_mean,
-                                                                  const double *save_rstd, void *dx, void *dweight, void *dbias,
-                                                                  unsigned flags, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnorm_backward_call *call,
+                                                                  const batchnorm_exec *exec);
 
-/*! batchnorm_infer() with an activation and a residual in the same pass over memory.
- *
- * Formula: y = act((x - mean[c]) / sqrt(var[c] + eps) * weight[c] + bias[c] + z)
- * Shapes:  z: shape with the strides `z`; the rest as batchnorm_infer().
- * Units:   F32 and F64 give the bits of the separate steps. BF16 and F16 are computed in float and rounded once, at the end.
- * NULL:    z = none; the rest as batchnorm_infer().
- * Alias:   y may be x or z (same pointer, same strides); no other overlap with an output.
- * Memory:  as batchnorm_infer().
- * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_infer(), and BAD_OPTION for an activation outside its range; on error nothing was written.
- * Source:  He et al. 2016 (the order: normalize, add, activate).
- * Since:   0.1
- */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_infer_fused(const batchnorm_shape *shape, const void *x, const void *z,
-                                                                     const void *weight, const void *bias, const void *mean,
-                                                                     const void *var, void *y, double *save_mean,
-                                                                     double *save_rstd, batchnorm_activation activation,
-                                                                     const batchnorm_options *options,
-                                                                     const batchnorm_exec *exec);
+/*! batchnorm_jvp() */
+typedef struct batchnorm_jvp_call {
+    size_t size;             /*!< sizeof(batchnorm_jvp_call) */
+    batchnorm_shape shape;   /*!< of x, tx and ty */
+    batchnorm_input x;       /*!< that of the forward; needed, if the shape has elements */
+    batchnorm_input tx;      /*!< tangent of x; needed, if the shape has elements */
+    batchnorm_output ty;     /*!< tangent of y; needed, if the shape has elements; may be tx or x (same data, same strides) */
+    const void *weight;      /*!< [channels], parameter type, that of the forward; NULL: 1 */
+    const void *tweight;     /*!< [channels], parameter type, tangent of weight; NULL: 0 */
+    const void *tbias;       /*!< [channels], parameter type, tangent of bias; NULL: 0 */
+    const double *save_mean; /*!< [channels], what the forward saved; needed */
+    const double *save_rstd; /*!< [channels], what the forward saved; needed */
+    unsigned flags;          /*!< BATCHNORM_FROZEN */
+} batchnorm_jvp_call;
 
-/*! batchnorm_normalize() with an activation and a residual; see batchnorm_infer_fused(). It recomputes the y of a forward from
- * what that forward saved. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_normalize_fused(const batchnorm_shape *shape, const void *x,
-                                                                         const void *z, const void *weight, const void *bias,
-                                                                         const double *mean, const double *rstd, void *y,
-                                                                         batchnorm_activation activation,
-                                                                         const batchnorm_exec *exec);
-
-/*! batchnorm_forward() with an activation and a residual; see batchnorm_infer_fused(). z does not enter the statistics. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status
-batchnorm_forward_fused(const batchnorm_shape *shape, const void *x, const void *z, const void *weight, const void *bias,
-                        void *y, void *running_mean, void *running_var, double *save_mean, double *save_rstd,
-                        batchnorm_activation activation, const batchnorm_options *options, const batchnorm_exec *exec);
-
-/*! Gradients of batchnorm_forward_fused(), or with BATCHNORM_FROZEN of batchnorm_infer_fused().
- *
- * Formula: g = dy * act'(v), rounded to the type of dy; dz = g; dx, dweight and dbias as batchnorm_backward() with g for dy.
- *          act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0; CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
- *          1 elsewhere
- * Shapes:  z: shape with the strides `z`; dz: with `dz`; y: with `y`; the rest as batchnorm_backward().
- * Units:   where v lies is read from y, or, without y, computed again from x, z, weight and bias as the forward did.
- * NULL:    y = compute again (then z and bias must be those of the forward); z = none; dz = not wanted; weight, bias, dx,
- *          dweight, dbias and exec as batchnorm_backward(). x may be NULL where neither dx nor dweight nor v needs it.
- * Alias:   dx may be x, y, z or dy, and so may dz (same pointer, same strides), but not both the same; no other overlap.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_BACKWARD).
- * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_backward(), and BAD_OPTION for an activation outside its range. On error nothing was written.
- * Source:  chain rule; torch threshold_backward, leaky_relu_backward, hardtanh_backward.
- * Since:   0.1
- */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward_fused(
-    const batchnorm_shape *shape, const void *x, const void *z, const void *y, const void *dy, const void *weight,
-    const void *bias, const double *save_mean, const double *save_rstd, void *dx, void *dz, void *dweight, void *dbias,
-    batchnorm_activation activation, unsigned flags, const batchnorm_exec *exec);
-
-/*! Forward-mode derivative (Jacobian times vector).
+/*! Forward-mode derivative (Jacobian times vector), without activation and residual.
  *
  * Formula: ty = weight * rstd * (tx - S[tx] / M - xhat * S[tx * xhat] / M) + tweight * xhat + tbias; with BATCHNORM_FROZEN
  *          ty = weight * rstd * tx + tweight * xhat + tbias
- * Shapes:  x: shape; tx: shape with the strides `dx`; ty: shape with the strides `dy`; weight, tweight, tbias: [channels],
- *          parameter type; save_mean, save_rstd: [channels], double.
- * Units:   tangents: tx of x, tweight of weight, tbias of bias, ty of y.
- * NULL:    weight = 1; tweight = 0; tbias = 0; exec = defaults.
- * Alias:   ty may be tx or x (same pointer, same strides); no other overlap with an output.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_JVP).
+ * NULL:    exec = defaults; the rest stands beside the members.
+ * Alias:   ty may be tx or x; no other overlap with an output.
+ * Memory:  batchnorm_jvp_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; BAD_OPTION; BAD_STRIDE; OVERLAP; WORKSPACE_TOO_SMALL; NO_MEMORY. On error
- *          nothing was written.
+ * Returns: as batchnorm_backward(); a shape without elements changes nothing. On error nothing was written.
  * Source:  differentiation of the formula at the top of this file.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_jvp(const batchnorm_shape *shape, const void *x, const void *tx,
-                                                             const void *weight, const void *tweight, const void *tbias,
-                                                             const double *save_mean, const double *save_rstd, void *ty,
-                                                             unsigned flags, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_jvp(const batchnorm_jvp_call *call, const batchnorm_exec *exec);
 
-/*! Derivative of batchnorm_backward(): given cotangents vx of dx, vweight of dweight and vbias of dbias.
+/*! batchnorm_double_backward() */
+typedef struct batchnorm_double_backward_call {
+    size_t size;             /*!< sizeof(batchnorm_double_backward_call) */
+    batchnorm_shape shape;   /*!< of x, dy, vx, gx and gdy */
+    batchnorm_input x;       /*!< that of the backward; needed, if the shape has elements */
+    batchnorm_input dy;      /*!< that of the backward; needed, if the shape has elements */
+    batchnorm_input vx;      /*!< cotangent of dx; not there: 0 */
+    batchnorm_output gx;     /*!< cotangent of x; not there: not wanted */
+    batchnorm_output gdy;    /*!< cotangent of dy; not there: not wanted */
+    const void *weight;      /*!< [channels], parameter type, that of the backward; NULL: 1 */
+    const void *vweight;     /*!< [channels], parameter type, cotangent of dweight; NULL: 0 */
+    const void *vbias;       /*!< [channels], parameter type, cotangent of dbias; NULL: 0 */
+    const double *save_mean; /*!< [channels], that of the backward; needed */
+    const double *save_rstd; /*!< [channels], that of the backward; needed */
+    void *gweight;           /*!< [channels], parameter type, cotangent of weight; NULL: not wanted */
+    unsigned flags;          /*!< BATCHNORM_FROZEN */
+} batchnorm_double_backward_call;
+
+/*! Derivative of batchnorm_backward() without activation and residual.
  *
  * Formula: with G = dy - S[dy]/M - xhat * S[dy*xhat]/M: gdy = weight * rstd * (vx - S[vx]/M - xhat * S[vx*xhat]/M) + vweight
  *          * xhat + vbias;  gweight = S[vx * rstd * G]; gx = weight * rstd^2 * ( xhat/M * (S[dy]S[vx]/M - S[dy*vx] + 3
  *          S[dy*xhat]S[vx*xhat]/M) + S[vx*xhat]/M * (S[dy]/M - dy) + S[dy*xhat]/M * (S[vx]/M - vx) ) + vweight * rstd * G;
  *          with BATCHNORM_FROZEN: gdy = weight * rstd * vx + vweight * xhat + vbias; gweight = rstd * S[vx * dy]; gx =
  *          vweight * rstd * dy
- * Shapes:  x: shape; dy, gdy: strides `dy`; vx: strides `dx`; gx: strides `y`; weight, vweight, vbias, gweight: [channels],
- *          parameter type; save_mean, save_rstd: [channels], double.
- * Units:   g* are cotangents of the inputs x, dy and weight of batchnorm_backward().
- * NULL:    weight = 1; vx, vweight, vbias = 0; gx, gdy, gweight: each not wanted; exec = defaults.
+ * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   none between an output and any other array.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_DOUBLE_BACKWARD).
+ * Memory:  batchnorm_double_backward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_backward(). On error nothing was written.
+ * Returns: as batchnorm_backward(); without elements gweight becomes 0. On error nothing was written.
  * Source:  own derivation, equal to torch batchnorm_double_backward.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_double_backward(const batchnorm_shape *shape, const void *x,
-                                                                         const void *dy, const void *weight,
-                                                                         const double *save_mean, const double *save_rstd,
-                                                                         const void *vx, const void *vweight, const void *vbias,
-                                                                         void *gx, void *gdy, void *gweight, unsigned flags,
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_double_backward(const batchnorm_double_backward_call *call,
                                                                          const batchnorm_exec *exec);
+
+/*! Scratch memory that a call takes: exactly so much.
+ *
+ * Units:   bytes. Depends on the sizes, the type, the strides, the activation, the flags, and on which of the optional arrays
+ *          are there; what is needed may still have data NULL. It depends neither on addresses, nor on threads, nor on the
+ *          machine. The workspace may have any alignment.
+ * NULL:    the result is 0 for NULL, for a wrong size of the struct, and where the bytes do not fit size_t; the call itself
+ *          reports it.
+ * Threads: any number of calls may run at once.
+ * Since:   0.1
+ */
+BATCHNORM_API size_t batchnorm_infer_workspace_bytes(const batchnorm_infer_call *call);
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_normalize_workspace_bytes(const batchnorm_normalize_call *call);
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_forward_workspace_bytes(const batchnorm_forward_call *call);
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_backward_workspace_bytes(const batchnorm_backward_call *call);
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_jvp_workspace_bytes(const batchnorm_jvp_call *call);
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_double_backward_workspace_bytes(const batchnorm_double_backward_call *call);
+
+/*! The same in C for a call of any kind: batchnorm_workspace_bytes(&call). */
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define batchnorm_workspace_bytes(call)                                                                                        \
+    _Generic(*(call), batchnorm_infer_call                                                                                     \
+             : batchnorm_infer_workspace_bytes, batchnorm_normalize_call                                                       \
+             : batchnorm_normalize_workspace_bytes, batchnorm_forward_call                                                     \
+             : batchnorm_forward_workspace_bytes, batchnorm_backward_call                                                      \
+             : batchnorm_backward_workspace_bytes, batchnorm_jvp_call                                                          \
+             : batchnorm_jvp_workspace_bytes, batchnorm_double_backward_call                                                   \
+             : batchnorm_double_backward_workspace_bytes)(call)
+#endif
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,7 @@ typedef struct batchnorm_allocator {
 
 /*! The constructor's arguments; batchnorm_layer_defaults() fills in PyTorch's. */
 typedef struct batchnorm_layer_options {
+    size_t size;                  /*!< sizeof(batchnorm_layer_options) */
     int dims;                     /*!< 1, 2 or 3: BatchNorm1d, BatchNorm2d, BatchNorm3d */
     int64_t num_features;         /*!< channels, >= 0; ignored by a lazy layer */
     batchnorm_options convention; /*!< eps, momentum and the rules of a framework */
@@ -43,6 +44,7 @@ typedef struct batchnorm_layer_options {
     bool lazy;                    /*!< learns its channels from the first input */
     batchnorm_dtype dtype;        /*!< of parameters and running statistics: F32 (inputs F32, BF16, F16) or F64 (inputs F64) */
     batchnorm_allocator *allocator; /*!< NULL: malloc and free; copied */
+    uint64_t reserved[4];           /*!< zeros; members to come take their place, so that the size stays */
 } batchnorm_layer_options;
 
 /*! A learnable parameter. The struct and the memory belong to the layer; contents and requires_grad may be changed freely. */
@@ -74,8 +76,13 @@ BATCHNORM_API batchnorm_layer_options batchnorm_layer_defaults(int dims, int64_t
  *
  * NULL:    options and layer must not be NULL.
  * Memory:  everything through options->allocator.
- * Returns: OK; NULL_POINTER; BAD_OPTION (dims not 1..3, num_features < 0, an unknown rule); BAD_DTYPE (not F32 or F64);
- *          TOO_LARGE; NO_MEMORY. eps and momentum are not checked here, as in PyTorch. On error *layer is NULL.
+ * Returns: OK
+ *          NULL_POINTER: options, layer, or a function of the allocator
+ *          BAD_OPTION: dims not 1..3, num_features < 0, an unknown rule, a wrong size of a struct
+ *          BAD_DTYPE: not F32 or F64
+ *          TOO_LARGE
+ *          NO_MEMORY
+ *          eps and momentum are not checked here, as in PyTorch. On error *layer is NULL.
  * Source:  torch.nn.BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, ...
  * Since:   0.1
  */
@@ -113,12 +120,24 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  * Alias:   y may be x (same data, same strides), but then a later backward has no x; no other overlap.
  * Memory:  allocates only when a call needs more scratch memory than every call before it.
  * Threads: one call at a time on a layer.
- * Returns: OK; NOT_COMMITTED (convention.require_finite and a mean or var is not finite: y was written, running statistics
- *          and num_batches_tracked were not); NULL_POINTER; BAD_OPTION (both flags, an unknown flag or rule, momentum NaN);
- *          BAD_RANK; ONE_VALUE; BAD_EPS; BAD_SHAPE (channels of x); NO_STATISTICS (only one of running_mean and running_var
- *          is there, or the one that evaluation needs is missing); BAD_DTYPE; BAD_SHAPE (y unlike x); TOO_LARGE; BAD_STRIDE;
- *          OVERLAP; NO_MEMORY. batchnorm_layer_message() has the details. An input without elements is OK:
- *          num_batches_tracked grows, nothing else changes, and its channels are not checked. On error nothing was written.
+ * Returns: OK: also for an input without elements: num_batches_tracked grows, nothing else changes, and its channels are not
+ *          checked
+ *          NOT_COMMITTED: convention.require_finite, and a mean or var is not finite; y was written, running statistics and
+ *          num_batches_tracked were not
+ *          NULL_POINTER: layer, or data of x or y
+ *          BAD_OPTION: both flags, an unknown flag or rule, momentum NaN, a wrong size of a struct
+ *          BAD_RANK
+ *          ONE_VALUE
+ *          BAD_EPS
+ *          BAD_SHAPE: the channels of x
+ *          NO_STATISTICS: only one of running_mean and running_var is there, or the one that evaluation needs is missing
+ *          BAD_DTYPE
+ *          BAD_SHAPE: y unlike x
+ *          TOO_LARGE
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          NO_MEMORY
+ *          Checked in this order; batchnorm_layer_message() has the details. On error nothing was written.
  * Source:  torch.nn.modules.batchnorm._BatchNorm.forward.
  * Since:   0.1
  */
@@ -137,9 +156,18 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  *          overwrote with y is refused by its address, with OVERLAP: a copy must be given.
  * Memory:  as batchnorm_layer_forward().
  * Threads: one call at a time on a layer.
- * Returns: OK; NULL_POINTER (layer); BAD_OPTION (an unknown flag); NO_FORWARD (also: a forward of another layer);
- *          NULL_POINTER (data); BAD_SHAPE (unlike the forward's); BAD_DTYPE; TOO_LARGE; BAD_STRIDE; OVERLAP; NO_MEMORY. After
- *          an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE. On error nothing was written.
+ * Returns: OK: after an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE
+ *          NULL_POINTER: layer
+ *          BAD_OPTION: an unknown flag, a wrong size of a struct
+ *          NO_FORWARD: also for a forward of another layer
+ *          NULL_POINTER: data that is needed
+ *          BAD_SHAPE: unlike the forward's
+ *          BAD_DTYPE
+ *          TOO_LARGE
+ *          BAD_STRIDE
+ *          OVERLAP
+ *          NO_MEMORY
+ *          Checked in this order. On error nothing was written.
  * Source:  torch native_batch_norm_backward.
  * Since:   0.1
  */
@@ -148,53 +176,93 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward(batchnor
                                                                         batchnorm_tensor dx, unsigned flags,
                                                                         const batchnorm_exec *exec);
 
+/*! batchnorm_layer_forward_fused() */
+typedef struct batchnorm_layer_forward_call {
+    size_t size;                     /*!< sizeof(batchnorm_layer_forward_call) */
+    batchnorm_tensor x;              /*!< as in batchnorm_layer_forward() */
+    batchnorm_tensor z;              /*!< a residual, of the shape of x, which does not enter the statistics; data NULL: none */
+    batchnorm_tensor y;              /*!< may be x or z (same data, same strides) */
+    batchnorm_saved *saved;          /*!< NULL: the layer's own */
+    batchnorm_activation activation; /*!< zeros: the identity */
+    unsigned flags;                  /*!< as in batchnorm_layer_forward() */
+} batchnorm_layer_forward_call;
+
 /*! batchnorm_layer_forward() with an activation and a residual in the same pass over memory: y = act(bn(x) + z).
  *
- * Shapes:  z: the shape of x; z.data NULL = no residual. It does not enter the statistics.
- * Alias:   y may be x or z (same data, same strides); no other overlap.
- * Returns: as batchnorm_layer_forward(); BAD_OPTION also for an activation outside its range; BAD_SHAPE and BAD_DTYPE also for
- *          a z unlike x. On error nothing was written.
- * Source:  see batchnorm_forward_fused(). Everything else is as in batchnorm_layer_forward().
+ * Alias:   y may be x or z; no other overlap.
+ * Returns: as batchnorm_layer_forward(), and
+ *          NULL_POINTER: also for a call that is NULL
+ *          BAD_OPTION: also for a wrong size of the struct, and for an activation outside its range
+ *          BAD_SHAPE, BAD_DTYPE: also for a z unlike x
+ *          On error nothing was written.
+ * Source:  see batchnorm_forward(). Everything else is as in batchnorm_layer_forward().
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x,
-                                                                             batchnorm_tensor z, batchnorm_tensor y,
-                                                                             batchnorm_saved *saved,
-                                                                             batchnorm_activation activation, unsigned flags,
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer,
+                                                                             const batchnorm_layer_forward_call *call,
                                                                              const batchnorm_exec *exec);
 
-/*! Backward of that forward; see batchnorm_backward_fused(). The activation is the one that the forward had.
+/*! batchnorm_layer_backward_fused() */
+typedef struct batchnorm_layer_backward_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_backward_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
+    batchnorm_tensor z;     /*!< that of the forward; needed only where there was one and v is computed again */
+    batchnorm_tensor y;     /*!< that of the forward; data NULL: where v lies is computed again from x and z */
+    batchnorm_tensor dy;    /*!< gradient of y */
+    batchnorm_tensor dx;    /*!< gradient of x; data NULL: not wanted */
+    batchnorm_tensor dz;    /*!< gradient of z; data NULL: not wanted */
+    unsigned flags;         /*!< BATCHNORM_ACCUMULATE */
+} batchnorm_layer_backward_call;
+
+/*! Backward of that forward; see batchnorm_backward(). The activation is the one that the forward had.
  *
- * NULL:    y.data = where v lies is computed again from x and z (then z must be that of the forward); z.data = not needed with
- *          y; dx.data, dz.data = not wanted; the rest as batchnorm_layer_backward().
  * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
- * Returns: as batchnorm_layer_backward(); NULL_POINTER also for a z that the forward had and that is needed. On error nothing
- *          was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with BAD_OPTION, a forward
- *          that had an activation or a residual.
+ * Returns: as batchnorm_layer_backward(), and
+ *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
+ *          BAD_OPTION: also for a wrong size of the struct
+ *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
+ *          BAD_OPTION, a forward that had an activation or a residual.
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                              batchnorm_tensor x, batchnorm_tensor z,
-                                                                              batchnorm_tensor y, batchnorm_tensor dy,
-                                                                              batchnorm_tensor dx, batchnorm_tensor dz,
-                                                                              unsigned flags, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer,
+                                                                              const batchnorm_layer_backward_call *call,
+                                                                              const batchnorm_exec *exec);
 
-/*! Forward-mode derivative of that forward; see batchnorm_jvp(). tweight and tbias are tangents, [channels] of the layer's
- * dtype; NULL means 0; BAD_OPTION for the tangent of a parameter that the layer does not have. Same rules and statuses as
- * batchnorm_layer_backward(), but all three tensors are needed. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                   batchnorm_tensor x, batchnorm_tensor tx, const void *tweight,
-                                                                   const void *tbias, batchnorm_tensor ty,
+/*! batchnorm_layer_jvp() */
+typedef struct batchnorm_layer_jvp_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_jvp_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward */
+    batchnorm_tensor tx;    /*!< tangent of x */
+    batchnorm_tensor ty;    /*!< tangent of y */
+    const void *tweight;    /*!< [channels], the layer's dtype, tangent of weight; NULL: 0 */
+    const void *tbias;      /*!< [channels], the layer's dtype, tangent of bias; NULL: 0 */
+} batchnorm_layer_jvp_call;
+
+/*! Forward-mode derivative of that forward; see batchnorm_jvp(). BAD_OPTION for the tangent of a parameter that the layer does
+ * not have. Same rules and statuses as batchnorm_layer_backward_fused(), but all three tensors are needed. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_layer_jvp_call *call,
                                                                    const batchnorm_exec *exec);
 
-/*! Double backward of that forward; see batchnorm_double_backward(). vx.data, vweight, vbias: NULL means 0; gx.data, gdy.data,
- * gweight: NULL means not wanted; BAD_OPTION for the cotangent of a parameter that the layer does not have. Same rules and
- * statuses as batchnorm_layer_backward(), but x and dy are needed and no output may overlap another array. */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, batchnorm_saved *saved,
-                                                                               batchnorm_tensor x, batchnorm_tensor dy,
-                                                                               batchnorm_tensor vx, const void *vweight,
-                                                                               const void *vbias, batchnorm_tensor gx,
-                                                                               batchnorm_tensor gdy, void *gweight,
+/*! batchnorm_layer_double_backward() */
+typedef struct batchnorm_layer_double_backward_call {
+    size_t size;            /*!< sizeof(batchnorm_layer_double_backward_call) */
+    batchnorm_saved *saved; /*!< NULL: the layer's own */
+    batchnorm_tensor x;     /*!< that of the forward */
+    batchnorm_tensor dy;    /*!< that of the backward */
+    batchnorm_tensor vx;    /*!< cotangent of dx; data NULL: 0 */
+    batchnorm_tensor gx;    /*!< cotangent of x; data NULL: not wanted */
+    batchnorm_tensor gdy;   /*!< cotangent of dy; data NULL: not wanted */
+    const void *vweight;    /*!< [channels], the layer's dtype, cotangent of dweight; NULL: 0 */
+    const void *vbias;      /*!< [channels], the layer's dtype, cotangent of dbias; NULL: 0 */
+    void *gweight;          /*!< [channels], the layer's dtype, cotangent of weight; NULL: not wanted */
+} batchnorm_layer_double_backward_call;
+
+/*! Double backward of that forward; see batchnorm_double_backward(). BAD_OPTION for the cotangent of a parameter that the layer
+ * does not have. Same rules and statuses as batchnorm_layer_backward_fused(), but no output may overlap another array. */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer,
+                                                                               const batchnorm_layer_double_backward_call *call,
                                                                                const batchnorm_exec *exec);
 
 /*! Look at the update that the last forward with BATCHNORM_HOLD_UPDATE left: what the running statistics would become.
@@ -275,9 +343,16 @@ BATCHNORM_API size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_nam
  *          value. strict: a missing or an unknown key is an error; otherwise it is left out. A lazy layer takes its channels
  *          from the state.
  * NULL:    entries may be NULL if count is 0.
- * Returns: OK; NULL_POINTER; UNEXPECTED_KEY (given twice); MISSING_KEY; UNEXPECTED_KEY; BAD_SHAPE; BAD_DTYPE (also: a
- *          num_batches_tracked that is no int64); TOO_LARGE; NO_MEMORY.
- *          batchnorm_layer_message() names the key. On error nothing was written.
+ * Returns: OK
+ *          NULL_POINTER
+ *          UNEXPECTED_KEY: given twice
+ *          MISSING_KEY
+ *          UNEXPECTED_KEY
+ *          BAD_SHAPE
+ *          BAD_DTYPE: also for a num_batches_tracked that is no int64
+ *          TOO_LARGE
+ *          NO_MEMORY
+ *          Checked in this order; batchnorm_layer_message() names the key. On error nothing was written.
  * Source:  torch.nn.Module.load_state_dict.
  * Since:   0.1
  */

@@ -30,20 +30,37 @@ typedef struct batchnorm_stat {
  */
 BATCHNORM_API void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels);
 
+/*! batchnorm_stats_accumulate() */
+typedef struct batchnorm_stats_call {
+    size_t size;           /*!< sizeof(batchnorm_stats_call) */
+    batchnorm_shape shape; /*!< of x */
+    batchnorm_input x;     /*!< needed, if the shape has elements */
+    batchnorm_stat *stats; /*!< [channels], what the chunk is added to; needed, if the shape has elements */
+} batchnorm_stats_call;
+
 /*! Add a chunk of data.
  *
  * Formula: stats = merge(stats, statistics of x)
- * Shapes:  x: shape (only its strides `x` are read); stats: [shape->channels].
- * NULL:    exec = defaults; x may be NULL only if the shape has no element, which changes nothing.
+ * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   stats must not overlap x.
- * Memory:  batchnorm_workspace_bytes(shape, BATCHNORM_OP_STATS).
+ * Memory:  batchnorm_stats_workspace_bytes(call).
  * Threads: safe to call at once on different stats.
- * Returns: OK; NULL_POINTER; BAD_DTYPE; TOO_LARGE; OVERLAP; WORKSPACE_TOO_SMALL; NO_MEMORY. On error nothing was written.
+ * Returns: OK: also for a shape without elements, which changes nothing
+ *          NULL_POINTER: call is NULL, or what is needed
+ *          BAD_DTYPE: I64
+ *          TOO_LARGE
+ *          OVERLAP
+ *          WORKSPACE_TOO_SMALL
+ *          NO_MEMORY
+ *          Checked in this order, but a wrong size of a struct, BAD_OPTION, first of all. On error nothing was written.
  * Source:  Chan, Golub and LeVeque 1979 (pairwise merge).
  * Since:   0.1
  */
-BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const void *x,
-                                                                          batchnorm_stat *stats, const batchnorm_exec *exec);
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *call,
+                                                                          const batchnorm_exec *exec);
+
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *call);
 
 /*! Merge two values.
  *
@@ -76,9 +93,15 @@ BATCHNORM_API void batchnorm_stats_finish(const batchnorm_stat *stats, size_t ch
  * NULL:    running_mean or running_var: not updated; options = PyTorch's.
  * Alias:   running_mean and running_var must overlap neither each other nor stats.
  * Threads: safe to call at once on different outputs.
- * Returns: OK; NOT_COMMITTED (options->require_finite and a mean or variance is not finite: nothing was changed);
- *          NULL_POINTER; BAD_DTYPE; ONE_VALUE (a count is 1 and not options->allow_one_value); BAD_OPTION; OVERLAP.
- *          Channels with count 0 are left alone. On error nothing was written.
+ * Returns: OK
+ *          NOT_COMMITTED: options->require_finite, and a mean or variance is not finite; nothing was changed
+ *          NULL_POINTER
+ *          BAD_DTYPE
+ *          BAD_OPTION: a wrong size of the options
+ *          ONE_VALUE: a count is 1 and not options->allow_one_value
+ *          BAD_OPTION: an option outside its range
+ *          OVERLAP
+ *          Checked in this order. Channels with count 0 are left alone. On error nothing was written.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, size_t channels,

@@ -162,6 +162,9 @@ batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn
 }
 
 batchnorm_status bn_check_options(const batchnorm_options *options) {
+    if (options->size != sizeof *options) return BATCHNORM_BAD_OPTION;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+        if (options->reserved[i]) return BATCHNORM_BAD_OPTION;
     const int rule = (int)options->momentum_rule, variance = (int)options->running_variance;
     if (rule != BATCHNORM_MOMENTUM_OF_NEW && rule != BATCHNORM_MOMENTUM_OF_OLD) return BATCHNORM_BAD_OPTION;
     if (variance != BATCHNORM_VARIANCE_UNBIASED && variance != BATCHNORM_VARIANCE_BIASED) return BATCHNORM_BAD_OPTION;

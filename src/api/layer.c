@@ -29,7 +29,8 @@ void *bn_layer_array(const batchnorm_layer *layer, int index) {
 }
 
 batchnorm_layer_options batchnorm_layer_defaults(int dims, int64_t num_features) {
-    return (batchnorm_layer_options){.dims = dims,
+    return (batchnorm_layer_options){.size = sizeof(batchnorm_layer_options),
+                                     .dims = dims,
                                      .num_features = num_features,
                                      .convention = batchnorm_convention(BATCHNORM_PYTORCH),
                                      .affine = true,
@@ -41,6 +42,9 @@ batchnorm_layer_options batchnorm_layer_defaults(int dims, int64_t num_features)
 static batchnorm_status check_options(const batchnorm_layer_options *options) {
     batchnorm_options convention = options->convention;
     convention.momentum = 0; /* any momentum can be stored */
+    if (options->size != sizeof *options || convention.size != sizeof convention) return BATCHNORM_BAD_OPTION;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+        if (options->reserved[i]) return BATCHNORM_BAD_OPTION;
     if (options->dims < 1 || options->dims > 3) return BATCHNORM_BAD_OPTION;
     if (!options->lazy && options->num_features < 0) return BATCHNORM_BAD_OPTION;
     if (bn_check_options(&convention) != BATCHNORM_OK) return BATCHNORM_BAD_OPTION;

@@ -82,8 +82,16 @@ batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct
 batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
                                           const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
                                           struct bn_fault *fault);
-/* The caller's workspace where it is large enough, else the layer's, which grows to what a call needs. */
-struct bn_exec bn_layer_exec(batchnorm_layer *layer, const batchnorm_exec *given);
+
+/* What a call of a layer gets. */
+struct bn_layer_run {
+    batchnorm_status status;
+    struct bn_exec exec; /* memory is the caller's workspace where it is large enough, else the layer's, which grows */
+    batchnorm_exec place;
+};
+/* Returns the caller's struct as this library knows it, see bn_sized(), or NULL with a status that has been told. */
+const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
+                          struct bn_layer_run *run);
 
 /* layer_message.c: start a call that can fail, say what went wrong, and end the call with a message for each failure */
 void bn_layer_begin(batchnorm_layer *layer);
@@ -104,7 +112,9 @@ batchnorm_status bn_check_count(batchnorm_layer *layer);
 batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels);
 batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, bool hold);
 
-/* layer_saved.c: mean, rstd, weight and bias of a place with room for so many channels */
+/* layer_saved.c: what a forward saves */
+enum { BN_SAVED_MEAN, BN_SAVED_RSTD, BN_SAVED_WEIGHT, BN_SAVED_BIAS, BN_SAVED_ARRAYS };
+/* A place with room for so many channels. */
 size_t bn_saved_bytes(size_t channels);
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
+#include "api/call.h"
 #include "api/layer.h"
 
 #include <string.h>
@@ -8,10 +9,8 @@
 
 struct forward {
     batchnorm_layer *layer;
-    batchnorm_tensor x, y, z; /* z.data NULL: no residual */
+    const batchnorm_layer_forward_call *call;
     batchnorm_saved *saved;
-    batchnorm_activation activation;
-    unsigned flags;
     bool batch;  /* normalize with the batch's statistics, not with the running ones */
     bool update; /* move the running statistics and the counter */
     bool empty;
@@ -37,15 +36,15 @@ static bool uses_any(const struct forward *f) {
 static void choose_statistics(struct forward *f) {
     const batchnorm_layer *layer = f->layer;
     f->batch = layer->training || (!layer->has[BN_RUNNING_MEAN] && !layer->has[BN_RUNNING_VAR]);
-    f->update = layer->training && layer->options.track_running_stats && !(f->flags & BATCHNORM_SKIP_UPDATE);
+    f->update = layer->training && layer->options.track_running_stats && !(f->call->flags & BATCHNORM_SKIP_UPDATE);
 }
 
 static batchnorm_status check_call(const struct forward *f) {
     const unsigned both = BATCHNORM_SKIP_UPDATE | BATCHNORM_HOLD_UPDATE;
     batchnorm_layer *layer = f->layer;
-    if (f->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->flags);
-    if (f->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
-    if (bn_check_activation(f->activation) != BATCHNORM_OK)
+    if (f->call->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->call->flags);
+    if (f->call->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
+    if (bn_check_activation(f->call->activation) != BATCHNORM_OK)
         return bn_layer_fail(
             layer, BATCHNORM_BAD_OPTION,
             "unknown activation, or one with a slope that is not finite and >= 0 or a ceiling that is not > 0");
@@ -58,18 +57,19 @@ static batchnorm_status check_call(const struct forward *f) {
 
 static batchnorm_status check_rank(const struct forward *f) {
     static const char *const wanted[] = {"2D or 3D", "4D", "5D"};
-    const int dims = f->layer->options.dims, rank = f->x.rank;
+    const int dims = f->layer->options.dims, rank = f->call->x.rank;
     if (rank == dims + 2 || (dims == 1 && rank == 2)) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_RANK, "expected %s input (got %dD input)", wanted[dims - 1], rank);
 }
 
 static batchnorm_status check_one_value(const struct forward *f) {
     char text[BN_SIZES_TEXT];
-    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->x.shape[0] == 1;
-    for (int d = 2; d < f->x.rank; d++) one = one && f->x.shape[d] == 1;
+    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->call->x.shape[0] == 1;
+    for (int d = 2; d < f->call->x.rank; d++) one = one && f->call->x.shape[d] == 1;
     if (!one) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_ONE_VALUE,
-                         "Expected more than 1 value per channel when training, got input size %s", bn_sizes_text(&f->x, text));
+                         "Expected more than 1 value per channel when training, got input size %s",
+                         bn_sizes_text(&f->call->x, text));
 }
 
 static batchnorm_status check_eps(const struct forward *f) {
@@ -83,7 +83,7 @@ static batchnorm_status check_eps(const struct forward *f) {
 
 /* PyTorch's sentence, and what it does not say. */
 static batchnorm_status refuse_channels(const struct forward *f, const char *name, int64_t wanted, int64_t got) {
-    const bool last_fits = f->x.rank > 2 && f->x.shape[f->x.rank - 1] == got;
+    const bool last_fits = f->call->x.rank > 2 && f->call->x.shape[f->call->x.rank - 1] == got;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE,
                          "%s should contain %lld elements not %lld (x has %lld channels, the layer %lld%s)", name,
                          (long long)wanted, (long long)got, (long long)wanted, (long long)got,
@@ -91,7 +91,7 @@ static batchnorm_status refuse_channels(const struct forward *f, const char *nam
 }
 
 static batchnorm_status check_channels(const struct forward *f) {
-    const int64_t wanted = f->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
+    const int64_t wanted = f->call->x.shape[1], got = f->layer->options.lazy ? wanted : f->layer->options.num_features;
     static const int order[] = {BN_RUNNING_MEAN, BN_RUNNING_VAR, BN_WEIGHT, BN_BIAS};
     for (int i = 0; i < 4; i++) {
         const char *name = bn_key_names[order[i]];
@@ -107,7 +107,7 @@ static batchnorm_status check_channels(const struct forward *f) {
 }
 
 static batchnorm_status check_dtype(const struct forward *f) {
-    const batchnorm_dtype x = f->x.dtype, own = f->layer->options.dtype;
+    const batchnorm_dtype x = f->call->x.dtype, own = f->layer->options.dtype;
     if (x == BATCHNORM_I64) return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "\"batch_norm\" not implemented for 'Long'");
     if (f->empty || batchnorm_dtype_bytes(x) == 0 || bn_parameter_dtype(x) == own || !uses_any(f)) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_DTYPE, "mixed dtype (CPU): %s (the input is %s, the layer is %s)",
@@ -129,32 +129,32 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
     const batchnorm_status status = bn_geometry_add_tensor(&f->g, index, tensor);
     if (status != BATCHNORM_BAD_SHAPE || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return status;
     return bn_layer_fail(f->layer, status, "the %s has the size %s, the input %s", name, bn_sizes_text(tensor, other),
-                         bn_sizes_text(&f->x, x));
+                         bn_sizes_text(&f->call->x, x));
 }
 
-static batchnorm_status check_memory(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status check_memory(struct forward *f) {
     static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
     struct bn_fault fault;
     batchnorm_status status = bn_check_sizes(&f->g);
     if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
     if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z, &fault);
     if (status == BATCHNORM_OK) status = bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, exec, &fault);
+    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
     return bn_layer_fault(f->layer, status, &fault, names, NULL);
 }
 
-static batchnorm_status check(struct forward *f, const batchnorm_exec *exec) {
-    const int64_t elements = batchnorm_tensor_elements(&f->x);
+static batchnorm_status check(struct forward *f) {
+    const int64_t elements = batchnorm_tensor_elements(&f->call->x);
     f->empty = elements == 0;
-    if (elements > 0 && (f->x.data == NULL || f->y.data == NULL)) return BATCHNORM_NULL_POINTER;
+    if (elements > 0 && (f->call->x.data == NULL || f->call->y.data == NULL)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_call(f);
     if (status == BATCHNORM_OK) status = check_rank(f);
     if (status == BATCHNORM_OK) status = check_input(f);
-    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->x, &f->g);
-    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->y, "output");
-    if (status == BATCHNORM_OK && f->z.data != NULL) status = add_tensor(f, BN_Z, &f->z, "residual");
+    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->call->x, &f->g);
+    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->call->y, "output");
+    if (status == BATCHNORM_OK && f->call->z.data != NULL) status = add_tensor(f, BN_Z, &f->call->z, "residual");
     f->channels = f->g.channels;
-    if (status == BATCHNORM_OK) status = check_memory(f, exec);
+    if (status == BATCHNORM_OK) status = check_memory(f);
     return status;
 }
 
@@ -171,78 +171,73 @@ static batchnorm_status prepare_work(struct forward *f) {
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
-    if (status == BATCHNORM_OK && f->update && (f->flags & BATCHNORM_HOLD_UPDATE))
+    if (status == BATCHNORM_OK && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
     if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
     return status;
 }
 
-static struct bn_vector vector(const struct forward *f, int key) {
-    const batchnorm_layer *layer = f->layer;
-    void *data = layer->has[key] ? bn_block_array(layer, f->block, f->channels, key) : NULL;
-    return (struct bn_vector){data, layer->options.dtype};
+/* A parameter or buffer, or NULL where the layer has none. */
+static void *array_of(const struct forward *f, int key) {
+    return f->layer->has[key] ? bn_block_array(f->layer, f->block, f->channels, key) : NULL;
 }
 
 static batchnorm_status work(const struct forward *f) {
-    double *mean = bn_saved_array(f->saved, f->channels, 0), *rstd = bn_saved_array(f->saved, f->channels, 1);
-    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
+    double *mean = bn_saved_array(f->saved, f->channels, BN_SAVED_MEAN),
+           *rstd = bn_saved_array(f->saved, f->channels, BN_SAVED_RSTD);
+    const void *weight = array_of(f, BN_WEIGHT), *bias = array_of(f, BN_BIAS);
     const double eps = f->layer->options.convention.eps;
     if (f->batch) {
-        batchnorm_stat *stats = f->update ? f->layer->stats.data : NULL;
-        const struct bn_forward job = {.weight = weight,
-                                       .bias = bias,
-                                       .eps = eps,
-                                       .activation = f->activation,
-                                       .stats = stats,
-                                       .save_mean = mean,
-                                       .save_rstd = rstd};
+        const batchnorm_forward_call call = {
+            .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
+        struct bn_forward job = bn_forward_job(&f->g, &call, eps);
+        if (f->update) job.stats = f->layer->stats.data;
         return bn_run_forward(&f->g, &job, &f->exec);
     }
-    const struct bn_infer job = {.weight = weight,
-                                 .bias = bias,
-                                 .mean = vector(f, BN_RUNNING_MEAN),
-                                 .var = vector(f, BN_RUNNING_VAR),
-                                 .eps = eps,
-                                 .save_mean = mean,
-                                 .save_rstd = rstd,
-                                 .activation = f->activation};
+    const batchnorm_infer_call call = {.weight = weight,
+                                       .bias = bias,
+                                       .mean = array_of(f, BN_RUNNING_MEAN),
+                                       .var = array_of(f, BN_RUNNING_VAR),
+                                       .save_mean = mean,
+                                       .save_rstd = rstd,
+                                       .activation = f->call->activation};
+    const struct bn_infer job = bn_infer_job(&f->g, &call, eps);
     return bn_run_infer(&f->g, &job, &f->exec);
 }
 
 static void save(const struct forward *f) {
     batchnorm_saved *saved = f->saved;
-    const struct bn_vector weight = vector(f, BN_WEIGHT), bias = vector(f, BN_BIAS);
+    const void *weight = array_of(f, BN_WEIGHT), *bias = array_of(f, BN_BIAS);
+    const size_t bytes = f->channels * batchnorm_dtype_bytes(f->layer->options.dtype);
     saved->layer = f->layer;
     saved->empty = f->empty;
     saved->frozen = !f->batch;
-    saved->has_weight = weight.data != NULL;
-    saved->has_bias = bias.data != NULL;
-    saved->has_z = f->z.data != NULL;
-    saved->overwritten = f->y.data == f->x.data || f->y.data == f->z.data ? f->y.data : NULL;
-    saved->activation = f->activation;
-    saved->dtype = f->x.dtype;
+    saved->has_weight = weight != NULL;
+    saved->has_bias = bias != NULL;
+    saved->has_z = f->call->z.data != NULL;
+    saved->overwritten = f->call->y.data == f->call->x.data || f->call->y.data == f->call->z.data ? f->call->y.data : NULL;
+    saved->activation = f->call->activation;
+    saved->dtype = f->call->x.dtype;
     saved->channels = f->channels;
-    saved->rank = f->x.rank;
-    memcpy(saved->shape, f->x.shape, sizeof saved->shape);
-    if (saved->has_weight && !f->empty)
-        memcpy(bn_saved_array(saved, f->channels, 2), weight.data, f->channels * batchnorm_dtype_bytes(weight.dtype));
-    if (saved->has_bias && !f->empty)
-        memcpy(bn_saved_array(saved, f->channels, 3), bias.data, f->channels * batchnorm_dtype_bytes(bias.dtype));
+    saved->rank = f->call->x.rank;
+    memcpy(saved->shape, f->call->x.shape, sizeof saved->shape);
+    if (weight && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_WEIGHT), weight, bytes);
+    if (bias && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_BIAS), bias, bytes);
 }
 
 static batchnorm_status finish(const struct forward *f) {
     batchnorm_layer *layer = f->layer;
     save(f);
     if (layer->options.lazy) bn_layer_materialize(layer, f->channels, f->block);
-    const bool hold = (f->flags & BATCHNORM_HOLD_UPDATE) != 0;
+    const bool hold = (f->call->flags & BATCHNORM_HOLD_UPDATE) != 0;
     if (f->update) return bn_layer_update(layer, f->empty ? NULL : layer->stats.data, f->channels, hold);
     if (hold) batchnorm_layer_drop_update(layer);
     return BATCHNORM_OK;
 }
 
-static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
+static batchnorm_status forward(struct forward *f) {
     choose_statistics(f);
-    batchnorm_status status = check(f, exec);
+    batchnorm_status status = check(f);
     if (status == BATCHNORM_OK) status = prepare(f);
     if (status == BATCHNORM_OK && !f->empty) status = work(f);
     if (status == BATCHNORM_OK) return finish(f);
@@ -250,26 +245,25 @@ static batchnorm_status forward(struct forward *f, const batchnorm_exec *exec) {
     return status;
 }
 
-batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor z,
-                                               batchnorm_tensor y, batchnorm_saved *saved, batchnorm_activation activation,
-                                               unsigned flags, const batchnorm_exec *exec) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, const batchnorm_layer_forward_call *given,
+                                               const batchnorm_exec *exec) {
+    if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    struct forward f = {.layer = layer,
-                        .x = x,
-                        .y = y,
-                        .z = z,
-                        .saved = saved == NULL ? &layer->own : saved,
-                        .activation = activation,
-                        .flags = flags,
-                        .block = layer->block,
-                        .exec = bn_layer_exec(layer, exec)};
-    return bn_layer_end(layer, forward(&f, exec));
+    batchnorm_layer_forward_call place;
+    struct bn_layer_run run;
+    const batchnorm_layer_forward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    if (!call) return bn_layer_end(layer, run.status);
+    struct forward f; /* its geometry is large, and set when the arrays are known */
+    f.layer = layer;
+    f.call = call;
+    f.saved = call->saved ? call->saved : &layer->own;
+    f.block = layer->block;
+    f.exec = run.exec;
+    return bn_layer_end(layer, forward(&f));
 }
 
 batchnorm_status batchnorm_layer_forward(batchnorm_layer *layer, batchnorm_tensor x, batchnorm_tensor y, batchnorm_saved *saved,
                                          unsigned flags, const batchnorm_exec *exec) {
-    const batchnorm_tensor no_residual = {0};
-    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
-    return batchnorm_layer_forward_fused(layer, x, no_residual, y, saved, none, flags, exec);
+    const batchnorm_layer_forward_call call = {.size = sizeof call, .x = x, .y = y, .saved = saved, .flags = flags};
+    return batchnorm_layer_forward_fused(layer, &call, exec);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/layer.h"
+#include "api/sized.h"
 
 void *bn_allocate(const batchnorm_allocator *allocator, size_t bytes) {
     if (bytes == 0) bytes = 1;
@@ -88,10 +89,21 @@ static void *reserve_workspace(void *owner, size_t bytes) {
     return bn_reserve(&layer->allocator, &layer->workspace, bytes) == BATCHNORM_OK ? layer->workspace.data : NULL;
 }
 
-struct bn_exec bn_layer_exec(batchnorm_layer *layer, const batchnorm_exec *given) {
-    return (struct bn_exec){.caller = given,
-                            .memory = layer->workspace.data,
-                            .bytes = layer->workspace.bytes,
-                            .reserve = reserve_workspace,
-                            .owner = layer};
+const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
+                          struct bn_layer_run *run) {
+    const batchnorm_exec *caller = exec ? bn_sized(exec, &run->place, sizeof run->place, sizeof run->place) : NULL;
+    const void *call = bn_sized(given, place, known, known);
+    run->status = BATCHNORM_OK;
+    run->exec = (struct bn_exec){.caller = caller,
+                                 .memory = layer->workspace.data,
+                                 .bytes = layer->workspace.bytes,
+                                 .reserve = reserve_workspace,
+                                 .owner = layer};
+    if (!given)
+        run->status = bn_layer_fail(layer, BATCHNORM_NULL_POINTER, "the call is NULL");
+    else if (!call)
+        run->status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "the call's size must be the sizeof of its struct");
+    else if (exec && !caller)
+        run->status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "the exec's size must be sizeof(batchnorm_exec)");
+    return run->status ? NULL : call;
 }

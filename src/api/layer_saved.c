@@ -4,7 +4,7 @@
 
 #include "api/layer.h"
 
-size_t bn_saved_bytes(size_t channels) { return 4 * channels * sizeof(double); }
+size_t bn_saved_bytes(size_t channels) { return BN_SAVED_ARRAYS * channels * sizeof(double); }
 
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index) {
     return (double *)saved->buffer.data + (size_t)index * channels;
@@ -32,10 +32,10 @@ void batchnorm_saved_destroy(batchnorm_saved *saved) {
 
 const double *batchnorm_saved_mean(const batchnorm_saved *saved) {
     if (saved == NULL || saved->layer == NULL || saved->empty) return NULL;
-    return bn_saved_array(saved, saved->channels, 0);
+    return bn_saved_array(saved, saved->channels, BN_SAVED_MEAN);
 }
 
 const double *batchnorm_saved_rstd(const batchnorm_saved *saved) {
     if (saved == NULL || saved->layer == NULL || saved->empty) return NULL;
-    return bn_saved_array(saved, saved->channels, 1);
+    return bn_saved_array(saved, saved->channels, BN_SAVED_RSTD);
 }

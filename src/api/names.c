@@ -25,11 +25,16 @@ const char *batchnorm_status_string(batchnorm_status status) {
 
 batchnorm_options batchnorm_convention(batchnorm_framework framework) {
     static const batchnorm_options conventions[] = {
-        [BATCHNORM_PYTORCH] = {1e-5, 0.1, BATCHNORM_MOMENTUM_OF_NEW, BATCHNORM_VARIANCE_UNBIASED, false, false},
-        [BATCHNORM_ONNX] = {1e-5, 0.9, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
-        [BATCHNORM_KERAS] = {1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
-        [BATCHNORM_FLAX] = {1e-5, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false},
-        [BATCHNORM_TF_FUSED] = {1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_UNBIASED, true, false},
+        [BATCHNORM_PYTORCH] =
+            {sizeof(batchnorm_options), 1e-5, 0.1, BATCHNORM_MOMENTUM_OF_NEW, BATCHNORM_VARIANCE_UNBIASED, false, false, {0}},
+        [BATCHNORM_ONNX] =
+            {sizeof(batchnorm_options), 1e-5, 0.9, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false, {0}},
+        [BATCHNORM_KERAS] =
+            {sizeof(batchnorm_options), 1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false, {0}},
+        [BATCHNORM_FLAX] =
+            {sizeof(batchnorm_options), 1e-5, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_BIASED, true, false, {0}},
+        [BATCHNORM_TF_FUSED] =
+            {sizeof(batchnorm_options), 1e-3, 0.99, BATCHNORM_MOMENTUM_OF_OLD, BATCHNORM_VARIANCE_UNBIASED, true, false, {0}},
     };
     bool known = (unsigned)framework < sizeof conventions / sizeof conventions[0];
     return conventions[known ? framework : BATCHNORM_PYTORCH];

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/shape.h"
 
-batchnorm_shape batchnorm_planar(batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
-    batchnorm_strides strides = {(ptrdiff_t)(c * s), (ptrdiff_t)s, 1};
-    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides, strides, strides};
+batchnorm_strides batchnorm_planar(batchnorm_shape shape) {
+    return (batchnorm_strides){(ptrdiff_t)(shape.channels * shape.inner), (ptrdiff_t)shape.inner, 1};
 }
 
-batchnorm_shape batchnorm_channels_last(batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
-    batchnorm_strides strides = {(ptrdiff_t)(c * s), 1, (ptrdiff_t)c};
-    return (batchnorm_shape){n, c, s, dtype, strides, strides, strides, strides, strides, strides};
+batchnorm_strides batchnorm_channels_last(batchnorm_shape shape) {
+    return (batchnorm_strides){(ptrdiff_t)(shape.channels * shape.inner), 1, (ptrdiff_t)shape.channels};
 }
 
 size_t batchnorm_dtype_bytes(batchnorm_dtype dtype) {

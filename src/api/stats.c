@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-#include "api/check.h"
 #include "api/raw.h"
-#include "api/shape.h"
 #include "plan/coefficients.h"
 
 void batchnorm_stats_clear(batchnorm_stat *stats, size_t channels) {
@@ -16,21 +14,35 @@ void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_stat *from, siz
     for (size_t c = 0; c < channels; c++) bn_merge(&into[c], from[c]);
 }
 
-batchnorm_status batchnorm_stats_accumulate(const batchnorm_shape *shape, const void *x, batchnorm_stat *stats,
-                                            const batchnorm_exec *exec) {
-    if (!shape || (shape->outer && shape->channels && shape->inner && !(x && stats)))
-        return bn_raw_missing(exec, "shape, x and stats");
-    struct bn_geometry g;
-    batchnorm_status status = bn_geometry_from_shape(shape, &g);
-    bn_geometry_add_array(&g, BN_X, x, shape->x);
-    if (!status && !bn_geometry_is_empty(&g)) status = bn_check_sizes(&g);
-    const struct bn_numbers numbers = {"stats", stats, sizeof *stats, true};
-    struct bn_fault fault;
-    if (!status) status = bn_check_numbers(&g, 0, &numbers, 1, &fault);
-    if (!status) status = bn_check_workspace(&g, &numbers, 1, exec, &fault);
-    if (status) return bn_raw_refuse(exec, status, &fault, (const char *const[]){"x"}, &numbers);
-    return bn_geometry_is_empty(&g) ? BATCHNORM_OK
-                                    : bn_raw_end(exec, bn_run_stats(&g, stats, &(struct bn_exec){.caller = exec}));
+static batchnorm_status start(struct bn_call *k, const batchnorm_stats_call *call) {
+    const batchnorm_status status = bn_call_start(k, &call->shape, 0, 0);
+    bn_call_reads(k, BN_X, call->x);
+    return status;
+}
+
+batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *given, const batchnorm_exec *exec) {
+    struct bn_raw r;
+    batchnorm_stats_call place;
+    batchnorm_status status;
+    const batchnorm_stats_call *call = bn_raw_begin(&r, exec, given, &place, sizeof place, &status);
+    if (!call) return status;
+    if (bn_has_elements(&call->shape) && !(call->x.data && call->stats)) return bn_raw_missing(&r, "x and stats");
+    struct bn_call *k = &r.k;
+    status = start(k, call);
+    if (!status) status = bn_check_sizes(&k->g);
+    k->numbers[k->count++] = (struct bn_numbers){"stats", call->stats, sizeof *call->stats, true};
+    if (!status) status = bn_call_check(k, r.exec);
+    if (status || bn_geometry_is_empty(&k->g)) return bn_raw_end(&r, status);
+    return bn_raw_end(&r, bn_run_stats(&k->g, call->stats, &r.run));
+}
+
+size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call *given) {
+    batchnorm_stats_call place;
+    struct bn_call k;
+    const batchnorm_stats_call *call = bn_sized(given, &place, sizeof place, sizeof place);
+    if (!call || start(&k, call) || bn_geometry_is_empty(&k.g)) return 0;
+    bn_call_pretend(&k, 1u << BN_X);
+    return bn_scratch(bn_stats_bytes(&k.g));
 }
 
 void batchnorm_stats_finish(const batchnorm_stat *stats, size_t channels, double correction, double eps, double *mean,
@@ -48,8 +60,9 @@ batchnorm_status batchnorm_stats_update_running(const batchnorm_stat *stats, siz
                                                 void *running_mean, void *running_var, const batchnorm_options *options) {
     if (channels && !stats) return BATCHNORM_NULL_POINTER;
     if ((unsigned)dtype > BATCHNORM_F16) return BATCHNORM_BAD_DTYPE;
-    batchnorm_options pytorch = batchnorm_convention(BATCHNORM_PYTORCH);
+    const batchnorm_options pytorch = batchnorm_convention(BATCHNORM_PYTORCH);
     if (!options) options = &pytorch;
+    if (options->size != sizeof *options) return BATCHNORM_BAD_OPTION;
     for (size_t c = 0; c < channels && !options->allow_one_value; c++)
         if (stats[c].count == 1) return BATCHNORM_ONE_VALUE;
     batchnorm_status status = bn_check_options(options);

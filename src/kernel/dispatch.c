@@ -7,9 +7,9 @@
 
 #include "kernel/kernel.h"
 
-/* The build defines BNK_HAVE_<ISA> for every isa_unit.c object that it links. */
+/* The build defines BNK_HAVE_<ISA> for every object of table.c that it links. */
 #if !defined BNK_HAVE_AVX512 && !defined BNK_HAVE_AVX2 && !defined BNK_HAVE_NEON && !defined BNK_HAVE_GENERIC
-#error "define BNK_HAVE_GENERIC, and one for each instruction set that isa_unit.c is compiled for (docs/building.md)"
+#error "define BNK_HAVE_GENERIC, and one for each instruction set that table.c and verbs.c are compiled for (docs/building.md)"
 #endif
 #ifdef BNK_HAVE_AVX512
 extern const struct bnk_table bnk_table__avx512;

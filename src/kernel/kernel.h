@@ -96,7 +96,7 @@ struct bnk_verbs {
 
 struct bnk_table {
     const char *name;
-    struct bnk_verbs verbs[BNK_DTYPES];
+    const struct bnk_verbs *verbs[BNK_DTYPES];
     /* copy past the caches where the processor can */
     void (*stream)(const void *from, size_t bytes, void *to);
     /* what was streamed is seen by other threads from here on */

@@ -1,65 +1,109 @@
 /* SPDX-License-Identifier: MIT */
-/* The loads and stores of every element type. */
+/* The element type that a file is compiled for, BNK_TYPE: its names for what steps.h, plane.h and rows.h work on.
+ *   elem            an element in memory
+ *   num, vec, mask  the type that outputs are computed in, its vector, a mask over that; VEC_LANES: lanes of it
+ *   load_double     a vector of double, for sums
+ *   some_double     the same, of the first n elements, and zeros; only where there are masks
+ *   load            a vector of the computing type, for outputs
+ *   store, put      of the latter; put: past the caches if it is told so
+ *   splat, load_num, cut, gate, to_doubles: the helpers of vectors.h for it */
 #ifndef BNK_LANES_H
 #define BNK_LANES_H
 
 #include "kernel/partial.h"
 
-/* per element type: a vector of double for sums, a vector of the computing type for outputs, and the store of the latter */
-BNK_INLINE bnk_vd f32_load_double(const float *p) {
+#define BNK_TYPE_IS(type) (BNK_PASTED(BNK_TYPE_, BNK_TYPE) == BNK_TYPE_##type)
+#define BNK_TYPE_f32 1
+#define BNK_TYPE_f64 2
+#define BNK_TYPE_bf16 3
+#define BNK_TYPE_f16 4
+
+#if BNK_TYPE_IS(f64)
+typedef double num;
+typedef bnk_vd vec;
+typedef bnk_vm mask;
+enum { VEC_LANES = BNK_WD };
+BNK_INLINE vec splat(double x) { return splat_vd(x); }
+BNK_INLINE vec load_num(const double *p) { return load_vd(p); }
+BNK_INLINE vec cut(vec v, vec ceiling) { return cut_vd(v, ceiling); }
+BNK_INLINE vec gate(vec v, vec ceiling, vec dy) { return gate_vd(v, ceiling, dy); }
+BNK_INLINE void to_doubles(vec v, bnk_vd *doubles) { to_doubles_vd(v, doubles); }
+#else
+typedef float num;
+typedef bnk_vf vec;
+typedef bnk_vmf mask;
+enum { VEC_LANES = BNK_WF };
+BNK_INLINE vec splat(float x) { return splat_vf(x); }
+BNK_INLINE vec load_num(const float *p) { return load_vf(p); }
+BNK_INLINE vec cut(vec v, vec ceiling) { return cut_vf(v, ceiling); }
+BNK_INLINE vec gate(vec v, vec ceiling, vec dy) { return gate_vf(v, ceiling, dy); }
+BNK_INLINE void to_doubles(vec v, bnk_vd *doubles) { to_doubles_vf(v, doubles); }
+#endif
+
+BNK_INLINE void put_bytes(void *p, const void *v, size_t bytes, bool past) {
+    if (past)
+        stream_bytes(p, v, bytes);
+    else
+        memcpy(p, v, bytes);
+}
+
+#if BNK_TYPE_IS(f32)
+typedef float elem;
+BNK_INLINE bnk_vd load_double(const elem *p) {
     bnk_f_part v;
     memcpy(&v, p, sizeof v);
     return to_double(v);
 }
-BNK_INLINE bnk_vd f32_some_double(const float *p, size_t n) {
+BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
     bnk_f_part v = {0};
     load_some(&v, p, n, sizeof *p);
     return to_double(v);
 }
-BNK_INLINE bnk_vf f32_load(const float *p) { return load_vf(p); }
-BNK_INLINE void f32_store(float *p, bnk_vf v) { store_vf(p, v); }
-BNK_INLINE void f32_stream(float *p, bnk_vf v) { stream_bytes(p, &v, sizeof v); }
-
-BNK_INLINE bnk_vd f64_load_double(const double *p) { return load_vd(p); }
-BNK_INLINE bnk_vd f64_some_double(const double *p, size_t n) {
+BNK_INLINE vec load(const elem *p) { return load_vf(p); }
+BNK_INLINE void store(elem *p, vec v) { store_vf(p, v); }
+BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
+#elif BNK_TYPE_IS(f64)
+typedef double elem;
+BNK_INLINE bnk_vd load_double(const elem *p) { return load_vd(p); }
+BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
     bnk_vd v = {0};
     load_some(&v, p, n, sizeof *p);
     return v;
 }
-BNK_INLINE bnk_vd f64_load(const double *p) { return load_vd(p); }
-BNK_INLINE void f64_store(double *p, bnk_vd v) { store_vd(p, v); }
-BNK_INLINE void f64_stream(double *p, bnk_vd v) { stream_bytes(p, &v, sizeof v); }
-
-BNK_INLINE bnk_vd bf16_load_double(const uint16_t *p) { return to_double(bf16_widen_part(p)); }
-BNK_INLINE bnk_vd bf16_some_double(const uint16_t *p, size_t n) {
-    uint16_t some[BNK_WD] = {0};
+BNK_INLINE vec load(const elem *p) { return load_vd(p); }
+BNK_INLINE void store(elem *p, vec v) { store_vd(p, v); }
+BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
+#else
+typedef uint16_t elem;
+#if BNK_TYPE_IS(bf16)
+BNK_INLINE bnk_f_part widen_part(const elem *p) { return bf16_widen_part(p); }
+BNK_INLINE bnk_f_full widen_full(const elem *p) { return bf16_widen_full(p); }
+BNK_INLINE bnk_h_full narrow_full(vec v) { return bf16_narrow_full(v); }
+#else
+BNK_INLINE bnk_f_part widen_part(const elem *p) { return f16_widen_part(p); }
+BNK_INLINE bnk_f_full widen_full(const elem *p) { return f16_widen_full(p); }
+BNK_INLINE bnk_h_full narrow_full(vec v) { return f16_narrow_full(v); }
+#endif
+BNK_INLINE bnk_vd load_double(const elem *p) { return to_double(widen_part(p)); }
+BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
+    elem some[BNK_WD] = {0};
     load_some(some, p, n, sizeof *p);
-    return to_double(bf16_widen_part(some));
+    return to_double(widen_part(some));
 }
-BNK_INLINE bnk_vf bf16_load(const uint16_t *p) { return bf16_widen_full(p); }
-BNK_INLINE void bf16_store(uint16_t *p, bnk_vf v) {
-    bnk_h_full h = bf16_narrow_full(v);
+BNK_INLINE vec load(const elem *p) { return widen_full(p); }
+BNK_INLINE void store(elem *p, vec v) {
+    const bnk_h_full h = narrow_full(v);
     memcpy(p, &h, sizeof h);
 }
-BNK_INLINE void bf16_stream(uint16_t *p, bnk_vf v) {
-    bnk_h_full h = bf16_narrow_full(v);
-    stream_bytes(p, &h, sizeof h);
+/* Rounded on either side of the question: that is fewer instructions. Half a register is not streamed anywhere. */
+BNK_INLINE void put(elem *p, vec v, bool past) {
+    if (past && sizeof(bnk_h_full) >= 16) {
+        const bnk_h_full h = narrow_full(v);
+        stream_bytes(p, &h, sizeof h);
+    } else {
+        store(p, v);
+    }
 }
-
-BNK_INLINE bnk_vd f16_load_double(const uint16_t *p) { return to_double(f16_widen_part(p)); }
-BNK_INLINE bnk_vd f16_some_double(const uint16_t *p, size_t n) {
-    uint16_t some[BNK_WD] = {0};
-    load_some(some, p, n, sizeof *p);
-    return to_double(f16_widen_part(some));
-}
-BNK_INLINE bnk_vf f16_load(const uint16_t *p) { return f16_widen_full(p); }
-BNK_INLINE void f16_store(uint16_t *p, bnk_vf v) {
-    bnk_h_full h = f16_narrow_full(v);
-    memcpy(p, &h, sizeof h);
-}
-BNK_INLINE void f16_stream(uint16_t *p, bnk_vf v) {
-    bnk_h_full h = f16_narrow_full(v);
-    stream_bytes(p, &h, sizeof h);
-}
+#endif
 
 #endif

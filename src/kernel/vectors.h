@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel/isa.h"
 #include "kernel/kernel.h"
 
 #ifdef __SSE2__
@@ -66,12 +67,12 @@ BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
  * blend compute in float), once for a half one (it becomes a full vector of double). */
 #define BNK_WIDTH BNK_BYTES
 #define BNK_NAME(x) x##_full
-#include "kernel/half.inc"
+#include "kernel/half.h"
 #undef BNK_WIDTH
 #undef BNK_NAME
 #define BNK_WIDTH (BNK_BYTES / 2)
 #define BNK_NAME(x) x##_part
-#include "kernel/half.inc"
+#include "kernel/half.h"
 #undef BNK_WIDTH
 #undef BNK_NAME
 

@@ -88,10 +88,8 @@ static inline batchnorm_dtype bn_computing_dtype(batchnorm_dtype elements) {
 }
 static inline batchnorm_dtype bn_parameter_dtype(batchnorm_dtype elements) { return bn_computing_dtype(elements); }
 
-/* The most scratch that any job of an operation takes on arrays of these strides; SIZE_MAX when that does not fit. */
-size_t bn_workspace_bytes(const struct bn_geometry *g, batchnorm_operation operation);
-
-/* How a job runs, and where its scratch memory comes from: the caller's workspace, else its owner's (a layer's), or malloc. */
+/* How a job runs, and where its scratch memory comes from: the caller's workspace, else its owner's (a layer's), else
+ * malloc. */
 struct bn_exec {
     const batchnorm_exec *caller; /* NULL: all zeros */
     /* The owner's memory, and how it becomes larger: a function that returns memory that stays the owner's, or NULL. */

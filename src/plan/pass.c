@@ -30,7 +30,7 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
     struct bn_use use[BN_VIEW_ARRAYS];
     int uses = 0;
     s->verb = e->verb;
-    s->kernels = &bnk_table()->verbs[g->dtype];
+    s->kernels = bnk_table()->verbs[g->dtype];
     s->mean = NULL;
     s->mean_of_x = s->without_x = false;
     s->active = e->active;
@@ -246,54 +246,4 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
                 fold_dots(s, c * s->slot_channel, each);
         }
     }
-}
-
-static void not_called(void *arg, const batchnorm_stat *stats) {
-    (void)arg;
-    (void)stats;
-}
-
-static void set_there(struct bn_geometry *g, int array, int there) {
-    static char somewhere[1];
-    g->array[array].data = there ? somewhere : NULL;
-}
-
-/* The most that any backward takes: with and without statistics, activation, x, y and z. */
-static size_t most_of_backward(struct bn_geometry *g) {
-    size_t most = 0;
-    char weight;
-    for (int i = 0; i < 32; i++) {
-        struct bn_backward job = {.dweight = {&weight, BATCHNORM_F32},
-                                  .activation = {i & 2 ? BATCHNORM_RELU : BATCHNORM_IDENTITY, 0},
-                                  .gated = i & 2,
-                                  .flags = i & 1 ? BATCHNORM_FROZEN : 0};
-        set_there(g, BN_X, i & 4);
-        set_there(g, BN_Y, i & 8);
-        set_there(g, BN_Z, i & 16);
-        set_there(g, BN_DX, 1);
-        set_there(g, BN_DZ, i & 2);
-        size_t bytes = bn_backward_bytes(g, &job);
-        if (bytes > most) most = bytes;
-    }
-    return most;
-}
-
-size_t bn_workspace_bytes(const struct bn_geometry *given, batchnorm_operation operation) {
-    struct bn_geometry g = *given;
-    for (int i = 0; i < BN_ARRAYS; i++) set_there(&g, i, i != BN_Z);
-    switch (operation) {
-    case BATCHNORM_OP_STATS:
-        return bn_stats_bytes(&g);
-    case BATCHNORM_OP_INFER:
-        return bn_infer_bytes(&g, &(struct bn_infer){.eps = 0});
-    case BATCHNORM_OP_FORWARD:
-        return bn_forward_bytes(&g, &(struct bn_forward){.done = not_called});
-    case BATCHNORM_OP_BACKWARD:
-        return most_of_backward(&g);
-    case BATCHNORM_OP_JVP:
-        return bn_jvp_bytes(&g, &(struct bn_jvp){.flags = 0});
-    case BATCHNORM_OP_DOUBLE_BACKWARD:
-        return bn_double_backward_bytes(&g, &(struct bn_double_backward){.flags = 0});
-    }
-    return 0;
 }

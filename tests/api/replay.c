@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/layer_calls.h"
+#include "tests/support/raw_calls.h"
 #include "tests/support/support.h"
 
 struct words {
@@ -270,7 +272,7 @@ static bool do_jvp(struct replay *r, const struct words *w) {
     batchnorm_tensor x = lookup(r, w->word[2]), tx = lookup(r, w->word[3]), ty = lookup(r, w->word[6]);
     uint64_t before = picture(r);
     const void *tweight = vector(r, w->word[4]), *tbias = vector(r, w->word[5]);
-    return judge(r, batchnorm_layer_jvp(r->layer, saved(r, w->word[1]), x, tx, tweight, tbias, ty, NULL), w->word[7], before);
+    return judge(r, layer_jvp(r->layer, saved(r, w->word[1]), x, tx, tweight, tbias, ty, NULL), w->word[7], before);
 }
 
 static bool do_double(struct replay *r, const struct words *w) {
@@ -284,8 +286,8 @@ static bool do_double(struct replay *r, const struct words *w) {
         gweight = t->view.data;
     }
     uint64_t before = picture(r);
-    batchnorm_status status = batchnorm_layer_double_backward(r->layer, saved(r, w->word[1]), x, dy, vx, vector(r, w->word[5]),
-                                                              vector(r, w->word[6]), gx, gdy, gweight, NULL);
+    batchnorm_status status = layer_double_backward(r->layer, saved(r, w->word[1]), x, dy, vx, vector(r, w->word[5]),
+                                                    vector(r, w->word[6]), gx, gdy, gweight, NULL);
     return judge(r, status, w->word[10], before);
 }
 
@@ -294,16 +296,15 @@ static bool do_functional(struct replay *r, const struct words *w) {
     const void *weight = vector(r, w->word[4]), *bias = vector(r, w->word[5]);
     size_t inner = 1;
     for (int i = 2; i < x.rank; i++) inner *= (size_t)x.shape[i];
-    batchnorm_shape shape = batchnorm_planar(x.dtype, (size_t)x.shape[0], (size_t)x.shape[1], inner);
+    struct strided shape = planar(x.dtype, (size_t)x.shape[0], (size_t)x.shape[1], inner);
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
     o.momentum = strtod(w->word[8], NULL);
     o.eps = strtod(w->word[9], NULL);
     batchnorm_tensor mean = lookup(r, w->word[6]), var = lookup(r, w->word[7]);
     uint64_t before = picture(r);
-    batchnorm_status status =
-        strcmp(w->word[1], "train") == 0
-            ? batchnorm_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
-            : batchnorm_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
+    batchnorm_status status = strcmp(w->word[1], "train") == 0
+                                  ? raw_forward(&shape, x.data, weight, bias, y.data, mean.data, var.data, NULL, NULL, &o, NULL)
+                                  : raw_infer(&shape, x.data, weight, bias, mean.data, var.data, y.data, NULL, NULL, &o, NULL);
     return judge(r, status, w->word[10], before);
 }
 

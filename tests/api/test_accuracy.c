@@ -191,7 +191,7 @@ static void must_run(struct problem *p, enum verb verb) {
     if (problem_run(p, verb, NULL) != BATCHNORM_OK) fail_msg("%s failed", verb_name(verb));
 }
 
-static void measure(const batchnorm_shape *shape, const struct kind *kind, struct worst *w) {
+static void measure(const struct strided *shape, const struct kind *kind, struct worst *w) {
     struct problem *p = problem_create(shape, 23, true);
     fill_kind(p, kind);
     must_run(p, ACCUMULATE_STATS);
@@ -218,7 +218,7 @@ static struct worst measure_sizes(batchnorm_dtype dtype, const struct kind *kind
     struct worst w = {{0}};
     size_t last = large ? 100003 : 1000;
     for (size_t m = 2; m <= last; m = m < 70 ? m + (large ? 1 : 1 + m / 8) : m < 1000 ? 1000 : m < 100003 ? 100003 : SIZE_MAX) {
-        batchnorm_shape plane = batchnorm_planar(dtype, 1, CHANNELS, m), rows = batchnorm_planar(dtype, m, CHANNELS, 1);
+        struct strided plane = planar(dtype, 1, CHANNELS, m), rows = planar(dtype, m, CHANNELS, 1);
         measure(&plane, kind, &w);
         measure(&rows, kind, &w);
     }
@@ -259,7 +259,7 @@ TEST(bf16_keeps_its_bounds) { check_dtype(BATCHNORM_BF16); }
 TEST(f16_keeps_its_bounds) { check_dtype(BATCHNORM_F16); }
 
 /* A channel of equal values has variance 0 and comes out as the bias, to the last bit. */
-static void run_constant(const batchnorm_shape *shape, double value) {
+static void run_constant(const struct strided *shape, double value) {
     struct problem *p = problem_create(shape, 3, true);
     const double odd_biases[CHANNELS] = {0, 0.1, -1e-3, 12345.678, 3};
     for (size_t i = 0; i < p->array[X].count; i++) element_set(shape->dtype, p->array[X].lowest, (ptrdiff_t)i, value);
@@ -283,8 +283,8 @@ TEST(constant_channels_give_exactly_the_bias) {
         for (size_t i = 0; i < sizeof values / sizeof *values; i++)
             for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
                 if (isinf(element_round(all_dtypes[d], values[i]))) continue;
-                batchnorm_shape plane = batchnorm_planar(all_dtypes[d], 1, CHANNELS, sizes[j]);
-                batchnorm_shape rows = batchnorm_planar(all_dtypes[d], sizes[j], CHANNELS, 1);
+                struct strided plane = planar(all_dtypes[d], 1, CHANNELS, sizes[j]);
+                struct strided rows = planar(all_dtypes[d], sizes[j], CHANNELS, 1);
                 run_constant(&plane, values[i]);
                 run_constant(&rows, values[i]);
             }
@@ -294,9 +294,9 @@ TEST(constant_channels_give_exactly_the_bias) {
 TEST(two_values_become_minus_one_and_one) {
     float x[4] = {1e6f, 1e6f + 3, -5, 7}, y[4], dy[4] = {1, 2, 3, -4}, dx[4];
     double mean[2], rstd[2];
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 2, 2);
-    assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, mean, rstd, NULL, NULL), BATCHNORM_OK);
-    assert_int_equal(batchnorm_backward(&shape, x, dy, NULL, mean, rstd, dx, NULL, NULL, 0, NULL), BATCHNORM_OK);
+    struct strided shape = planar(BATCHNORM_F32, 1, 2, 2);
+    assert_int_equal(raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, mean, rstd, NULL, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_backward(&shape, x, dy, NULL, mean, rstd, dx, NULL, NULL, 0, NULL), BATCHNORM_OK);
     for (int i = 0; i < 4; i++) assert_true(fabsf(fabsf(y[i]) - 1) < 1e-5f && fabsf(dx[i]) < 1e-5f);
     assert_true(y[0] == -y[1] && y[2] == -y[3] && y[0] < 0 && y[2] < 0);
 }
@@ -304,7 +304,7 @@ TEST(two_values_become_minus_one_and_one) {
 /* Thirds of the values near -1e8, near 1e8, which cancel, and near 0. Returns how far the mean in float is from the exact one,
  * in units of its last place, and checks docs/numerics.md: the mean in double is within
  * u (|mean| + (additions + pieces + 9) range), u = 2^-53. */
-static long double measure_clusters(const batchnorm_shape *shape, size_t additions, size_t pieces) {
+static long double measure_clusters(const struct strided *shape, size_t additions, size_t pieces) {
     struct problem *p = problem_create(shape, 29, true);
     const size_t m = shape->outer * shape->inner;
     long double small[CHANNELS] = {0}, worst = 0;
@@ -339,8 +339,8 @@ TEST(means_that_cancel_are_relative_to_the_spread) {
     for (int d = 0; d < 2; d++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const size_t m = sizes[i];
-            const batchnorm_shape plane = batchnorm_planar(dtypes[d], 1, CHANNELS, m);
-            const batchnorm_shape rows = batchnorm_planar(dtypes[d], m, CHANNELS, 1);
+            const struct strided plane = planar(dtypes[d], 1, CHANNELS, m);
+            const struct strided rows = planar(dtypes[d], m, CHANNELS, 1);
             worst = fmaxl(worst, measure_clusters(&plane, m < 16384 ? m / 16 + 1 : 1024, m / 16384 + 1));
             worst = fmaxl(worst, measure_clusters(&rows, m, m / 128 + 1));
         }

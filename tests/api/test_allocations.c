@@ -32,23 +32,32 @@ void *__wrap_realloc(void *old, size_t bytes) {
 /* The plain calls, then the fused ones gated by y, then those that compute v again. */
 enum { CALLS = VERBS + 2 * FUSED_VERBS };
 
-static batchnorm_operation operation_of(int call) {
-    return call < VERBS ? verb_operation((enum verb)call) : fused_operation((enum fused_verb)((call - VERBS) % FUSED_VERBS));
+static struct fused fused_of(int call) {
+    return (struct fused){{BATCHNORM_LEAKY_RELU, 0.01}, true, call < VERBS + FUSED_VERBS};
+}
+
+static enum fused_verb fused_verb_of(int call) { return (enum fused_verb)((call - VERBS) % FUSED_VERBS); }
+
+static size_t bytes_of(const struct problem *p, int call) {
+    if (call < VERBS) return problem_workspace_bytes(p, (enum verb)call);
+    const struct fused f = fused_of(call);
+    return fused_workspace_bytes(p, fused_verb_of(call), &f);
 }
 
 static batchnorm_status run_call(struct problem *p, int call, const batchnorm_exec *exec) {
     if (call < VERBS) return problem_run(p, (enum verb)call, exec);
-    const struct fused f = {{BATCHNORM_LEAKY_RELU, 0.01}, true, call < VERBS + FUSED_VERBS};
-    return fused_run(p, (enum fused_verb)((call - VERBS) % FUSED_VERBS), &f, exec);
+    const struct fused f = fused_of(call);
+    return fused_run(p, fused_verb_of(call), &f, exec);
 }
 
 /* The workspace ends at a forbidden page, wherever that makes it begin. */
-static void count(const batchnorm_shape *shape) {
+static void count(const struct strided *shape) {
     struct problem *p = problem_create(shape, 1, true);
     for (int call = 0; call < CALLS; call++) {
-        size_t bytes = batchnorm_workspace_bytes(shape, operation_of(call));
+        size_t bytes = bytes_of(p, call);
         struct guarded workspace = guarded_alloc(bytes, true);
-        batchnorm_exec exec = {.threads = 1, .workspace = workspace.data, .workspace_bytes = bytes};
+        batchnorm_exec exec = {
+            .size = sizeof(batchnorm_exec), .threads = 1, .workspace = workspace.data, .workspace_bytes = bytes};
         assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK); /* warm: the processor and the caches have been asked about */
         calls = 0;
         assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK);
@@ -67,7 +76,7 @@ TEST(a_workspace_is_all_that_is_needed) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
             for (int d = 0; d < 4; d++) {
-                batchnorm_shape shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
+                struct strided shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
                 count(&shape);
             }
 }

@@ -8,7 +8,7 @@
 #include "tests/support/test.h"
 #include "tests/support/threads.h"
 
-static void run_layout(enum layout layout, const batchnorm_shape *shape) {
+static void run_layout(enum layout layout, const struct strided *shape) {
     struct problem *p = problem_create(shape, 11, true);
     for (enum verb verb = 0; verb < VERBS; verb++) {
         problem_snapshot(p);
@@ -27,7 +27,7 @@ TEST(any_strides_give_the_same_values) {
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int d = 0; d < 4; d++) {
-                batchnorm_shape shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
+                struct strided shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
                 run_layout(layout, &shape);
             }
 }
@@ -35,7 +35,7 @@ TEST(any_strides_give_the_same_values) {
 /* The gradients of the outputs of one call may be one number for all: dy with stride 0, as the gradient of a sum has it. */
 TEST(broadcast_gradients_work) {
     for (int d = 0; d < 4; d++) {
-        batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 3, 5, 7);
+        struct strided shape = planar(all_dtypes[d], 3, 5, 7);
         shape.dy = (batchnorm_strides){0, 0, 0};
         for (enum verb verb = BACKWARD; verb <= BACKWARD_FROZEN; verb++) {
             struct problem *p = problem_create(&shape, 11, true);
@@ -51,7 +51,7 @@ TEST(accumulate_adds) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++)
             for (enum verb verb = BACKWARD; verb <= BACKWARD_FROZEN; verb++) {
-                batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 21, 7);
+                struct strided shape = layout_shape(layout, all_dtypes[d], 3, 21, 7);
                 struct problem *p = problem_create(&shape, 11, true);
                 p->flags = BATCHNORM_ACCUMULATE;
                 for (size_t c = 0; c < shape.channels; c++) {
@@ -82,17 +82,18 @@ static void compare(const struct problem *want, struct problem *got, enum verb v
                  want->shape.outer, want->shape.channels, want->shape.inner, array, way->name);
 }
 
-static void run_ways(const batchnorm_shape *shape) {
+static void run_ways(const struct strided *shape) {
     uint64_t seed = 1, other_seed = 2;
     int two = 2, seven = 7;
-    const struct way ways[] = {{"the default", {0}},
-                               {"2 threads", {.threads = 2}},
-                               {"7 threads", {.threads = 7}},
-                               {"shuffled items", {.parallel_for = shuffled_for, .user = &seed}},
-                               {"items shuffled otherwise", {.parallel_for = shuffled_for, .user = &other_seed}},
-                               {"reversed items", {.parallel_for = reversed_for}},
-                               {"2 POSIX threads", {.parallel_for = threads_for, .user = &two}},
-                               {"7 POSIX threads", {.parallel_for = threads_for, .user = &seven}}};
+    const struct way ways[] = {
+        {"the default", {.size = sizeof(batchnorm_exec)}},
+        {"2 threads", {.size = sizeof(batchnorm_exec), .threads = 2}},
+        {"7 threads", {.size = sizeof(batchnorm_exec), .threads = 7}},
+        {"shuffled items", {.size = sizeof(batchnorm_exec), .parallel_for = shuffled_for, .user = &seed}},
+        {"items shuffled otherwise", {.size = sizeof(batchnorm_exec), .parallel_for = shuffled_for, .user = &other_seed}},
+        {"reversed items", {.size = sizeof(batchnorm_exec), .parallel_for = reversed_for}},
+        {"2 POSIX threads", {.size = sizeof(batchnorm_exec), .parallel_for = threads_for, .user = &two}},
+        {"7 POSIX threads", {.size = sizeof(batchnorm_exec), .parallel_for = threads_for, .user = &seven}}};
 #ifdef __SANITIZE_THREAD__
     const size_t first = 6; /* the sanitizer is slow, and sees something only where there are threads */
 #else
@@ -100,7 +101,7 @@ static void run_ways(const batchnorm_shape *shape) {
 #endif
     struct problem *want = problem_create(shape, 13, true), *got = problem_create(shape, 13, true);
     for (enum verb verb = 0; verb < VERBS; verb++) {
-        const batchnorm_exec one = {.threads = 1};
+        const batchnorm_exec one = {.size = sizeof(batchnorm_exec), .threads = 1};
         problem_restore(want);
         assert_int_equal(problem_run(want, verb, &one), BATCHNORM_OK);
         for (size_t i = first; i < sizeof ways / sizeof *ways; i++) {
@@ -121,7 +122,7 @@ TEST(threads_and_order_change_no_bit) {
                   {CHANNELS_LAST, 9, 3, 9000}, {PLANAR, 3000, 40, 1}, {S_CHANNEL_N, 500, 3, 100}, {MIXED, 20, 33, 150}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         /* every type once in each half of the list, f32 twice */
-        batchnorm_shape shape = layout_shape(shapes[i].layout, all_dtypes[i % 4], shapes[i].n, shapes[i].c, shapes[i].s);
+        struct strided shape = layout_shape(shapes[i].layout, all_dtypes[i % 4], shapes[i].n, shapes[i].c, shapes[i].s);
         run_ways(&shape);
         shape.dtype = BATCHNORM_F32;
         if (i % 4 == 2) run_ways(&shape);
@@ -137,9 +138,9 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 /* The test above is about something: large shapes are cut. */
 TEST(large_shapes_are_cut) {
     uint64_t seed = 1;
-    batchnorm_exec exec = {.parallel_for = counting_for, .user = &seed};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .parallel_for = counting_for, .user = &seed};
     for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
-        batchnorm_shape shape = layout_shape(layout, BATCHNORM_F32, 2, 2, 200000);
+        struct strided shape = layout_shape(layout, BATCHNORM_F32, 2, 2, 200000);
         struct problem *p = problem_create(&shape, 1, true);
         items_seen = 0;
         assert_int_equal(problem_run(p, FORWARD, &exec), BATCHNORM_OK);
@@ -151,9 +152,8 @@ TEST(large_shapes_are_cut) {
 /* Planar against channels-last with the same elements: y within one unit in the last place. */
 TEST(layouts_agree_within_one_ulp) {
     for (int d = 0; d < 4; d++) {
-        batchnorm_shape planar = batchnorm_planar(all_dtypes[d], 5, 37, 91),
-                        last = batchnorm_channels_last(all_dtypes[d], 5, 37, 91);
-        struct problem *a = problem_create(&planar, 1, true), *b = problem_create(&last, 1, true);
+        struct strided flat = planar(all_dtypes[d], 5, 37, 91), last = channels_last(all_dtypes[d], 5, 37, 91);
+        struct problem *a = problem_create(&flat, 1, true), *b = problem_create(&last, 1, true);
         for (size_t i = 0; i < 5 * 37 * 91; i++) {
             double v = element_get(all_dtypes[d], a->array[X].home, (ptrdiff_t)i) + 100;
             ptrdiff_t there = problem_index(b, X, i / (37 * 91), i / 91 % 37, i % 91);
@@ -176,7 +176,7 @@ TEST(layouts_agree_within_one_ulp) {
 
 /* Copy every element and every number of `from` to where `to` has it. */
 static void copy_values(const struct problem *from, struct problem *to) {
-    const batchnorm_shape *g = &from->shape;
+    const struct strided *g = &from->shape;
     for (enum array array = 0; array < STATS; array++) {
         const struct problem_array *a = &from->array[array];
         if (array >= SHAPED) {
@@ -192,7 +192,7 @@ static void copy_values(const struct problem *from, struct problem *to) {
 }
 
 static void same_elements(const struct problem *a, const struct problem *b, enum array array) {
-    const batchnorm_shape *g = &a->shape;
+    const struct strided *g = &a->shape;
     for (size_t i = 0; i < g->outer * g->channels * g->inner; i++) {
         size_t n = i / g->inner / g->channels, c = i / g->inner % g->channels, s = i % g->inner;
         double want = element_get(g->dtype, a->array[array].home, problem_index(a, array, n, c, s));
@@ -205,8 +205,8 @@ static void same_elements(const struct problem *a, const struct problem *b, enum
 TEST(given_statistics_give_the_same_bits_in_every_layout) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = CHANNELS_LAST; layout <= MIXED; layout++) {
-            batchnorm_shape planar = layout_shape(PLANAR, all_dtypes[d], 3, 21, 37),
-                            other = layout_shape(layout, all_dtypes[d], 3, 21, 37);
+            struct strided planar = layout_shape(PLANAR, all_dtypes[d], 3, 21, 37),
+                           other = layout_shape(layout, all_dtypes[d], 3, 21, 37);
             struct problem *a = problem_create(&planar, 1, true), *b = problem_create(&other, 1, true);
             copy_values(a, b);
             for (int i = 0; i < 2; i++) {
@@ -224,7 +224,7 @@ TEST(given_statistics_give_the_same_bits_in_every_layout) {
 TEST(normalize_repeats_the_forward) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++) {
-            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 21, 37);
+            struct strided shape = layout_shape(layout, all_dtypes[d], 3, 21, 37);
             struct problem *a = problem_create(&shape, 1, true), *b = problem_create(&shape, 1, true);
             assert_int_equal(problem_run(a, FORWARD, NULL), BATCHNORM_OK);
             for (enum array i = SAVE_MEAN; i <= SAVE_RSTD; i++)

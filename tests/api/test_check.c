@@ -297,7 +297,8 @@ TEST(a_workspace_meets_nothing) {
                  {numbers + 11, 8, BATCHNORM_OVERLAP, BN_FAULT_NUMBERS},
                  {NULL, 8, BATCHNORM_OK, 0}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        const batchnorm_exec exec = {.workspace = table[i].at, .workspace_bytes = table[i].bytes};
+        const batchnorm_exec exec = {
+            .size = sizeof(batchnorm_exec), .workspace = table[i].at, .workspace_bytes = table[i].bytes};
         struct bn_fault fault;
         assert_int_equal(bn_check_workspace(&g, &read, 1, &exec, &fault), table[i].status);
         if (table[i].status != BATCHNORM_OK) assert_int_equal(fault.what, table[i].what);

@@ -39,11 +39,11 @@ TEST(presets_update_as_the_frameworks_do) {
                 {BATCHNORM_FLAX, 0.99 * 10 + 0.01 * 4, 0.99 * 20 + 0.01 * 5},
                 {BATCHNORM_TF_FUSED, 0.99 * 10 + 0.01 * 4, 0.99 * 20 + 0.01 * 20 / 3}};
     const double x[] = {1, 3, 5, 7};
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F64, 2, 1, 2);
+    struct strided shape = planar(BATCHNORM_F64, 2, 1, 2);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         double y[4], mean = 10, var = 20;
         batchnorm_options o = batchnorm_convention(rows[i].framework);
-        assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y, &mean, &var, NULL, NULL, &o, NULL), BATCHNORM_OK);
+        assert_int_equal(raw_forward(&shape, x, NULL, NULL, y, &mean, &var, NULL, NULL, &o, NULL), BATCHNORM_OK);
         assert_true(fabs(mean - rows[i].mean) < 1e-14 && fabs(var - rows[i].var) < 1e-14);
         for (int j = 0; j < 4; j++) assert_true(fabs(y[j] - (x[j] - 4) / sqrt(5 + o.eps)) < 1e-15);
     }
@@ -55,7 +55,7 @@ TEST(any_momentum_is_arithmetic) {
     for (size_t i = 0; i < sizeof momenta / sizeof *momenta; i++)
         for (int d = 0; d < 4; d++)
             for (int rules = 0; rules < 4; rules++) {
-                batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 2, 3, 5);
+                struct strided shape = planar(all_dtypes[d], 2, 3, 5);
                 struct problem *p = problem_create(&shape, 1, true);
                 p->options.momentum = momenta[i];
                 p->options.momentum_rule = rules & 1 ? BATCHNORM_MOMENTUM_OF_OLD : BATCHNORM_MOMENTUM_OF_NEW;
@@ -69,7 +69,7 @@ TEST(any_momentum_is_arithmetic) {
 
 /* Weight of the new value 0: running statistics are exactly what they were. */
 TEST(momentum_0_changes_no_bit) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, 3, 5);
+    struct strided shape = planar(BATCHNORM_F32, 2, 3, 5);
     struct problem *p = problem_create(&shape, 1, true);
     p->options.momentum = 0;
     assert_int_equal(problem_run(p, FORWARD, NULL), BATCHNORM_OK);
@@ -80,26 +80,26 @@ TEST(momentum_0_changes_no_bit) {
 
 TEST(one_value_is_biased_by_nothing) {
     double x = 3, y, mean = 1, var = 2, rstd;
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F64, 1, 1, 1);
+    struct strided shape = planar(BATCHNORM_F64, 1, 1, 1);
     batchnorm_options o = batchnorm_convention(BATCHNORM_PYTORCH);
     o.momentum = 0.25;
-    assert_int_equal(batchnorm_forward(&shape, &x, NULL, NULL, &y, &mean, &var, NULL, &rstd, &o, NULL), BATCHNORM_ONE_VALUE);
+    assert_int_equal(raw_forward(&shape, &x, NULL, NULL, &y, &mean, &var, NULL, &rstd, &o, NULL), BATCHNORM_ONE_VALUE);
     assert_true(mean == 1 && var == 2);
     o.allow_one_value = true;
-    assert_int_equal(batchnorm_forward(&shape, &x, NULL, NULL, &y, &mean, &var, NULL, &rstd, &o, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_forward(&shape, &x, NULL, NULL, &y, &mean, &var, NULL, &rstd, &o, NULL), BATCHNORM_OK);
     assert_true(y == 0 && mean == 1.5 && var == 1.5 && fabs(rstd - 1 / sqrt(1e-5)) < 1e-12);
 }
 
 static batchnorm_status forward_with(batchnorm_options o) {
     double x[2] = {1, 2}, y[2];
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F64, 2, 1, 1);
-    return batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, &o, NULL);
+    struct strided shape = planar(BATCHNORM_F64, 2, 1, 1);
+    return raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, &o, NULL);
 }
 
 static batchnorm_status infer_with(batchnorm_options o) {
     double x[2] = {1, 2}, y[2], stat = 1;
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F64, 2, 1, 1);
-    return batchnorm_infer(&shape, x, NULL, NULL, &stat, &stat, y, NULL, NULL, &o, NULL);
+    struct strided shape = planar(BATCHNORM_F64, 2, 1, 1);
+    return raw_infer(&shape, x, NULL, NULL, &stat, &stat, y, NULL, NULL, &o, NULL);
 }
 
 TEST(eps_has_its_rules) {
@@ -131,7 +131,7 @@ TEST(options_outside_their_range_are_refused) {
 }
 
 /* A NaN or an infinity spoils its channel and no other. */
-static void run_poisoned(const batchnorm_shape *shape, double poison, size_t at, bool require_finite) {
+static void run_poisoned(const struct strided *shape, double poison, size_t at, bool require_finite) {
     struct problem *p = problem_create(shape, 1, true), *clean = problem_create(shape, 1, true);
     element_set(shape->dtype, p->array[X].home, problem_index(p, X, at / shape->inner, 1, at % shape->inner), poison);
     p->options.require_finite = require_finite;
@@ -166,7 +166,7 @@ TEST(poison_stays_in_its_channel) {
             for (int i = 0; i < 3; i++)
                 for (size_t at = 0; at < 3 * 50; at += 37)
                     for (int require = 0; require < 2; require++) {
-                        batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 4, 50);
+                        struct strided shape = layout_shape(layout, all_dtypes[d], 3, 4, 50);
                         run_poisoned(&shape, poisons[i], at, require);
                     }
 }
@@ -175,7 +175,7 @@ TEST(poison_stays_in_its_channel) {
 TEST(inference_is_elementwise) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
-            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 4, 50);
+            struct strided shape = layout_shape(layout, all_dtypes[d], 3, 4, 50);
             struct problem *p = problem_create(&shape, 1, true);
             element_set(shape.dtype, p->array[X].home, problem_index(p, X, 1, 2, 3), (double)NAN);
             element_set(shape.dtype, p->array[X].home, problem_index(p, X, 2, 2, 3), INFINITY);
@@ -194,18 +194,18 @@ TEST(inference_is_elementwise) {
 TEST(odd_running_variances) {
     const float x[3] = {2, 2, 2}, mean[3] = {1, 1, 1}, var[3] = {-1, INFINITY, 0}, bias[3] = {5, 6, 7};
     float y[3];
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 3, 1);
-    assert_int_equal(batchnorm_infer(&shape, x, NULL, bias, mean, var, y, NULL, NULL, NULL, NULL), BATCHNORM_OK);
+    struct strided shape = planar(BATCHNORM_F32, 1, 3, 1);
+    assert_int_equal(raw_infer(&shape, x, NULL, bias, mean, var, y, NULL, NULL, NULL, NULL), BATCHNORM_OK);
     assert_true(isnan(y[0]) && y[1] == 6 && fabs(y[2] - (7 + 316.22776601683796)) < 1e-4);
 }
 
 TEST(eps_0_and_variance_0_give_the_formulas_value) {
     const float x[3] = {2, 1, 0}, mean[3] = {1, 1, 1}, var[3] = {0, 0, 0};
     float y[3];
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 1, 3, 1);
+    struct strided shape = planar(BATCHNORM_F32, 1, 3, 1);
     batchnorm_options options = batchnorm_convention(BATCHNORM_PYTORCH);
     options.eps = 0;
-    assert_int_equal(batchnorm_infer(&shape, x, NULL, NULL, mean, var, y, NULL, NULL, &options, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_infer(&shape, x, NULL, NULL, mean, var, y, NULL, NULL, &options, NULL), BATCHNORM_OK);
     assert_true(y[0] == INFINITY && isnan(y[1]) && y[2] == -INFINITY);
 }
 
@@ -213,7 +213,7 @@ TEST(eps_0_and_variance_0_give_the_formulas_value) {
 TEST(odd_running_means) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
-            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 2, 3, 20);
+            struct strided shape = layout_shape(layout, all_dtypes[d], 2, 3, 20);
             struct problem *p = problem_create(&shape, 1, true);
             const double means[3] = {INFINITY, -INFINITY, (double)NAN};
             for (ptrdiff_t c = 0; c < 3; c++) {
@@ -257,7 +257,7 @@ static void assert_strides(batchnorm_strides s, ptrdiff_t outer, ptrdiff_t chann
 }
 
 TEST(usual_layouts) {
-    batchnorm_shape a = batchnorm_planar(BATCHNORM_BF16, 3, 4, 5), b = batchnorm_channels_last(BATCHNORM_F16, 3, 4, 5);
+    struct strided a = planar(BATCHNORM_BF16, 3, 4, 5), b = channels_last(BATCHNORM_F16, 3, 4, 5);
     assert_true(a.outer == 3 && a.channels == 4 && a.inner == 5 && a.dtype == BATCHNORM_BF16);
     assert_true(b.outer == 3 && b.channels == 4 && b.inner == 5 && b.dtype == BATCHNORM_F16);
     const batchnorm_strides as[] = {a.x, a.y, a.dy, a.dx}, bs[] = {b.x, b.y, b.dy, b.dx};

@@ -27,7 +27,7 @@ typedef void property(struct pair *pair, const struct fused *f);
     } while (0)
 
 static void fail_at(const struct pair *pair, const struct fused *f, const char *call, const char *what) {
-    const batchnorm_shape *g = &pair->fused->shape;
+    const struct strided *g = &pair->fused->shape;
     fail_msg("%s: %s, %s %s (%zu, %zu, %zu), activation %d (%g), residual %d, from y %d", call, what, layout_name(pair->layout),
              dtype_name(g->dtype), g->outer, g->channels, g->inner, (int)f->activation.kind, f->activation.parameter,
              f->residual, f->from_y);
@@ -40,7 +40,7 @@ static void for_all(property *holds, size_t types) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
             for (size_t d = 0; d < types; d++) {
-                batchnorm_shape shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
+                struct strided shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
                 struct pair pair = {problem_create(&shape, 5, true), problem_create(&shape, 5, true), layouts[i]};
                 for (size_t k = 0; k < ACTIVATIONS * 4; k++) {
                     struct fused f = {activations[k / 4], k & 1, k & 2};

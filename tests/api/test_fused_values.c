@@ -45,7 +45,7 @@ TEST(halves_are_rounded_once) {
     for (int d = 2; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++)
             for (int k = 0; k < ACTIVATIONS * 2; k++) {
-                batchnorm_shape shape = fused_shape(layout, all_dtypes[d], 3, 33, 49);
+                struct strided shape = fused_shape(layout, all_dtypes[d], 3, 33, 49);
                 struct problem *p = problem_create(&shape, 7, true);
                 const struct fused f = {activations[k / 2], k & 1, true};
                 for (enum fused_verb verb = INFER_FUSED; verb <= FORWARD_FUSED; verb++) {
@@ -100,7 +100,7 @@ static void expect_difference(struct problem *p, enum fused_verb verb, const str
 }
 
 static void differ(enum fused_verb verb, const struct fused *f) {
-    batchnorm_shape shape = fused_shape(PLANAR, BATCHNORM_F64, 3, 2, 5);
+    struct strided shape = fused_shape(PLANAR, BATCHNORM_F64, 3, 2, 5);
     struct problem *p = problem_create(&shape, 7, true), *g = problem_create(&shape, 7, true);
     leave_kinks(p, verb, f);
     loss(p, verb, f); /* saves the statistics */
@@ -132,7 +132,7 @@ TEST(values_that_are_not_finite) {
     for (int d = 0; d < 4; d++)
         for (int k = 0; k < ACTIVATIONS * 4; k++) {
             const struct fused f = {activations[k / 4], k & 1, true};
-            batchnorm_shape shape = fused_shape(k & 2 ? CHANNELS_LAST : PLANAR, all_dtypes[d], 2, 21, 37);
+            struct strided shape = fused_shape(k & 2 ? CHANNELS_LAST : PLANAR, all_dtypes[d], 2, 21, 37);
             struct problem *p = problem_create(&shape, 7, true);
             const double special[] = {(double)NAN, -(double)INFINITY, (double)INFINITY};
             for (size_t c = 0; c < 21; c++) element_set(p->array[WEIGHT].dtype, p->array[WEIGHT].home, (ptrdiff_t)c, 1.5);
@@ -159,7 +159,7 @@ TEST(activations_outside_their_range_are_refused) {
         {BATCHNORM_CLIPPED_RELU, -6},        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
     for (int d = 0; d < 4; d++)
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
-            batchnorm_shape shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
+            struct strided shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
             struct problem *p = problem_create(&shape, 7, true);
             const struct fused f = {bad[k], true, true};
             for (enum fused_verb verb = 0; verb < FUSED_VERBS; verb++)
@@ -181,7 +181,7 @@ static void overlap(struct problem *p, enum array array, void *data, enum fused_
 TEST(overlaps_are_refused) {
     for (int d = 0; d < 4; d++) {
         ptrdiff_t bytes = (ptrdiff_t)batchnorm_dtype_bytes(all_dtypes[d]);
-        batchnorm_shape shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
+        struct strided shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);
         struct problem *p = problem_create(&shape, 7, true);
         for (enum fused_verb verb = BACKWARD_FUSED; verb < FUSED_VERBS; verb++)
             for (int from_y = 0; from_y < 2; from_y++) {

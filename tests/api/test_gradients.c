@@ -21,7 +21,7 @@ struct vectors {
     double x[ELEMENTS], weight[C], bias[C];
 };
 
-static batchnorm_shape shape_of(enum layout layout) { return layout_shape(layout, BATCHNORM_F64, N, C, S); }
+static struct strided shape_of(enum layout layout) { return layout_shape(layout, BATCHNORM_F64, N, C, S); }
 
 static void fill(double *v, size_t count, uint64_t *seed) {
     for (size_t i = 0; i < count; i++) v[i] = random_normal(seed);
@@ -54,20 +54,19 @@ static double dot(const double *a, const double *b, size_t count) {
 }
 
 static void forward(const struct point *p, enum layout layout, bool frozen, double *y, double *mean, double *rstd) {
-    batchnorm_shape shape = shape_of(layout);
-    batchnorm_status status =
-        frozen ? batchnorm_infer(&shape, p->x, p->weight, p->bias, p->mean, p->var, y, mean, rstd, NULL, NULL)
-               : batchnorm_forward(&shape, p->x, p->weight, p->bias, y, NULL, NULL, mean, rstd, NULL, NULL);
+    struct strided shape = shape_of(layout);
+    batchnorm_status status = frozen ? raw_infer(&shape, p->x, p->weight, p->bias, p->mean, p->var, y, mean, rstd, NULL, NULL)
+                                     : raw_forward(&shape, p->x, p->weight, p->bias, y, NULL, NULL, mean, rstd, NULL, NULL);
     assert_int_equal(status, BATCHNORM_OK);
 }
 
 static void backward(const struct point *p, enum layout layout, bool frozen, struct vectors *d) {
-    batchnorm_shape shape = shape_of(layout);
+    struct strided shape = shape_of(layout);
     double y[ELEMENTS], mean[C], rstd[C];
     forward(p, layout, frozen, y, mean, rstd);
-    assert_int_equal(batchnorm_backward(&shape, p->x, p->dy, p->weight, mean, rstd, d->x, d->weight, d->bias,
-                                        frozen ? BATCHNORM_FROZEN : 0, NULL),
-                     BATCHNORM_OK);
+    assert_int_equal(
+        raw_backward(&shape, p->x, p->dy, p->weight, mean, rstd, d->x, d->weight, d->bias, frozen ? BATCHNORM_FROZEN : 0, NULL),
+        BATCHNORM_OK);
 }
 
 /* What is differentiated: the sum of dy * y, and the sum of cotangents times gradients. */
@@ -122,12 +121,11 @@ TEST(frozen_backward_is_the_derivative) {
 static void check_jvp(enum layout layout, bool frozen, uint64_t seed) {
     struct point p = make_point(seed);
     struct vectors t = make_vectors(seed + 100);
-    batchnorm_shape shape = shape_of(layout);
+    struct strided shape = shape_of(layout);
     double y[2][ELEMENTS], mean[C], rstd[C], ty[ELEMENTS];
     forward(&p, layout, frozen, y[0], mean, rstd);
-    assert_int_equal(
-        batchnorm_jvp(&shape, p.x, t.x, p.weight, t.weight, t.bias, mean, rstd, ty, frozen ? BATCHNORM_FROZEN : 0, NULL),
-        BATCHNORM_OK);
+    assert_int_equal(raw_jvp(&shape, p.x, t.x, p.weight, t.weight, t.bias, mean, rstd, ty, frozen ? BATCHNORM_FROZEN : 0, NULL),
+                     BATCHNORM_OK);
     for (int side = 0; side < 2; side++) {
         struct point q = p;
         double by = side ? step : -step;
@@ -148,11 +146,11 @@ TEST(jvp_is_the_derivative) {
 static void check_double(enum layout layout, bool frozen, uint64_t seed) {
     struct point p = make_point(seed);
     struct vectors v = make_vectors(seed + 200);
-    batchnorm_shape shape = shape_of(layout);
+    struct strided shape = shape_of(layout);
     double y[ELEMENTS], mean[C], rstd[C], gx[ELEMENTS], gdy[ELEMENTS], gweight[C];
     forward(&p, layout, frozen, y, mean, rstd);
-    assert_int_equal(batchnorm_double_backward(&shape, p.x, p.dy, p.weight, mean, rstd, v.x, v.weight, v.bias, gx, gdy, gweight,
-                                               frozen ? BATCHNORM_FROZEN : 0, NULL),
+    assert_int_equal(raw_double_backward(&shape, p.x, p.dy, p.weight, mean, rstd, v.x, v.weight, v.bias, gx, gdy, gweight,
+                                         frozen ? BATCHNORM_FROZEN : 0, NULL),
                      BATCHNORM_OK);
     for (size_t i = 0; i < ELEMENTS; i++) {
         expect("gx", i, gx[i], difference(&p, &p.x[i], layout, frozen, &v));
@@ -191,12 +189,12 @@ TEST(jvp_is_the_transpose_of_backward) {
     for (int frozen = 0; frozen < 2; frozen++) {
         struct point p = make_point(9);
         struct vectors d, t = make_vectors(10);
-        batchnorm_shape shape = shape_of(PLANAR);
+        struct strided shape = shape_of(PLANAR);
         double y[ELEMENTS], mean[C], rstd[C], ty[ELEMENTS];
         forward(&p, PLANAR, frozen, y, mean, rstd);
         backward(&p, PLANAR, frozen, &d);
         assert_int_equal(
-            batchnorm_jvp(&shape, p.x, t.x, p.weight, t.weight, t.bias, mean, rstd, ty, frozen ? BATCHNORM_FROZEN : 0, NULL),
+            raw_jvp(&shape, p.x, t.x, p.weight, t.weight, t.bias, mean, rstd, ty, frozen ? BATCHNORM_FROZEN : 0, NULL),
             BATCHNORM_OK);
         double one = dot(ty, p.dy, ELEMENTS);
         double other = dot(t.x, d.x, ELEMENTS) + dot(t.weight, d.weight, C) + dot(t.bias, d.bias, C);
@@ -222,15 +220,14 @@ TEST(double_backward_of_16_bits_is_rounded_once) {
                 weight[c] = (float)random_normal(&seed), vweight[c] = (float)random_normal(&seed);
                 mean[c] = random_normal(&seed) / 8, rstd[c] = 1 + random_uniform(&seed);
             }
-            batchnorm_shape (*make)(batchnorm_dtype, size_t, size_t, size_t) =
-                last ? batchnorm_channels_last : batchnorm_planar;
-            const batchnorm_shape small = make(halves[h], OUTER, CHANNELS, INNER);
-            const batchnorm_shape large = make(BATCHNORM_F32, OUTER, CHANNELS, INNER);
-            assert_int_equal(batchnorm_double_backward(&small, in, in + ALL, weight, mean, rstd, in + 2 * ALL, vweight, NULL,
-                                                       out, out + ALL, NULL, 0, NULL),
+            struct strided (*make)(batchnorm_dtype, size_t, size_t, size_t) = last ? channels_last : planar;
+            const struct strided small = make(halves[h], OUTER, CHANNELS, INNER);
+            const struct strided large = make(BATCHNORM_F32, OUTER, CHANNELS, INNER);
+            assert_int_equal(raw_double_backward(&small, in, in + ALL, weight, mean, rstd, in + 2 * ALL, vweight, NULL, out,
+                                                 out + ALL, NULL, 0, NULL),
                              BATCHNORM_OK);
-            assert_int_equal(batchnorm_double_backward(&large, wide, wide + ALL, weight, mean, rstd, wide + 2 * ALL, vweight,
-                                                       NULL, wide_out, wide_out + ALL, NULL, 0, NULL),
+            assert_int_equal(raw_double_backward(&large, wide, wide + ALL, weight, mean, rstd, wide + 2 * ALL, vweight, NULL,
+                                                 wide_out, wide_out + ALL, NULL, 0, NULL),
                              BATCHNORM_OK);
             for (int i = 0; i < 2 * ALL; i++)
                 assert_true(element_get(halves[h], out, i) == element_round(halves[h], (double)wide_out[i]));

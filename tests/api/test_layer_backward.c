@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "layer_support.h"
+#include "tests/support/layer_calls.h"
 #include "tests/support/test.h"
 
 enum { N = 2, C = 3, S = 4, ACCUMULATE = BATCHNORM_ACCUMULATE };
@@ -204,10 +205,9 @@ TEST(empty_inputs_have_zero_gradients) {
         assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, empty, ACCUMULATE, NULL), BATCHNORM_OK);
         expect_gradients(&f, true, false, false, false);
         f.gweight[0] = f.gweight[C - 1] = 9;
-        assert_int_equal(batchnorm_layer_jvp(f.layer, saved, empty, empty, f.t1, NULL, empty, NULL), BATCHNORM_OK);
-        assert_int_equal(
-            batchnorm_layer_double_backward(f.layer, saved, empty, empty, empty, f.t1, f.t2, empty, empty, f.gweight, NULL),
-            BATCHNORM_OK);
+        assert_int_equal(layer_jvp(f.layer, saved, empty, empty, f.t1, NULL, empty, NULL), BATCHNORM_OK);
+        assert_int_equal(layer_double_backward(f.layer, saved, empty, empty, empty, f.t1, f.t2, empty, empty, f.gweight, NULL),
+                         BATCHNORM_OK);
         assert_true(f.gweight[0] == 0 && f.gweight[C - 1] == 0);
         const batchnorm_tensor none = {0};
         assert_int_equal(batchnorm_layer_backward(f.layer, saved, empty, empty, none, 0, NULL), BATCHNORM_OK);
@@ -233,7 +233,7 @@ TEST(jvp_follows_its_forward) {
         const bool training = i & 1, tweight = i & 2, tbias = i & 4;
         struct fixture f = start(training);
         assert_int_equal(forward(&f, NULL), BATCHNORM_OK);
-        assert_int_equal(batchnorm_layer_jvp(f.layer, NULL, f.x, f.vx, tweight ? f.t1 : NULL, tbias ? f.t2 : NULL, f.dx, NULL),
+        assert_int_equal(layer_jvp(f.layer, NULL, f.x, f.vx, tweight ? f.t1 : NULL, tbias ? f.t2 : NULL, f.dx, NULL),
                          BATCHNORM_OK);
         for (int64_t c = 0; c < C; c++) {
             const struct channel k = fixture_channel(&f, f.vx, c, training);
@@ -272,9 +272,8 @@ TEST(double_backward_follows_its_forward) {
     for (int training = 0; training < 2; training++) {
         struct fixture f = start(training);
         assert_int_equal(forward(&f, NULL), BATCHNORM_OK);
-        assert_int_equal(
-            batchnorm_layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, f.dx, f.gdy, f.gweight, NULL),
-            BATCHNORM_OK);
+        assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, f.dx, f.gdy, f.gweight, NULL),
+                         BATCHNORM_OK);
         for (int64_t c = 0; c < C; c++) {
             const struct channel k = fixture_channel(&f, f.vx, c, training);
             expect_near(f.gweight[c], expected_gweight(&f, c, training));
@@ -286,11 +285,10 @@ TEST(double_backward_follows_its_forward) {
                 }
         }
         const batchnorm_tensor none = {0}; /* every output and cotangent may be absent */
-        assert_int_equal(
-            batchnorm_layer_double_backward(f.layer, NULL, f.x, f.dy, none, NULL, NULL, f.dx, none, f.gweight, NULL),
-            BATCHNORM_OK);
+        assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, none, NULL, NULL, f.dx, none, f.gweight, NULL),
+                         BATCHNORM_OK);
         assert_true(box_at(f.dx, 0, 0, 0) == 0 && f.gweight[0] == 0);
-        assert_int_equal(batchnorm_layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none, NULL, NULL),
+        assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none, NULL, NULL),
                          BATCHNORM_OK);
     }
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "batchnorm/layer.h"
+#include "tests/support/layer_calls.h"
+#include "tests/support/raw_calls.h"
 #include "tests/support/test.h"
 
 enum { N = 3, C = 5, H = 5, W = 7, S = H * W, ALL = N * C * S };
@@ -42,18 +44,17 @@ static batchnorm_layer *make_layer(bool training) {
 /* The same by the raw calls; `got` holds what the layer gave. */
 static void compare(batchnorm_layer *layer, const struct arrays *got, bool training) {
     static struct arrays a;
-    const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, N, C, S);
+    const struct strided shape = planar(BATCHNORM_F32, N, C, S);
     const float *weight = batchnorm_layer_weight(layer)->value.data, *bias = batchnorm_layer_bias(layer)->value.data;
     float mean[C] = {0}, var[C] = {1, 1, 1, 1, 1}, dweight[C], dbias[C];
     double save_mean[C], save_rstd[C];
     fill(&a);
     batchnorm_status status =
-        training
-            ? batchnorm_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, relu, NULL, NULL)
-            : batchnorm_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, relu, NULL, NULL);
+        training ? raw_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, relu, NULL, NULL)
+                 : raw_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, relu, NULL, NULL);
     assert_int_equal(status, BATCHNORM_OK);
-    status = batchnorm_backward_fused(&shape, a.x, a.z, NULL, a.dy, weight, bias, save_mean, save_rstd, a.dx, a.dz, dweight,
-                                      dbias, relu, training ? 0 : BATCHNORM_FROZEN, NULL);
+    status = raw_backward_fused(&shape, a.x, a.z, NULL, a.dy, weight, bias, save_mean, save_rstd, a.dx, a.dz, dweight, dbias,
+                                relu, training ? 0 : BATCHNORM_FROZEN, NULL);
     assert_int_equal(status, BATCHNORM_OK);
     assert_memory_equal(got->y, a.y, sizeof a.y);
     assert_memory_equal(got->dx, a.dx, sizeof a.dx);
@@ -68,13 +69,12 @@ TEST(bits_are_those_of_the_raw_calls) {
         const bool training = way & 1, by_y = way & 2;
         batchnorm_layer *layer = make_layer(training);
         fill(&a);
-        assert_int_equal(batchnorm_layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, relu, 0, NULL),
-                         BATCHNORM_OK);
+        assert_int_equal(layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, relu, 0, NULL), BATCHNORM_OK);
         /* the backward has the numbers of its forward, whatever the parameters have become */
         float *bias = batchnorm_layer_bias(layer)->value.data;
         bias[1] += 100;
-        assert_int_equal(batchnorm_layer_backward_fused(layer, NULL, view(a.x), by_y ? none : view(a.z),
-                                                        by_y ? view(a.y) : none, view(a.dy), view(a.dx), view(a.dz), 0, NULL),
+        assert_int_equal(layer_backward_fused(layer, NULL, view(a.x), by_y ? none : view(a.z), by_y ? view(a.y) : none,
+                                              view(a.dy), view(a.dx), view(a.dz), 0, NULL),
                          BATCHNORM_OK);
         bias[1] -= 100;
         bias[1] = 0.2F - 0.3F;
@@ -91,18 +91,18 @@ TEST(what_does_not_fit_is_refused) {
     const batchnorm_activation bad[] = {
         {(batchnorm_activation_kind)17, 0}, {BATCHNORM_LEAKY_RELU, -1}, {BATCHNORM_CLIPPED_RELU, 0}};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(batchnorm_layer_forward_fused(layer, x, z, y, NULL, bad[i], 0, NULL), BATCHNORM_BAD_OPTION);
+        assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, bad[i], 0, NULL), BATCHNORM_BAD_OPTION);
     batchnorm_tensor small = z;
     small.shape[3]--;
-    assert_int_equal(batchnorm_layer_forward_fused(layer, x, small, y, NULL, relu, 0, NULL), BATCHNORM_BAD_SHAPE);
+    assert_int_equal(layer_forward_fused(layer, x, small, y, NULL, relu, 0, NULL), BATCHNORM_BAD_SHAPE);
     assert_int_equal(*batchnorm_layer_num_batches_tracked(layer), 0);
-    assert_int_equal(batchnorm_layer_forward_fused(layer, x, none, y, NULL, relu, 0, NULL), BATCHNORM_OK);
-    assert_int_equal(batchnorm_layer_backward_fused(layer, NULL, x, none, y, dy, dx, dz, 0, NULL), BATCHNORM_BAD_OPTION);
+    assert_int_equal(layer_forward_fused(layer, x, none, y, NULL, relu, 0, NULL), BATCHNORM_OK);
+    assert_int_equal(layer_backward_fused(layer, NULL, x, none, y, dy, dx, dz, 0, NULL), BATCHNORM_BAD_OPTION);
     assert_int_equal(batchnorm_layer_backward(layer, NULL, x, dy, dx, 0, NULL), BATCHNORM_BAD_OPTION);
-    assert_int_equal(batchnorm_layer_jvp(layer, NULL, x, dy, NULL, NULL, dx, NULL), BATCHNORM_BAD_OPTION);
-    assert_int_equal(batchnorm_layer_forward_fused(layer, x, z, y, NULL, relu, 0, NULL), BATCHNORM_OK);
-    assert_int_equal(batchnorm_layer_backward_fused(layer, NULL, x, none, none, dy, dx, dz, 0, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_layer_backward_fused(layer, NULL, x, z, y, dy, dx, dx, 0, NULL), BATCHNORM_OVERLAP);
+    assert_int_equal(layer_jvp(layer, NULL, x, dy, NULL, NULL, dx, NULL), BATCHNORM_BAD_OPTION);
+    assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, relu, 0, NULL), BATCHNORM_OK);
+    assert_int_equal(layer_backward_fused(layer, NULL, x, none, none, dy, dx, dz, 0, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(layer_backward_fused(layer, NULL, x, z, y, dy, dx, dx, 0, NULL), BATCHNORM_OVERLAP);
     batchnorm_layer_destroy(layer);
 }
 

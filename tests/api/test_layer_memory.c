@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "layer_support.h"
+#include "tests/support/layer_calls.h"
 #include "tests/support/test.h"
 
 /* The linker sends the library's calls of malloc here (--wrap). */
@@ -75,10 +76,10 @@ static batchnorm_status step(struct run *r, int i) {
     case 6:
         return batchnorm_layer_backward(r->layer, r->saved, r->large, r->large, r->dx, 0, NULL);
     case 7:
-        return batchnorm_layer_jvp(r->layer, r->saved, r->large, r->large, r->weight, r->weight, r->dx, NULL);
+        return layer_jvp(r->layer, r->saved, r->large, r->large, r->weight, r->weight, r->dx, NULL);
     case 8:
-        return batchnorm_layer_double_backward(r->layer, r->saved, r->large, r->large, r->large, r->weight, r->weight, r->dx,
-                                               r->gdy, r->gweight, NULL);
+        return layer_double_backward(r->layer, r->saved, r->large, r->large, r->large, r->weight, r->weight, r->dx, r->gdy,
+                                     r->gweight, NULL);
     case 9:
         return load(r->layer, r);
     case 10:
@@ -202,7 +203,7 @@ TEST(a_second_time_nothing_is_allocated) {
 TEST(a_workspace_can_be_given) {
     struct run *own = start(), *given = start();
     static char workspace[1 << 16];
-    batchnorm_exec exec = {.workspace = workspace, .workspace_bytes = sizeof workspace};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .workspace = workspace, .workspace_bytes = sizeof workspace};
     assert_int_equal(step(own, 0), BATCHNORM_OK);
     assert_int_equal(step(given, 0), BATCHNORM_OK);
     assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, NULL), BATCHNORM_OK);
@@ -217,7 +218,7 @@ TEST(a_workspace_can_be_given) {
     /* nor one that lies in what the call, or the layer, works on */
     void *const taken[] = {own->large.data, own->y.data, batchnorm_layer_bias(own->layer)->value.data};
     for (size_t i = 0; i < 3; i++) {
-        exec = (batchnorm_exec){.workspace = taken[i], .workspace_bytes = 8};
+        exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .workspace = taken[i], .workspace_bytes = 8};
         assert_int_equal(batchnorm_layer_forward(own->layer, own->large, own->y, NULL, 0, &exec), BATCHNORM_OVERLAP);
         assert_non_null(strstr(batchnorm_layer_message(own->layer), "the workspace"));
         assert_int_equal(batchnorm_layer_backward(own->layer, NULL, own->large, own->y, own->y, 0, &exec), BATCHNORM_OVERLAP);
@@ -234,7 +235,7 @@ static void counting_for(void *user, size_t items, batchnorm_task *task, void *a
 TEST(exec_is_passed_on) {
     struct run *a = start(), *b = start();
     size_t items = 0, before = 0;
-    const batchnorm_exec exec = {.parallel_for = counting_for, .user = &items};
+    const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .parallel_for = counting_for, .user = &items};
     const batchnorm_tensor x = b->large;
     assert_int_equal(step(a, 0), BATCHNORM_OK);
     assert_int_equal(step(b, 0), BATCHNORM_OK);
@@ -242,9 +243,9 @@ TEST(exec_is_passed_on) {
     for (int i = 0; i < 4; i++) {
         if (i == 0) assert_int_equal(batchnorm_layer_forward(b->layer, x, b->y, NULL, 0, &exec), BATCHNORM_OK);
         if (i == 1) assert_int_equal(batchnorm_layer_backward(b->layer, NULL, x, x, b->dx, 0, &exec), BATCHNORM_OK);
-        if (i == 2) assert_int_equal(batchnorm_layer_jvp(b->layer, NULL, x, x, NULL, NULL, b->dx, &exec), BATCHNORM_OK);
+        if (i == 2) assert_int_equal(layer_jvp(b->layer, NULL, x, x, NULL, NULL, b->dx, &exec), BATCHNORM_OK);
         if (i == 3)
-            assert_int_equal(batchnorm_layer_double_backward(b->layer, NULL, x, x, x, NULL, NULL, b->dx, b->gdy, NULL, &exec),
+            assert_int_equal(layer_double_backward(b->layer, NULL, x, x, x, NULL, NULL, b->dx, b->gdy, NULL, &exec),
                              BATCHNORM_OK);
         assert_true(items > before);
         before = items;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "layer_support.h"
+#include "tests/support/layer_calls.h"
 #include "tests/support/test.h"
 
 enum { N = 2, C = 3 };
@@ -45,10 +46,10 @@ static batchnorm_status run(struct fixture *f) {
     case BACKWARD:
         return batchnorm_layer_backward(f->layer, f->saved, f->x, f->dy, f->gx, f->flags, NULL);
     case JVP:
-        return batchnorm_layer_jvp(f->layer, f->saved, f->x, f->dy, f->vweight, f->vbias, f->gx, NULL);
+        return layer_jvp(f->layer, f->saved, f->x, f->dy, f->vweight, f->vbias, f->gx, NULL);
     default:
-        return batchnorm_layer_double_backward(f->layer, f->saved, f->x, f->dy, f->vx, f->vweight, f->vbias, f->gx, f->gdy,
-                                               f->gweight, NULL);
+        return layer_double_backward(f->layer, f->saved, f->x, f->dy, f->vx, f->vweight, f->vbias, f->gx, f->gdy, f->gweight,
+                                     NULL);
     }
 }
 

@@ -16,7 +16,7 @@ static const struct {
             {JVP_FROZEN, GDY, X}};
 
 /* Runs the call apart and in place; the output must have the same bits. */
-static void run_in_place(size_t i, const batchnorm_shape *shape) {
+static void run_in_place(size_t i, const struct strided *shape) {
     struct problem *apart = problem_create(shape, 3, true), *in_place = problem_create(shape, 3, true);
     in_place->array[same[i].output].data = in_place->array[same[i].input].data;
     assert_int_equal(problem_run(apart, same[i].verb, NULL), BATCHNORM_OK);
@@ -37,7 +37,7 @@ TEST(in_place_gives_the_same_bits) {
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         for (int d = 0; d < 4; d++)
             for (enum layout layout = PLANAR; layout < MIXED; layout++) {
-                batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 19, 21);
+                struct strided shape = layout_shape(layout, all_dtypes[d], 3, 19, 21);
                 run_in_place(i, &shape);
             }
 }
@@ -45,8 +45,7 @@ TEST(in_place_gives_the_same_bits) {
 /* The same address with other strides is no alias. */
 TEST(other_strides_at_the_same_address_overlap) {
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-        batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5),
-                        last = batchnorm_channels_last(BATCHNORM_F32, 3, 4, 5);
+        struct strided shape = planar(BATCHNORM_F32, 3, 4, 5), last = channels_last(BATCHNORM_F32, 3, 4, 5);
         if (same[i].output == Y) shape.y = last.y;
         if (same[i].output == DX) shape.dx = last.dx;
         if (same[i].output == GDY) shape.dy = last.dy;
@@ -78,7 +77,7 @@ TEST(shifted_arrays_overlap) {
                  {DOUBLE_BACKWARD, GDY, X},
                  {DOUBLE_BACKWARD, GDY, DY},
                  {DOUBLE_BACKWARD, GDY, VX}};
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         for (int shift = pairs[i].verb == DOUBLE_BACKWARD ? 0 : 1; shift < 60; shift += 59 - shift ? 59 - shift : 1) {
             struct problem *p = problem_create(&shape, 3, true);
@@ -92,8 +91,8 @@ TEST(shifted_arrays_overlap) {
 }
 
 /* x and y are the halves of one tensor with twice the channels: their extents interleave, their elements do not. */
-static void run_slices(enum verb verb, const batchnorm_shape *wide, size_t channels) {
-    batchnorm_shape half = *wide;
+static void run_slices(enum verb verb, const struct strided *wide, size_t channels) {
+    struct strided half = *wide;
     half.channels = channels;
     struct problem *storage = problem_create(wide, 3, true), *apart = problem_create(&half, 5, true);
     struct problem *p = problem_create(&half, 5, true);
@@ -116,7 +115,7 @@ TEST(interleaved_channel_slices_are_apart) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++)
             for (enum verb verb = INFER; verb <= FORWARD; verb++) {
-                batchnorm_shape wide = layout_shape(layout, all_dtypes[d], 3, 10, 7);
+                struct strided wide = layout_shape(layout, all_dtypes[d], 3, 10, 7);
                 run_slices(verb, &wide, 5);
             }
 }
@@ -127,17 +126,17 @@ TEST(an_array_in_a_gap_of_another_is_apart) {
     for (int x_is_wide = 0; x_is_wide < 2; x_is_wide++)
         for (int last = 84; last <= 85; last++) { /* the dense one ends where the wide one goes on, or one further */
             float storage[200] = {0};
-            batchnorm_shape shape = {.outer = 2, .channels = 2, .inner = 4, .dtype = BATCHNORM_F32};
+            struct strided shape = {.outer = 2, .channels = 2, .inner = 4, .dtype = BATCHNORM_F32};
             shape.x = x_is_wide ? wide : dense;
             shape.y = x_is_wide ? dense : wide;
             float *x = storage + (x_is_wide ? 0 : last), *y = storage + (x_is_wide ? last : 0);
-            batchnorm_status status = batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, NULL);
+            batchnorm_status status = raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, NULL, NULL, NULL, NULL);
             assert_int_equal(status, last == 84 ? BATCHNORM_OK : BATCHNORM_OVERLAP);
         }
 }
 
 /* Every length from 0 to 67 along a run, along the channels and along the batch, between pages that may not be touched. */
-static void run_guarded(const batchnorm_shape *shape, bool at_end) {
+static void run_guarded(const struct strided *shape, bool at_end) {
     struct problem *p = problem_create(shape, shape->inner + 100 * shape->channels, at_end);
     for (enum verb verb = 0; verb < VERBS; verb++) {
         problem_snapshot(p);
@@ -154,21 +153,20 @@ TEST(nothing_beyond_an_array_is_touched) {
     for (size_t n = 0; n <= 67; n++)
         for (int d = 0; d < 4; d++)
             for (int at_end = 0; at_end < 2; at_end++) {
-                const batchnorm_shape shapes[] = {
-                    batchnorm_planar(all_dtypes[d], 2, 2, n), batchnorm_planar(all_dtypes[d], 2, n, 1),
-                    batchnorm_planar(all_dtypes[d], n, 2, 1), batchnorm_channels_last(all_dtypes[d], 1, n, 2),
-                    batchnorm_channels_last(all_dtypes[d], 1, 3, n)};
+                const struct strided shapes[] = {planar(all_dtypes[d], 2, 2, n), planar(all_dtypes[d], 2, n, 1),
+                                                 planar(all_dtypes[d], n, 2, 1), channels_last(all_dtypes[d], 1, n, 2),
+                                                 channels_last(all_dtypes[d], 1, 3, n)};
                 for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_guarded(&shapes[i], at_end);
             }
 }
 
 /* The workspace may have any alignment, exactly the size that is asked for, and nothing around it is touched. */
 static void run_in_workspace(enum verb verb, struct problem *a, struct problem *b, size_t shift) {
-    size_t bytes = batchnorm_workspace_bytes(&a->shape, verb_operation(verb));
+    size_t bytes = problem_workspace_bytes(a, verb);
     struct guarded memory = guarded_alloc(bytes + shift + 1, true);
     unsigned char *at = memory.data;
     memset(at, 0x5a, bytes + shift + 1);
-    batchnorm_exec exec = {.workspace = at + shift, .workspace_bytes = bytes};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .workspace = at + shift, .workspace_bytes = bytes};
     problem_restore(a);
     problem_restore(b);
     assert_int_equal(problem_run(a, verb, &exec), BATCHNORM_OK);
@@ -184,7 +182,7 @@ TEST(workspace_of_exact_size_suffices) {
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int d = 0; d < 4; d++) {
-                batchnorm_shape shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
+                struct strided shape = layout_shape(layout, all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
                 struct problem *a = problem_create(&shape, 5, true), *b = problem_create(&shape, 5, true);
                 for (enum verb verb = 0; verb < VERBS; verb++) run_in_workspace(verb, a, b, i + (size_t)d);
                 problem_destroy(a);
@@ -195,7 +193,7 @@ TEST(workspace_of_exact_size_suffices) {
 /* Each array planar or channels-last on its own: what is asked for depends on which array a call reads and writes where. */
 TEST(workspace_suffices_for_every_mixture_of_layouts) {
     for (int mixture = 0; mixture < 16; mixture++) {
-        batchnorm_shape shape = layout_shape(PLANAR, BATCHNORM_F32, 6, 40, 30);
+        struct strided shape = layout_shape(PLANAR, BATCHNORM_F32, 6, 40, 30);
         const batchnorm_strides last = layout_shape(CHANNELS_LAST, BATCHNORM_F32, 6, 40, 30).x;
         if (mixture & 1) shape.x = last;
         if (mixture & 2) shape.y = last;
@@ -209,17 +207,17 @@ TEST(workspace_suffices_for_every_mixture_of_layouts) {
 }
 
 TEST(workspace_of_no_or_too_large_a_shape_is_0) {
-    for (int i = BATCHNORM_OP_STATS; i <= BATCHNORM_OP_DOUBLE_BACKWARD; i++) {
-        batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, SIZE_MAX / 4, 2);
-        assert_int_equal(batchnorm_workspace_bytes(NULL, (batchnorm_operation)i), 0);
-        assert_int_equal(batchnorm_workspace_bytes(&shape, (batchnorm_operation)i), 0);
-        shape = batchnorm_planar(BATCHNORM_F32, 1, PTRDIFF_MAX / 4, 1); /* fits, but its scratch memory does not */
-        assert_int_equal(batchnorm_workspace_bytes(&shape, (batchnorm_operation)i), 0);
+    for (int i = 0; i < RAW_OPERATIONS; i++) {
+        struct strided shape = planar(BATCHNORM_F32, 2, SIZE_MAX / 4, 2);
+        assert_int_equal(raw_workspace_bytes(NULL, (enum raw_operation)i), 0);
+        assert_int_equal(raw_workspace_bytes(&shape, (enum raw_operation)i), 0);
+        shape = planar(BATCHNORM_F32, 1, PTRDIFF_MAX / 4, 1); /* fits, but its scratch memory does not */
+        assert_int_equal(raw_workspace_bytes(&shape, (enum raw_operation)i), 0);
     }
 }
 
 /* No element: OK with NULL for every shaped array, and only the gradients of parameters are written, with 0. */
-static void run_empty(const batchnorm_shape *shape, enum verb verb, unsigned flags) {
+static void run_empty(const struct strided *shape, enum verb verb, unsigned flags) {
     struct problem *p = problem_create(shape, 1, true);
     p->flags = flags;
     if (flags == 0)
@@ -241,7 +239,7 @@ TEST(no_element_is_fine) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int d = 0; d < 4; d++)
             for (enum verb verb = 0; verb < VERBS; verb++) {
-                batchnorm_shape shape = batchnorm_planar(all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
+                struct strided shape = planar(all_dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2]);
                 run_empty(&shape, verb, 0);
                 if (verb == BACKWARD || verb == BACKWARD_FROZEN) run_empty(&shape, verb, BATCHNORM_ACCUMULATE);
             }

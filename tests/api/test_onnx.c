@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/raw_calls.h"
 #include "tests/support/support.h"
 #include "tests/support/test.h"
 
@@ -154,14 +155,14 @@ TEST(run_vector) {
     load(v, in, out);
     assert_true(in[IN_X].rank >= 3 && in[IN_X].count > 0 && in[IN_X].count == out[0].count);
     size_t inner = in[IN_X].count / in[IN_X].size[0] / in[IN_X].size[1];
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, in[IN_X].size[0], in[IN_X].size[1], inner);
+    struct strided shape = planar(BATCHNORM_F32, in[IN_X].size[0], in[IN_X].size[1], inner);
     for (int i = IN_WEIGHT; i < INPUTS; i++) assert_int_equal(in[i].count, shape.channels);
     batchnorm_options options = batchnorm_convention(BATCHNORM_ONNX);
     options.eps = v->eps;
     float *mean = in[IN_MEAN].value, *var = in[IN_VAR].value;
     const float *x = in[IN_X].value, *weight = in[IN_WEIGHT].value, *bias = in[IN_BIAS].value;
-    batchnorm_status status = v->training ? batchnorm_forward(&shape, x, weight, bias, y, mean, var, NULL, NULL, &options, NULL)
-                                          : batchnorm_infer(&shape, x, weight, bias, mean, var, y, NULL, NULL, &options, NULL);
+    batchnorm_status status = v->training ? raw_forward(&shape, x, weight, bias, y, mean, var, NULL, NULL, &options, NULL)
+                                          : raw_infer(&shape, x, weight, bias, mean, var, y, NULL, NULL, &options, NULL);
     assert_int_equal(status, BATCHNORM_OK);
     compare("y", &out[0], y, v->tolerance);
     if (!v->training) return;

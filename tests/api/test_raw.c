@@ -91,11 +91,9 @@ static bool fault_overlap_of_numbers(struct call *k) {
 static char small[1 << 16];
 
 static bool fault_workspace(struct call *k) {
-    size_t need = batchnorm_workspace_bytes(&k->p->shape, verb_operation(k->verb));
+    size_t need = problem_workspace_bytes(k->p, k->verb);
     assert_in_range(need, 1, sizeof small);
-    /* calls that are frozen or have no activation may need less than the query says */
-    bool less = k->verb == BACKWARD || k->verb == BACKWARD_FROZEN || k->verb == JVP_FROZEN || k->verb == DOUBLE_BACKWARD_FROZEN;
-    k->exec = (batchnorm_exec){.workspace = small, .workspace_bytes = less ? 1 : need - 1};
+    k->exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .workspace = small, .workspace_bytes = need - 1};
     return !k->no_memory;
 }
 
@@ -125,8 +123,8 @@ enum { FAULTS = sizeof faults / sizeof *faults };
 /* Make a call with the faults whose bits are set; the last ones first, since they look at what the call needs. Returns whether
  * the call could have them all. */
 static bool call_with(enum verb verb, unsigned bits, batchnorm_status *status, const char **touched) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
-    struct call k = {.verb = verb, .p = problem_create(&shape, 1, true)};
+    struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
+    struct call k = {.verb = verb, .p = problem_create(&shape, 1, true), .exec = {.size = sizeof k.exec}};
     bool possible = true;
     for (int i = FAULTS; i-- > 0;)
         if (bits & 1u << i) possible = faults[i].make(&k) && possible;
@@ -162,7 +160,7 @@ TEST(strides_beyond_the_address_space_are_too_large) {
     for (int axis = 0; axis < 3; axis++)
         for (int which = 0; which < 4; which++)
             for (int d = 0; d < 4; d++) {
-                batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 5, 5, 5);
+                struct strided shape = planar(all_dtypes[d], 5, 5, 5);
                 struct problem *p = problem_create(&shape, 1, true);
                 batchnorm_strides *s = which & 1 ? &p->shape.y : &p->shape.x;
                 ptrdiff_t stride = quarter / (ptrdiff_t)batchnorm_dtype_bytes(all_dtypes[d]) * (which & 2 ? -1 : 1);
@@ -205,7 +203,7 @@ static unsigned optional(enum verb verb) {
 }
 
 TEST(each_required_array_is_asked_for) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
     for (enum verb verb = 0; verb < VERBS; verb++)
         for (enum array i = X; i < ARRAYS; i++) {
             if (!(required(verb) & 1u << i)) continue;
@@ -224,7 +222,7 @@ static size_t bytes_of(const struct problem_array *a) { return a->count * batchn
 
 /* The output begins at the first number of the other array, or at its last one; and then the other array in the output. */
 static void refuse_overlap(enum verb verb, batchnorm_dtype dtype, enum array output, enum array other, bool at_its_end) {
-    const batchnorm_shape shape = batchnorm_planar(dtype, 3, 40, 5);
+    const struct strided shape = planar(dtype, 3, 40, 5);
     struct problem *p = problem_create(&shape, 1, true);
     struct problem_array *a = &p->array[output], *b = &p->array[other];
     const size_t last = at_its_end ? bytes_of(b) - batchnorm_dtype_bytes(b->dtype) : 0;
@@ -262,7 +260,7 @@ TEST(arrays_may_touch) {
     for (int d = 0; d < 4; d++)
         for (enum verb verb = 0; verb < VERBS; verb++)
             for (int backwards = 0; backwards < 2; backwards++) {
-                const batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 2, 4, 6);
+                const struct strided shape = planar(all_dtypes[d], 2, 4, 6);
                 struct problem *p = problem_create(&shape, 1, true);
                 char *at = (char *)memory;
                 for (int i = 0; i < ARRAYS; i++) {
@@ -281,17 +279,17 @@ TEST(shape_is_asked_for) {
     float x[4] = {0}, y[4];
     double saved[1] = {0};
     batchnorm_stat stat;
-    assert_int_equal(batchnorm_stats_accumulate(NULL, x, &stat, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_infer(NULL, x, x, x, x, x, y, NULL, NULL, NULL, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_normalize(NULL, x, x, x, saved, saved, y, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_forward(NULL, x, x, x, y, NULL, NULL, NULL, NULL, NULL, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_backward(NULL, x, x, x, saved, saved, y, NULL, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_jvp(NULL, x, x, x, NULL, NULL, saved, saved, y, 0, NULL), BATCHNORM_NULL_POINTER);
-    assert_int_equal(batchnorm_double_backward(NULL, x, x, x, saved, saved, x, NULL, NULL, y, NULL, NULL, 0, NULL),
+    assert_int_equal(raw_stats(NULL, x, &stat, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_infer(NULL, x, x, x, x, x, y, NULL, NULL, NULL, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_normalize(NULL, x, x, x, saved, saved, y, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_forward(NULL, x, x, x, y, NULL, NULL, NULL, NULL, NULL, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_backward(NULL, x, x, x, saved, saved, y, NULL, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_jvp(NULL, x, x, x, NULL, NULL, saved, saved, y, 0, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(raw_double_backward(NULL, x, x, x, saved, saved, x, NULL, NULL, y, NULL, NULL, 0, NULL),
                      BATCHNORM_NULL_POINTER);
 }
 
-static void run_subset(enum verb verb, const batchnorm_shape *shape, unsigned absent) {
+static void run_subset(enum verb verb, const struct strided *shape, unsigned absent) {
     struct problem *p = problem_create(shape, 7, true);
     for (enum array i = X; i < ARRAYS; i++)
         if (absent & 1u << i) p->array[i].data = NULL;
@@ -305,7 +303,7 @@ static void run_subset(enum verb verb, const batchnorm_shape *shape, unsigned ab
 TEST(each_subset_of_optional_arrays_works) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= CHANNELS_LAST; layout++) {
-            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 3, 5, 7);
+            struct strided shape = layout_shape(layout, all_dtypes[d], 3, 5, 7);
             for (enum verb verb = 0; verb < VERBS; verb++)
                 for (unsigned some = optional(verb), set = some;; set = (set - 1) & some) {
                     run_subset(verb, &shape, set);
@@ -316,7 +314,7 @@ TEST(each_subset_of_optional_arrays_works) {
 
 /* x is not read where nothing depends on it. */
 TEST(frozen_backward_without_dweight_needs_no_x) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
     for (unsigned set = 0; set < 4; set++) {
         struct problem *p = problem_create(&shape, 1, true);
         p->array[X].data = p->array[DWEIGHT].data = NULL;
@@ -333,7 +331,7 @@ TEST(frozen_backward_without_dweight_needs_no_x) {
 }
 
 TEST(each_unknown_flag_is_refused) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
+    struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
     for (enum verb verb = BACKWARD; verb < VERBS; verb++)
         for (int bit = 0; bit < 32; bit++) {
             struct problem *p = problem_create(&shape, 1, true);
@@ -347,14 +345,14 @@ TEST(each_unknown_flag_is_refused) {
 
 TEST(options_null_are_pytorchs) {
     float x[6] = {1, 2, 3, 4, 5, 7}, y[2][6], mean[2] = {0, 0}, var[2] = {1, 1};
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 2, 1, 3);
+    struct strided shape = planar(BATCHNORM_F32, 2, 1, 3);
     batchnorm_options options = batchnorm_convention(BATCHNORM_PYTORCH);
-    assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y[0], &mean[0], &var[0], NULL, NULL, &options, NULL), 0);
-    assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y[1], &mean[1], &var[1], NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(raw_forward(&shape, x, NULL, NULL, y[0], &mean[0], &var[0], NULL, NULL, &options, NULL), 0);
+    assert_int_equal(raw_forward(&shape, x, NULL, NULL, y[1], &mean[1], &var[1], NULL, NULL, NULL, NULL), 0);
     assert_memory_equal(y[0], y[1], sizeof y[0]);
     assert_true(mean[0] == mean[1] && var[0] == var[1] && mean[0] != 0);
-    assert_int_equal(batchnorm_infer(&shape, x, NULL, NULL, mean, var, y[0], NULL, NULL, &options, NULL), 0);
-    assert_int_equal(batchnorm_infer(&shape, x, NULL, NULL, mean, var, y[1], NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(raw_infer(&shape, x, NULL, NULL, mean, var, y[0], NULL, NULL, &options, NULL), 0);
+    assert_int_equal(raw_infer(&shape, x, NULL, NULL, mean, var, y[1], NULL, NULL, NULL, NULL), 0);
     assert_memory_equal(y[0], y[1], sizeof y[0]);
 }
 
@@ -363,17 +361,17 @@ TEST(sentences_say_what_is_wrong) {
     static float x[60], y[60], weight[4];
     static double save_mean[4], save_rstd[4];
     char message[200] = "as it was";
-    const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, 3, 4, 5);
-    batchnorm_shape broadcast = shape;
+    const struct strided shape = planar(BATCHNORM_F32, 3, 4, 5);
+    struct strided broadcast = shape;
     broadcast.y.inner = 0;
-    batchnorm_exec exec = {.message = message, .message_bytes = sizeof message};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .message = message, .message_bytes = sizeof message};
     for (int i = 0; i < 60; i++) x[i] = (float)i;
 #define FORWARD_SAYS(shape, x, y, weight, text)                                                                                \
-    assert_int_not_equal(batchnorm_forward(shape, x, weight, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);      \
+    assert_int_not_equal(raw_forward(shape, x, weight, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);            \
     assert_string_equal(message, text)
-    assert_int_equal(batchnorm_forward(&shape, x, NULL, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);
+    assert_int_equal(raw_forward(&shape, x, NULL, NULL, y, NULL, NULL, save_mean, save_rstd, NULL, &exec), 0);
     assert_string_equal(message, "as it was");
-    FORWARD_SAYS(&shape, NULL, y, NULL, "what is NULL is needed; needed are shape, x and y");
+    FORWARD_SAYS(&shape, NULL, y, NULL, "what is NULL is needed; needed are x and y");
     FORWARD_SAYS(&shape, x, x + 1, NULL, "y overlaps x in a way that is not allowed");
     FORWARD_SAYS(&broadcast, x, y, NULL, "y has strides that make two of its elements share memory");
     FORWARD_SAYS(&shape, x, y, y + 56, "y overlaps weight in a way that is not allowed");
@@ -384,16 +382,16 @@ TEST(sentences_say_what_is_wrong) {
     exec.workspace = &exec;
     exec.workspace_bytes = 1;
     FORWARD_SAYS(&shape, x, y, weight, batchnorm_status_string(BATCHNORM_WORKSPACE_TOO_SMALL));
-    exec = (batchnorm_exec){.message = message, .message_bytes = 10};
+    exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .message = message, .message_bytes = 10};
     FORWARD_SAYS(&shape, x, x + 1, NULL, "y overlap");
     exec.message_bytes = sizeof message;
-    batchnorm_status status = batchnorm_backward(&shape, x, y, weight, save_mean, save_rstd, y + 4, NULL, NULL, 0, &exec);
+    batchnorm_status status = raw_backward(&shape, x, y, weight, save_mean, save_rstd, y + 4, NULL, NULL, 0, &exec);
     assert_int_equal(status, BATCHNORM_OVERLAP);
     assert_string_equal(message, "dx overlaps dy in a way that is not allowed");
-    status = batchnorm_jvp(&shape, x, y, NULL, NULL, NULL, save_mean, save_rstd, x + 4, 0, &exec);
+    status = raw_jvp(&shape, x, y, NULL, NULL, NULL, save_mean, save_rstd, x + 4, 0, &exec);
     assert_int_equal(status, BATCHNORM_OVERLAP);
     assert_string_equal(message, "ty overlaps x in a way that is not allowed");
-    status = batchnorm_double_backward(&shape, x, x, NULL, save_mean, save_rstd, NULL, NULL, NULL, y, y, NULL, 0, &exec);
+    status = raw_double_backward(&shape, x, x, NULL, save_mean, save_rstd, NULL, NULL, NULL, y, y, NULL, 0, &exec);
     assert_int_equal(status, BATCHNORM_OVERLAP);
     assert_string_equal(message, "gx overlaps gdy in a way that is not allowed");
 }
@@ -401,15 +399,16 @@ TEST(sentences_say_what_is_wrong) {
 /* One run that needs memory, so that the faults above were real: it calls malloc without a workspace and never with one. */
 TEST(workspace_replaces_malloc) {
     for (enum layout layout = PLANAR; layout < BROADCAST_N; layout++) {
-        batchnorm_shape shape = layout_shape(layout, BATCHNORM_F32, 3, 20, 50);
+        struct strided shape = layout_shape(layout, BATCHNORM_F32, 3, 20, 50);
         for (enum verb verb = 0; verb < VERBS; verb++) {
             struct problem *p = problem_create(&shape, 1, true);
-            batchnorm_exec exec = {.workspace = small, .workspace_bytes = sizeof small, .threads = 1};
+            batchnorm_exec exec = {
+                .size = sizeof(batchnorm_exec), .workspace = small, .workspace_bytes = sizeof small, .threads = 1};
             malloc_calls = 0;
             assert_int_equal(problem_run(p, verb, &exec), BATCHNORM_OK);
             assert_int_equal(malloc_calls, 0);
             assert_int_equal(problem_run(p, verb, NULL), BATCHNORM_OK);
-            if (batchnorm_workspace_bytes(&shape, verb_operation(verb))) assert_true(malloc_calls > 0);
+            if (problem_workspace_bytes(p, verb)) assert_true(malloc_calls > 0);
             problem_destroy(p);
         }
     }

@@ -9,6 +9,8 @@
 
 #include "batchnorm/layer.h"
 #include "batchnorm/stats.h"
+#include "tests/support/layer_calls.h"
+#include "tests/support/raw_calls.h"
 
 static int failures;
 
@@ -41,44 +43,44 @@ static void expect_untouched(const char *what) {
 
 static const batchnorm_activation relu = {BATCHNORM_RELU, 0};
 
-typedef batchnorm_status verb(const batchnorm_shape *s, const batchnorm_exec *e);
+typedef batchnorm_status verb(const struct strided *s, const batchnorm_exec *e);
 #define M memory
 
-static batchnorm_status infer(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_infer(s, M[0], M[1], M[2], M[3], M[4], M[5], M[6], M[7], NULL, e);
+static batchnorm_status infer(const struct strided *s, const batchnorm_exec *e) {
+    return raw_infer(s, M[0], M[1], M[2], M[3], M[4], M[5], M[6], M[7], NULL, e);
 }
-static batchnorm_status infer_fused(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_infer_fused(s, M[0], M[8], M[1], M[2], M[3], M[4], M[5], M[6], M[7], relu, NULL, e);
+static batchnorm_status infer_fused(const struct strided *s, const batchnorm_exec *e) {
+    return raw_infer_fused(s, M[0], M[8], M[1], M[2], M[3], M[4], M[5], M[6], M[7], relu, NULL, e);
 }
-static batchnorm_status normalize(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_normalize(s, M[0], M[1], M[2], M[3], M[4], M[5], e);
+static batchnorm_status normalize(const struct strided *s, const batchnorm_exec *e) {
+    return raw_normalize(s, M[0], M[1], M[2], M[3], M[4], M[5], e);
 }
-static batchnorm_status normalize_fused(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_normalize_fused(s, M[0], M[8], M[1], M[2], M[3], M[4], M[5], relu, e);
+static batchnorm_status normalize_fused(const struct strided *s, const batchnorm_exec *e) {
+    return raw_normalize_fused(s, M[0], M[8], M[1], M[2], M[3], M[4], M[5], relu, e);
 }
-static batchnorm_status forward(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_forward(s, M[0], M[1], M[2], M[5], M[3], M[4], M[6], M[7], NULL, e);
+static batchnorm_status forward(const struct strided *s, const batchnorm_exec *e) {
+    return raw_forward(s, M[0], M[1], M[2], M[5], M[3], M[4], M[6], M[7], NULL, e);
 }
-static batchnorm_status forward_fused(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_forward_fused(s, M[0], M[8], M[1], M[2], M[5], M[3], M[4], M[6], M[7], relu, NULL, e);
+static batchnorm_status forward_fused(const struct strided *s, const batchnorm_exec *e) {
+    return raw_forward_fused(s, M[0], M[8], M[1], M[2], M[5], M[3], M[4], M[6], M[7], relu, NULL, e);
 }
-static batchnorm_status backward(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_backward(s, M[0], M[5], M[1], M[6], M[7], M[9], M[10], M[11], 0, e);
+static batchnorm_status backward(const struct strided *s, const batchnorm_exec *e) {
+    return raw_backward(s, M[0], M[5], M[1], M[6], M[7], M[9], M[10], M[11], 0, e);
 }
-static batchnorm_status backward_again(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_backward_fused(s, M[0], M[8], NULL, M[5], M[1], M[2], M[6], M[7], M[9], M[12], M[10], M[11], relu, 0, e);
+static batchnorm_status backward_again(const struct strided *s, const batchnorm_exec *e) {
+    return raw_backward_fused(s, M[0], M[8], NULL, M[5], M[1], M[2], M[6], M[7], M[9], M[12], M[10], M[11], relu, 0, e);
 }
-static batchnorm_status backward_fused(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_backward_fused(s, M[0], NULL, M[8], M[5], M[1], M[2], M[6], M[7], M[9], M[12], M[10], M[11], relu, 0, e);
+static batchnorm_status backward_fused(const struct strided *s, const batchnorm_exec *e) {
+    return raw_backward_fused(s, M[0], NULL, M[8], M[5], M[1], M[2], M[6], M[7], M[9], M[12], M[10], M[11], relu, 0, e);
 }
-static batchnorm_status jvp(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_jvp(s, M[0], M[5], M[1], M[2], M[3], M[6], M[7], M[9], 0, e);
+static batchnorm_status jvp(const struct strided *s, const batchnorm_exec *e) {
+    return raw_jvp(s, M[0], M[5], M[1], M[2], M[3], M[6], M[7], M[9], 0, e);
 }
-static batchnorm_status double_backward(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_double_backward(s, M[0], M[5], M[1], M[6], M[7], M[8], M[2], M[3], M[9], M[10], M[11], 0, e);
+static batchnorm_status double_backward(const struct strided *s, const batchnorm_exec *e) {
+    return raw_double_backward(s, M[0], M[5], M[1], M[6], M[7], M[8], M[2], M[3], M[9], M[10], M[11], 0, e);
 }
-static batchnorm_status accumulate(const batchnorm_shape *s, const batchnorm_exec *e) {
-    return batchnorm_stats_accumulate(s, M[0], (batchnorm_stat *)(void *)M[1], e);
+static batchnorm_status accumulate(const struct strided *s, const batchnorm_exec *e) {
+    return raw_stats(s, M[0], (batchnorm_stat *)(void *)M[1], e);
 }
 #undef M
 
@@ -102,9 +104,9 @@ static const struct {
     {"double_backward", double_backward, X | Y | DY | DX},
     {"stats_accumulate", accumulate, X},
 };
-enum { VERBS = sizeof verbs / sizeof verbs[0], OPERATIONS = BATCHNORM_OP_DOUBLE_BACKWARD + 1 };
+enum { VERBS = sizeof verbs / sizeof verbs[0], OPERATIONS = RAW_OPERATIONS };
 
-static void every_call_refuses(const batchnorm_shape *shape, unsigned strides, const char *what) {
+static void every_call_refuses(const struct strided *shape, unsigned strides, const char *what) {
     char text[256];
     for (size_t i = 0; i < VERBS; i++) {
         if (!(verbs[i].strides & strides)) continue;
@@ -129,12 +131,10 @@ static void counts_that_do_not_fit(void) {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int last = 0; last < 2; last++) {
             const size_t n = sizes[i][0], c = sizes[i][1], s = sizes[i][2];
-            const batchnorm_shape shape =
-                last ? batchnorm_channels_last(BATCHNORM_F16, n, c, s) : batchnorm_planar(BATCHNORM_F16, n, c, s);
+            const struct strided shape = last ? channels_last(BATCHNORM_F16, n, c, s) : planar(BATCHNORM_F16, n, c, s);
             snprintf(what, sizeof what, "%zu x %zu x %zu", n, c, s);
             every_call_refuses(&shape, X, what);
-            for (int o = 0; o < OPERATIONS; o++)
-                expect_true(what, batchnorm_workspace_bytes(&shape, (batchnorm_operation)o) == 0);
+            for (int o = 0; o < OPERATIONS; o++) expect_true(what, raw_workspace_bytes(&shape, (enum raw_operation)o) == 0);
         }
 }
 
@@ -143,7 +143,7 @@ static void bytes_that_do_not_fit(void) {
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
         for (int d = 0; d < 3; d++) {
             const size_t most = PTRDIFF_MAX / batchnorm_dtype_bytes(dtypes[i]) + 1;
-            const batchnorm_shape shape = batchnorm_planar(dtypes[i], d == 0 ? most : 1, d == 1 ? most : 1, d == 2 ? most : 1);
+            const struct strided shape = planar(dtypes[i], d == 0 ? most : 1, d == 1 ? most : 1, d == 2 ? most : 1);
             every_call_refuses(&shape, X, "an array of PTRDIFF_MAX bytes and one more element");
         }
 }
@@ -155,14 +155,14 @@ static void strides_that_do_not_fit(void) {
     for (int array = 0; array < STRIDES; array++)
         for (int d = 0; d < 4; d++)
             for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
-                batchnorm_shape s = batchnorm_planar(BATCHNORM_F32, 2, 2, 2);
+                struct strided s = planar(BATCHNORM_F32, 2, 2, 2);
                 batchnorm_strides *const of[STRIDES] = {&s.x, &s.y, &s.dy, &s.dx, &s.z, &s.dz};
                 ptrdiff_t *const along[] = {&of[array]->outer, &of[array]->channel, &of[array]->inner};
                 for (int k = 0; k < 3; k++)
                     if (d == k || d == 3) *along[k] = far[i];
                 snprintf(what, sizeof what, "stride %d of array %d: %td", d, array, far[i]);
                 every_call_refuses(&s, 1u << array, what);
-                for (int o = 0; o < OPERATIONS; o++) (void)batchnorm_workspace_bytes(&s, (batchnorm_operation)o);
+                for (int o = 0; o < OPERATIONS; o++) (void)raw_workspace_bytes(&s, (enum raw_operation)o);
             }
 }
 
@@ -170,7 +170,7 @@ static void strides_that_do_not_fit(void) {
 static void no_elements_always_fit(void) {
     static const size_t sizes[][3] = {{0, 2, SIZE_MAX}, {SIZE_MAX, 2, 0}, {HALF, 0, HALF}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, sizes[i][0], sizes[i][1], sizes[i][2]);
+        const struct strided shape = planar(BATCHNORM_F32, sizes[i][0], sizes[i][1], sizes[i][2]);
         for (size_t v = 0; v < VERBS; v++) expect(verbs[v].name, verbs[v].run(&shape, NULL), BATCHNORM_OK);
     }
 }
@@ -181,8 +181,8 @@ static void workspaces_are_none_or_enough(void) {
     for (size_t less = 0; less < 1024; less++)
         for (int o = 0; o < OPERATIONS; o++) {
             const size_t channels = SIZE_MAX / 32 - less;
-            const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F16, 1, channels, 2);
-            const size_t bytes = batchnorm_workspace_bytes(&shape, (batchnorm_operation)o);
+            const struct strided shape = planar(BATCHNORM_F16, 1, channels, 2);
+            const size_t bytes = raw_workspace_bytes(&shape, (enum raw_operation)o);
             if (bytes == 0 || bytes >= channels * sizeof(double)) continue;
             printf("operation %d of SIZE_MAX / 32 - %zu channels: a workspace of %zu bytes\n", o, less, bytes);
             failures++;
@@ -193,20 +193,22 @@ static void workspaces_are_none_or_enough(void) {
 /* An array that fits, though nobody has it, and a workspace that does not. Nothing is at these addresses. */
 static void workspaces_that_do_not_fit(void) {
     const uintptr_t quarter = UINTPTR_MAX / 4;
-    const batchnorm_shape shape = batchnorm_planar(BATCHNORM_F16, 1, SIZE_MAX / 32 - 64, 2);
+    const struct strided shape = planar(BATCHNORM_F16, 1, SIZE_MAX / 32 - 64, 2);
     void *x = (void *)(2 * quarter), *low = (void *)(quarter / 2), *high = (void *)(3 * quarter);
-    const batchnorm_exec given = {.workspace = (void *)(quarter / 4), .workspace_bytes = sizeof memory}; /* apart from them */
+    const batchnorm_exec given = {.size = sizeof(batchnorm_exec),
+                                  .workspace = (void *)(quarter / 4),
+                                  .workspace_bytes = sizeof memory}; /* apart from them */
     const batchnorm_options *none = NULL;
     mark();
     for (int o = 0; o < OPERATIONS; o++)
-        expect_true("a workspace that cannot be", batchnorm_workspace_bytes(&shape, (batchnorm_operation)o) == 0);
+        expect_true("a workspace that cannot be", raw_workspace_bytes(&shape, (enum raw_operation)o) == 0);
     for (int i = 0; i < 2; i++) {
         const batchnorm_exec *e = i ? &given : NULL;
         const batchnorm_status wanted = i ? BATCHNORM_WORKSPACE_TOO_SMALL : BATCHNORM_NO_MEMORY;
-        expect("forward", batchnorm_forward(&shape, x, NULL, NULL, x, NULL, NULL, NULL, NULL, none, e), wanted);
-        expect("infer", batchnorm_infer(&shape, x, NULL, NULL, low, low, x, NULL, NULL, none, e), wanted);
-        expect("stats_accumulate", batchnorm_stats_accumulate(&shape, x, high, e), wanted);
-        expect("backward", batchnorm_backward(&shape, x, x, NULL, high, high, NULL, low, NULL, 0, e), wanted);
+        expect("forward", raw_forward(&shape, x, NULL, NULL, x, NULL, NULL, NULL, NULL, none, e), wanted);
+        expect("infer", raw_infer(&shape, x, NULL, NULL, low, low, x, NULL, NULL, none, e), wanted);
+        expect("stats_accumulate", raw_stats(&shape, x, high, e), wanted);
+        expect("backward", raw_backward(&shape, x, x, NULL, high, high, NULL, low, NULL, 0, e), wanted);
     }
     expect_untouched("workspaces");
 }
@@ -298,10 +300,9 @@ static void gradients_of_layers_that_do_not_fit(void) {
             mark();
             if (which < 3) {
                 expect("backward", batchnorm_layer_backward(layer, NULL, t[0], t[1], t[2], 0, NULL), BATCHNORM_TOO_LARGE);
-                expect("jvp", batchnorm_layer_jvp(layer, NULL, t[0], t[1], NULL, NULL, t[2], NULL), BATCHNORM_TOO_LARGE);
+                expect("jvp", layer_jvp(layer, NULL, t[0], t[1], NULL, NULL, t[2], NULL), BATCHNORM_TOO_LARGE);
             }
-            expect("double_backward",
-                   batchnorm_layer_double_backward(layer, NULL, t[0], t[1], t[2], NULL, NULL, t[3], t[4], NULL, NULL),
+            expect("double_backward", layer_double_backward(layer, NULL, t[0], t[1], t[2], NULL, NULL, t[3], t[4], NULL, NULL),
                    BATCHNORM_TOO_LARGE);
             expect_untouched("gradients");
         }

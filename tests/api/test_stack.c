@@ -14,7 +14,7 @@ struct work {
 
 static void run(void *arg) {
     struct work *w = arg;
-    const batchnorm_exec exec = {.threads = 1};
+    const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = 1};
     w->status = problem_run(w->problem, w->verb, &exec);
 }
 
@@ -23,7 +23,7 @@ TEST(a_call_takes_as_much_as_the_header_says) {
     for (batchnorm_dtype dtype = BATCHNORM_F32; dtype <= BATCHNORM_F16; dtype++)
         for (enum layout layout = PLANAR; layout < BROADCAST_N; layout++)
             for (enum verb verb = 0; verb < VERBS; verb++) {
-                const batchnorm_shape shape = layout_shape(layout, dtype, 3, 70, 300);
+                const struct strided shape = layout_shape(layout, dtype, 3, 70, 300);
                 struct work w = {problem_create(&shape, 1, true), verb, BATCHNORM_NO_MEMORY};
                 const size_t bytes = stack_taken(run, &w);
                 assert_int_equal(w.status, BATCHNORM_OK);

@@ -17,8 +17,8 @@ static float *chunk(size_t n, size_t s, double offset, uint64_t seed) {
 }
 
 static void accumulate(batchnorm_stat *stats, const float *x, size_t n, size_t s) {
-    batchnorm_shape shape = batchnorm_planar(BATCHNORM_F32, n, C, s);
-    assert_int_equal(batchnorm_stats_accumulate(&shape, x, stats, NULL), BATCHNORM_OK);
+    struct strided shape = planar(BATCHNORM_F32, n, C, s);
+    assert_int_equal(raw_stats(&shape, x, stats, NULL), BATCHNORM_OK);
 }
 
 TEST(clear_means_no_value_seen) {
@@ -34,7 +34,7 @@ TEST(clear_means_no_value_seen) {
 TEST(one_chunk_is_what_forward_uses) {
     for (int d = 0; d < 4; d++)
         for (enum layout layout = PLANAR; layout < LAYOUTS; layout++) {
-            batchnorm_shape shape = layout_shape(layout, all_dtypes[d], 5, C, 333);
+            struct strided shape = layout_shape(layout, all_dtypes[d], 5, C, 333);
             struct problem *p = problem_create(&shape, 3, true);
             assert_int_equal(problem_run(p, ACCUMULATE_STATS, NULL), BATCHNORM_OK);
             assert_int_equal(problem_run(p, FORWARD, NULL), BATCHNORM_OK);
@@ -143,11 +143,11 @@ TEST(infinities_propagate_as_in_a_sum) {
     }
     /* values of a channel with an infinity, in one chunk and in two */
     const float x[4] = {1, INFINITY, 2, 3};
-    batchnorm_shape whole = batchnorm_planar(BATCHNORM_F32, 4, 1, 1), half = batchnorm_planar(BATCHNORM_F32, 2, 1, 1);
+    struct strided whole = planar(BATCHNORM_F32, 4, 1, 1), half = planar(BATCHNORM_F32, 2, 1, 1);
     batchnorm_stat one = {0}, two = {0};
-    assert_int_equal(batchnorm_stats_accumulate(&whole, x, &one, NULL), BATCHNORM_OK);
-    assert_int_equal(batchnorm_stats_accumulate(&half, x, &two, NULL), BATCHNORM_OK);
-    assert_int_equal(batchnorm_stats_accumulate(&half, x + 2, &two, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_stats(&whole, x, &one, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_stats(&half, x, &two, NULL), BATCHNORM_OK);
+    assert_int_equal(raw_stats(&half, x + 2, &two, NULL), BATCHNORM_OK);
     assert_true(one.mean == INFINITY && two.mean == INFINITY && isnan(one.m2) && isnan(two.m2));
 }
 
@@ -168,7 +168,7 @@ TEST(finish_gives_both_variances) {
 TEST(update_running_is_forwards_update) {
     for (int f = BATCHNORM_PYTORCH; f <= BATCHNORM_TF_FUSED; f++)
         for (int d = 0; d < 4; d++) {
-            batchnorm_shape shape = batchnorm_planar(all_dtypes[d], 3, C, 5);
+            struct strided shape = planar(all_dtypes[d], 3, C, 5);
             struct problem *p = problem_create(&shape, 9, true), *q = problem_create(&shape, 9, true);
             p->options = q->options = batchnorm_convention((batchnorm_framework)f);
             assert_int_equal(problem_run(p, FORWARD, NULL), BATCHNORM_OK);

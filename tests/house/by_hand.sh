@@ -26,9 +26,10 @@ stops() { # <what it says> <arguments>
     fi
 }
 stops "define BNK_HAVE_GENERIC" src/kernel/dispatch.c
-stops "define BNK_ISA as" src/kernel/isa_unit.c
-stops "without -ffast-math" -DBNK_ISA=generic -ffast-math src/kernel/isa_unit.c
-stops "BNK_ISA=avx2 needs" -DBNK_ISA=avx2 src/kernel/isa_unit.c
-stops "BNK_ISA=avx512 needs" -DBNK_ISA=avx512 src/kernel/isa_unit.c
-case $("$cc" -dumpmachine) in aarch64*) ;; *) stops "BNK_ISA=neon is for" -DBNK_ISA=neon src/kernel/isa_unit.c ;; esac
+stops "define BNK_ISA as" src/kernel/verbs.c
+stops "define BNK_TYPE as" -DBNK_ISA=generic src/kernel/verbs.c
+stops "without -ffast-math" -DBNK_ISA=generic -ffast-math src/kernel/verbs.c
+stops "BNK_ISA=avx2 needs" -DBNK_ISA=avx2 src/kernel/verbs.c
+stops "BNK_ISA=avx512 needs" -DBNK_ISA=avx512 src/kernel/verbs.c
+case $("$cc" -dumpmachine) in aarch64*) ;; *) stops "BNK_ISA=neon is for" -DBNK_ISA=neon src/kernel/verbs.c ;; esac
 exit $failed

@@ -71,7 +71,7 @@ while IFS=: read -r file line text; do
     [[ " $(words_of "$rooms" "$from") " == *" $to "* ]] || wrong "$file:$line: $from may not include $target"
     open=$(words_of "$doors" "$to")
     [ -z "$open" ] || [[ " $open " == *" $(basename "$target") "* ]] || wrong "$file:$line: $target is not a door of $to"
-done < <(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' $(sources '*.[ch]' '*.inc' | grep -v ^tests/))
+done < <(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' $(sources '*.[ch]' | grep -v ^tests/))
 
 for room in $all_rooms; do
     circle=$(sed -n "s|^$room ||p" "$edges" | tsort 2>&1 >/dev/null) ||

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 
 export LC_ALL=C.UTF-8
-mapfile -t files < <(sources '*.[ch]' '*.inc' '*.in' '*.py' '*.sh' '*.cmake' CMakeLists.txt Makefile run)
+mapfile -t files < <(sources '*.[ch]' '*.in' '*.py' '*.sh' '*.cmake' CMakeLists.txt Makefile run)
 long=$(awk 'length > 128 { print FILENAME ":" FNR ": " length " columns; 128 is the limit" }' "${files[@]}")
 [ -z "$long" ] || wrong "$long"
 

@@ -3,7 +3,7 @@
 # sizes.sh: a file of more than 300 lines, or with a function of more than 60, says at its top why: "Long because ...",
 # "Longer than 300 lines, because ...".
 . "$(dirname "$0")/common.sh"
-list=$(sources '*.[ch]' '*.inc' '*.py' '*.sh' '*.cmake' CMakeLists.txt)
+list=$(sources '*.[ch]' '*.py' '*.sh' '*.cmake' CMakeLists.txt)
 mapfile -t files <<<"$list"
 
 says_why() {
@@ -29,7 +29,7 @@ for file in "${files[@]}"; do
     if [ "$lines" -gt 300 ] && ! says_why "$file"; then
         wrong "$file: $lines lines, and its top does not say why"
     fi
-    case $file in *.[ch] | *.inc) ;; *) continue ;; esac
+    case $file in *.[ch]) ;; *) continue ;; esac
     read -r lines name < <(longest "$file")
     if [ "$lines" -gt 60 ] && ! says_why "$file"; then
         wrong "$file: $name() has $lines lines, and the top of the file does not say why"

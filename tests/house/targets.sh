@@ -35,7 +35,7 @@ while IFS=: read -r file path; do
     path=${path%%[.,:;]} count=$((count + 1))
     exists "$path" || wrong "$file: there is no $path"
 done < <({ grep -oHE "(^|[^a-zA-Z0-9_./-])$folders/[a-zA-Z0-9_./*-]+" $documents
-    grep -HE '^ *(/?\*|//|#)|/\*' $(sources '*.[ch]' '*.inc' '*.py' '*.sh' '*.cmake' CMakeLists.txt) | grep -v '# *include' |
+    grep -HE '^ *(/?\*|//|#)|/\*' $(sources '*.[ch]' '*.py' '*.sh' '*.cmake' CMakeLists.txt) | grep -v '# *include' |
         sed -E "s/^([^:]+):/\1\t/" | awk -F'\t' -v want="(^|[^a-zA-Z0-9_.\/-])$folders/[a-zA-Z0-9_.\/*-]+" \
         '{ while (match($2, want)) { print $1 ":" substr($2, RSTART, RLENGTH); $2 = substr($2, RSTART + RLENGTH) } }'
     } | sed -E "s#:[^a-zA-Z]*($folders/)#:\1#" | sort -u)

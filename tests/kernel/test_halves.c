@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/raw_calls.h"
 #include "tests/support/support.h"
 #include "tests/support/test.h"
 
@@ -16,9 +17,9 @@ static void multiply(batchnorm_dtype dtype, const uint16_t *x, float weight, siz
     double *zero = calloc(channels, sizeof *zero), *one = calloc(channels, sizeof *one);
     for (size_t c = 0; c < channels; c++) weights[c] = weight;
     for (size_t c = 0; c < channels; c++) one[c] = 1;
-    batchnorm_shape shape = batchnorm_planar(dtype, VALUES / channels, channels, 1);
-    if (channels == 1) shape = batchnorm_planar(dtype, 1, 1, VALUES);
-    assert_int_equal(batchnorm_normalize(&shape, x, weights, NULL, zero, one, y, NULL), BATCHNORM_OK);
+    struct strided shape = planar(dtype, VALUES / channels, channels, 1);
+    if (channels == 1) shape = planar(dtype, 1, 1, VALUES);
+    assert_int_equal(raw_normalize(&shape, x, weights, NULL, zero, one, y, NULL), BATCHNORM_OK);
     free(weights);
     free(zero);
     free(one);

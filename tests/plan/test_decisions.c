@@ -107,12 +107,15 @@ static batchnorm_exec next_exec(void) {
     static size_t turn;
     size_t i = turn++ % 7;
     seed++;
-    if (i == 5) return (batchnorm_exec){.parallel_for = shuffled_for, .user = &seed};
-    if (i == 6) return (batchnorm_exec){.parallel_for = reversed_for, .threads = 2};
+    if (i == 5) return (batchnorm_exec){.size = sizeof(batchnorm_exec), .parallel_for = shuffled_for, .user = &seed};
+    if (i == 6) return (batchnorm_exec){.size = sizeof(batchnorm_exec), .parallel_for = reversed_for, .threads = 2};
 #ifndef __SANITIZE_THREAD__ /* it sees nothing where there are no threads */
-    if (i == 0) return (batchnorm_exec){.threads = 1};
+    if (i == 0) return (batchnorm_exec){.size = sizeof(batchnorm_exec), .threads = 1};
 #endif
-    return (batchnorm_exec){.parallel_for = threads_for, .user = &threads[i % 4], .threads = i & 1 ? threads[i % 4] : 0};
+    return (batchnorm_exec){.size = sizeof(batchnorm_exec),
+                            .parallel_for = threads_for,
+                            .user = &threads[i % 4],
+                            .threads = i & 1 ? threads[i % 4] : 0};
 }
 
 /* As it was, but for y, which every backward reads: that of `from`. */
@@ -140,9 +143,9 @@ enum { WAYS_STEP = 7 }; /* the sanitizer is slow */
 enum { WAYS_STEP = 1 };
 #endif
 
-static void compare_ways(enum layout layout, const batchnorm_shape *shape, bool at_end) {
+static void compare_ways(enum layout layout, const struct strided *shape, bool at_end) {
     static struct bn_tuning ways[WAYS_MAX];
-    const batchnorm_exec one = {.threads = 1};
+    const batchnorm_exec one = {.size = sizeof(batchnorm_exec), .threads = 1};
     size_t count = all_ways(ways);
     struct problem *want = problem_create(shape, 3, at_end), *got = problem_create(shape, 3, at_end);
     struct problem *y = problem_create(shape, 3, at_end);
@@ -171,7 +174,7 @@ static void compare_sizes(const size_t (*sizes)[3], size_t count, const enum lay
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < layout_count * 4; j++) {
             enum layout layout = layouts[j / 4];
-            batchnorm_shape shape = fused_shape(layout, dtypes[j & 1], sizes[i][0], sizes[i][1], sizes[i][2]);
+            struct strided shape = fused_shape(layout, dtypes[j & 1], sizes[i][0], sizes[i][1], sizes[i][2]);
             compare_ways(layout, &shape, j & 2);
         }
 }

@@ -7,36 +7,71 @@ const char *fused_verb_name(enum fused_verb verb) {
     return names[verb];
 }
 
-batchnorm_shape fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
-    batchnorm_shape shape = layout_shape(layout, dtype, n, c, s);
+struct strided fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
+    struct strided shape = layout_shape(layout, dtype, n, c, s);
     shape.z = shape.dx;
     shape.dz = shape.dy;
     return shape;
 }
 
-batchnorm_operation fused_operation(enum fused_verb verb) {
-    if (verb == FORWARD_FUSED) return BATCHNORM_OP_FORWARD;
-    return verb < FORWARD_FUSED ? BATCHNORM_OP_INFER : BATCHNORM_OP_BACKWARD;
-}
+union fused_call {
+    batchnorm_infer_call infer;
+    batchnorm_normalize_call normalize;
+    batchnorm_forward_call forward;
+    batchnorm_backward_call backward;
+};
 
-batchnorm_status fused_run(struct problem *p, enum fused_verb verb, const struct fused *f, const batchnorm_exec *exec) {
+static union fused_call call_of(const struct problem *p, enum fused_verb verb, const struct fused *f) {
     void *a[ARRAYS];
     for (enum array i = X; i < ARRAYS; i++) a[i] = p->array[i].data;
     const void *z = f->residual ? a[Z] : NULL, *y = f->from_y ? a[Y] : NULL;
     unsigned flags = p->flags | (verb == BACKWARD_FUSED_FROZEN ? (unsigned)BATCHNORM_FROZEN : 0u);
+    union fused_call call;
     switch (verb) {
     case INFER_FUSED:
-        return batchnorm_infer_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[RUNNING_MEAN], a[RUNNING_VAR], a[Y],
-                                     a[SAVE_MEAN], a[SAVE_RSTD], f->activation, &p->options, exec);
+        call.infer = infer_call(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[RUNNING_MEAN], a[RUNNING_VAR], a[Y], a[SAVE_MEAN],
+                                a[SAVE_RSTD], f->activation, &p->options);
+        break;
     case NORMALIZE_FUSED:
-        return batchnorm_normalize_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y],
-                                         f->activation, exec);
+        call.normalize =
+            normalize_call(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y], f->activation);
+        break;
     case FORWARD_FUSED:
-        return batchnorm_forward_fused(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR],
-                                       a[SAVE_MEAN], a[SAVE_RSTD], f->activation, &p->options, exec);
+        call.forward = forward_call(&p->shape, a[X], z, a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR], a[SAVE_MEAN],
+                                    a[SAVE_RSTD], f->activation, &p->options);
+        break;
     default:
-        return batchnorm_backward_fused(&p->shape, a[X], z, y, a[DY], a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[DX],
-                                        a[DZ], a[DWEIGHT], a[DBIAS], f->activation, flags, exec);
+        call.backward = backward_call(&p->shape, a[X], z, y, a[DY], a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[DX],
+                                      a[DZ], a[DWEIGHT], a[DBIAS], f->activation, flags);
+    }
+    return call;
+}
+
+batchnorm_status fused_run(struct problem *p, enum fused_verb verb, const struct fused *f, const batchnorm_exec *exec) {
+    const union fused_call call = call_of(p, verb, f);
+    switch (verb) {
+    case INFER_FUSED:
+        return batchnorm_infer(&call.infer, exec);
+    case NORMALIZE_FUSED:
+        return batchnorm_normalize(&call.normalize, exec);
+    case FORWARD_FUSED:
+        return batchnorm_forward(&call.forward, exec);
+    default:
+        return batchnorm_backward(&call.backward, exec);
+    }
+}
+
+size_t fused_workspace_bytes(const struct problem *p, enum fused_verb verb, const struct fused *f) {
+    const union fused_call call = call_of(p, verb, f);
+    switch (verb) {
+    case INFER_FUSED:
+        return batchnorm_workspace_bytes(&call.infer);
+    case NORMALIZE_FUSED:
+        return batchnorm_workspace_bytes(&call.normalize);
+    case FORWARD_FUSED:
+        return batchnorm_workspace_bytes(&call.forward);
+    default:
+        return batchnorm_workspace_bytes(&call.backward);
     }
 }
 
@@ -73,7 +108,7 @@ double gated(batchnorm_dtype dtype, batchnorm_activation a, double v, double dy)
 }
 
 ptrdiff_t fused_index(const struct problem *p, enum array array, size_t i) {
-    const batchnorm_shape *g = &p->shape;
+    const struct strided *g = &p->shape;
     return problem_index(p, array, i / g->inner / g->channels, i / g->inner % g->channels, i % g->inner);
 }
 

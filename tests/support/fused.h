@@ -15,9 +15,10 @@ struct fused {
 
 const char *fused_verb_name(enum fused_verb verb);
 /* layout_shape() with the strides of Z and DZ. */
-batchnorm_shape fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);
+struct strided fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);
 batchnorm_status fused_run(struct problem *p, enum fused_verb verb, const struct fused *f, const batchnorm_exec *exec);
-batchnorm_operation fused_operation(enum fused_verb verb);
+/* The scratch of that call. */
+size_t fused_workspace_bytes(const struct problem *p, enum fused_verb verb, const struct fused *f);
 
 /* act(v) and dy * act'(v), in float, or in double for F64. */
 double activated(batchnorm_dtype dtype, batchnorm_activation a, double v);

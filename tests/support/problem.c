@@ -42,8 +42,8 @@ static batchnorm_strides ordered(enum layout layout, size_t n, size_t c, size_t 
     }
 }
 
-batchnorm_shape layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
-    batchnorm_shape shape = {.outer = n, .channels = c, .inner = s, .dtype = dtype};
+struct strided layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s) {
+    struct strided shape = {.outer = n, .channels = c, .inner = s, .dtype = dtype};
     shape.x = shape.y = shape.dy = shape.dx = ordered(layout, n, c, s);
     if (layout == MIXED) {
         shape.y = ordered(CHANNELS_LAST, n, c, s);
@@ -56,14 +56,14 @@ batchnorm_shape layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n
     return shape;
 }
 
-static batchnorm_strides strides_of(const batchnorm_shape *shape, enum array array) {
+static batchnorm_strides strides_of(const struct strided *shape, enum array array) {
     if (array == X) return shape->x;
     if (array == Z || array == DZ) return array == Z ? shape->z : shape->dz;
     if (array == Y || array == GX) return shape->y;
     return array == DY || array == GDY ? shape->dy : shape->dx;
 }
 
-static void place(struct problem_array *a, const batchnorm_shape *shape, enum array array, bool at_end) {
+static void place(struct problem_array *a, const struct strided *shape, enum array array, bool at_end) {
     ptrdiff_t low = 0, high = 0;
     if (array < SHAPED) {
         a->dtype = shape->dtype;
@@ -128,7 +128,7 @@ static void fill(struct problem *p, uint64_t seed) {
     memset(p->array[STATS].lowest, 0, p->array[STATS].count * sizeof(double));
 }
 
-struct problem *problem_create(const batchnorm_shape *shape, uint64_t seed, bool at_end) {
+struct problem *problem_create(const struct strided *shape, uint64_t seed, bool at_end) {
     struct problem *p = calloc(1, sizeof *p);
     p->shape = *shape;
     p->options = batchnorm_convention(BATCHNORM_PYTORCH);
@@ -165,33 +165,96 @@ void problem_restore(struct problem *p) {
         memcpy(p->array[i].lowest, p->array[i].before, p->array[i].count * batchnorm_dtype_bytes(p->array[i].dtype));
 }
 
-batchnorm_status problem_run(struct problem *p, enum verb verb, const batchnorm_exec *exec) {
+/* A call of any kind. */
+union call {
+    batchnorm_stats_call stats;
+    batchnorm_infer_call infer;
+    batchnorm_normalize_call normalize;
+    batchnorm_forward_call forward;
+    batchnorm_backward_call backward;
+    batchnorm_jvp_call jvp;
+    batchnorm_double_backward_call double_backward;
+};
+
+static union call call_of(const struct problem *p, enum verb verb) {
+    const batchnorm_activation none = {BATCHNORM_IDENTITY, 0};
     void *a[ARRAYS];
     for (enum array i = X; i < ARRAYS; i++) a[i] = p->array[i].data;
     unsigned frozen = p->flags | BATCHNORM_FROZEN;
     unsigned flags = verb == BACKWARD_FROZEN || verb == JVP_FROZEN || verb == DOUBLE_BACKWARD_FROZEN ? frozen : p->flags;
+    union call call;
     switch (verb) {
     case ACCUMULATE_STATS:
-        return batchnorm_stats_accumulate(&p->shape, a[X], a[STATS], exec);
+        call.stats = stats_call(&p->shape, a[X], a[STATS]);
+        break;
     case INFER:
-        return batchnorm_infer(&p->shape, a[X], a[WEIGHT], a[BIAS], a[RUNNING_MEAN], a[RUNNING_VAR], a[Y], a[SAVE_MEAN],
-                               a[SAVE_RSTD], &p->options, exec);
+        call.infer = infer_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[RUNNING_MEAN], a[RUNNING_VAR], a[Y], a[SAVE_MEAN],
+                                a[SAVE_RSTD], none, &p->options);
+        break;
     case NORMALIZE:
-        return batchnorm_normalize(&p->shape, a[X], a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y], exec);
+        call.normalize = normalize_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[Y], none);
+        break;
     case FORWARD:
-        return batchnorm_forward(&p->shape, a[X], a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR], a[SAVE_MEAN],
-                                 a[SAVE_RSTD], &p->options, exec);
+        call.forward = forward_call(&p->shape, a[X], NULL, a[WEIGHT], a[BIAS], a[Y], a[RUNNING_MEAN], a[RUNNING_VAR],
+                                    a[SAVE_MEAN], a[SAVE_RSTD], none, &p->options);
+        break;
     case BACKWARD:
     case BACKWARD_FROZEN:
-        return batchnorm_backward(&p->shape, a[X], a[DY], a[WEIGHT], a[SAVE_MEAN], a[SAVE_RSTD], a[DX], a[DWEIGHT], a[DBIAS],
-                                  flags, exec);
+        call.backward = backward_call(&p->shape, a[X], NULL, NULL, a[DY], a[WEIGHT], NULL, a[SAVE_MEAN], a[SAVE_RSTD], a[DX],
+                                      NULL, a[DWEIGHT], a[DBIAS], none, flags);
+        break;
     case JVP:
     case JVP_FROZEN:
-        return batchnorm_jvp(&p->shape, a[X], a[VX], a[WEIGHT], a[TWEIGHT], a[TBIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[GDY], flags,
-                             exec);
+        call.jvp = jvp_call(&p->shape, a[X], a[VX], a[WEIGHT], a[TWEIGHT], a[TBIAS], a[SAVE_MEAN], a[SAVE_RSTD], a[GDY], flags);
+        break;
     default:
-        return batchnorm_double_backward(&p->shape, a[X], a[DY], a[WEIGHT], a[SAVE_MEAN], a[SAVE_RSTD], a[VX], a[TWEIGHT],
-                                         a[TBIAS], a[GX], a[GDY], a[GWEIGHT], flags, exec);
+        call.double_backward = double_backward_call(&p->shape, a[X], a[DY], a[WEIGHT], a[SAVE_MEAN], a[SAVE_RSTD], a[VX],
+                                                    a[TWEIGHT], a[TBIAS], a[GX], a[GDY], a[GWEIGHT], flags);
+    }
+    return call;
+}
+
+batchnorm_status problem_run(struct problem *p, enum verb verb, const batchnorm_exec *exec) {
+    const union call call = call_of(p, verb);
+    switch (verb) {
+    case ACCUMULATE_STATS:
+        return batchnorm_stats_accumulate(&call.stats, exec);
+    case INFER:
+        return batchnorm_infer(&call.infer, exec);
+    case NORMALIZE:
+        return batchnorm_normalize(&call.normalize, exec);
+    case FORWARD:
+        return batchnorm_forward(&call.forward, exec);
+    case BACKWARD:
+    case BACKWARD_FROZEN:
+        return batchnorm_backward(&call.backward, exec);
+    case JVP:
+    case JVP_FROZEN:
+        return batchnorm_jvp(&call.jvp, exec);
+    default:
+        return batchnorm_double_backward(&call.double_backward, exec);
+    }
+}
+
+size_t problem_workspace_bytes(const struct problem *p, enum verb verb) {
+    const union call call = call_of(p, verb);
+    switch (verb) {
+    case ACCUMULATE_STATS:
+        return batchnorm_stats_workspace_bytes(&call.stats);
+    case INFER:
+        return batchnorm_workspace_bytes(&call.infer);
+    case NORMALIZE:
+        return batchnorm_workspace_bytes(&call.normalize);
+    case FORWARD:
+        return batchnorm_workspace_bytes(&call.forward);
+    case BACKWARD:
+    case BACKWARD_FROZEN:
+        return batchnorm_workspace_bytes(&call.backward);
+    case JVP:
+    case JVP_FROZEN:
+        return batchnorm_workspace_bytes(&call.jvp);
+    default:
+        return batchnorm_workspace_bytes(&call.double_backward);
     }
 }
 
@@ -214,14 +277,6 @@ bool is_output(enum verb verb, enum array array) {
     default:
         return array == GX || array == GDY || array == GWEIGHT;
     }
-}
-
-batchnorm_operation verb_operation(enum verb verb) {
-    static const batchnorm_operation operations[VERBS] = {
-        BATCHNORM_OP_STATS,           BATCHNORM_OP_INFER,          BATCHNORM_OP_INFER, BATCHNORM_OP_FORWARD,
-        BATCHNORM_OP_BACKWARD,        BATCHNORM_OP_BACKWARD,       BATCHNORM_OP_JVP,   BATCHNORM_OP_JVP,
-        BATCHNORM_OP_DOUBLE_BACKWARD, BATCHNORM_OP_DOUBLE_BACKWARD};
-    return operations[verb];
 }
 
 const char *problem_untouched(const struct problem *p) {

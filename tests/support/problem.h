@@ -4,7 +4,7 @@
 #ifndef TESTS_SUPPORT_PROBLEM_H
 #define TESTS_SUPPORT_PROBLEM_H
 
-#include "batchnorm/stats.h"
+#include "raw_calls.h"
 #include "support.h"
 
 /* The arrays. The first nine have the sizes of the shape; Z and DZ are those of the fused calls. Jvp and double backward have
@@ -79,20 +79,20 @@ struct problem_array {
 };
 
 struct problem {
-    batchnorm_shape shape;
+    struct strided shape;
     batchnorm_options options;
     unsigned flags; /* added to those of the verb */
     struct problem_array array[ARRAYS];
 };
 
 /* Without strides for Z and DZ: fused_shape() has them. */
-batchnorm_shape layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);
+struct strided layout_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);
 const char *layout_name(enum layout layout);
 const char *verb_name(enum verb verb);
 const char *array_name(enum array array);
 
 /* Random data; the saved statistics are those of x. at_end: where the arrays lie between their guard pages. */
-struct problem *problem_create(const batchnorm_shape *shape, uint64_t seed, bool at_end);
+struct problem *problem_create(const struct strided *shape, uint64_t seed, bool at_end);
 void problem_destroy(struct problem *p);
 
 /* Fill the outputs with a pattern and remember every byte of every array. */
@@ -100,8 +100,9 @@ void problem_snapshot(struct problem *p);
 /* Every byte as it was at the snapshot. */
 void problem_restore(struct problem *p);
 batchnorm_status problem_run(struct problem *p, enum verb verb, const batchnorm_exec *exec);
+/* The scratch of that call. */
+size_t problem_workspace_bytes(const struct problem *p, enum verb verb);
 bool is_output(enum verb verb, enum array array);
-batchnorm_operation verb_operation(enum verb verb);
 
 /* NULL, or what differs: every output against the oracle, every other byte against the snapshot. */
 const char *problem_check(const struct problem *p, enum verb verb);

@@ -98,7 +98,7 @@ static struct expected expected_gdy(const struct channel *k, size_t i) {
     return e;
 }
 
-/* The formula of batchnorm_double_backward() over one kind of sums; sign is -1 for the value and 1 for the magnitude. */
+/* The formula of raw_double_backward() over one kind of sums; sign is -1 for the value and 1 for the magnitude. */
 static long double gx_formula(const struct channel *k, const struct sums *s, long double sign, long double weight,
                               long double tweight, long double xhat, long double dy, long double vx) {
     long double r = k->o.rstd, n = (long double)k->m;

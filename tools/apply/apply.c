@@ -147,7 +147,7 @@ static int apply(struct request *r) {
     int code = outputs_check(r->outputs, OUTPUTS);
     if (code != EXIT_DONE) return code;
     struct run run = {.request = r};
-    batchnorm_exec exec = {.threads = r->threads};
+    batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = r->threads};
     if (r->eval && !r->state && r->layer.track_running_stats)
         report(EXIT_DONE, "note: without --state the running statistics are 0 and 1, and y is nearly x");
     bool ok = read_inputs(&run) && make_layer(&run) && forward(&run, &exec) && (!r->dy || backward(&run, &exec)) &&

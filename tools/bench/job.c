@@ -15,20 +15,111 @@ enum { PATTERN = 65521 };
 static size_t rounded(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
 static batchnorm_shape call_shape(const struct bench_case *c) {
-    const size_t n = (size_t)c->shape.size[0], channels = (size_t)c->shape.size[1], s = bench_inner(&c->shape);
-    return c->layout == BENCH_NHWC ? batchnorm_channels_last(c->dtype, n, channels, s)
-                                   : batchnorm_planar(c->dtype, n, channels, s);
+    return (batchnorm_shape){(size_t)c->shape.size[0], (size_t)c->shape.size[1], bench_inner(&c->shape), c->dtype};
 }
 
-static size_t workspace_bytes(const struct bench_case *c) {
-    static const batchnorm_operation operations[BENCH_OPERATIONS] = {
-        [BENCH_TRAIN] = BATCHNORM_OP_FORWARD,
-        [BENCH_EVAL] = BATCHNORM_OP_INFER,
-        [BENCH_BACKWARD] = BATCHNORM_OP_BACKWARD,
-        [BENCH_STATS] = BATCHNORM_OP_STATS,
+static batchnorm_activation activation_of(const struct bench_case *c) {
+    static const batchnorm_activation activations[BENCH_ACTIVATIONS] = {
+        [BENCH_NONE] = {BATCHNORM_IDENTITY, 0},
+        [BENCH_RELU] = {BATCHNORM_RELU, 0},
+        [BENCH_LEAKY] = {BATCHNORM_LEAKY_RELU, 0.01},
+        [BENCH_CLIPPED] = {BATCHNORM_CLIPPED_RELU, 6},
     };
-    const batchnorm_shape shape = call_shape(c);
-    return batchnorm_workspace_bytes(&shape, operations[c->operation]);
+    return activations[c->activation];
+}
+
+static batchnorm_forward_call train_call(const struct bench_job *job, batchnorm_strides t) {
+    const struct bench_streams *s = &job->streams;
+    return (batchnorm_forward_call){.size = sizeof(batchnorm_forward_call),
+                                    .shape = job->shape,
+                                    .x = {s->in[0], t},
+                                    .z = {s->reads > 1 ? s->in[1] : NULL, t},
+                                    .y = {s->out[0], t},
+                                    .weight = job->weight,
+                                    .bias = job->bias,
+                                    .running_mean = job->mean,
+                                    .running_var = job->var,
+                                    .save_mean = job->save_mean,
+                                    .save_rstd = job->save_rstd,
+                                    .activation = activation_of(&job->what)};
+}
+
+static batchnorm_infer_call eval_call(const struct bench_job *job, batchnorm_strides t) {
+    const struct bench_streams *s = &job->streams;
+    return (batchnorm_infer_call){.size = sizeof(batchnorm_infer_call),
+                                  .shape = job->shape,
+                                  .x = {s->in[0], t},
+                                  .z = {s->reads > 1 ? s->in[1] : NULL, t},
+                                  .y = {s->out[0], t},
+                                  .weight = job->weight,
+                                  .bias = job->bias,
+                                  .mean = job->mean,
+                                  .var = job->var,
+                                  .activation = activation_of(&job->what)};
+}
+
+/* It is not given y, so that an activation's gradient needs no more than the x and z that are there anyway. */
+static batchnorm_backward_call backward_call(const struct bench_job *job, batchnorm_strides t) {
+    const struct bench_streams *s = &job->streams;
+    return (batchnorm_backward_call){.size = sizeof(batchnorm_backward_call),
+                                     .shape = job->shape,
+                                     .x = {s->in[0], t},
+                                     .z = {s->reads > 2 ? s->in[2] : NULL, t},
+                                     .dy = {s->in[1], t},
+                                     .dx = {s->out[0], t},
+                                     .dz = {s->writes > 1 ? s->out[1] : NULL, t},
+                                     .weight = job->weight,
+                                     .bias = job->bias,
+                                     .save_mean = job->save_mean,
+                                     .save_rstd = job->save_rstd,
+                                     .dweight = job->dweight,
+                                     .dbias = job->dbias,
+                                     .activation = activation_of(&job->what)};
+}
+
+static batchnorm_stats_call stats_call(const struct bench_job *job, batchnorm_strides t) {
+    return (batchnorm_stats_call){
+        .size = sizeof(batchnorm_stats_call), .shape = job->shape, .x = {job->streams.in[0], t}, .stats = job->stats};
+}
+
+static batchnorm_strides strides_of(const struct bench_job *job) {
+    return job->what.layout == BENCH_NHWC ? batchnorm_channels_last(job->shape) : batchnorm_planar(job->shape);
+}
+
+/* Runs the call, or only tells the scratch that it takes. */
+static size_t run_or_ask(struct bench_job *job, bool runs) {
+    const batchnorm_strides strides = strides_of(job);
+    const batchnorm_forward_call train = train_call(job, strides);
+    const batchnorm_infer_call eval = eval_call(job, strides);
+    const batchnorm_backward_call backward = backward_call(job, strides);
+    const batchnorm_stats_call stats = stats_call(job, strides);
+    switch (job->what.operation) {
+    case BENCH_TRAIN:
+        if (runs) job->status = batchnorm_forward(&train, &job->exec);
+        return runs ? 0 : batchnorm_forward_workspace_bytes(&train);
+    case BENCH_EVAL:
+        if (runs) job->status = batchnorm_infer(&eval, &job->exec);
+        return runs ? 0 : batchnorm_infer_workspace_bytes(&eval);
+    case BENCH_BACKWARD:
+        if (runs) job->status = batchnorm_backward(&backward, &job->exec);
+        return runs ? 0 : batchnorm_backward_workspace_bytes(&backward);
+    default:
+        if (runs) job->status = batchnorm_stats_accumulate(&stats, &job->exec);
+        return runs ? 0 : batchnorm_stats_workspace_bytes(&stats);
+    }
+}
+
+void bench_job_run(struct bench_job *job) { run_or_ask(job, true); }
+
+/* Which arrays there are counts, and not where. */
+static size_t workspace_bytes(const struct bench_case *c) {
+    static unsigned char somewhere[1];
+    struct bench_job job = {.what = *c, .shape = call_shape(c), .dweight = somewhere, .dbias = somewhere};
+    job.streams.reads = bench_reads(c);
+    job.streams.writes = bench_writes(c);
+    for (int i = 0; i < job.streams.reads; i++) job.streams.in[i] = somewhere;
+    for (int i = 0; i < job.streams.writes; i++) job.streams.out[i] = somewhere;
+    return run_or_ask(&job, false);
 }
 
 static size_t parameter_bytes(const struct bench_case *c) { return rounded((size_t)c->shape.size[1] * sizeof(batchnorm_stat)); }
@@ -104,7 +195,8 @@ static void fill_all(struct bench_job *job) {
 
 /* The statistics that a forward would have saved. */
 static batchnorm_status prepare_backward(struct bench_job *job) {
-    const batchnorm_status status = batchnorm_stats_accumulate(&job->shape, job->streams.in[0], job->stats, NULL);
+    const batchnorm_stats_call call = stats_call(job, strides_of(job));
+    const batchnorm_status status = batchnorm_stats_accumulate(&call, NULL);
     if (status != BATCHNORM_OK) return status;
     batchnorm_stats_finish(job->stats, job->shape.channels, 0, 1e-5, job->save_mean, NULL, job->save_rstd);
     return BATCHNORM_OK;
@@ -112,7 +204,7 @@ static batchnorm_status prepare_backward(struct bench_job *job) {
 
 batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_case *c, void *memory) {
     *job = (struct bench_job){.what = *c, .shape = call_shape(c), .status = BATCHNORM_OK};
-    job->exec = (batchnorm_exec){.threads = c->threads, .workspace_bytes = workspace_bytes(c)};
+    job->exec = (batchnorm_exec){.size = sizeof(batchnorm_exec), .threads = c->threads, .workspace_bytes = workspace_bytes(c)};
     job->streams.reads = bench_reads(c);
     job->streams.writes = bench_writes(c);
     job->streams.bytes = bench_array_bytes(&c->shape, c->dtype);
@@ -121,60 +213,4 @@ batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_cas
     if (c->operation == BENCH_BACKWARD) job->status = prepare_backward(job);
     if (job->status == BATCHNORM_OK) bench_job_run(job);
     return job->status;
-}
-
-static void run_plain(struct bench_job *job) {
-    const struct bench_streams *s = &job->streams;
-    const batchnorm_shape *shape = &job->shape;
-    switch (job->what.operation) {
-    case BENCH_TRAIN:
-        job->status = batchnorm_forward(shape, s->in[0], job->weight, job->bias, s->out[0], job->mean, job->var, job->save_mean,
-                                        job->save_rstd, NULL, &job->exec);
-        return;
-    case BENCH_EVAL:
-        job->status = batchnorm_infer(shape, s->in[0], job->weight, job->bias, job->mean, job->var, s->out[0], NULL, NULL, NULL,
-                                      &job->exec);
-        return;
-    case BENCH_BACKWARD:
-        job->status = batchnorm_backward(shape, s->in[0], s->in[1], job->weight, job->save_mean, job->save_rstd, s->out[0],
-                                         job->dweight, job->dbias, 0, &job->exec);
-        return;
-    default:
-        job->status = batchnorm_stats_accumulate(shape, s->in[0], job->stats, &job->exec);
-    }
-}
-
-/* Backward is not given y, so that an activation's gradient needs no more than the x and z that are there anyway. */
-static void run_fused(struct bench_job *job, batchnorm_activation act) {
-    const struct bench_streams *s = &job->streams;
-    const batchnorm_shape *shape = &job->shape;
-    const void *z = s->reads > 1 ? s->in[1] : NULL;
-    switch (job->what.operation) {
-    case BENCH_TRAIN:
-        job->status = batchnorm_forward_fused(shape, s->in[0], z, job->weight, job->bias, s->out[0], job->mean, job->var,
-                                              job->save_mean, job->save_rstd, act, NULL, &job->exec);
-        return;
-    case BENCH_EVAL:
-        job->status = batchnorm_infer_fused(shape, s->in[0], z, job->weight, job->bias, job->mean, job->var, s->out[0], NULL,
-                                            NULL, act, NULL, &job->exec);
-        return;
-    default:
-        z = s->reads > 2 ? s->in[2] : NULL;
-        job->status =
-            batchnorm_backward_fused(shape, s->in[0], z, NULL, s->in[1], job->weight, job->bias, job->save_mean, job->save_rstd,
-                                     s->out[0], s->writes > 1 ? s->out[1] : NULL, job->dweight, job->dbias, act, 0, &job->exec);
-    }
-}
-
-void bench_job_run(struct bench_job *job) {
-    static const batchnorm_activation activations[BENCH_ACTIVATIONS] = {
-        [BENCH_NONE] = {BATCHNORM_IDENTITY, 0},
-        [BENCH_RELU] = {BATCHNORM_RELU, 0},
-        [BENCH_LEAKY] = {BATCHNORM_LEAKY_RELU, 0.01},
-        [BENCH_CLIPPED] = {BATCHNORM_CLIPPED_RELU, 6},
-    };
-    if (job->what.activation == BENCH_NONE && !job->what.residual)
-        run_plain(job);
-    else
-        run_fused(job, activations[job->what.activation]);
 }

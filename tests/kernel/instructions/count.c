@@ -16,11 +16,12 @@ static float floats[3][COUNT], weight[C], bias[C], dweight[C], dbias[C], running
 static uint16_t halves[3][COUNT];
 static double mean[C], rstd[C];
 static batchnorm_stat stats[C];
-static const batchnorm_exec exec = {.threads = 1};
+static const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = 1};
 
 /* What a case works on. */
 struct data {
     batchnorm_shape shape;
+    batchnorm_strides strides;
     const void *x, *dy;
     void *out;
 };
@@ -54,18 +55,49 @@ static batchnorm_status nothing(const struct data *d) {
 }
 
 static batchnorm_status train(const struct data *d) {
-    return batchnorm_forward(&d->shape, d->x, weight, bias, d->out, running_mean, running_var, mean, rstd, NULL, &exec);
+    const batchnorm_forward_call call = {.size = sizeof call,
+                                         .shape = d->shape,
+                                         .x = {d->x, d->strides},
+                                         .y = {d->out, d->strides},
+                                         .weight = weight,
+                                         .bias = bias,
+                                         .running_mean = running_mean,
+                                         .running_var = running_var,
+                                         .save_mean = mean,
+                                         .save_rstd = rstd};
+    return batchnorm_forward(&call, &exec);
 }
 
 static batchnorm_status eval(const struct data *d) {
-    return batchnorm_infer(&d->shape, d->x, weight, bias, running_mean, running_var, d->out, NULL, NULL, NULL, &exec);
+    const batchnorm_infer_call call = {.size = sizeof call,
+                                       .shape = d->shape,
+                                       .x = {d->x, d->strides},
+                                       .y = {d->out, d->strides},
+                                       .weight = weight,
+                                       .bias = bias,
+                                       .mean = running_mean,
+                                       .var = running_var};
+    return batchnorm_infer(&call, &exec);
 }
 
 static batchnorm_status backward(const struct data *d) {
-    return batchnorm_backward(&d->shape, d->x, d->dy, weight, mean, rstd, d->out, dweight, dbias, 0, &exec);
+    const batchnorm_backward_call call = {.size = sizeof call,
+                                          .shape = d->shape,
+                                          .x = {d->x, d->strides},
+                                          .dy = {d->dy, d->strides},
+                                          .dx = {d->out, d->strides},
+                                          .weight = weight,
+                                          .save_mean = mean,
+                                          .save_rstd = rstd,
+                                          .dweight = dweight,
+                                          .dbias = dbias};
+    return batchnorm_backward(&call, &exec);
 }
 
-static batchnorm_status statistics(const struct data *d) { return batchnorm_stats_accumulate(&d->shape, d->x, stats, &exec); }
+static batchnorm_status statistics(const struct data *d) {
+    const batchnorm_stats_call call = {.size = sizeof call, .shape = d->shape, .x = {d->x, d->strides}, .stats = stats};
+    return batchnorm_stats_accumulate(&call, &exec);
+}
 
 /* eval and stats of bf16 are what train is made of. */
 static const struct {
@@ -96,8 +128,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases && argc == 2; i++) {
         if (strcmp(argv[1], cases[i].name) != 0) continue;
         bool f32 = cases[i].dtype == BATCHNORM_F32;
-        struct data d = {.shape = cases[i].rows ? batchnorm_channels_last(cases[i].dtype, N, C, S)
-                                                : batchnorm_planar(cases[i].dtype, N, C, S),
+        const batchnorm_shape shape = {N, C, S, cases[i].dtype};
+        struct data d = {.shape = shape,
+                         .strides = cases[i].rows ? batchnorm_channels_last(shape) : batchnorm_planar(shape),
                          .x = f32 ? (void *)floats[0] : (void *)halves[0],
                          .dy = f32 ? (void *)floats[1] : (void *)halves[1],
                          .out = f32 ? (void *)floats[2] : (void *)halves[2]};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/call.h"
+
+void bn_call_parameter(struct bn_call *k, const char *name, const void *data, bool written) {
+    const size_t bytes = bn_element_bytes(bn_parameter_dtype(k->g.dtype));
+    k->numbers[k->count++] = (struct bn_numbers){name, data, bytes, written};
+}
+
+void bn_call_statistic(struct bn_call *k, const char *name, const double *data, bool written) {
+    k->numbers[k->count++] = (struct bn_numbers){name, data, sizeof *data, written};
+}
+
+batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec) {
+    batchnorm_status status = bn_check_outputs(&k->g, k->outputs, k->alias, &k->fault);
+    if (!status) status = bn_check_numbers(&k->g, k->outputs, k->numbers, k->count, &k->fault);
+    if (!status) status = bn_check_workspace(&k->g, k->numbers, k->count, exec, &k->fault);
+    return status;
+}
+
+struct bn_needs bn_backward_needs(const batchnorm_backward_call *call) {
+    const bool acts = call->activation.kind != BATCHNORM_IDENTITY, frozen = (call->flags & BATCHNORM_FROZEN) != 0;
+    const bool y = acts && call->y.data, again = acts && !y;
+    return (struct bn_needs){.anything = call->dx.data || call->dz.data || call->dweight || call->dbias,
+                             .x = call->dweight || (!frozen && call->dx.data) || again,
+                             .y = y,
+                             .z = again && call->z.data};
+}
+
+static struct bn_vector parameter(const struct bn_geometry *g, const void *data) {
+    return (struct bn_vector){data, bn_parameter_dtype(g->dtype)};
+}
+
+static struct bn_output gradient(const struct bn_geometry *g, void *data) {
+    return (struct bn_output){data, bn_parameter_dtype(g->dtype)};
+}
+
+struct bn_infer bn_infer_job(const struct bn_geometry *g, const batchnorm_infer_call *call, double eps) {
+    return (struct bn_infer){.weight = parameter(g, call->weight),
+                             .bias = parameter(g, call->bias),
+                             .mean = parameter(g, call->mean),
+                             .var = parameter(g, call->var),
+                             .eps = eps,
+                             .save_mean = call->save_mean,
+                             .save_rstd = call->save_rstd,
+                             .activation = call->activation};
+}
+
+struct bn_forward bn_forward_job(const struct bn_geometry *g, const batchnorm_forward_call *call, double eps) {
+    return (struct bn_forward){.weight = parameter(g, call->weight),
+                               .bias = parameter(g, call->bias),
+                               .eps = eps,
+                               .save_mean = call->save_mean,
+                               .save_rstd = call->save_rstd,
+                               .activation = call->activation};
+}
+
+struct bn_backward bn_backward_job(const struct bn_geometry *g, const batchnorm_backward_call *call) {
+    const bool needs_x = bn_backward_needs(call).x, acts = call->activation.kind != BATCHNORM_IDENTITY;
+    return (struct bn_backward){.weight = parameter(g, call->weight),
+                                .bias = parameter(g, call->bias),
+                                .mean = needs_x ? call->save_mean : NULL,
+                                .rstd = call->save_rstd,
+                                .dweight = gradient(g, call->dweight),
+                                .dbias = gradient(g, call->dbias),
+                                .activation = call->activation,
+                                .gated = acts || bn_is_there(g, BN_DZ),
+                                .flags = call->flags};
+}
+
+struct bn_jvp bn_jvp_job(const struct bn_geometry *g, const batchnorm_jvp_call *call) {
+    return (struct bn_jvp){.weight = parameter(g, call->weight),
+                           .tweight = parameter(g, call->tweight),
+                           .tbias = parameter(g, call->tbias),
+                           .mean = call->save_mean,
+                           .rstd = call->save_rstd,
+                           .flags = call->flags};
+}
+
+struct bn_double_backward bn_double_backward_job(const struct bn_geometry *g, const batchnorm_double_backward_call *call) {
+    return (struct bn_double_backward){.weight = parameter(g, call->weight),
+                                       .vweight = parameter(g, call->vweight),
+                                       .vbias = parameter(g, call->vbias),
+                                       .mean = call->save_mean,
+                                       .rstd = call->save_rstd,
+                                       .gweight = gradient(g, call->gweight),
+                                       .flags = call->flags};
+}

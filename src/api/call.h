@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The middle of every call, raw or of a layer: what may share memory with what, what a backward needs, and the job that a call
+ * asks for. */
+#ifndef BN_CALL_H
+#define BN_CALL_H
+
+#include "api/check.h"
+
+/* A call on its way to plan. */
+struct bn_call {
+    struct bn_geometry g;
+    unsigned outputs, alias; /* arrays; see bn_check_outputs() */
+    int count;
+    struct bn_numbers numbers[BN_MAX_NUMBERS];
+    struct bn_fault fault;
+};
+
+/* Add numbers: parameters, or statistics in double; data NULL is fine. */
+void bn_call_parameter(struct bn_call *k, const char *name, const void *data, bool written);
+void bn_call_statistic(struct bn_call *k, const char *name, const double *data, bool written);
+
+/* Checks the arrays' strides and what shares memory: BAD_STRIDE, OVERLAP. */
+batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec);
+
+/* What a backward needs, as far as it depends on what is there or wanted. */
+struct bn_needs {
+    bool anything; /* is wanted */
+    bool x, y, z;  /* are read: y to gate dy, and without y, z to compute v again */
+};
+struct bn_needs bn_backward_needs(const batchnorm_backward_call *call);
+
+/* The job that a call asks for. The arrays are those of the geometry, and those of the call itself are not looked at. */
+struct bn_infer bn_infer_job(const struct bn_geometry *g, const batchnorm_infer_call *call, double eps);
+struct bn_forward bn_forward_job(const struct bn_geometry *g, const batchnorm_forward_call *call, double eps);
+struct bn_backward bn_backward_job(const struct bn_geometry *g, const batchnorm_backward_call *call);
+struct bn_jvp bn_jvp_job(const struct bn_geometry *g, const batchnorm_jvp_call *call);
+struct bn_double_backward bn_double_backward_job(const struct bn_geometry *g, const batchnorm_double_backward_call *call);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* What kernel.golden works on, and the scalar model of the kernels. */
+#ifndef TESTS_KERNEL_GOLDEN_H
+#define TESTS_KERNEL_GOLDEN_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "batchnorm/batchnorm.h"
+#include "kernel/kernel.h"
+
+enum { SPACE = 5632, PITCH = 176, CHANNELS = 3, LINE = 64 };
+
+/* An array of any element type. Its place within a line of the cache is that of its offset. */
+union elements {
+    alignas(LINE) float f32[SPACE];
+    double f64[SPACE];
+    uint16_t half[SPACE];
+};
+
+double get(const union elements *a, int dtype, size_t i);
+void put(union elements *a, int dtype, size_t i, double v);
+uint64_t bits_of(const union elements *a, int dtype, size_t i); /* one pattern for all NaNs */
+
+enum verb { NONE, MOMENTS, AFFINE, DOTS, BLEND };
+enum array { X, DY, Z, Y, INPUTS };
+
+/* Which arrays a call has, and its flags. Outputs: `out` unless it is left out, and perhaps dz. */
+struct variant {
+    const char *name;
+    unsigned verbs; /* 1 << verb for those that have it */
+    bool active, z, y, no_x, without_x, dz, no_out;
+};
+
+/* One call: of the elements (row r, channel c, i) at first + r * row + c * channel + i. In rows, i is the channel. */
+struct side {
+    int dtype;
+    enum verb verb;
+    bool rows_layout;
+    const struct variant *variant;
+    struct bnk_act act;
+    size_t rows, channels, length, row, channel, first, first_dz;
+    const union elements *in[INPUTS]; /* NULL: not there */
+    bool has_out, has_dz;
+    const float (*numbers32)[PITCH];
+    const double (*numbers64)[PITCH], *shift;
+    union elements out, dz, expected_out, expected_dz;
+    double sums[2 * PITCH], expected_sums[2 * PITCH];
+};
+
+/* Where the second sum is that belongs to one in `sums`. */
+size_t second_sum(const struct side *s);
+
+/* Fills what is expected. The outputs and sums before the call are in it already. */
+void model(struct side *s);
+
+/* pivot, gather, scatter and stream; x has elements of all kinds. Says what differs. */
+bool check_copies(const struct bnk_table *table, int dtype, const union elements *x);
+
+#endif

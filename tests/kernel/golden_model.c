@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels element by element, in the order and with the roundings that kernel.h promises. */
+#include "tests/kernel/golden.h"
+
+#include <math.h>
+#include <string.h>
+
+/* 16-bit floats, written with ldexp and nearbyint instead of bit tricks. mantissa: stored bits; low: exponent of the smallest
+ * normal. */
+static double half_value(uint16_t h, int mantissa, int low) {
+    int exponent = (h & 0x7fff) >> mantissa, fraction = h & ((1 << mantissa) - 1);
+    double v = exponent ? ldexp(fraction + (1 << mantissa), exponent - 1 + low - mantissa) : ldexp(fraction, low - mantissa);
+    if (exponent == 0x7fff >> mantissa) v = fraction ? (double)NAN : (double)INFINITY;
+    return h & 0x8000 ? -v : v;
+}
+
+static uint16_t half_bits(double v, int mantissa, int low, int top) {
+    uint16_t sign = signbit(v) ? 0x8000 : 0;
+    double size = fabs(v);
+    int infinity = ((top - low + 2) << mantissa);
+    if (isnan(v)) return (uint16_t)(infinity | 1 << (mantissa - 1));
+    if (isinf(v)) return (uint16_t)(sign | infinity);
+    int exponent = size > 0 ? ilogb(size) : low;
+    if (exponent < low) exponent = low;
+    double steps = nearbyint(ldexp(size, mantissa - exponent));
+    if (steps >= ldexp(2, mantissa)) {
+        steps /= 2;
+        exponent++;
+    }
+    if (exponent > top) return (uint16_t)(sign | infinity);
+    if (steps < ldexp(1, mantissa)) return (uint16_t)(sign | (int)steps);
+    return (uint16_t)(sign | (((exponent - low) << mantissa) + (int)steps));
+}
+
+double get(const union elements *a, int dtype, size_t i) {
+    switch (dtype) {
+    case BATCHNORM_F32:
+        return (double)a->f32[i];
+    case BATCHNORM_F64:
+        return a->f64[i];
+    case BATCHNORM_BF16:
+        return half_value(a->half[i], 7, -126);
+    default:
+        return half_value(a->half[i], 10, -14);
+    }
+}
+
+void put(union elements *a, int dtype, size_t i, double v) {
+    switch (dtype) {
+    case BATCHNORM_F32:
+        a->f32[i] = (float)v;
+        break;
+    case BATCHNORM_F64:
+        a->f64[i] = v;
+        break;
+    case BATCHNORM_BF16:
+        a->half[i] = half_bits(v, 7, -126, 127);
+        break;
+    default:
+        a->half[i] = half_bits(v, 10, -14, 15);
+        break;
+    }
+}
+
+uint64_t bits_of(const union elements *a, int dtype, size_t i) {
+    uint32_t f;
+    uint64_t d;
+    if (isnan(get(a, dtype, i))) return UINT64_MAX;
+    if (dtype >= BATCHNORM_BF16) return a->half[i];
+    memcpy(&f, &a->f32[i], sizeof f);
+    memcpy(&d, &a->f64[i], sizeof d);
+    return dtype == BATCHNORM_F64 ? d : f;
+}
+
+/* One operation, rounded to the type that outputs are computed in. A double operation on floats, rounded to float, is the float
+ * operation. */
+static double computed(const struct side *s, double v) { return s->dtype == BATCHNORM_F64 ? v : (double)(float)v; }
+
+static double rounded(const struct side *s, double v) {
+    static union elements one;
+    put(&one, s->dtype, 0, v);
+    return get(&one, s->dtype, 0);
+}
+
+static double number(const struct side *s, int which, size_t c) {
+    return s->dtype == BATCHNORM_F64 ? s->numbers64[which][c] : (double)s->numbers32[which][c];
+}
+
+static double centred(const struct side *s, int first, double x, size_t c) {
+    return computed(s, computed(s, x - number(s, first + BNK_M1, c)) - number(s, first + BNK_M2, c));
+}
+
+static double affine(const struct side *s, int first, double x, size_t c) {
+    double scaled = computed(s, centred(s, first, x, c) * number(s, first + BNK_K, c));
+    return computed(s, scaled + number(s, first + BNK_B, c));
+}
+
+static double in(const struct side *s, enum array array, size_t at) {
+    return s->in[array] ? get(s->in[array], s->dtype, s->first + at) : 0;
+}
+
+static double activated(const struct side *s, double v) {
+    const double ceiling = computed(s, s->act.ceiling);
+    if (s->act.cut && v < 0) return 0;
+    if (v < 0) v = computed(s, v * computed(s, s->act.slope));
+    return v > ceiling ? ceiling : v;
+}
+
+/* What the activation gets: computed from x, and the residual if there is one. */
+static double before(const struct side *s, int first, size_t at, size_t c) {
+    double v = affine(s, first, in(s, X, at), c);
+    return s->in[Z] ? computed(s, v + in(s, Z, at)) : v;
+}
+
+static double gated(const struct side *s, size_t at, size_t c) {
+    const double dy = in(s, DY, at);
+    if (!s->variant->active) return dy;
+    const double v = s->in[Y] ? in(s, Y, at) : before(s, BNK_GATE, at, c);
+    if (s->act.cut) return v <= 0 || v >= computed(s, s->act.ceiling) ? 0 : dy;
+    return v > 0 ? dy : rounded(s, computed(s, dy * computed(s, s->act.slope)));
+}
+
+static double blended(const struct side *s, size_t at, size_t c, double g) {
+    double dx = computed(s, number(s, BNK_P, c) * g);
+    if (!s->variant->without_x) dx = computed(s, dx + computed(s, number(s, BNK_Q, c) * centred(s, BNK_M1, in(s, X, at), c)));
+    dx = computed(s, dx + number(s, BNK_S, c));
+    return s->in[Y] && s->in[Z] ? computed(s, affine(s, BNK_GATE, in(s, Z, at), c) + dx) : dx;
+}
+
+size_t second_sum(const struct side *s) { return s->rows_layout ? PITCH : BNK_LANES; }
+
+/* Element i of a row of channel c, at `at` in the arrays. */
+static void element(struct side *s, size_t at, size_t c, size_t i) {
+    const double x = in(s, X, at), g = s->verb == DOTS || s->verb == BLEND ? gated(s, at, c) : 0;
+    if (s->verb == MOMENTS || s->verb == DOTS) {
+        double *sum = s->expected_sums + (s->rows_layout ? c : c * BNK_SUMS + i % BNK_LANES), *dot = sum + second_sum(s);
+        const double d = x - s->shift[c];
+        *sum += s->verb == DOTS ? g : d;
+        *dot += s->verb == DOTS ? (s->in[X] ? g * d : g) : d * d;
+        return;
+    }
+    double y = 0;
+    if (s->verb == BLEND) y = blended(s, at, c, g);
+    if (s->verb == AFFINE) y = s->variant->active ? activated(s, before(s, BNK_M1, at, c)) : affine(s, BNK_M1, x, c);
+    if (s->has_out) put(&s->expected_out, s->dtype, s->first + at, y);
+    if (s->has_dz) put(&s->expected_dz, s->dtype, s->first_dz + at, g);
+}
+
+void model(struct side *s) {
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t c = 0; c < s->channels; c++)
+            for (size_t i = 0; i < s->length; i++) element(s, r * s->row + c * s->channel + i, s->rows_layout ? i : c, i);
+}
