@@ -85,8 +85,9 @@ struct scratch {
 
 static void *take(struct scratch *s, size_t count, size_t bytes) {
     void *at = (void *)(uintptr_t)s->at;
-    if (count > UINT64_C(1) << 50) s->overflow = true;
-    s->at += ((uint64_t)count * bytes + LINE - 1) / LINE * LINE + SKEW;
+    const uint64_t items = count;
+    if (items > UINT64_C(1) << 50) s->overflow = true;
+    s->at += (items * bytes + LINE - 1) / LINE * LINE + SKEW;
     return at;
 }
 
