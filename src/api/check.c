@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "api/geometry.h"
 #include "api/overlap.h"
-#include "api/shape.h"
 
 static bool is_empty(const struct bn_geometry *g) { return g->channels == 0 || g->count == 0; }
 
@@ -53,7 +53,7 @@ batchnorm_status bn_check_sizes(struct bn_geometry *g) {
 /* Bytes side by side. What would not fit the address space ends where that does. */
 static struct bn_range range_of_bytes(const void *data, size_t bytes) {
     const uintptr_t low = (uintptr_t)data, room = UINTPTR_MAX - low;
-    return data == NULL ? (struct bn_range){0, 0} : (struct bn_range){low, low + (bytes < room ? bytes : room)};
+    return data ? (struct bn_range){low, low + (bytes < room ? bytes : room)} : (struct bn_range){0, 0};
 }
 
 static bool is_same(const struct bn_geometry *g, const struct bn_array *a, const struct bn_array *b) {
@@ -153,12 +153,12 @@ bool bn_bytes_meet(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
 batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn_numbers *numbers, int count,
                                     const batchnorm_exec *exec, struct bn_fault *fault) {
     struct bn_range range[BN_MAX_NUMBERS];
-    if (exec == NULL || exec->workspace == NULL || is_empty(g)) return BATCHNORM_OK;
+    if (!exec || !exec->workspace || is_empty(g)) return BATCHNORM_OK;
     const struct bn_range at = range_of_bytes(exec->workspace, exec->workspace_bytes);
     set_ranges(g, numbers, count, range);
     for (int i = 0; i < count; i++)
         if (bn_ranges_meet(range[i], at)) return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_NUMBERS + i, BN_FAULT_WORKSPACE);
-    return bn_check_apart(g, ~0U, exec->workspace, exec->workspace_bytes, BN_FAULT_WORKSPACE, fault);
+    return bn_check_apart(g, ~0u, exec->workspace, exec->workspace_bytes, BN_FAULT_WORKSPACE, fault);
 }
 
 batchnorm_status bn_check_options(const batchnorm_options *options) {

@@ -3,7 +3,6 @@
 #ifndef BN_CHECK_H
 #define BN_CHECK_H
 
-#include "batchnorm/tensor.h"
 #include "plan/job.h"
 
 /* Whether the byte extents of every array of g fit the address space, relative to their data. Where they do, sets where the
@@ -69,12 +68,5 @@ batchnorm_status bn_check_activation(batchnorm_activation activation);
 
 /* eps > 0 with batch statistics, eps >= 0 otherwise. */
 batchnorm_status bn_check_eps(double eps, bool batch_statistics);
-
-/* Start a geometry from x: sizes, dtype, and x as array 0. The channel is dimension 1. x has rank >= 2. */
-batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g);
-
-/* Put a tensor of the same sizes at `index`: BAD_SHAPE, BAD_DTYPE if it is not like x; an absent tensor (data NULL in a
- * geometry that has elements) stays absent. */
-batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor);
 
 #endif

@@ -4,6 +4,7 @@
 #define BN_LAYER_H
 
 #include "api/check.h"
+#include "api/geometry.h"
 #include "batchnorm/layer.h"
 
 /* What a layer may have, in the order of PyTorch's state_dict. */
@@ -112,7 +113,7 @@ batchnorm_status bn_check_count(batchnorm_layer *layer);
 batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels);
 batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, bool hold);
 
-/* layer_saved.c: what a forward saves */
+/* What a forward saves, in a buffer: */
 enum { BN_SAVED_MEAN, BN_SAVED_RSTD, BN_SAVED_WEIGHT, BN_SAVED_BIAS, BN_SAVED_ARRAYS };
 /* A place with room for so many channels. */
 size_t bn_saved_bytes(size_t channels);

@@ -20,7 +20,7 @@ struct argument {
 };
 
 static batchnorm_status check_saved(const struct pass *p) {
-    if (p->saved->layer == NULL) return BATCHNORM_NO_FORWARD;
+    if (!p->saved->layer) return BATCHNORM_NO_FORWARD;
     if (p->saved->layer == p->layer) return BATCHNORM_OK;
     return bn_layer_fail(p->layer, BATCHNORM_NO_FORWARD, "the saved statistics are of another layer");
 }
@@ -45,14 +45,14 @@ static batchnorm_status say_what(struct pass *p, batchnorm_status status, const 
 static batchnorm_status add_arguments(struct pass *p, const struct argument *arguments, int count) {
     const batchnorm_tensor like = like_saved(p->saved);
     batchnorm_status status = bn_geometry_from_tensor(&like, &p->k.g);
-    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+    for (int i = 0; i < count && !status; i++) {
         const struct argument *a = &arguments[i];
-        if (!a->needed || p->saved->empty || a->tensor->data != NULL) continue;
+        if (!a->needed || p->saved->empty || a->tensor->data) continue;
         return bn_layer_fail(p->layer, BATCHNORM_NULL_POINTER, "%s is needed and its data is NULL", a->name);
     }
-    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+    for (int i = 0; i < count && !status; i++) {
         const struct argument *a = &arguments[i];
-        if (a->tensor->data == NULL && !a->needed && p->saved->empty) continue;
+        if (!a->tensor->data && !a->needed && p->saved->empty) continue;
         status = say_what(p, bn_geometry_add_tensor(&p->k.g, a->index, a->tensor), a);
     }
     return status;
@@ -60,7 +60,7 @@ static batchnorm_status add_arguments(struct pass *p, const struct argument *arg
 
 /* After a forward in place what it got is gone, and only this call would not notice. */
 static batchnorm_status check_overwritten(const struct pass *p, const struct argument *arguments, int count) {
-    if (p->saved->overwritten == NULL || p->saved->empty) return BATCHNORM_OK;
+    if (!p->saved->overwritten || p->saved->empty) return BATCHNORM_OK;
     for (int i = 0; i < count; i++) {
         const struct argument *a = &arguments[i];
         if (!a->is_forwards || !a->needed || a->tensor->data != p->saved->overwritten) continue;

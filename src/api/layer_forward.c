@@ -44,13 +44,13 @@ static batchnorm_status check_call(const struct forward *f) {
     batchnorm_layer *layer = f->layer;
     if (f->call->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->call->flags);
     if (f->call->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
-    if (bn_check_activation(f->call->activation) != BATCHNORM_OK)
+    if (bn_check_activation(f->call->activation))
         return bn_layer_fail(
             layer, BATCHNORM_BAD_OPTION,
             "unknown activation, or one with a slope that is not finite and >= 0 or a ceiling that is not > 0");
     batchnorm_options convention = layer->options.convention;
     if (!f->update || layer->options.cumulative) convention.momentum = 0; /* it has no say */
-    if (bn_check_options(&convention) != BATCHNORM_OK)
+    if (bn_check_options(&convention))
         return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "momentum is NaN, or a rule of the convention is unknown");
     return f->update ? bn_check_count(layer) : BATCHNORM_OK;
 }
@@ -75,7 +75,7 @@ static batchnorm_status check_one_value(const struct forward *f) {
 static batchnorm_status check_eps(const struct forward *f) {
     char text[BN_FLOAT_TEXT];
     const double eps = f->layer->options.convention.eps;
-    if (bn_check_eps(eps, f->batch) == BATCHNORM_OK) return BATCHNORM_OK;
+    if (!bn_check_eps(eps, f->batch)) return BATCHNORM_OK;
     bn_float_text(eps, false, text);
     return bn_layer_fail(f->layer, BATCHNORM_BAD_EPS, "batch_norm eps must be %s, but got %s",
                          f->batch ? "positive during training" : "non-negative", text);
@@ -118,9 +118,9 @@ static batchnorm_status check_dtype(const struct forward *f) {
 
 static batchnorm_status check_input(const struct forward *f) {
     batchnorm_status status = check_one_value(f);
-    if (status == BATCHNORM_OK) status = check_eps(f);
-    if (status == BATCHNORM_OK && !f->empty) status = check_channels(f);
-    if (status == BATCHNORM_OK) status = check_dtype(f);
+    if (!status) status = check_eps(f);
+    if (!status && !f->empty) status = check_channels(f);
+    if (!status) status = check_dtype(f);
     return status;
 }
 
@@ -136,25 +136,25 @@ static batchnorm_status check_memory(struct forward *f) {
     static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
     struct bn_fault fault;
     batchnorm_status status = bn_check_sizes(&f->g);
-    if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
-    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
+    if (!status && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
+    if (!status) status = bn_check_outputs(&f->g, 1u << BN_Y, 1u << BN_X | 1u << BN_Z, &fault);
+    if (!status) status = bn_layer_check_apart(f->layer, &f->g, 1u << BN_Y, &fault);
+    if (!status) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
     return bn_layer_fault(f->layer, status, &fault, names, NULL);
 }
 
 static batchnorm_status check(struct forward *f) {
     const int64_t elements = batchnorm_tensor_elements(&f->call->x);
     f->empty = elements == 0;
-    if (elements > 0 && (f->call->x.data == NULL || f->call->y.data == NULL)) return BATCHNORM_NULL_POINTER;
+    if (elements > 0 && (!f->call->x.data || !f->call->y.data)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_call(f);
-    if (status == BATCHNORM_OK) status = check_rank(f);
-    if (status == BATCHNORM_OK) status = check_input(f);
-    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->call->x, &f->g);
-    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->call->y, "output");
-    if (status == BATCHNORM_OK && f->call->z.data != NULL) status = add_tensor(f, BN_Z, &f->call->z, "residual");
+    if (!status) status = check_rank(f);
+    if (!status) status = check_input(f);
+    if (!status) status = bn_geometry_from_tensor(&f->call->x, &f->g);
+    if (!status) status = add_tensor(f, BN_Y, &f->call->y, "output");
+    if (!status && f->call->z.data) status = add_tensor(f, BN_Z, &f->call->z, "residual");
     f->channels = f->g.channels;
-    if (status == BATCHNORM_OK) status = check_memory(f);
+    if (!status) status = check_memory(f);
     return status;
 }
 
@@ -162,8 +162,7 @@ static batchnorm_status check(struct forward *f) {
 static batchnorm_status prepare_work(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = bn_reserve(&f->saved->allocator, &f->saved->buffer, bn_saved_bytes(f->channels));
-    if (status == BATCHNORM_OK && f->update)
-        status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
+    if (!status && f->update) status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
     return status;
 }
 
@@ -171,9 +170,9 @@ static batchnorm_status prepare_work(struct forward *f) {
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
-    if (status == BATCHNORM_OK && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
+    if (!status && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
-    if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
+    if (!status && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
     return status;
 }
 
@@ -238,9 +237,9 @@ static batchnorm_status finish(const struct forward *f) {
 static batchnorm_status forward(struct forward *f) {
     choose_statistics(f);
     batchnorm_status status = check(f);
-    if (status == BATCHNORM_OK) status = prepare(f);
-    if (status == BATCHNORM_OK && !f->empty) status = work(f);
-    if (status == BATCHNORM_OK) return finish(f);
+    if (!status) status = prepare(f);
+    if (!status && !f->empty) status = work(f);
+    if (!status) return finish(f);
     if (f->block != f->layer->block) bn_release(&f->layer->allocator, f->block);
     return status;
 }

@@ -13,7 +13,7 @@ static bool is_in_state(const batchnorm_layer *layer, int key) {
 
 size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_named_tensor *entries) {
     size_t count = 0;
-    if (layer == NULL || entries == NULL || layer->options.lazy) return 0;
+    if (!layer || !entries || layer->options.lazy) return 0;
     for (int key = 0; key < BN_KEYS; key++) {
         if (!is_in_state(layer, key)) continue;
         const bool is_count = key == BN_COUNT;
@@ -27,9 +27,9 @@ size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_named_tensor *ent
 }
 
 batchnorm_status batchnorm_layer_remove(batchnorm_layer *layer, const char *name) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    if (name == NULL) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
+    if (!name) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
     const enum bn_key key = bn_find_key(name);
     if (key == BN_KEYS) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "a layer has no \"%s\"", name);
     if (layer->has[key] && key >= BN_RUNNING_MEAN) batchnorm_layer_drop_update(layer);
@@ -110,10 +110,10 @@ static bool is_known(const batchnorm_layer *layer, const char *name) {
 /* Sort the entries into their keys. */
 static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].name == NULL) return BATCHNORM_NULL_POINTER;
+        if (!entries[i].name) return BATCHNORM_NULL_POINTER;
         if (!is_known(load->layer, entries[i].name)) continue;
         const enum bn_key key = bn_find_key(entries[i].name);
-        if (load->found[key] != NULL)
+        if (load->found[key])
             return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "\"%s\" is given twice", bn_key_names[key]);
         load->found[key] = &entries[i].tensor;
     }
@@ -150,7 +150,7 @@ static void end_list(struct list *list) {
 static batchnorm_status check_keys(const struct load *load, const batchnorm_named_tensor *entries, size_t count, int version) {
     struct list missing = {.used = 0}, unexpected = {.used = 0};
     for (int key = 0; key < BN_KEYS; key++)
-        if (load->found[key] == NULL && load->layer->has[key] && !may_lack(load->layer, key, version))
+        if (!load->found[key] && load->layer->has[key] && !may_lack(load->layer, key, version))
             add_name(&missing, bn_key_names[key]);
     for (size_t i = 0; i < count; i++)
         if (!is_known(load->layer, entries[i].name)) add_name(&unexpected, entries[i].name);
@@ -168,7 +168,7 @@ static batchnorm_status check_keys(const struct load *load, const batchnorm_name
 static int64_t channels_of(const struct load *load) {
     if (!load->layer->options.lazy) return load->layer->options.num_features;
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL && load->found[key]->rank == 1) return load->found[key]->shape[0];
+        if (load->found[key] && load->found[key]->rank == 1) return load->found[key]->shape[0];
     return -1;
 }
 
@@ -193,12 +193,12 @@ static batchnorm_status check_shape(const struct load *load, int key) {
 
 static batchnorm_status check_entries(const struct load *load) {
     batchnorm_status status = BATCHNORM_OK;
-    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++)
-        if (load->found[key] != NULL) status = check_shape(load, key);
-    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++) {
+    for (int key = 0; key < BN_KEYS && !status; key++)
+        if (load->found[key]) status = check_shape(load, key);
+    for (int key = 0; key < BN_KEYS && !status; key++) {
         const batchnorm_tensor *tensor = load->found[key];
-        if (tensor == NULL) continue;
-        if (tensor->data == NULL && batchnorm_tensor_elements(tensor) > 0)
+        if (!tensor) continue;
+        if (!tensor->data && batchnorm_tensor_elements(tensor) > 0)
             status = bn_layer_fail(load->layer, BATCHNORM_NULL_POINTER, "%s: its data is NULL", bn_key_names[key]);
         else if (batchnorm_dtype_bytes(tensor->dtype) == 0)
             status = bn_layer_fail(load->layer, BATCHNORM_BAD_DTYPE, "%s: unknown element type", bn_key_names[key]);
@@ -217,7 +217,7 @@ static bool has_place(const batchnorm_tensor *tensor) {
 static batchnorm_status check_places(const struct load *load) {
     if (load->channels >= 0 && (uint64_t)load->channels > PTRDIFF_MAX) return BATCHNORM_TOO_LARGE;
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL && !has_place(load->found[key]))
+        if (load->found[key] && !has_place(load->found[key]))
             return bn_layer_fail(load->layer, BATCHNORM_TOO_LARGE, "%s: its stride does not fit the address space",
                                  bn_key_names[key]);
     return BATCHNORM_OK;
@@ -228,11 +228,11 @@ static batchnorm_status convert(struct load *load) {
     const batchnorm_layer *layer = load->layer;
     batchnorm_status status = BATCHNORM_OK;
     load->count = layer->count;
-    if (load->found[BN_COUNT] != NULL) status = read_count(load, load->found[BN_COUNT]);
-    if (status == BATCHNORM_OK) status = check_places(load);
-    if (status == BATCHNORM_OK && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
-    for (int key = 0; key < BN_COUNT && status == BATCHNORM_OK; key++) {
-        if (load->found[key] == NULL) continue;
+    if (load->found[BN_COUNT]) status = read_count(load, load->found[BN_COUNT]);
+    if (!status) status = check_places(load);
+    if (!status && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
+    for (int key = 0; key < BN_COUNT && !status; key++) {
+        if (!load->found[key]) continue;
         void *array = bn_block_array(layer, load->block, (size_t)load->channels, key);
         const struct bn_output output = {array, layer->options.dtype};
         for (int64_t c = 0; c < load->channels; c++) bn_output_set(output, (size_t)c, value_at(load->found[key], c));
@@ -246,30 +246,30 @@ static void commit(struct load *load) {
     layer->count = load->count;
     batchnorm_layer_drop_update(layer);
     if (layer->options.lazy) {
-        if (load->block != NULL) bn_layer_materialize(layer, (size_t)load->channels, load->block);
+        if (load->block) bn_layer_materialize(layer, (size_t)load->channels, load->block);
         return;
     }
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL)
+        if (load->found[key])
             memcpy(bn_layer_array(layer, key), bn_block_array(layer, load->block, (size_t)load->channels, key), bytes);
     bn_release(&layer->allocator, load->block);
 }
 
 static batchnorm_status load_state(struct load *load, const batchnorm_named_tensor *entries, size_t count, int version,
                                    bool strict) {
-    if (entries == NULL && count > 0) return BATCHNORM_NULL_POINTER;
+    if (!entries && count > 0) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = find_entries(load, entries, count);
-    if (status == BATCHNORM_OK && strict) status = check_keys(load, entries, count, version);
+    if (!status && strict) status = check_keys(load, entries, count, version);
     load->channels = channels_of(load);
-    if (status == BATCHNORM_OK) status = check_entries(load);
-    if (status == BATCHNORM_OK) status = convert(load);
-    if (status == BATCHNORM_OK) commit(load);
+    if (!status) status = check_entries(load);
+    if (!status) status = convert(load);
+    if (!status) commit(load);
     return status;
 }
 
 batchnorm_status batchnorm_layer_load_state(batchnorm_layer *layer, const batchnorm_named_tensor *entries, size_t count,
                                             int version, bool strict) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     struct load load = {.layer = layer};
     bn_layer_begin(layer);
     return bn_layer_end(layer, load_state(&load, entries, count, version, strict));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* From the public shape of raw buffers to a geometry. */
-#ifndef BN_SHAPE_H
-#define BN_SHAPE_H
+/* From a shape or tensors to a geometry: the sizes, the type and the arrays of a call. */
+#ifndef BN_GEOMETRY_H
+#define BN_GEOMETRY_H
 
+#include "batchnorm/tensor.h"
 #include "plan/job.h"
 
 /* a * b, unless that is beyond PTRDIFF_MAX. */
@@ -35,5 +36,12 @@ static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const
 
 /* Whether the geometry has no element. */
 static inline bool bn_geometry_is_empty(const struct bn_geometry *g) { return g->count == 0 || g->channels == 0; }
+
+/* Start a geometry from x: sizes, dtype, and x as array 0. The channel is dimension 1. x has rank >= 2. */
+batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g);
+
+/* Put a tensor of the same sizes at `index`: BAD_SHAPE, BAD_DTYPE if it is not like x; an absent tensor (data NULL in a
+ * geometry that has elements) stays absent. */
+batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor);
 
 #endif
