@@ -6,12 +6,21 @@
 
 #include "api/check.h"
 
+/* Bytes side by side. */
+struct bn_bytes {
+    const void *data;
+    size_t bytes;
+};
+
+enum { BN_OWN = 2 };
+
 /* A call on its way to plan. */
 struct bn_call {
     struct bn_geometry g;
     unsigned outputs, alias; /* arrays; see bn_check_outputs() */
     int count;
     struct bn_numbers numbers[BN_MAX_NUMBERS];
+    struct bn_bytes own[BN_OWN]; /* memory of a layer, which outputs and a workspace must not meet; of a raw call nothing */
     struct bn_fault fault;
 };
 
@@ -19,7 +28,7 @@ struct bn_call {
 void bn_call_parameter(struct bn_call *k, const char *name, const void *data, bool written);
 void bn_call_statistic(struct bn_call *k, const char *name, const double *data, bool written);
 
-/* Checks the arrays' strides and what shares memory: BAD_STRIDE, OVERLAP. */
+/* Checks the arrays' strides and what shares memory: BAD_STRIDE, OVERLAP. Comes after bn_check_sizes(). */
 batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec);
 
 /* What a backward needs, as far as it depends on what is there or wanted. */

@@ -146,8 +146,10 @@ batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs,
     return check_numbers_and_arrays(g, outputs, numbers, range, count, fault);
 }
 
-bool bn_bytes_meet(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
-    return bn_ranges_meet(range_of_bytes(a, a_bytes), range_of_bytes(b, b_bytes));
+batchnorm_status bn_check_bytes(const void *workspace, size_t workspace_bytes, const void *own, size_t own_bytes,
+                                struct bn_fault *fault) {
+    if (!bn_ranges_meet(range_of_bytes(workspace, workspace_bytes), range_of_bytes(own, own_bytes))) return BATCHNORM_OK;
+    return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_WORKSPACE, BN_FAULT_LAYER);
 }
 
 batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn_numbers *numbers, int count,

@@ -48,8 +48,9 @@ struct bn_numbers {
 batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
                                   struct bn_fault *fault);
 
-/* Whether two stretches of memory have a byte in common. NULL has none. */
-bool bn_bytes_meet(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
+/* Whether a workspace has no byte in common with memory of a layer. NULL has none. */
+batchnorm_status bn_check_bytes(const void *workspace, size_t workspace_bytes, const void *own, size_t own_bytes,
+                                struct bn_fault *fault);
 
 /* The caller's workspace, if there is one, must be apart from everything. */
 batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn_numbers *numbers, int count,

@@ -3,7 +3,7 @@
 #ifndef BN_LAYER_H
 #define BN_LAYER_H
 
-#include "api/check.h"
+#include "api/call.h"
 #include "api/geometry.h"
 #include "batchnorm/layer.h"
 
@@ -76,13 +76,8 @@ batchnorm_status bn_block_create(const batchnorm_layer *layer, size_t channels, 
 void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block);
 /* Fill an array of the layer's type with one value. */
 void bn_layer_fill(const batchnorm_layer *layer, void *array, size_t channels, double value);
-/* Whether outputs stay away from the layer's own arrays, which can be reached through its views. */
-batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs,
-                                      struct bn_fault *fault);
-/* Whether the caller's workspace, if there is one, is apart from the arrays of a call, its numbers and the layer. */
-batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
-                                          const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
-                                          struct bn_fault *fault);
+/* Starts a call that has no numbers yet. Its outputs and workspace must stay away from the layer's memory. */
+void bn_layer_start(const batchnorm_layer *layer, struct bn_call *k);
 
 /* What a call of a layer gets. */
 struct bn_layer_run {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file
  * is long because the four share the way from tensors to a job. */
-#include "api/call.h"
 #include "api/layer.h"
 
 struct pass {
@@ -80,12 +79,8 @@ static batchnorm_status say_fault(struct pass *p, batchnorm_status status, const
 
 static batchnorm_status check_memory(struct pass *p, const struct argument *arguments, int given) {
     struct bn_call *k = &p->k;
-    const batchnorm_exec *exec = p->exec.caller;
     batchnorm_status status = bn_check_sizes(&k->g);
-    if (!status) status = bn_check_outputs(&k->g, k->outputs, k->alias, &k->fault);
-    if (!status) status = bn_layer_check_apart(p->layer, &k->g, k->outputs, &k->fault);
-    if (!status) status = bn_check_numbers(&k->g, k->outputs, k->numbers, k->count, &k->fault);
-    if (!status) status = bn_layer_check_workspace(p->layer, &k->g, k->numbers, k->count, exec, &k->fault);
+    if (!status) status = bn_call_check(k, p->exec.caller);
     return status ? say_fault(p, status, arguments, given) : check_overwritten(p, arguments, given);
 }
 
@@ -176,7 +171,7 @@ static void start(struct pass *p, batchnorm_layer *layer, const batchnorm_saved 
     p->layer = layer;
     p->saved = saved ? saved : &layer->own;
     p->exec = run->exec;
-    p->k.count = 0;
+    bn_layer_start(layer, &p->k);
 }
 
 batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,

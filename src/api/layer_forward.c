@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
-#include "api/call.h"
 #include "api/layer.h"
 
 #include <string.h>
@@ -17,7 +16,7 @@ struct forward {
     void *block; /* the layer's, or one that was made for a lazy layer */
     size_t channels;
     struct bn_exec exec;
-    struct bn_geometry g;
+    struct bn_call k;
 };
 
 /* Whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
@@ -126,7 +125,7 @@ static batchnorm_status check_input(const struct forward *f) {
 
 static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm_tensor *tensor, const char *name) {
     char x[BN_SIZES_TEXT], other[BN_SIZES_TEXT];
-    const batchnorm_status status = bn_geometry_add_tensor(&f->g, index, tensor);
+    const batchnorm_status status = bn_geometry_add_tensor(&f->k.g, index, tensor);
     if (status != BATCHNORM_BAD_SHAPE || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return status;
     return bn_layer_fail(f->layer, status, "the %s has the size %s, the input %s", name, bn_sizes_text(tensor, other),
                          bn_sizes_text(&f->call->x, x));
@@ -134,13 +133,13 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
 
 static batchnorm_status check_memory(struct forward *f) {
     static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
-    struct bn_fault fault;
-    batchnorm_status status = bn_check_sizes(&f->g);
+    batchnorm_status status = bn_check_sizes(&f->k.g);
     if (!status && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
-    if (!status) status = bn_check_outputs(&f->g, 1u << BN_Y, 1u << BN_X | 1u << BN_Z, &fault);
-    if (!status) status = bn_layer_check_apart(f->layer, &f->g, 1u << BN_Y, &fault);
-    if (!status) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
-    return bn_layer_fault(f->layer, status, &fault, names, NULL);
+    bn_layer_start(f->layer, &f->k);
+    f->k.outputs = 1u << BN_Y;
+    f->k.alias = 1u << BN_X | 1u << BN_Z;
+    if (!status) status = bn_call_check(&f->k, f->exec.caller);
+    return bn_layer_fault(f->layer, status, &f->k.fault, names, NULL);
 }
 
 static batchnorm_status check(struct forward *f) {
@@ -150,10 +149,10 @@ static batchnorm_status check(struct forward *f) {
     batchnorm_status status = check_call(f);
     if (!status) status = check_rank(f);
     if (!status) status = check_input(f);
-    if (!status) status = bn_geometry_from_tensor(&f->call->x, &f->g);
+    if (!status) status = bn_geometry_from_tensor(&f->call->x, &f->k.g);
     if (!status) status = add_tensor(f, BN_Y, &f->call->y, "output");
     if (!status && f->call->z.data) status = add_tensor(f, BN_Z, &f->call->z, "residual");
-    f->channels = f->g.channels;
+    f->channels = f->k.g.channels;
     if (!status) status = check_memory(f);
     return status;
 }
@@ -189,9 +188,9 @@ static batchnorm_status work(const struct forward *f) {
     if (f->batch) {
         const batchnorm_forward_call call = {
             .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
-        struct bn_forward job = bn_forward_job(&f->g, &call, eps);
+        struct bn_forward job = bn_forward_job(&f->k.g, &call, eps);
         if (f->update) job.stats = f->layer->stats.data;
-        return bn_run_forward(&f->g, &job, &f->exec);
+        return bn_run_forward(&f->k.g, &job, &f->exec);
     }
     const batchnorm_infer_call call = {.weight = weight,
                                        .bias = bias,
@@ -200,8 +199,8 @@ static batchnorm_status work(const struct forward *f) {
                                        .save_mean = mean,
                                        .save_rstd = rstd,
                                        .activation = f->call->activation};
-    const struct bn_infer job = bn_infer_job(&f->g, &call, eps);
-    return bn_run_infer(&f->g, &job, &f->exec);
+    const struct bn_infer job = bn_infer_job(&f->k.g, &call, eps);
+    return bn_run_infer(&f->k.g, &job, &f->exec);
 }
 
 static void save(const struct forward *f) {

@@ -65,24 +65,10 @@ void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block) 
     layer->bias = parameter(layer, BN_BIAS, BN_BIAS_GRAD);
 }
 
-batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs,
-                                      struct bn_fault *fault) {
-    const size_t bytes = bn_block_bytes(layer, bn_layer_channels(layer));
-    const struct bn_buffer held = layer->held.buffer;
-    const batchnorm_status status = bn_check_apart(g, outputs, layer->block, bytes, BN_FAULT_LAYER, fault);
-    return status ? status : bn_check_apart(g, outputs, held.data, held.bytes, BN_FAULT_LAYER, fault);
-}
-
-batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
-                                          const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
-                                          struct bn_fault *fault) {
-    if (!exec || !exec->workspace) return BATCHNORM_OK;
-    const size_t bytes = layer->block ? bn_block_bytes(layer, bn_layer_channels(layer)) : 0;
-    if (bn_bytes_meet(exec->workspace, exec->workspace_bytes, layer->block, bytes)) {
-        *fault = (struct bn_fault){BN_FAULT_WORKSPACE, BN_FAULT_LAYER};
-        return BATCHNORM_OVERLAP;
-    }
-    return bn_check_workspace(g, numbers, count, exec, fault);
+void bn_layer_start(const batchnorm_layer *layer, struct bn_call *k) {
+    k->count = 0;
+    k->own[0] = (struct bn_bytes){layer->block, layer->block ? bn_block_bytes(layer, bn_layer_channels(layer)) : 0};
+    k->own[1] = (struct bn_bytes){layer->held.buffer.data, layer->held.buffer.bytes};
 }
 
 static void *reserve_workspace(void *owner, size_t bytes) {

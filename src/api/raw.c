@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/sized.h"
 
@@ -29,6 +30,7 @@ batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, 
     k->outputs = outputs;
     k->alias = alias;
     k->count = 0;
+    memset(k->own, 0, sizeof k->own);
     return bn_geometry_from_shape(shape, &k->g);
 }
 
