@@ -38,7 +38,7 @@ batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_
 
 static bool is_element_dtype(batchnorm_dtype dtype) { return dtype != BATCHNORM_I64 && batchnorm_dtype_bytes(dtype) != 0; }
 
-/* Dimension d of the geometry is dimension 0, 2, 3, ... of the tensor. */
+/* Returns which dimension of a tensor is dimension d of the geometry: 0, 2, 3, ... */
 static int tensor_dim(int d) { return d == 0 ? 0 : d + 1; }
 
 static void put(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
@@ -60,7 +60,8 @@ static bool sizes_fit(const batchnorm_tensor *x) {
     return true;
 }
 
-/* The product of all sizes but the channels: 0 where one is 0, although the product of the others might not fit. */
+/* Computes the product of all sizes but the channels: 0 where one is 0, although the product of the others might not fit.
+ * Returns false when it does not fit, also together with the channels. */
 static bool count_values(const struct bn_geometry *g, size_t *count) {
     *count = 1;
     for (int d = 0; d < g->dims; d++)

@@ -6,12 +6,12 @@
 #include "batchnorm/tensor.h"
 #include "plan/job.h"
 
-/* a * b, unless that is beyond PTRDIFF_MAX. */
+/* Computes a * b; returns false when that is beyond PTRDIFF_MAX. */
 static inline bool bn_multiply(size_t a, size_t b, size_t *product) {
     return !__builtin_mul_overflow(a, b, product) && *product <= PTRDIFF_MAX;
 }
 
-/* A geometry of no arrays and no sizes yet. */
+/* Starts a geometry that has no arrays and no sizes yet. */
 static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtype, size_t channels, int dims) {
     g->dtype = dtype;
     g->channels = channels;
@@ -21,12 +21,12 @@ static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtyp
     for (int i = 0; i < BN_ARRAYS; i++) g->array[i].data = NULL;
 }
 
-/* Sizes and type of a shape: BAD_DTYPE, TOO_LARGE. No array yet. */
+/* Starts a geometry with the sizes and the type of a shape, and no array: BAD_DTYPE, TOO_LARGE. */
 batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g);
 
-/* Put an array at `index`; data may be NULL. */
+/* Puts an array at `index`; data may be NULL. */
 static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const void *data, batchnorm_strides strides) {
-    /* inputs are never written: only kernels' output arguments are */
+    /* const is cast away from inputs: kernels write to the arrays that are their outputs, only */
     struct bn_array *a = &g->array[index];
     a->data = (char *)(uintptr_t)data;
     a->channel = strides.channel;
@@ -34,14 +34,15 @@ static inline void bn_geometry_add_array(struct bn_geometry *g, int index, const
     a->stride[1] = strides.inner;
 }
 
-/* Whether the geometry has no element. */
+/* Returns whether the geometry has no element. */
 static inline bool bn_geometry_is_empty(const struct bn_geometry *g) { return g->count == 0 || g->channels == 0; }
 
-/* Start a geometry from x: sizes, dtype, and x as array 0. The channel is dimension 1. x has rank >= 2. */
+/* Starts a geometry from x, whose dimension 1 is the channels, and puts x at BN_X: BAD_RANK, BAD_SHAPE, BAD_DTYPE,
+ * TOO_LARGE. */
 batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g);
 
-/* Put a tensor of the same sizes at `index`: BAD_SHAPE, BAD_DTYPE if it is not like x; an absent tensor (data NULL in a
- * geometry that has elements) stays absent. */
+/* Puts a tensor of the same sizes at `index`: BAD_SHAPE or BAD_DTYPE if it is not like x. One whose data is NULL in a geometry
+ * that has elements is not there. */
 batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor);
 
 #endif

@@ -19,7 +19,7 @@ struct forward {
     struct bn_call k;
 };
 
-/* Whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
+/* Returns whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
 static bool is_used(const struct forward *f, int key) {
     const batchnorm_layer *layer = f->layer;
     const bool is_parameter = key == BN_WEIGHT || key == BN_BIAS;
@@ -80,7 +80,7 @@ static batchnorm_status check_eps(const struct forward *f) {
                          f->batch ? "positive during training" : "non-negative", text);
 }
 
-/* PyTorch's sentence, and what it does not say. */
+/* Says PyTorch's sentence, and what that leaves out. */
 static batchnorm_status refuse_channels(const struct forward *f, const char *name, int64_t wanted, int64_t got) {
     const bool last_fits = f->call->x.rank > 2 && f->call->x.shape[f->call->x.rank - 1] == got;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE,
@@ -157,7 +157,7 @@ static batchnorm_status check(struct forward *f) {
     return status;
 }
 
-/* What an input with elements needs. */
+/* Makes room for what an input with elements leaves behind. */
 static batchnorm_status prepare_work(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = bn_reserve(&f->saved->allocator, &f->saved->buffer, bn_saved_bytes(f->channels));
@@ -165,7 +165,8 @@ static batchnorm_status prepare_work(struct forward *f) {
     return status;
 }
 
-/* All memory that outlives the call, so that nothing can fail once the work is done. Work takes its own before it writes. */
+/* Takes all memory that outlives the call, so that nothing can fail once the work is done. The work takes its own before it
+ * writes. */
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
@@ -175,7 +176,7 @@ static batchnorm_status prepare(struct forward *f) {
     return status;
 }
 
-/* A parameter or buffer, or NULL where the layer has none. */
+/* Returns a parameter or buffer, or NULL where the layer has none. */
 static void *array_of(const struct forward *f, int key) {
     return f->layer->has[key] ? bn_block_array(f->layer, f->block, f->channels, key) : NULL;
 }

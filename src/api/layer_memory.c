@@ -95,7 +95,7 @@ const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place
     return run->status ? NULL : call;
 }
 
-/* What one forward leaves for its backward. */
+/* What one forward saves for its backward */
 size_t bn_saved_bytes(size_t channels) { return BN_SAVED_ARRAYS * channels * sizeof(double); }
 
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index) {

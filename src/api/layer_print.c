@@ -40,7 +40,7 @@ static double value_at(const batchnorm_layer *layer, const void *array, size_t c
     return bn_vector_get((struct bn_vector){array, layer->options.dtype}, c, 0);
 }
 
-/* The numbers of an array, some on a line. */
+/* Prints the numbers of an array, some on a line. */
 static void print_numbers(const batchnorm_layer *layer, const void *array, FILE *file) {
     char text[BN_FLOAT_TEXT];
     for (size_t c = 0; c < bn_layer_channels(layer); c++) {

@@ -45,7 +45,7 @@ struct load {
     int64_t count;
 };
 
-/* 1 sign bit, so many exponent bits, the rest: widened by hand, for both 16-bit types. */
+/* Widens a 16-bit float with so many bits of exponent, by hand, so that one function serves both types. */
 static double from_half(uint16_t bits, int exponent_bits) {
     const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
     const int exponent = bits >> fraction_bits & ((1 << exponent_bits) - 1), fraction = bits & ((1 << fraction_bits) - 1);
@@ -59,7 +59,7 @@ static double from_half(uint16_t bits, int exponent_bits) {
     return bits >> 15 ? -value : value;
 }
 
-/* One element; memcpy because a view of a file's bytes need not be aligned. */
+/* Returns one element. memcpy, because a view of a file's bytes need not be aligned. */
 static double value_at(const batchnorm_tensor *tensor, int64_t index) {
     const char *at = (const char *)tensor->data;
     double f64;
@@ -86,7 +86,7 @@ static double value_at(const batchnorm_tensor *tensor, int64_t index) {
     }
 }
 
-/* Without a detour through double, which does not hold every int64. */
+/* Reads the count without a detour through double, which does not hold every int64. */
 static batchnorm_status read_count(struct load *load, const batchnorm_tensor *tensor) {
     char text[BN_FLOAT_TEXT];
     if (tensor->dtype == BATCHNORM_I64) {
@@ -107,7 +107,7 @@ static bool is_known(const batchnorm_layer *layer, const char *name) {
     return key != BN_KEYS && layer->has[key];
 }
 
-/* Sort the entries into their keys. */
+/* Finds the entry of each key. */
 static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!entries[i].name) return BATCHNORM_NULL_POINTER;
@@ -120,12 +120,12 @@ static batchnorm_status find_entries(struct load *load, const batchnorm_named_te
     return BATCHNORM_OK;
 }
 
-/* States that are older than num_batches_tracked may lack it. */
+/* Returns whether a state may lack a key: num_batches_tracked, where the state is older than that. */
 static bool may_lack(const batchnorm_layer *layer, int key, int version) {
     return key == BN_COUNT && version < 2 && layer->options.track_running_stats;
 }
 
-/* "a", "b" and 3 more. A long name is cut. */
+/* A list of names: "a", "b" and 3 more. A long name is cut. */
 struct list {
     char text[200];
     size_t used, count, left_out;
@@ -146,7 +146,7 @@ static void end_list(struct list *list) {
     if (list->left_out != 0) snprintf(list->text + list->used, sizeof list->text - list->used, " and %zu more", list->left_out);
 }
 
-/* PyTorch's sentences, which name every key that is missing and every one that is not known. */
+/* Says, in PyTorch's sentences, every key that is missing and every one that is not known. */
 static batchnorm_status check_keys(const struct load *load, const batchnorm_named_tensor *entries, size_t count, int version) {
     struct list missing = {.used = 0}, unexpected = {.used = 0};
     for (int key = 0; key < BN_KEYS; key++)
@@ -164,7 +164,7 @@ static batchnorm_status check_keys(const struct load *load, const batchnorm_name
                          unexpected.count != 0 ? "." : "");
 }
 
-/* A lazy layer has the channels of the first array that it is given. */
+/* Returns the channels of the layer. A lazy one has those of the first array that it is given. */
 static int64_t channels_of(const struct load *load) {
     if (!load->layer->options.lazy) return load->layer->options.num_features;
     for (int key = 0; key < BN_COUNT; key++)
@@ -172,7 +172,7 @@ static int64_t channels_of(const struct load *load) {
     return -1;
 }
 
-/* PyTorch takes an array of one element for num_batches_tracked, too. */
+/* Returns whether a tensor has the shape of its key. num_batches_tracked may be an array of one element, as in PyTorch. */
 static bool has_shape(const struct load *load, int key, const batchnorm_tensor *tensor) {
     if (key == BN_COUNT) return tensor->rank == 0 || (tensor->rank == 1 && tensor->shape[0] == 1);
     return tensor->rank == 1 && tensor->shape[0] == load->channels && load->channels >= 0;
@@ -206,7 +206,7 @@ static batchnorm_status check_entries(const struct load *load) {
     return status;
 }
 
-/* Whether an array of any strides lies in the address space. */
+/* Returns whether an array of any stride lies in the address space. */
 static bool has_place(const batchnorm_tensor *tensor) {
     ptrdiff_t span;
     if (tensor->rank != 1 || tensor->shape[0] < 2) return true;
@@ -223,7 +223,7 @@ static batchnorm_status check_places(const struct load *load) {
     return BATCHNORM_OK;
 }
 
-/* Convert everything into a block on the side: the entries may be views of this very layer. */
+/* Converts everything into a block on the side, because the entries may be views of this very layer. */
 static batchnorm_status convert(struct load *load) {
     const batchnorm_layer *layer = load->layer;
     batchnorm_status status = BATCHNORM_OK;

@@ -5,12 +5,12 @@
 
 #include "api/layer.h"
 
-/* num_batches_tracked after one more batch. */
+/* Returns num_batches_tracked after one more batch. */
 static int64_t next_count(const batchnorm_layer *layer) {
     return layer->has[BN_COUNT] ? (int64_t)((uint64_t)layer->count + 1) : 0;
 }
 
-/* The weight of the new batch. Without a counter, momentum None leaves the statistics where they are, as in PyTorch. */
+/* Returns the weight of the new batch. Without a counter, momentum None leaves the statistics where they are, as in PyTorch. */
 static double factor_of(const batchnorm_layer *layer) {
     if (!layer->options.cumulative) return bn_momentum_of_new(&layer->options.convention);
     return layer->has[BN_COUNT] ? 1 / (double)next_count(layer) : 0;
@@ -30,7 +30,7 @@ batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels) {
     return bn_reserve(&layer->allocator, &layer->held.buffer, held_bytes(layer, channels));
 }
 
-/* The held counterpart of running_mean or running_var; NULL where the layer has none. */
+/* Returns where the update of running_mean or running_var is held; NULL where the layer has none. */
 static void *held_array(const batchnorm_layer *layer, int key) {
     if (!bn_layer_array(layer, key)) return NULL;
     return bn_block_array(layer, layer->held.buffer.data, bn_layer_channels(layer), key - BN_RUNNING_MEAN);
@@ -40,7 +40,7 @@ static void copy_array(const batchnorm_layer *layer, void *to, const void *from)
     if (to && from) memcpy(to, from, bn_layer_channels(layer) * batchnorm_dtype_bytes(layer->options.dtype));
 }
 
-/* Compute the update into `mean` and `var`. */
+/* Computes the update into `mean` and `var`. */
 static bool move(const batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, void *mean, void *var) {
     const batchnorm_dtype dtype = layer->options.dtype;
     const struct bn_vector mean_now = {bn_layer_array(layer, BN_RUNNING_MEAN), dtype};

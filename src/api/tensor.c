@@ -38,7 +38,8 @@ static const struct {
 
 enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
-/* A stride that does not fit belongs to a tensor too large to exist; it only must not overflow. */
+/* Returns the stride of the next larger dimension. One that does not fit belongs to a tensor too large to exist, and must only
+ * not overflow. */
 static int64_t next_stride(int64_t stride, int64_t size) {
     if (size <= 1) return stride;
     return stride > INT64_MAX / size ? INT64_MAX : stride * size;
