@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* From bytes to the index. Names are looked up when all of a graph is known, because fields come in any order. The field numbers
+ * are those of onnx.proto. */
+#include "model/onnx.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/onnx_build.h"
+
+bool bn_onnx_more(void *at, uint32_t count, uint32_t *room, size_t bytes) {
+    void *old;
+    if (count < *room) return true;
+    if (count >= BN_ONNX_MOST) return false;
+    const uint32_t more = *room ? 2 * *room : 64;
+    memcpy(&old, at, sizeof old);
+    void *new = more <= PTRDIFF_MAX / bytes ? realloc(old, more * bytes) : NULL;
+    if (!new) return false;
+    memcpy(at, &new, sizeof new);
+    *room = more;
+    return true;
+}
+
+batchnorm_status bn_onnx_refuse(char *why, size_t at, const char *what) {
+    snprintf(why, BN_ONNX_BYTES, "byte %zu: %s", at, what);
+    return BATCHNORM_BAD_FILE;
+}
+
+batchnorm_status bn_onnx_wrong(const struct bn_onnx_build *b, size_t at, const char *what) {
+    return bn_onnx_refuse(b->why, at, what);
+}
+
+batchnorm_status bn_onnx_walked(const struct bn_onnx_build *b, const struct bn_wire *w) {
+    return w->wrong ? bn_onnx_wrong(b, w->rest.at, w->wrong) : BATCHNORM_OK;
+}
+
+static batchnorm_status no_memory(const struct bn_onnx_build *b) {
+    snprintf(b->why, BN_ONNX_BYTES, "no memory for its index");
+    return BATCHNORM_NO_MEMORY;
+}
+
+/* Checks the wire type of a field that is understood. */
+static batchnorm_status check_type(const struct bn_onnx_build *b, const struct bn_field *f, enum bn_wire_type type) {
+    return f->type == type ? BATCHNORM_OK : bn_onnx_wrong(b, f->tag, "a field of another wire type than ONNX has there");
+}
+
+static struct bn_slice whole(const struct bn_field *f) { return (struct bn_slice){f->tag, f->value.end}; }
+
+static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct bn_field *field, uint32_t parent,
+                                    bool is_function, int depth);
+
+static batchnorm_status add_attribute(const struct bn_onnx_build *b, const struct bn_field *field) {
+    struct bn_onnx *o = b->onnx;
+    if (!BN_ONNX_MORE(o->attributes, o->attribute_count, o->attribute_room)) return no_memory(b);
+    struct bn_onnx_attribute *a = &o->attributes[o->attribute_count++];
+    *a = (struct bn_onnx_attribute){.message = field->value, .tensor = BN_NONE};
+    struct bn_wire w = bn_wire_begin(o->map->base, field->value);
+    batchnorm_status status = BATCHNORM_OK;
+    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        if (f.number == 1) {
+            status = check_type(b, &f, BN_BYTES);
+            a->name = f.value;
+        } else if (f.number == 2) {
+            const uint32_t bits = (uint32_t)f.bits;
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            status = check_type(b, &f, BN_FIXED32);
+            a->f = (double)value;
+            a->has_f = true;
+        } else if (f.number == 3) {
+            status = check_type(b, &f, BN_VARINT);
+            a->i = (int64_t)f.bits;
+            a->has_i = true;
+        } else if (f.number == 4) {
+            status = check_type(b, &f, BN_BYTES);
+            a->s = f.value;
+        } else if (f.number == 5) {
+            status = check_type(b, &f, BN_BYTES);
+            if (!status) status = bn_onnx_add_tensor(b, whole(&f), f.value, &a->tensor);
+        }
+    }
+    return status ? status : bn_onnx_walked(b, &w);
+}
+
+/* Adds an input or output; what it means is found out later. */
+static batchnorm_status add_use(const struct bn_onnx_build *b, const struct bn_field *f) {
+    struct bn_onnx *o = b->onnx;
+    if (!BN_ONNX_MORE(o->uses, o->use_count, o->use_room)) return no_memory(b);
+    o->uses[o->use_count++] = (struct bn_onnx_use){whole(f), f->value, BN_NONE};
+    return check_type(b, f, BN_BYTES);
+}
+
+/* Adds the fields of a node that have this number. Each kind gets a walk of its own, so that they lie side by side. */
+static batchnorm_status add_all(const struct bn_onnx_build *b, struct bn_slice message, uint32_t number,
+                                batchnorm_status (*add)(const struct bn_onnx_build *b, const struct bn_field *f),
+                                uint32_t *count) {
+    struct bn_wire w = bn_wire_begin(b->onnx->map->base, message);
+    batchnorm_status status = BATCHNORM_OK;
+    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        if (f.number != number) continue;
+        status = check_type(b, &f, BN_BYTES);
+        if (!status) status = add(b, &f);
+        ++*count;
+    }
+    return status ? status : bn_onnx_walked(b, &w);
+}
+
+static batchnorm_status add_node(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *field) {
+    struct bn_onnx *o = b->onnx;
+    struct bn_onnx_node n = {.field = whole(field), .message = field->value, .graph = graph};
+    struct bn_wire w = bn_wire_begin(o->map->base, field->value);
+    for (struct bn_field f; bn_wire_next(&w, &f);) {
+        struct bn_slice *text = f.number == 3 ? &n.name : f.number == 4 ? &n.op : f.number == 7 ? &n.domain : NULL;
+        if (text && f.type != BN_BYTES) return check_type(b, &f, BN_BYTES);
+        if (text) *text = f.value;
+    }
+    batchnorm_status status = bn_onnx_walked(b, &w);
+    n.input = o->use_count;
+    if (!status) status = add_all(b, n.message, 1, add_use, &n.inputs);
+    n.output = o->use_count;
+    if (!status) status = add_all(b, n.message, 2, add_use, &n.outputs);
+    n.attribute = o->attribute_count;
+    if (!status) status = add_all(b, n.message, 5, add_attribute, &n.attributes);
+    if (status) return status;
+    if (!BN_ONNX_MORE(o->nodes, o->node_count, o->node_room)) return no_memory(b);
+    o->nodes[o->node_count++] = n;
+    return BATCHNORM_OK;
+}
+
+/* Returns the name in a ValueInfoProto; a function has names alone. */
+static batchnorm_status name_of(const struct bn_onnx_build *b, const struct bn_field *field, bool is_function,
+                                struct bn_slice *name) {
+    *name = field->value;
+    if (is_function) return check_type(b, field, BN_BYTES);
+    *name = (struct bn_slice){0, 0};
+    struct bn_wire w = bn_wire_begin(b->onnx->map->base, field->value);
+    for (struct bn_field f; bn_wire_next(&w, &f);)
+        if (f.number == 1 && f.type == BN_BYTES) *name = f.value;
+    return bn_onnx_walked(b, &w);
+}
+
+static batchnorm_status define_input(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *f) {
+    struct bn_slice name;
+    const batchnorm_status status = name_of(b, f, b->onnx->graphs[graph].is_function, &name);
+    if (status) return status;
+    const uint32_t value = bn_onnx_define(b->onnx, graph, name);
+    if (value == BN_NONE) return no_memory(b);
+    b->onnx->values[value].is_input = true;
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status define_initializer(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *f) {
+    uint32_t tensor;
+    const batchnorm_status status = bn_onnx_add_tensor(b, whole(f), f->value, &tensor);
+    if (status) return status;
+    const uint32_t value = bn_onnx_define(b->onnx, graph, b->onnx->tensors[tensor].name);
+    if (value == BN_NONE) return no_memory(b);
+    struct bn_onnx_value *v = &b->onnx->values[value];
+    if (v->tensor != BN_NONE) v->is_doubtful = true;
+    v->tensor = tensor;
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status define_outputs(const struct bn_onnx_build *b, uint32_t first_node) {
+    struct bn_onnx *o = b->onnx;
+    for (uint32_t i = first_node; i < o->node_count; i++) {
+        const struct bn_onnx_node *n = &o->nodes[i];
+        for (uint32_t k = n->output; k < n->output + n->outputs; k++) {
+            if (o->uses[k].name.at == o->uses[k].name.end) continue;
+            const uint32_t value = o->uses[k].value = bn_onnx_define(o, n->graph, o->uses[k].name);
+            if (value == BN_NONE) return no_memory(b);
+            struct bn_onnx_value *v = &o->values[value];
+            if (v->node != BN_NONE || v->tensor != BN_NONE || v->is_input) v->is_doubtful = true;
+            v->node = i;
+        }
+    }
+    return BATCHNORM_OK;
+}
+
+static void resolve_inputs(struct bn_onnx *o, uint32_t first_node, uint32_t last_node) {
+    for (uint32_t i = first_node; i < last_node; i++) {
+        const struct bn_onnx_node *n = &o->nodes[i];
+        for (uint32_t k = n->input; k < n->input + n->inputs; k++) {
+            const uint32_t value = o->uses[k].value = bn_onnx_find(o, n->graph, o->uses[k].name);
+            if (value == BN_NONE) continue;
+            o->values[value].uses++;
+            o->values[value].user = i;
+        }
+    }
+}
+
+/* Marks the outputs of a graph. One that it passes on from a graph around it counts there. */
+static batchnorm_status mark_outputs(const struct bn_onnx_build *b, uint32_t graph) {
+    struct bn_onnx *o = b->onnx;
+    const bool is_function = o->graphs[graph].is_function;
+    struct bn_wire w = bn_wire_begin(o->map->base, o->graphs[graph].message);
+    batchnorm_status status = BATCHNORM_OK;
+    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        struct bn_slice name;
+        if (f.number != (is_function ? 5 : 12)) continue;
+        status = name_of(b, &f, is_function, &name);
+        const uint32_t value = status ? BN_NONE : bn_onnx_find(o, graph, name);
+        if (value != BN_NONE) o->values[value].is_output = true;
+    }
+    return status ? status : bn_onnx_walked(b, &w);
+}
+
+/* Parses the graphs in the attributes of a node. */
+static batchnorm_status parse_inner(const struct bn_onnx_build *b, uint32_t node, int depth) {
+    struct bn_onnx *o = b->onnx;
+    const uint32_t graph = o->nodes[node].graph, first = o->nodes[node].attribute, count = o->nodes[node].attributes;
+    batchnorm_status status = BATCHNORM_OK;
+    for (uint32_t i = first; !status && i < first + count; i++) {
+        struct bn_wire w = bn_wire_begin(o->map->base, o->attributes[i].message);
+        for (struct bn_field f; !status && bn_wire_next(&w, &f);)
+            if (f.number == 6 || f.number == 11) status = parse_graph(b, &f, graph, false, depth + 1);
+    }
+    return status;
+}
+
+/* A GraphProto and a FunctionProto number their fields each in its own way. */
+static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t graph) {
+    struct bn_onnx *o = b->onnx;
+    const bool is_function = o->graphs[graph].is_function;
+    struct bn_wire w = bn_wire_begin(o->map->base, o->graphs[graph].message);
+    batchnorm_status status = BATCHNORM_OK;
+    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        const bool is_node = f.number == (is_function ? 7 : 1), is_input = f.number == (is_function ? 4 : 11);
+        if (!is_node && !is_input && (is_function || f.number != 5)) continue;
+        status = check_type(b, &f, BN_BYTES);
+        if (status) break;
+        if (is_node)
+            status = add_node(b, graph, &f);
+        else if (is_input)
+            status = define_input(b, graph, &f);
+        else
+            status = define_initializer(b, graph, &f);
+    }
+    return status ? status : bn_onnx_walked(b, &w);
+}
+
+static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct bn_field *field, uint32_t parent,
+                                    bool is_function, int depth) {
+    struct bn_onnx *o = b->onnx;
+    batchnorm_status status = check_type(b, field, BN_BYTES);
+    if (status) return status;
+    if (depth > BN_ONNX_DEPTH) return bn_onnx_wrong(b, field->tag, "more than 64 graphs in each other");
+    if (!BN_ONNX_MORE(o->graphs, o->graph_count, o->graph_room)) return no_memory(b);
+    const uint32_t graph = o->graph_count++, first_node = o->node_count;
+    o->graphs[graph] =
+        (struct bn_onnx_graph){.field = whole(field), .message = field->value, .parent = parent, .is_function = is_function};
+    status = parse_fields(b, graph);
+    const uint32_t last_node = o->node_count;
+    if (!status) status = define_outputs(b, first_node);
+    if (!status) status = mark_outputs(b, graph);
+    if (!status) resolve_inputs(o, first_node, last_node);
+    for (uint32_t i = first_node; !status && i < last_node; i++) status = parse_inner(b, i, depth);
+    return status;
+}
+
+/* An OperatorSetIdProto, of which the one without a domain counts. */
+static batchnorm_status read_opset(const struct bn_onnx_build *b, struct bn_slice message, int64_t *opset) {
+    struct bn_slice domain = {0, 0};
+    int64_t version = 0;
+    struct bn_wire w = bn_wire_begin(b->onnx->map->base, message);
+    for (struct bn_field f; bn_wire_next(&w, &f);) {
+        if (f.number == 1 && f.type == BN_BYTES) domain = f.value;
+        if (f.number == 2 && f.type == BN_VARINT) version = (int64_t)f.bits;
+    }
+    if (bn_onnx_is(b->onnx, domain, "") || bn_onnx_is(b->onnx, domain, "ai.onnx")) *opset = version;
+    return bn_onnx_walked(b, &w);
+}
+
+/* A message whose field comes twice is legal protobuf, and would have to be merged. No writer of ONNX makes one. */
+static batchnorm_status parse_model(const struct bn_onnx_build *b) {
+    struct bn_onnx *o = b->onnx;
+    struct bn_wire w = bn_wire_begin(o->map->base, (struct bn_slice){0, o->map->bytes});
+    batchnorm_status status = BATCHNORM_OK;
+    bool has_graph = false;
+    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        if (f.number == 1 && !(status = check_type(b, &f, BN_VARINT))) o->ir_version = (int64_t)f.bits;
+        if (f.number == 8 && !(status = check_type(b, &f, BN_BYTES))) status = read_opset(b, f.value, &o->opset);
+        if (f.number == 7 && has_graph) return bn_onnx_wrong(b, f.tag, "a second graph of the model");
+        if (f.number == 7) {
+            has_graph = true;
+            status = parse_graph(b, &f, BN_NONE, false, 1);
+        }
+        if (f.number == 25) status = parse_graph(b, &f, BN_NONE, true, 1);
+    }
+    if (status) return status;
+    status = bn_onnx_walked(b, &w);
+    if (!status && !has_graph) return bn_onnx_wrong(b, o->map->bytes, "the file ends without a graph: it is no ONNX model");
+    return status;
+}
+
+batchnorm_status bn_onnx_index(struct bn_onnx *onnx, const struct bn_map *map, char *why) {
+    const struct bn_onnx_build b = {onnx, why};
+    *onnx = (struct bn_onnx){.map = map};
+    return parse_model(&b);
+}
+
+void bn_onnx_free(struct bn_onnx *o) {
+    void *const memory[] = {o->graphs, o->nodes, o->attributes, o->uses, o->values, o->tensors, o->table};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) free(memory[i]);
+    *o = (struct bn_onnx){0};
+}
