@@ -129,25 +129,50 @@ static batchnorm_status add_node(const struct bn_onnx_build *b, uint32_t graph, 
     return BATCHNORM_OK;
 }
 
+/* Returns how many dimensions a TypeProto has; -1 if it does not tell. */
+static int rank_of_type(const struct bn_onnx *o, struct bn_slice type) {
+    static const uint32_t way[] = {1, 2}; /* TypeProto.tensor_type, Tensor.shape */
+    for (size_t level = 0; level < sizeof way / sizeof *way; level++) {
+        bool found = false;
+        struct bn_wire w = bn_wire_begin(o->map->base, type);
+        for (struct bn_field f; bn_wire_next(&w, &f);) {
+            if (f.number != way[level] || f.type != BN_BYTES) continue;
+            type = f.value;
+            found = true;
+        }
+        if (!found) return -1;
+    }
+    int rank = 0;
+    struct bn_wire w = bn_wire_begin(o->map->base, type);
+    for (struct bn_field f; bn_wire_next(&w, &f) && rank < 2 * BN_ONNX_RANK;) rank += f.number == 1;
+    return w.wrong ? -1 : rank;
+}
+
 /* Returns the name in a ValueInfoProto; a function has names alone. */
 static batchnorm_status name_of(const struct bn_onnx_build *b, const struct bn_field *field, bool is_function,
-                                struct bn_slice *name) {
+                                struct bn_slice *name, int *rank) {
     *name = field->value;
+    *rank = -1;
     if (is_function) return check_type(b, field, BN_BYTES);
     *name = (struct bn_slice){0, 0};
     struct bn_wire w = bn_wire_begin(b->onnx->map->base, field->value);
     for (struct bn_field f; bn_wire_next(&w, &f);)
-        if (f.number == 1 && f.type == BN_BYTES) *name = f.value;
+        if (f.number == 1 && f.type == BN_BYTES)
+            *name = f.value;
+        else if (f.number == 2 && f.type == BN_BYTES)
+            *rank = rank_of_type(b->onnx, f.value);
     return bn_onnx_walked(b, &w);
 }
 
 static batchnorm_status define_input(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *f) {
     struct bn_slice name;
-    const batchnorm_status status = name_of(b, f, b->onnx->graphs[graph].is_function, &name);
+    int rank;
+    const batchnorm_status status = name_of(b, f, b->onnx->graphs[graph].is_function, &name, &rank);
     if (status) return status;
     const uint32_t value = bn_onnx_define(b->onnx, graph, name);
     if (value == BN_NONE) return no_memory(b);
     b->onnx->values[value].is_input = true;
+    b->onnx->values[value].rank = rank;
     return BATCHNORM_OK;
 }
 
@@ -191,18 +216,23 @@ static void resolve_inputs(struct bn_onnx *o, uint32_t first_node, uint32_t last
     }
 }
 
-/* Marks the outputs of a graph. One that it passes on from a graph around it counts there. */
-static batchnorm_status mark_outputs(const struct bn_onnx_build *b, uint32_t graph) {
+/* Marks the outputs of a graph, and notes the ranks that it declares. An output that it passes on from a graph around it counts
+ * there. */
+static batchnorm_status mark_values(const struct bn_onnx_build *b, uint32_t graph) {
     struct bn_onnx *o = b->onnx;
     const bool is_function = o->graphs[graph].is_function;
     struct bn_wire w = bn_wire_begin(o->map->base, o->graphs[graph].message);
     batchnorm_status status = BATCHNORM_OK;
     for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        const bool is_output = f.number == (is_function ? 5 : 12), is_info = !is_function && f.number == 13;
         struct bn_slice name;
-        if (f.number != (is_function ? 5 : 12)) continue;
-        status = name_of(b, &f, is_function, &name);
+        int rank;
+        if (!is_output && !is_info) continue;
+        status = name_of(b, &f, is_function, &name, &rank);
         const uint32_t value = status ? BN_NONE : bn_onnx_find(o, graph, name);
-        if (value != BN_NONE) o->values[value].is_output = true;
+        if (value == BN_NONE) continue;
+        if (is_output) o->values[value].is_output = true;
+        if (rank >= 0 && o->values[value].graph == graph) o->values[value].rank = rank;
     }
     return status ? status : bn_onnx_walked(b, &w);
 }
@@ -254,7 +284,7 @@ static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct 
     status = parse_fields(b, graph);
     const uint32_t last_node = o->node_count;
     if (!status) status = define_outputs(b, first_node);
-    if (!status) status = mark_outputs(b, graph);
+    if (!status) status = mark_values(b, graph);
     if (!status) resolve_inputs(o, first_node, last_node);
     for (uint32_t i = first_node; !status && i < last_node; i++) status = parse_inner(b, i, depth);
     return status;

@@ -62,6 +62,7 @@ struct bn_onnx_value {
     uint32_t tensor;                       /* the initializer; BN_NONE: there is none */
     uint32_t uses;                         /* by nodes, of any graph */
     uint32_t user;                         /* one of those nodes */
+    int rank;                              /* that the graph declares; -1: it does not */
     bool is_input, is_output, is_doubtful; /* of the graph; defined twice */
 };
 
@@ -117,6 +118,10 @@ int64_t bn_onnx_elements(const struct bn_onnx_tensor *tensor);
  * or NO_MEMORY, with `why`. */
 batchnorm_status bn_onnx_read(const struct bn_onnx *onnx, const struct bn_onnx_tensor *tensor, double **to, size_t *count,
                               char *why);
+
+/* Reads the numbers of an attribute of floats or of ints, as bn_onnx_read() does. */
+batchnorm_status bn_onnx_numbers(const struct bn_onnx *onnx, const struct bn_onnx_attribute *attribute, bool floats,
+                                 double **to, size_t *count, char *why);
 
 /* Returns the name of a TensorProto.DataType, such as "FLOAT"; "unknown". */
 const char *bn_onnx_type_name(int32_t type);

@@ -51,7 +51,7 @@ uint32_t bn_onnx_define(struct bn_onnx *o, uint32_t graph, struct bn_slice name)
     if (o->table[slot] != BN_NONE) return o->table[slot];
     if (!BN_ONNX_MORE(o->values, o->value_count, o->value_room)) return BN_NONE;
     o->values[o->value_count] =
-        (struct bn_onnx_value){.name = name, .graph = graph, .node = BN_NONE, .tensor = BN_NONE, .user = BN_NONE};
+        (struct bn_onnx_value){.name = name, .graph = graph, .node = BN_NONE, .tensor = BN_NONE, .user = BN_NONE, .rank = -1};
     o->table[slot] = o->value_count;
     return o->value_count++;
 }

@@ -250,3 +250,24 @@ batchnorm_status bn_onnx_read(const struct bn_onnx *o, const struct bn_onnx_tens
     if (status) *to = NULL;
     return status;
 }
+
+batchnorm_status bn_onnx_numbers(const struct bn_onnx *o, const struct bn_onnx_attribute *a, bool floats, double **to,
+                                 size_t *count, char *why) {
+    const uint32_t number = floats ? 7 : 8;
+    const enum bn_wire_type type = floats ? BN_FIXED32 : BN_VARINT;
+    struct bn_wire w = bn_wire_begin(o->map->base, a->message);
+    const char *wrong = NULL;
+    *count = 0;
+    *to = malloc((a->message.end - a->message.at + 1) * sizeof **to); /* a number takes a byte or more */
+    if (!*to) return bn_onnx_refuse(why, a->message.at, "no memory for an attribute"), BATCHNORM_NO_MEMORY;
+    for (struct bn_field f; !wrong && bn_wire_next(&w, &f);) {
+        if (f.number != number) continue;
+        struct bn_slice rest = f.value;
+        for (uint64_t bits; bn_wire_number(o->map->base, &f, type, &rest, &bits, &wrong);)
+            (*to)[(*count)++] = value_of(floats ? BN_ONNX_FLOAT : BN_ONNX_INT64, bits);
+    }
+    if (!wrong) return BATCHNORM_OK;
+    free(*to);
+    *to = NULL;
+    return bn_onnx_refuse(why, a->message.at, wrong);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/constant.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Identities after each other, at most: a file may have a circle of them. */
+enum { STEPS_MAX = 64 };
+
+static const struct bn_onnx_node *maker(const struct bn_onnx *o, uint32_t value) {
+    return o->values[value].node == BN_NONE ? NULL : &o->nodes[o->values[value].node];
+}
+
+bool bn_is_op(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *op) {
+    return bn_onnx_is(o, n->op, op) && (n->domain.at == n->domain.end || bn_onnx_is(o, n->domain, "ai.onnx"));
+}
+
+struct bn_origin bn_origin_of(const struct bn_onnx *o, uint32_t value) {
+    for (int steps = 0; value != BN_NONE && steps < STEPS_MAX; steps++) {
+        const struct bn_onnx_value *v = &o->values[value];
+        const struct bn_onnx_node *n = maker(o, value);
+        if (v->is_doubtful) break;
+        if (v->tensor != BN_NONE)
+            return (struct bn_origin){.tensor = v->tensor, .value = value, .is_override = v->is_input && o->ir_version >= 4};
+        if (!n) break;
+        if (bn_is_op(o, n, "Constant")) {
+            const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
+            return (struct bn_origin){.tensor = a ? a->tensor : BN_NONE, .value = value};
+        }
+        if (bn_is_op(o, n, "ConstantOfShape")) {
+            if (n->inputs < 1 || bn_origin_of(o, o->uses[n->input].value).is_runtime) break;
+            return (struct bn_origin){.tensor = BN_NONE, .value = value};
+        }
+        if (!bn_is_op(o, n, "Identity") || n->inputs < 1) break;
+        value = o->uses[n->input].value;
+    }
+    return (struct bn_origin){.tensor = BN_NONE, .value = value, .is_runtime = true};
+}
+
+static batchnorm_status refuse(char *why, batchnorm_status status, const char *what) {
+    snprintf(why, BN_ONNX_BYTES, "%s", what);
+    return status;
+}
+
+/* Takes memory for so many elements, and sets them all. */
+static batchnorm_status fill(struct bn_constant *c, uint64_t count, double value, char *why) {
+    c->at = count < SIZE_MAX / sizeof *c->at ? malloc((count ? (size_t)count : 1) * sizeof *c->at) : NULL;
+    if (!c->at) return refuse(why, BATCHNORM_NO_MEMORY, "no memory for a constant");
+    c->count = (size_t)count;
+    for (size_t i = 0; i < c->count; i++) c->at[i] = value;
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status read_tensor(const struct bn_onnx *o, uint32_t tensor, struct bn_constant *c, char *why) {
+    const struct bn_onnx_tensor *t = &o->tensors[tensor];
+    c->type = t->type;
+    c->rank = t->rank;
+    memcpy(c->dims, t->dims, sizeof c->dims);
+    return bn_onnx_read(o, t, &c->at, &c->count, why);
+}
+
+/* Reads the numbers of an attribute value_float, value_floats, value_int or value_ints. */
+static batchnorm_status read_attribute(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c,
+                                       char *why) {
+    static const struct {
+        const char *name;
+        bool is_float, is_row;
+    } kinds[] = {
+        {"value_float", true, false}, {"value_floats", true, true}, {"value_int", false, false}, {"value_ints", false, true}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, kinds[k].name);
+        if (!a) continue;
+        c->type = kinds[k].is_float ? BN_ONNX_FLOAT : BN_ONNX_INT64;
+        c->rank = kinds[k].is_row;
+        if (!kinds[k].is_row) return fill(c, 1, kinds[k].is_float ? a->f : (double)a->i, why);
+        const batchnorm_status status = bn_onnx_numbers(o, a, kinds[k].is_float, &c->at, &c->count, why);
+        c->dims[0] = (int64_t)c->count;
+        return status;
+    }
+    return refuse(why, BATCHNORM_BAD_OPTION, "a Constant without numbers");
+}
+
+/* ConstantOfShape: a shape of int64, and one value, which is a float of 0 if it is not there. Light copies of models have their
+ * weights in this form. No more elements than this: the file has none of them. */
+#define ELEMENTS_MAX ((uint64_t)1 << 28)
+
+static batchnorm_status read_shape(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
+    struct bn_constant shape = {0}, value = {0};
+    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
+    batchnorm_status status = bn_constant_read(o, o->uses[n->input].value, &shape, why);
+    if (!status && a && a->tensor != BN_NONE) status = read_tensor(o, a->tensor, &value, why);
+    uint64_t count = 1;
+    for (size_t d = 0; !status && d < shape.count; d++) {
+        if (d >= BN_ONNX_RANK || !(shape.at[d] >= 0 && shape.at[d] <= (double)ELEMENTS_MAX)) count = UINT64_MAX;
+        if (count > ELEMENTS_MAX) break;
+        c->dims[d] = (int64_t)shape.at[d];
+        count *= (uint64_t)shape.at[d];
+    }
+    if (!status && count > ELEMENTS_MAX) status = refuse(why, BATCHNORM_TOO_LARGE, "a ConstantOfShape that is too large");
+    c->rank = (int)shape.count;
+    c->type = value.at ? value.type : BN_ONNX_FLOAT;
+    if (!status) status = fill(c, count, value.at && value.count ? value.at[0] : 0, why);
+    free(shape.at);
+    free(value.at);
+    return status;
+}
+
+batchnorm_status bn_constant_read(const struct bn_onnx *o, uint32_t value, struct bn_constant *c, char *why) {
+    *c = (struct bn_constant){0};
+    const struct bn_origin origin = bn_origin_of(o, value);
+    if (origin.is_runtime) return refuse(why, BATCHNORM_BAD_OPTION, "a value that only a run of the model tells");
+    if (origin.tensor != BN_NONE) return read_tensor(o, origin.tensor, c, why);
+    const struct bn_onnx_node *n = maker(o, origin.value);
+    return bn_is_op(o, n, "Constant") ? read_attribute(o, n, c, why) : read_shape(o, n, c, why);
+}
+
+batchnorm_status bn_axes_read(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *axes, char *why) {
+    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "axes");
+    *axes = (struct bn_constant){.type = BN_ONNX_INT64, .rank = 1};
+    if (a) return bn_onnx_numbers(o, a, false, &axes->at, &axes->count, why);
+    if (n->inputs > 1) return bn_constant_read(o, o->uses[n->input + 1].value, axes, why);
+    return refuse(why, BATCHNORM_BAD_OPTION, "axes that are not given");
+}
+
+/* Ranks */
+
+/* Operators whose output has as many dimensions as their first input. */
+static bool keeps_rank(const struct bn_onnx *o, const struct bn_onnx_node *n) {
+    static const char *const ops[] = {"BatchNormalization",
+                                      "Identity",
+                                      "Dropout",
+                                      "Relu",
+                                      "LeakyRelu",
+                                      "PRelu",
+                                      "Sigmoid",
+                                      "HardSigmoid",
+                                      "HardSwish",
+                                      "Clip",
+                                      "Tanh",
+                                      "Elu",
+                                      "Selu",
+                                      "Softplus",
+                                      "AveragePool",
+                                      "GlobalAveragePool",
+                                      "MaxPool",
+                                      "Cast",
+                                      "LRN",
+                                      "Pad",
+                                      "Transpose",
+                                      "GlobalMaxPool",
+                                      "Concat",
+                                      "Slice",
+                                      "Conv",
+                                      "ConvTranspose",
+                                      "InstanceNormalization",
+                                      "Resize",
+                                      "Upsample",
+                                      "Softmax"};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (bn_is_op(o, n, ops[i])) return true;
+    return false;
+}
+
+static int rank_within(const struct bn_onnx *o, uint32_t value, int steps);
+
+static int rank_of_input(const struct bn_onnx *o, const struct bn_onnx_node *n, uint32_t i, int steps) {
+    return i < n->inputs ? rank_within(o, o->uses[n->input + i].value, steps) : -1;
+}
+
+/* The rank of a sum or product of two values, which is the larger one; -1 if one is not known. */
+static int larger_rank(int a, int b) { return a < 0 || b < 0 ? -1 : a > b ? a : b; }
+
+static int rank_of_output(const struct bn_onnx *o, const struct bn_onnx_node *n, int steps) {
+    if (bn_is_op(o, n, "Gemm") || bn_is_op(o, n, "Flatten")) return 2;
+    const int first = rank_of_input(o, n, 0, steps);
+    if (keeps_rank(o, n)) {
+        /* weights have the rank of the input */
+        const bool is_convolution = bn_is_op(o, n, "Conv") || bn_is_op(o, n, "ConvTranspose");
+        return first < 0 && is_convolution ? rank_of_input(o, n, 1, steps) : first;
+    }
+    if (bn_is_op(o, n, "Add") || bn_is_op(o, n, "Sub") || bn_is_op(o, n, "Mul") || bn_is_op(o, n, "Div"))
+        return larger_rank(first, rank_of_input(o, n, 1, steps));
+    if (bn_is_op(o, n, "MatMul") && rank_of_input(o, n, 1, steps) == 2) return first;
+    if (bn_is_op(o, n, "Reshape") && n->inputs > 1) {
+        struct bn_constant shape;
+        char why[BN_ONNX_BYTES];
+        if (bn_constant_read(o, o->uses[n->input + 1].value, &shape, why)) return -1;
+        free(shape.at);
+        return (int)shape.count;
+    }
+    const bool shrinks = bn_is_op(o, n, "Squeeze"), grows = bn_is_op(o, n, "Unsqueeze");
+    if (first < 0 || !(shrinks || grows)) return -1;
+    struct bn_constant axes;
+    char why[BN_ONNX_BYTES];
+    if (bn_axes_read(o, n, &axes, why)) return -1;
+    free(axes.at);
+    return shrinks ? first - (int)axes.count : first + (int)axes.count;
+}
+
+static int rank_within(const struct bn_onnx *o, uint32_t value, int steps) {
+    if (value == BN_NONE || steps == 0) return -1;
+    const struct bn_onnx_value *v = &o->values[value];
+    if (v->rank >= 0) return v->rank;
+    if (v->tensor != BN_NONE) return o->tensors[v->tensor].rank;
+    const struct bn_onnx_node *n = maker(o, value);
+    if (!n) return -1;
+    if (bn_is_op(o, n, "Constant")) {
+        const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
+        return a && a->tensor != BN_NONE ? o->tensors[a->tensor].rank : -1;
+    }
+    return rank_of_output(o, n, steps - 1);
+}
+
+int bn_rank_of(const struct bn_onnx *o, uint32_t value) { return rank_within(o, value, STEPS_MAX); }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of a graph that are known from the file alone, and the ranks of the others. */
+#ifndef BN_CONSTANT_H
+#define BN_CONSTANT_H
+
+#include "model/onnx.h"
+
+/* A constant, as doubles. Free `at`. */
+struct bn_constant {
+    double *at;
+    size_t count;
+    int32_t type; /* TensorProto.DataType */
+    int rank;
+    int64_t dims[BN_ONNX_RANK];
+};
+
+/* Where a constant's value stands in the file. */
+struct bn_origin {
+    uint32_t tensor;  /* an initializer, or the attribute of a Constant; BN_NONE: it is computed, or an attribute of numbers */
+    uint32_t value;   /* that has it, after Identity */
+    bool is_runtime;  /* it is no constant at all */
+    bool is_override; /* a default that the caller of the graph may replace: an initializer that is an input, too */
+};
+
+/* Finds where the value of an initializer or of Constant, ConstantOfShape or Identity stands. */
+struct bn_origin bn_origin_of(const struct bn_onnx *onnx, uint32_t value);
+
+/* Reads a constant: OK; BAD_OPTION if the value is none; or what bn_onnx_read() returns. */
+batchnorm_status bn_constant_read(const struct bn_onnx *onnx, uint32_t value, struct bn_constant *constant, char *why);
+
+/* Reads the axes of a Squeeze or Unsqueeze: an attribute, or from opset 13 on an input. */
+batchnorm_status bn_axes_read(const struct bn_onnx *onnx, const struct bn_onnx_node *node, struct bn_constant *axes, char *why);
+
+/* Returns whether a node is that operator of ONNX itself. */
+bool bn_is_op(const struct bn_onnx *onnx, const struct bn_onnx_node *node, const char *op);
+
+/* Returns how many dimensions a value has; -1 if the file does not tell. */
+int bn_rank_of(const struct bn_onnx *onnx, uint32_t value);
+
+#endif
