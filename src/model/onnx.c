@@ -250,6 +250,19 @@ static batchnorm_status parse_inner(const struct bn_onnx_build *b, uint32_t node
     return status;
 }
 
+/* An OperatorSetIdProto, of which the one without a domain counts. */
+static batchnorm_status read_opset(const struct bn_onnx_build *b, struct bn_slice message, int64_t *opset) {
+    struct bn_slice domain = {0, 0};
+    int64_t version = 0;
+    struct bn_wire w = bn_wire_begin(b->onnx->map->base, message);
+    for (struct bn_field f; bn_wire_next(&w, &f);) {
+        if (f.number == 1 && f.type == BN_BYTES) domain = f.value;
+        if (f.number == 2 && f.type == BN_VARINT) version = (int64_t)f.bits;
+    }
+    if (bn_onnx_is(b->onnx, domain, "") || bn_onnx_is(b->onnx, domain, "ai.onnx")) *opset = version;
+    return bn_onnx_walked(b, &w);
+}
+
 /* A GraphProto and a FunctionProto number their fields each in its own way. */
 static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t graph) {
     struct bn_onnx *o = b->onnx;
@@ -257,6 +270,7 @@ static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t gra
     struct bn_wire w = bn_wire_begin(o->map->base, o->graphs[graph].message);
     batchnorm_status status = BATCHNORM_OK;
     for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
+        if (is_function && f.number == 9 && f.type == BN_BYTES) status = read_opset(b, f.value, &o->graphs[graph].opset);
         const bool is_node = f.number == (is_function ? 7 : 1), is_input = f.number == (is_function ? 4 : 11);
         if (!is_node && !is_input && (is_function || f.number != 5)) continue;
         status = check_type(b, &f, BN_BYTES);
@@ -288,19 +302,6 @@ static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct 
     if (!status) resolve_inputs(o, first_node, last_node);
     for (uint32_t i = first_node; !status && i < last_node; i++) status = parse_inner(b, i, depth);
     return status;
-}
-
-/* An OperatorSetIdProto, of which the one without a domain counts. */
-static batchnorm_status read_opset(const struct bn_onnx_build *b, struct bn_slice message, int64_t *opset) {
-    struct bn_slice domain = {0, 0};
-    int64_t version = 0;
-    struct bn_wire w = bn_wire_begin(b->onnx->map->base, message);
-    for (struct bn_field f; bn_wire_next(&w, &f);) {
-        if (f.number == 1 && f.type == BN_BYTES) domain = f.value;
-        if (f.number == 2 && f.type == BN_VARINT) version = (int64_t)f.bits;
-    }
-    if (bn_onnx_is(b->onnx, domain, "") || bn_onnx_is(b->onnx, domain, "ai.onnx")) *opset = version;
-    return bn_onnx_walked(b, &w);
 }
 
 /* A message whose field comes twice is legal protobuf, and would have to be merged. No writer of ONNX makes one. */

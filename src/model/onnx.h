@@ -128,6 +128,9 @@ const char *bn_onnx_type_name(int32_t type);
 /* Returns the bytes of an element that takes whole bytes; 0 for others. */
 size_t bn_onnx_type_bytes(int32_t type);
 
+/* Returns the version of ONNX's operators in a graph; a function may have its own. */
+int64_t bn_opset_of(const struct bn_onnx *onnx, uint32_t graph);
+
 /* Returns a node's attribute; NULL if it has none of that name. */
 const struct bn_onnx_attribute *bn_onnx_attribute(const struct bn_onnx *onnx, const struct bn_onnx_node *node,
                                                   const char *name);

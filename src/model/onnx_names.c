@@ -70,3 +70,8 @@ const struct bn_onnx_attribute *bn_onnx_attribute(const struct bn_onnx *o, const
         if (bn_onnx_is(o, o->attributes[node->attribute + i].name, name)) return &o->attributes[node->attribute + i];
     return NULL;
 }
+
+int64_t bn_opset_of(const struct bn_onnx *o, uint32_t graph) {
+    while (!o->graphs[graph].is_function && o->graphs[graph].parent != BN_NONE) graph = o->graphs[graph].parent;
+    return o->graphs[graph].opset ? o->graphs[graph].opset : o->opset;
+}
