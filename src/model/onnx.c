@@ -129,50 +129,56 @@ static batchnorm_status add_node(const struct bn_onnx_build *b, uint32_t graph, 
     return BATCHNORM_OK;
 }
 
-/* Returns how many dimensions a TypeProto has; -1 if it does not tell. */
-static int rank_of_type(const struct bn_onnx *o, struct bn_slice type) {
-    static const uint32_t way[] = {1, 2}; /* TypeProto.tensor_type, Tensor.shape */
-    for (size_t level = 0; level < sizeof way / sizeof *way; level++) {
-        bool found = false;
-        struct bn_wire w = bn_wire_begin(o->map->base, type);
-        for (struct bn_field f; bn_wire_next(&w, &f);) {
-            if (f.number != way[level] || f.type != BN_BYTES) continue;
-            type = f.value;
-            found = true;
+/* What a ValueInfoProto says. */
+struct info {
+    struct bn_slice name;
+    int rank;     /* -1: it does not tell */
+    int32_t type; /* of the elements; 0: it does not tell */
+};
+
+/* Reads TypeProto.tensor_type: elem_type and shape. */
+static void read_type(const struct bn_onnx *o, struct bn_slice type, struct info *info) {
+    struct bn_wire outer = bn_wire_begin(o->map->base, type);
+    for (struct bn_field f; bn_wire_next(&outer, &f);) {
+        if (f.number != 1 || f.type != BN_BYTES) continue;
+        struct bn_wire w = bn_wire_begin(o->map->base, f.value);
+        for (struct bn_field g; bn_wire_next(&w, &g);) {
+            if (g.number == 1 && g.type == BN_VARINT) info->type = (int32_t)g.bits;
+            if (g.number != 2 || g.type != BN_BYTES) continue;
+            struct bn_wire dims = bn_wire_begin(o->map->base, g.value);
+            info->rank = 0;
+            for (struct bn_field d; bn_wire_next(&dims, &d) && info->rank <= BN_ONNX_RANK;) info->rank += d.number == 1;
         }
-        if (!found) return -1;
     }
-    int rank = 0;
-    struct bn_wire w = bn_wire_begin(o->map->base, type);
-    for (struct bn_field f; bn_wire_next(&w, &f) && rank < 2 * BN_ONNX_RANK;) rank += f.number == 1;
-    return w.wrong ? -1 : rank;
 }
 
-/* Returns the name in a ValueInfoProto; a function has names alone. */
-static batchnorm_status name_of(const struct bn_onnx_build *b, const struct bn_field *field, bool is_function,
-                                struct bn_slice *name, int *rank) {
-    *name = field->value;
-    *rank = -1;
-    if (is_function) return check_type(b, field, BN_BYTES);
-    *name = (struct bn_slice){0, 0};
+/* Reads a ValueInfoProto; a function has names alone. */
+static batchnorm_status read_info(const struct bn_onnx_build *b, const struct bn_field *field, bool is_function,
+                                  struct info *info) {
+    *info = (struct info){.rank = -1};
+    if (is_function) info->name = field->value;
+    batchnorm_status status = check_type(b, field, BN_BYTES);
+    if (status || is_function) return status;
     struct bn_wire w = bn_wire_begin(b->onnx->map->base, field->value);
     for (struct bn_field f; bn_wire_next(&w, &f);)
         if (f.number == 1 && f.type == BN_BYTES)
-            *name = f.value;
+            info->name = f.value;
         else if (f.number == 2 && f.type == BN_BYTES)
-            *rank = rank_of_type(b->onnx, f.value);
+            read_type(b->onnx, f.value, info);
     return bn_onnx_walked(b, &w);
 }
 
 static batchnorm_status define_input(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *f) {
-    struct bn_slice name;
-    int rank;
-    const batchnorm_status status = name_of(b, f, b->onnx->graphs[graph].is_function, &name, &rank);
+    struct info info;
+    const batchnorm_status status = read_info(b, f, b->onnx->graphs[graph].is_function, &info);
     if (status) return status;
-    const uint32_t value = bn_onnx_define(b->onnx, graph, name);
+    const uint32_t value = bn_onnx_define(b->onnx, graph, info.name);
     if (value == BN_NONE) return no_memory(b);
-    b->onnx->values[value].is_input = true;
-    b->onnx->values[value].rank = rank;
+    struct bn_onnx_value *v = &b->onnx->values[value];
+    v->is_input = true;
+    v->rank = info.rank;
+    v->type = info.type;
+    v->input = whole(f);
     return BATCHNORM_OK;
 }
 
@@ -216,7 +222,7 @@ static void resolve_inputs(struct bn_onnx *o, uint32_t first_node, uint32_t last
     }
 }
 
-/* Marks the outputs of a graph, and notes the ranks that it declares. An output that it passes on from a graph around it counts
+/* Marks the outputs of a graph, and notes what it declares. An output that it passes on from a graph around it counts
  * there. */
 static batchnorm_status mark_values(const struct bn_onnx_build *b, uint32_t graph) {
     struct bn_onnx *o = b->onnx;
@@ -225,14 +231,17 @@ static batchnorm_status mark_values(const struct bn_onnx_build *b, uint32_t grap
     batchnorm_status status = BATCHNORM_OK;
     for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
         const bool is_output = f.number == (is_function ? 5 : 12), is_info = !is_function && f.number == 13;
-        struct bn_slice name;
-        int rank;
+        struct info info;
         if (!is_output && !is_info) continue;
-        status = name_of(b, &f, is_function, &name, &rank);
-        const uint32_t value = status ? BN_NONE : bn_onnx_find(o, graph, name);
+        status = read_info(b, &f, is_function, &info);
+        const uint32_t value = status ? BN_NONE : bn_onnx_find(o, graph, info.name);
         if (value == BN_NONE) continue;
-        if (is_output) o->values[value].is_output = true;
-        if (rank >= 0 && o->values[value].graph == graph) o->values[value].rank = rank;
+        struct bn_onnx_value *v = &o->values[value];
+        if (is_output) v->is_output = true;
+        if (v->graph != graph) continue;
+        if (info.rank >= 0) v->rank = info.rank;
+        if (info.type) v->type = info.type;
+        if (is_info) v->info = whole(&f);
     }
     return status ? status : bn_onnx_walked(b, &w);
 }

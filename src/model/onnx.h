@@ -63,6 +63,8 @@ struct bn_onnx_value {
     uint32_t uses;                         /* by nodes, of any graph */
     uint32_t user;                         /* one of those nodes */
     int rank;                              /* that the graph declares; -1: it does not */
+    int32_t type;                          /* of the elements, likewise; 0: it does not */
+    struct bn_slice input, info;           /* where the graph lists it as an input, and in value_info; empty: it does not */
     bool is_input, is_output, is_doubtful; /* of the graph; defined twice */
 };
 
