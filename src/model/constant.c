@@ -163,26 +163,24 @@ static bool keeps_rank(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     return false;
 }
 
-static int rank_within(const struct bn_onnx *o, uint32_t value, int steps);
-
-static int rank_of_input(const struct bn_onnx *o, const struct bn_onnx_node *n, uint32_t i, int steps) {
-    return i < n->inputs ? rank_within(o, o->uses[n->input + i].value, steps) : -1;
+static int rank_of_input(const struct bn_onnx *o, const struct bn_onnx_node *n, uint32_t i) {
+    return i < n->inputs ? bn_rank_of(o, o->uses[n->input + i].value) : -1;
 }
 
 /* The rank of a sum or product of two values, which is the larger one; -1 if one is not known. */
 static int larger_rank(int a, int b) { return a < 0 || b < 0 ? -1 : a > b ? a : b; }
 
-static int rank_of_output(const struct bn_onnx *o, const struct bn_onnx_node *n, int steps) {
+static int rank_of_output(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     if (bn_is_op(o, n, "Gemm") || bn_is_op(o, n, "Flatten")) return 2;
-    const int first = rank_of_input(o, n, 0, steps);
+    const int first = rank_of_input(o, n, 0);
     if (keeps_rank(o, n)) {
         /* weights have the rank of the input */
         const bool is_convolution = bn_is_op(o, n, "Conv") || bn_is_op(o, n, "ConvTranspose");
-        return first < 0 && is_convolution ? rank_of_input(o, n, 1, steps) : first;
+        return first < 0 && is_convolution ? rank_of_input(o, n, 1) : first;
     }
     if (bn_is_op(o, n, "Add") || bn_is_op(o, n, "Sub") || bn_is_op(o, n, "Mul") || bn_is_op(o, n, "Div"))
-        return larger_rank(first, rank_of_input(o, n, 1, steps));
-    if (bn_is_op(o, n, "MatMul") && rank_of_input(o, n, 1, steps) == 2) return first;
+        return larger_rank(first, rank_of_input(o, n, 1));
+    if (bn_is_op(o, n, "MatMul") && rank_of_input(o, n, 1) == 2) return first;
     if (bn_is_op(o, n, "Reshape") && n->inputs > 1) {
         struct bn_constant shape;
         char why[BN_ONNX_BYTES];
@@ -199,18 +197,20 @@ static int rank_of_output(const struct bn_onnx *o, const struct bn_onnx_node *n,
     return shrinks ? first - (int)axes.count : first + (int)axes.count;
 }
 
-static int rank_within(const struct bn_onnx *o, uint32_t value, int steps) {
-    if (value == BN_NONE || steps == 0) return -1;
-    const struct bn_onnx_value *v = &o->values[value];
-    if (v->rank >= 0) return v->rank;
-    if (v->tensor != BN_NONE) return o->tensors[v->tensor].rank;
-    const struct bn_onnx_node *n = maker(o, value);
-    if (!n) return -1;
-    if (bn_is_op(o, n, "Constant")) {
-        const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
-        return a && a->tensor != BN_NONE ? o->tensors[a->tensor].rank : -1;
-    }
-    return rank_of_output(o, n, steps - 1);
+static int rank_of_constant(const struct bn_onnx *o, const struct bn_onnx_node *n) {
+    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
+    return a && a->tensor != BN_NONE ? o->tensors[a->tensor].rank : -1;
 }
 
-int bn_rank_of(const struct bn_onnx *o, uint32_t value) { return rank_within(o, value, STEPS_MAX); }
+void bn_ranks_find(struct bn_onnx *o) {
+    for (uint32_t i = 0; i < o->value_count; i++)
+        if (o->values[i].rank < 0 && o->values[i].tensor != BN_NONE) o->values[i].rank = o->tensors[o->values[i].tensor].rank;
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const struct bn_onnx_node *n = &o->nodes[i];
+        const uint32_t value = n->outputs ? o->uses[n->output].value : BN_NONE;
+        if (value == BN_NONE || o->values[value].rank >= 0) continue;
+        o->values[value].rank = bn_is_op(o, n, "Constant") ? rank_of_constant(o, n) : rank_of_output(o, n);
+    }
+}
+
+int bn_rank_of(const struct bn_onnx *o, uint32_t value) { return value == BN_NONE ? -1 : o->values[value].rank; }

@@ -34,7 +34,9 @@ batchnorm_status bn_axes_read(const struct bn_onnx *onnx, const struct bn_onnx_n
 /* Returns whether a node is that operator of ONNX itself. */
 bool bn_is_op(const struct bn_onnx *onnx, const struct bn_onnx_node *node, const char *op);
 
-/* Returns how many dimensions a value has; -1 if the file does not tell. */
+/* Finds the ranks that follow from those of other values, in the order of the nodes; then bn_rank_of() returns how many
+ * dimensions a value has, -1 if the file does not tell. */
+void bn_ranks_find(struct bn_onnx *onnx);
 int bn_rank_of(const struct bn_onnx *onnx, uint32_t value);
 
 #endif

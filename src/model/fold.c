@@ -92,6 +92,7 @@ static batchnorm_status plan(struct bn_fold *f, char *why) {
 
 batchnorm_status bn_fold_plan(struct bn_fold *f, struct bn_onnx *onnx, struct bn_fold_options options, char *why) {
     *f = (struct bn_fold){.onnx = onnx, .options = options};
+    bn_ranks_find(onnx);
     const batchnorm_status status = bn_norms_find(onnx, &f->norms, why);
     if (status) return status;
     f->folded = calloc(f->norms.count + 1, sizeof *f->folded);
