@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Identities after each other, at most: a file may have a circle of them. */
-enum { STEPS_MAX = 64 };
+/* Operators after each other that compute a constant, at most: each may have two inputs that are computed, too. */
+enum { STEPS_MAX = 8 };
 
 static const struct bn_onnx_node *maker(const struct bn_onnx *o, uint32_t value) {
     return o->values[value].node == BN_NONE ? NULL : &o->nodes[o->values[value].node];
@@ -17,26 +17,40 @@ bool bn_is_op(const struct bn_onnx *o, const struct bn_onnx_node *n, const char 
     return bn_onnx_is(o, n->op, op) && (n->domain.at == n->domain.end || bn_onnx_is(o, n->domain, "ai.onnx"));
 }
 
-struct bn_origin bn_origin_of(const struct bn_onnx *o, uint32_t value) {
-    for (int steps = 0; value != BN_NONE && steps < STEPS_MAX; steps++) {
-        const struct bn_onnx_value *v = &o->values[value];
-        const struct bn_onnx_node *n = maker(o, value);
-        if (v->is_doubtful) break;
-        if (v->tensor != BN_NONE)
-            return (struct bn_origin){.tensor = v->tensor, .value = value, .is_override = v->is_input && o->ir_version >= 4};
-        if (!n) break;
-        if (bn_is_op(o, n, "Constant")) {
-            const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
-            return (struct bn_origin){.tensor = a ? a->tensor : BN_NONE, .value = value};
-        }
-        if (bn_is_op(o, n, "ConstantOfShape")) {
-            if (n->inputs < 1 || bn_origin_of(o, o->uses[n->input].value).is_runtime) break;
-            return (struct bn_origin){.tensor = BN_NONE, .value = value};
-        }
-        if (!bn_is_op(o, n, "Identity") || n->inputs < 1) break;
-        value = o->uses[n->input].value;
+/* Whether an operator computes a constant from constants. */
+static bool computes(const struct bn_onnx *o, const struct bn_onnx_node *n) {
+    static const char *const ops[] = {"Unsqueeze", "Squeeze", "Reshape", "Flatten", "Cast",
+                                      "Mul",       "Add",     "Sub",     "Div",     "ConstantOfShape"};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (bn_is_op(o, n, ops[i])) return true;
+    return false;
+}
+
+static struct bn_origin origin_within(const struct bn_onnx *o, uint32_t value, int steps) {
+    const struct bn_origin unknown = {.tensor = BN_NONE, .value = value, .is_runtime = true};
+    if (value == BN_NONE || steps == 0 || o->values[value].is_doubtful) return unknown;
+    const struct bn_onnx_value *v = &o->values[value];
+    const struct bn_onnx_node *n = maker(o, value);
+    if (v->tensor != BN_NONE)
+        return (struct bn_origin){.tensor = v->tensor, .value = value, .is_override = v->is_input && o->ir_version >= 4};
+    if (!n || v->is_input) return unknown;
+    if (bn_is_op(o, n, "Constant")) {
+        const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "value");
+        return (struct bn_origin){.tensor = a ? a->tensor : BN_NONE, .value = value};
     }
-    return (struct bn_origin){.tensor = BN_NONE, .value = value, .is_runtime = true};
+    if (bn_is_op(o, n, "Identity") && n->inputs == 1) return origin_within(o, o->uses[n->input].value, steps - 1);
+    if (!computes(o, n)) return unknown;
+    struct bn_origin all = {.tensor = BN_NONE, .value = value};
+    for (uint32_t i = 0; i < n->inputs; i++) {
+        const struct bn_origin one = origin_within(o, o->uses[n->input + i].value, steps - 1);
+        if (one.is_runtime) return unknown;
+        all.is_override = all.is_override || one.is_override;
+    }
+    return all;
+}
+
+struct bn_origin bn_origin_of(const struct bn_onnx *o, uint32_t value) {
+    return origin_within(o, value, STEPS_MAX);
 }
 
 static batchnorm_status refuse(char *why, batchnorm_status status, const char *what) {
@@ -107,13 +121,123 @@ static batchnorm_status read_shape(const struct bn_onnx *o, const struct bn_onnx
     return status;
 }
 
+/* Gives a constant other sizes: those of Unsqueeze, Squeeze, Reshape or Flatten. */
+static batchnorm_status reshape(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
+    struct bn_constant sizes = {0};
+    int64_t dims[BN_ONNX_RANK];
+    int rank = 0;
+    bool ok = true;
+    batchnorm_status status = BATCHNORM_OK;
+    if (bn_is_op(o, n, "Flatten")) return refuse(why, BATCHNORM_BAD_OPTION, "a constant behind Flatten");
+    const bool shape = bn_is_op(o, n, "Reshape"), grows = bn_is_op(o, n, "Unsqueeze");
+    if (shape && n->inputs != 2) return refuse(why, BATCHNORM_BAD_OPTION, "a constant behind a Reshape of old times");
+    status = shape ? bn_constant_read(o, o->uses[n->input + 1].value, &sizes, why) : bn_axes_read(o, n, &sizes, why);
+    if (status) return status;
+    const int all = shape ? (int)sizes.count : grows ? c->rank + (int)sizes.count : c->rank;
+    ok = all <= BN_ONNX_RANK && sizes.count <= BN_ONNX_RANK;
+    int64_t known = 1, open = -1;
+    for (int d = 0, from = 0; ok && d < all; d++) {
+        bool listed = false;
+        for (size_t i = 0; i < sizes.count && !shape; i++) listed = listed || sizes.at[i] == d || sizes.at[i] == d - all;
+        if (shape) {
+            dims[rank] = sizes.at[d] == 0 && d < c->rank ? c->dims[d] : (int64_t)sizes.at[d];
+            if (dims[rank] < 0)
+                open = rank;
+            else
+                ok = !__builtin_mul_overflow(known, dims[rank], &known);
+            rank++;
+        } else if (listed && grows) {
+            dims[rank++] = 1;
+        } else if (!listed) {
+            ok = from < c->rank || !grows;
+            if (ok) dims[rank++] = grows ? c->dims[from++] : c->dims[d];
+        }
+    }
+    if (ok && open >= 0) dims[open] = known ? (int64_t)c->count / known : 0;
+    if (ok && open >= 0) known *= dims[open];
+    free(sizes.at);
+    if (!ok || (shape && known != (int64_t)c->count))
+        return refuse(why, BATCHNORM_BAD_FILE, "a constant that gets sizes that do not fit it");
+    c->rank = rank;
+    memcpy(c->dims, dims, (size_t)rank * sizeof *dims);
+    return BATCHNORM_OK;
+}
+
+/* Rounds to another type. */
+static batchnorm_status cast(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
+    const struct bn_onnx_attribute *to = bn_onnx_attribute(o, n, "to");
+    c->type = to ? (int32_t)to->i : 0;
+    if (c->type == BN_ONNX_DOUBLE) return BATCHNORM_OK;
+    if (c->type != BN_ONNX_FLOAT)
+        return refuse(why, BATCHNORM_BAD_OPTION, "a constant that is cast to a type that is not evaluated");
+    for (size_t i = 0; i < c->count; i++) c->at[i] = (double)(float)c->at[i];
+    return BATCHNORM_OK;
+}
+
+/* Where element i of a result lies in an operand that is spread over it. */
+static size_t spread(const struct bn_constant *to, const struct bn_constant *from, size_t i) {
+    size_t at = 0, step = 1;
+    for (int d = from->rank - 1, e = to->rank - 1; d >= 0; d--, e--) {
+        const size_t index = i % (size_t)to->dims[e];
+        i /= (size_t)to->dims[e];
+        if (from->dims[d] != 1) at += index * step;
+        step *= (size_t)from->dims[d];
+    }
+    return at;
+}
+
+static double compute(const struct bn_onnx *o, const struct bn_onnx_node *n, double a, double b) {
+    if (bn_is_op(o, n, "Mul")) return a * b;
+    if (bn_is_op(o, n, "Add")) return a + b;
+    return bn_is_op(o, n, "Sub") ? a - b : a / b;
+}
+
+static batchnorm_status operate(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *a, char *why) {
+    struct bn_constant b = {0}, y = {.type = a->type};
+    batchnorm_status status = n->inputs == 2 ? bn_constant_read(o, o->uses[n->input + 1].value, &b, why) : BATCHNORM_BAD_FILE;
+    uint64_t count = 1;
+    y.rank = a->rank > b.rank ? a->rank : b.rank;
+    bool ok = !status && (bn_opset_of(o, n->graph) >= 7) && (a->type == BN_ONNX_FLOAT || a->type == BN_ONNX_DOUBLE) &&
+              a->type == b.type;
+    for (int d = 0; ok && d < y.rank; d++) {
+        const int ad = d - y.rank + a->rank, bd = d - y.rank + b.rank;
+        const int64_t as = ad < 0 ? 1 : a->dims[ad], bs = bd < 0 ? 1 : b.dims[bd];
+        ok = as == bs || as == 1 || bs == 1;
+        y.dims[d] = as == 1 ? bs : as;
+        ok = ok && !__builtin_mul_overflow(count, (uint64_t)y.dims[d], &count) && count <= ELEMENTS_MAX;
+    }
+    if (!status && !ok)
+        status = refuse(why, BATCHNORM_BAD_OPTION, "a constant that is computed in a way that is not evaluated");
+    if (!status) status = fill(&y, count, 0, why);
+    for (size_t i = 0; !status && i < y.count; i++) y.at[i] = compute(o, n, a->at[spread(&y, a, i)], b.at[spread(&y, &b, i)]);
+    free(b.at);
+    if (status) return status;
+    free(a->at);
+    *a = y;
+    return BATCHNORM_OK;
+}
+
+/* Evaluates a node, of whose first input the value is in *c, and becomes the result. */
+static batchnorm_status evaluate(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
+    if (bn_is_op(o, n, "Identity")) return BATCHNORM_OK;
+    if (bn_is_op(o, n, "Cast")) return cast(o, n, c, why);
+    const bool operates = bn_is_op(o, n, "Mul") || bn_is_op(o, n, "Add") || bn_is_op(o, n, "Sub") || bn_is_op(o, n, "Div");
+    return operates ? operate(o, n, c, why) : reshape(o, n, c, why);
+}
+
 batchnorm_status bn_constant_read(const struct bn_onnx *o, uint32_t value, struct bn_constant *c, char *why) {
     *c = (struct bn_constant){0};
     const struct bn_origin origin = bn_origin_of(o, value);
     if (origin.is_runtime) return refuse(why, BATCHNORM_BAD_OPTION, "a value that only a run of the model tells");
     if (origin.tensor != BN_NONE) return read_tensor(o, origin.tensor, c, why);
     const struct bn_onnx_node *n = maker(o, origin.value);
-    return bn_is_op(o, n, "Constant") ? read_attribute(o, n, c, why) : read_shape(o, n, c, why);
+    if (bn_is_op(o, n, "Constant")) return read_attribute(o, n, c, why);
+    if (bn_is_op(o, n, "ConstantOfShape")) return read_shape(o, n, c, why);
+    batchnorm_status status = bn_constant_read(o, o->uses[n->input].value, c, why);
+    if (!status) status = evaluate(o, n, c, why);
+    if (status) free(c->at);
+    if (status) *c = (struct bn_constant){0};
+    return status;
 }
 
 batchnorm_status bn_axes_read(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *axes, char *why) {

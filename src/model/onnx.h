@@ -15,7 +15,16 @@
 #define BN_ONNX_RANK 8
 
 /* TensorProto.DataType, as far as batch norms and their neighbours have it. */
-enum { BN_ONNX_FLOAT = 1, BN_ONNX_INT32 = 6, BN_ONNX_INT64 = 7, BN_ONNX_F16 = 10, BN_ONNX_DOUBLE = 11, BN_ONNX_BF16 = 16 };
+enum {
+    BN_ONNX_FLOAT = 1,
+    BN_ONNX_UINT8,
+    BN_ONNX_INT8,
+    BN_ONNX_INT32 = 6,
+    BN_ONNX_INT64,
+    BN_ONNX_F16 = 10,
+    BN_ONNX_DOUBLE,
+    BN_ONNX_BF16 = 16
+};
 
 struct bn_onnx_tensor {
     struct bn_slice field, message;

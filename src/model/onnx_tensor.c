@@ -140,14 +140,21 @@ static double value_of(int32_t type, uint64_t bits) {
         return from_half(low & 0xffff, 8);
     case BN_ONNX_INT32:
         return (double)(int32_t)low;
+    case BN_ONNX_INT8:
+        return (double)(int8_t)low;
+    case BN_ONNX_UINT8:
+        return (double)(uint8_t)low;
     default:
         return (double)(int64_t)bits;
     }
 }
 
 static bool is_readable(int32_t type) {
-    return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16 ||
-           type == BN_ONNX_INT32 || type == BN_ONNX_INT64;
+    static const int32_t readable[] = {BN_ONNX_FLOAT, BN_ONNX_DOUBLE, BN_ONNX_F16,  BN_ONNX_BF16,
+                                       BN_ONNX_INT32, BN_ONNX_INT64,  BN_ONNX_INT8, BN_ONNX_UINT8};
+    for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+        if (readable[i] == type) return true;
+    return false;
 }
 
 /* Little-endian bytes, which need not be aligned. */
