@@ -305,10 +305,11 @@ static int rank_of_output(const struct bn_onnx *o, const struct bn_onnx_node *n)
     if (bn_is_op(o, n, "Add") || bn_is_op(o, n, "Sub") || bn_is_op(o, n, "Mul") || bn_is_op(o, n, "Div"))
         return larger_rank(first, rank_of_input(o, n, 1));
     if (bn_is_op(o, n, "MatMul") && rank_of_input(o, n, 1) == 2) return first;
-    if (bn_is_op(o, n, "Reshape") && n->inputs > 1) {
+    const bool fills = bn_is_op(o, n, "ConstantOfShape");
+    if ((fills && n->inputs == 1) || (bn_is_op(o, n, "Reshape") && n->inputs == 2)) {
         struct bn_constant shape;
         char why[BN_ONNX_BYTES];
-        if (bn_constant_read(o, o->uses[n->input + 1].value, &shape, why)) return -1;
+        if (bn_constant_read(o, o->uses[n->input + !fills].value, &shape, why)) return -1;
         free(shape.at);
         return (int)shape.count;
     }

@@ -184,6 +184,7 @@ void bn_fold_bypass_up(struct bn_fold *f, uint32_t node, uint32_t input_use) {
     for (uint32_t i = maker->output; i < maker->output + maker->outputs; i++)
         if (o->uses[i].value == in) o->uses[i].value = out;
     o->values[out].node = o->values[in].node;
+    if (o->values[out].rank < 0) o->values[out].rank = o->values[in].rank;
     o->values[in].node = BN_NONE;
     o->values[in].uses = 0;
     f->gone[node] = true;
