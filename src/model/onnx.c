@@ -115,6 +115,7 @@ static batchnorm_status add_node(const struct bn_onnx_build *b, uint32_t graph, 
         struct bn_slice *text = f.number == 3 ? &n.name : f.number == 4 ? &n.op : f.number == 7 ? &n.domain : NULL;
         if (text && f.type != BN_BYTES) return check_type(b, &f, BN_BYTES);
         if (text) *text = f.value;
+        if (f.number == 4) n.op_field = whole(&f);
     }
     batchnorm_status status = bn_onnx_walked(b, &w);
     n.input = o->use_count;

@@ -57,7 +57,7 @@ struct bn_onnx_use {
 
 struct bn_onnx_node {
     struct bn_slice field, message;
-    struct bn_slice op, domain, name;
+    struct bn_slice op, op_field, domain, name;
     uint32_t graph;
     uint32_t input, inputs; /* in the index's `uses` */
     uint32_t output, outputs;
