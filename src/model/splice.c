@@ -18,10 +18,12 @@ static bool more(void *at, size_t count, size_t *room, size_t bytes) {
 
 void bn_splice_add(struct bn_splices *s, struct bn_slice old, size_t message, unsigned char *bytes, size_t count) {
     s->no_memory = s->no_memory || !more(&s->at, s->count, &s->room, sizeof *s->at);
-    if (s->no_memory)
+    if (s->no_memory) {
         free(bytes);
-    else
-        s->at[s->count++] = (struct bn_splice){old, message, bytes, count};
+        return;
+    }
+    s->at[s->count] = (struct bn_splice){old, message, bytes, count, s->count};
+    s->count++;
 }
 
 void bn_splices_free(struct bn_splices *s) {
@@ -31,14 +33,14 @@ void bn_splices_free(struct bn_splices *s) {
     *s = (struct bn_splices){0};
 }
 
-/* By place; what ends an inner message comes before what follows it in the outer one. Insertions keep their order, because the
- * place where they were made is the last key. */
+/* By place; what ends an inner message comes before what follows it in the outer one. Insertions keep the order in which they
+ * were made. */
 static int compare(const void *a, const void *b) {
     const struct bn_splice *p = a, *q = b;
     if (p->old.at != q->old.at) return p->old.at < q->old.at ? -1 : 1;
     if (p->message != q->message) return p->message > q->message ? -1 : 1;
     if (p->old.end != q->old.end) return p->old.end < q->old.end ? -1 : 1;
-    return 0;
+    return p->order < q->order ? -1 : p->order > q->order;
 }
 
 /* A way through the file: with `write` everything is handed out, without it lengths are found. */

@@ -11,6 +11,7 @@ struct bn_splice {
     size_t message;       /* where the message begins that they are fields of */
     unsigned char *bytes; /* instead; freed by bn_splices_free() */
     size_t count;
+    size_t order; /* in which it was added */
 };
 
 /* The new length of a message in which something changes. */

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/* From a plan to changes of the file. New numbers replace those of an initializer, or of a Constant, that nobody else uses;
+ * otherwise they get a name of their own. What nobody uses any more goes. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/fold_write.h"
+
+struct writer {
+    struct bn_fold *f;
+    const struct bn_onnx *o;
+    struct bn_splices *splices;
+    struct bn_fold_counts *counts;
+    uint32_t *left;  /* uses of each value that are left */
+    uint32_t serial; /* of new names */
+    bool no_memory;
+};
+
+/* Numbers in their type */
+
+static double smallest_normal(int32_t type) {
+    if (type == BN_ONNX_DOUBLE) return 0x1p-1022;
+    return type == BN_ONNX_F16 ? 0x1p-14 : 0x1p-126;
+}
+
+/* Rounds to a 16-bit float with so many bits of exponent; v is 0 or normal, or not finite. */
+static uint32_t to_half(double v, int exponent_bits) {
+    const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+    const uint32_t sign = signbit(v) ? 0x8000 : 0, most = ((1u << exponent_bits) - 1) << fraction_bits;
+    int exponent;
+    if (isnan(v)) return sign | most | 1u << (fraction_bits - 1);
+    if (isinf(v)) return sign | most;
+    if (v == 0) return sign;
+    const double fraction = nearbyint(ldexp(frexp(fabs(v), &exponent), fraction_bits + 1)); /* from 2^bits to 2^(bits + 1) */
+    const int biased = exponent - 1 + bias;
+    const uint32_t bits = ((uint32_t)biased << fraction_bits) + ((uint32_t)fraction - (1u << fraction_bits));
+    return sign | (bits < most ? bits : most);
+}
+
+static void put_element(struct writer *w, unsigned char *to, int32_t type, double v) {
+    const size_t bytes = bn_onnx_type_bytes(type);
+    uint64_t bits = 0;
+    if (v != 0 && fabs(v) < smallest_normal(type)) {
+        w->counts->flushed++;
+        v = v < 0 ? -0.0 : 0;
+    }
+    const float f32 = (float)v;
+    if (type == BN_ONNX_DOUBLE) memcpy(&bits, &v, sizeof v);
+    if (type == BN_ONNX_FLOAT) {
+        uint32_t low;
+        memcpy(&low, &f32, sizeof low);
+        bits = low;
+    }
+    if (type == BN_ONNX_F16) bits = to_half(v, 5);
+    if (type == BN_ONNX_BF16) bits = to_half(v, 8);
+    for (size_t i = 0; i < bytes; i++) to[i] = (unsigned char)(bits >> 8 * i);
+}
+
+/* Names */
+
+static bool is_taken(const struct writer *w, const char *name) {
+    for (uint32_t i = 0; i < w->o->value_count; i++)
+        if (bn_onnx_is(w->o, w->o->values[i].name, name)) return true;
+    return false;
+}
+
+enum { NAME_BYTES = 200 };
+
+/* Makes a name that no value has. */
+static void new_name(struct writer *w, struct bn_slice base, const char *end, char name[NAME_BYTES]) {
+    const size_t bytes = base.end - base.at;
+    const int kept = bytes < 120 ? (int)bytes : 120;
+    const char *text = kept ? (const char *)w->o->map->base + base.at : "";
+    snprintf(name, NAME_BYTES, "%.*s%s", kept, text, end);
+    while (is_taken(w, name)) snprintf(name, NAME_BYTES, "%.*s%s_%u", kept, text, end, ++w->serial);
+}
+
+/* Changes */
+
+static void replace(struct writer *w, struct bn_slice old, size_t message, struct bn_bytes_out *with) {
+    w->no_memory = w->no_memory || with->no_memory;
+    if (with->no_memory) free(with->at);
+    if (!with->no_memory) bn_splice_add(w->splices, old, message, with->at, with->count);
+    *with = (struct bn_bytes_out){0};
+}
+
+static void rename_use(struct writer *w, const struct bn_onnx_node *n, const struct bn_onnx_use *u, const void *name,
+                       size_t bytes) {
+    struct bn_bytes_out field = {0};
+    bn_put_field(&field, u < w->o->uses + n->output ? 1 : 2, name, bytes);
+    replace(w, u->field, n->message.at, &field);
+}
+
+/* Puts all of a tensor but its data. */
+static void put_head(struct writer *w, const struct bn_onnx_tensor *t, struct bn_bytes_out *out) {
+    struct bn_wire walk = bn_wire_begin(w->o->map->base, t->message);
+    for (struct bn_field f; bn_wire_next(&walk, &f);) {
+        const bool is_data =
+            (f.number >= 3 && f.number <= 7) || (f.number >= 9 && f.number <= 11) || f.number == 13 || f.number == 14;
+        if (!is_data) bn_put_bytes(out, w->o->map->base + f.tag, f.value.end - f.tag);
+    }
+}
+
+/* The numbers of a parameter, in `count` elements of a type. */
+struct numbers {
+    int32_t type;
+    size_t count;
+    double (*at)(const void *of, size_t i);
+    const void *of;
+    int rank;
+    const int64_t *dims;
+};
+
+static double number_of_array(const void *of, size_t i) { return ((const double *)of)[i]; }
+static double number_of_weight(const void *of, size_t i) { return bn_linear_weight(of, i); }
+
+static void put_raw(struct writer *w, const struct numbers *n, struct bn_bytes_out *out) {
+    const size_t each = bn_onnx_type_bytes(n->type), bytes = n->count * each;
+    unsigned char *raw = malloc(bytes ? bytes : 1);
+    w->no_memory = w->no_memory || !raw;
+    if (!raw) return;
+    for (size_t i = 0; i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
+    bn_put_field(out, 9, raw, bytes);
+    free(raw);
+}
+
+/* A tensor of its own. */
+static void put_tensor(struct writer *w, const struct numbers *n, const char *name, struct bn_bytes_out *out) {
+    for (int d = 0; d < n->rank; d++) bn_put_number(out, 1, (uint64_t)n->dims[d]);
+    bn_put_number(out, 2, (uint64_t)n->type);
+    if (name) bn_put_field(out, 8, name, strlen(name));
+    put_raw(w, n, out);
+}
+
+/* Before IR 4 an initializer is an input of the graph, too. */
+static void add_input(struct writer *w, const struct bn_onnx_graph *g, const struct numbers *n, const char *name) {
+    struct bn_bytes_out shape = {0}, tensor = {0}, type = {0}, info = {0}, out = {0};
+    for (int d = 0; d < n->rank; d++) {
+        struct bn_bytes_out dim = {0};
+        bn_put_number(&dim, 1, (uint64_t)n->dims[d]);
+        bn_put_field(&shape, 1, dim.at, dim.count);
+        shape.no_memory = shape.no_memory || dim.no_memory;
+        free(dim.at);
+    }
+    bn_put_number(&tensor, 1, (uint64_t)n->type);
+    bn_put_field(&tensor, 2, shape.at, shape.count);
+    bn_put_field(&type, 1, tensor.at, tensor.count);
+    bn_put_field(&info, 1, name, strlen(name));
+    bn_put_field(&info, 2, type.at, type.count);
+    bn_put_field(&out, 11, info.at, info.count);
+    out.no_memory = out.no_memory || shape.no_memory || tensor.no_memory || type.no_memory || info.no_memory;
+    replace(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &out);
+    free(shape.at);
+    free(tensor.at);
+    free(type.at);
+    free(info.at);
+}
+
+/* Adds an initializer to a graph. A function has none, and before IR 4 nor has a graph in a node: they get a Constant before
+ * their first node. */
+static void add_value(struct writer *w, uint32_t graph, const struct numbers *n, const char *name) {
+    const struct bn_onnx_graph *g = &w->o->graphs[graph];
+    struct bn_bytes_out tensor = {0}, out = {0}, attribute = {0}, node = {0};
+    const bool is_old = w->o->ir_version < 4, has_initializers = !g->is_function && !(is_old && g->parent != BN_NONE);
+    put_tensor(w, n, has_initializers ? name : NULL, &tensor);
+    if (has_initializers) {
+        if (is_old) add_input(w, g, n, name);
+        bn_put_field(&out, 5, tensor.at, tensor.count);
+        out.no_memory = out.no_memory || tensor.no_memory;
+        replace(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &out);
+        free(tensor.at);
+        return;
+    }
+    bn_put_field(&attribute, 1, "value", 5);
+    bn_put_field(&attribute, 5, tensor.at, tensor.count);
+    bn_put_number(&attribute, 20, 4); /* TENSOR */
+    bn_put_field(&node, 2, name, strlen(name));
+    bn_put_field(&node, 4, "Constant", 8);
+    bn_put_field(&node, 5, attribute.at, attribute.count);
+    bn_put_field(&out, g->is_function ? 7 : 1, node.at, node.count);
+    out.no_memory = out.no_memory || tensor.no_memory || attribute.no_memory || node.no_memory;
+    size_t first = g->message.end;
+    for (uint32_t i = 0; i < w->o->node_count; i++)
+        if (w->o->nodes[i].graph == graph && w->o->nodes[i].field.at < first) first = w->o->nodes[i].field.at;
+    replace(w, (struct bn_slice){first, first}, g->message.at, &out);
+    free(tensor.at);
+    free(attribute.at);
+    free(node.at);
+}
+
+/* The tensor that may be changed where it is; NULL: it has other users, or is computed. */
+static const struct bn_onnx_tensor *own_tensor(const struct writer *w, uint32_t value, const struct numbers *n) {
+    const struct bn_origin origin = bn_origin_of(w->o, value);
+    if (origin.tensor == BN_NONE || origin.value != value) return NULL;
+    const struct bn_onnx_value *v = &w->o->values[value];
+    const struct bn_onnx_tensor *t = &w->o->tensors[origin.tensor];
+    if (v->uses != 1 || v->is_output || t->type != n->type || bn_onnx_elements(t) != (int64_t)n->count) return NULL;
+    return t;
+}
+
+/* The message that a tensor is a field of: a graph, or the attribute of a Constant. */
+static size_t around(const struct bn_onnx *o, uint32_t value, const struct bn_onnx_tensor *t) {
+    if (o->values[value].tensor != BN_NONE && &o->tensors[o->values[value].tensor] == t)
+        return o->graphs[o->values[value].graph].message.at;
+    return bn_onnx_attribute(o, &o->nodes[o->values[value].node], "value")->message.at;
+}
+
+/* Gives a node's input new numbers. */
+static void set_input(struct writer *w, const struct bn_onnx_node *n, uint32_t input, const struct numbers *numbers,
+                      const char *end) {
+    const struct bn_onnx *o = w->o;
+    struct bn_bytes_out out = {0}, message = {0};
+    char name[NAME_BYTES];
+    const bool is_there = input < n->inputs;
+    const struct bn_onnx_use *u = &o->uses[n->input + (is_there ? input : 1)];
+    const bool has_value = is_there && u->value != BN_NONE;
+    const struct bn_onnx_tensor *own = has_value ? own_tensor(w, u->value, numbers) : NULL;
+    w->counts->tensors++;
+    if (own) {
+        put_head(w, own, &message);
+        put_raw(w, numbers, &message);
+        bn_put_field(&out, 5, message.at, message.count); /* of a graph and of an attribute alike */
+        out.no_memory = out.no_memory || message.no_memory;
+        free(message.at);
+        replace(w, own->field, around(o, u->value, own), &out);
+        return;
+    }
+    new_name(w, o->uses[n->input + 1].name, end, name);
+    add_value(w, n->graph, numbers, name);
+    if (is_there) {
+        rename_use(w, n, u, name, strlen(name));
+        if (has_value) w->left[u->value]--;
+        return;
+    }
+    bn_put_field(&out, 1, name, strlen(name));
+    replace(w, (struct bn_slice){u->field.end, u->field.end}, n->message.at, &out);
+}
+
+static void write_linear(struct writer *w, const struct bn_linear *l) {
+    const struct bn_onnx_node *n = &w->o->nodes[l->node];
+    const int64_t outs = (int64_t)l->outs;
+    double *bias = malloc((l->outs ? l->outs : 1) * sizeof *bias);
+    bool biased = l->bias.at != NULL;
+    w->no_memory = w->no_memory || !bias;
+    if (!bias) return;
+    bn_linear_bias(l, bias);
+    for (size_t c = 0; c < l->outs; c++) biased = biased || bias[c] != 0;
+    const struct numbers weights = {l->weight.type, l->weight.count, number_of_weight, l, l->weight.rank, l->weight.dims};
+    const struct numbers biases = {l->weight.type, l->outs, number_of_array, bias, 1, &outs};
+    set_input(w, n, 1, &weights, "_folded");
+    if (biased) set_input(w, n, 2, &biases, "_bias");
+    if (biased && l->kind == BN_MATMUL) { /* which has no place for it */
+        struct bn_bytes_out op = {0};
+        bn_put_field(&op, 4, "Gemm", 4);
+        replace(w, n->op_field, n->message.at, &op);
+    }
+    free(bias);
+}
+
+/* A batch norm that took over what followed it. */
+static void write_norm(struct writer *w, const struct bn_norm *b) {
+    const struct bn_onnx_node *n = &w->o->nodes[b->node];
+    const int64_t channels = (int64_t)b->channels;
+    for (int i = 0; i < 2; i++) {
+        char why[BN_ONNX_BYTES];
+        struct bn_constant old;
+        if (bn_constant_read(w->o, w->o->uses[n->input + 1 + (uint32_t)i].value, &old, why)) continue;
+        const struct numbers numbers = {old.type, b->channels, number_of_array, b->array[i], 1, &channels};
+        free(old.at);
+        set_input(w, n, (uint32_t)i + 1, &numbers, "_folded");
+    }
+}
+
+/* Nodes that went take their uses with them. */
+static void remove_node(struct writer *w, uint32_t node) {
+    const struct bn_onnx_node *n = &w->o->nodes[node];
+    const struct bn_slice old = n->field;
+    bn_splice_add(w->splices, old, w->o->graphs[n->graph].message.at, NULL, 0);
+    for (uint32_t i = 0; i < n->inputs; i++) {
+        const uint32_t value = w->o->uses[n->input + i].value;
+        if (value != BN_NONE && w->left[value] > 0) w->left[value]--;
+    }
+}
+
+/* Removes the initializer or Constant of a value that nobody uses any more, and the Identity that hands it on. */
+static void remove_unused(struct writer *w) {
+    const struct bn_onnx *o = w->o;
+    for (uint32_t i = o->value_count; i-- > 0;) {
+        const struct bn_onnx_value *v = &o->values[i];
+        if (v->uses == 0 || w->left[i] > 0 || v->is_output || v->is_doubtful) continue;
+        const size_t graph = o->graphs[v->graph].message.at;
+        const struct bn_slice nothing = {0, 0};
+        if (v->tensor != BN_NONE) {
+            bn_splice_add(w->splices, o->tensors[v->tensor].field, graph, NULL, 0);
+            if (v->is_input && v->input.end != nothing.end) bn_splice_add(w->splices, v->input, graph, NULL, 0);
+            if (v->info.end != nothing.end) bn_splice_add(w->splices, v->info, graph, NULL, 0);
+        } else if (v->node != BN_NONE && !w->f->gone[v->node] && !bn_origin_of(o, i).is_runtime) {
+            w->f->gone[v->node] = true;
+            const struct bn_onnx_node *n = &o->nodes[v->node];
+            bn_splice_add(w->splices, n->field, graph, NULL, 0);
+            for (uint32_t k = 0; k < n->inputs; k++) {
+                const uint32_t value = o->uses[n->input + k].value;
+                if (value != BN_NONE && w->left[value] > 0) w->left[value]--;
+            }
+            if (v->info.end != nothing.end) bn_splice_add(w->splices, v->info, graph, NULL, 0);
+        }
+    }
+}
+
+/* Names of values that are now made or taken by other nodes. */
+static void rename_uses(struct writer *w) {
+    const struct bn_onnx *o = w->o;
+    for (uint32_t i = 0; i < o->node_count; i++) {
+        const struct bn_onnx_node *n = &o->nodes[i];
+        if (w->f->gone[i]) continue;
+        for (uint32_t k = n->input; k < n->output + n->outputs; k++) {
+            const struct bn_onnx_use *u = &o->uses[k];
+            if (k >= n->input + n->inputs && k < n->output) continue;
+            if (u->value == BN_NONE) continue;
+            const struct bn_slice name = o->values[u->value].name;
+            const size_t bytes = name.end - name.at;
+            if (bytes == u->name.end - u->name.at && memcmp(o->map->base + name.at, o->map->base + u->name.at, bytes) == 0)
+                continue;
+            rename_use(w, n, u, o->map->base + name.at, bytes);
+        }
+    }
+}
+
+/* What value_info says of values that are gone. */
+static void remove_infos(struct writer *w) {
+    const struct bn_onnx *o = w->o;
+    for (uint32_t i = 0; i < o->value_count; i++) {
+        const struct bn_onnx_value *v = &o->values[i];
+        const bool is_gone = v->node == BN_NONE && v->tensor == BN_NONE && !v->is_input;
+        if (is_gone && v->info.end != 0) bn_splice_add(w->splices, v->info, o->graphs[v->graph].message.at, NULL, 0);
+    }
+}
+
+batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, struct bn_fold_counts *counts) {
+    struct writer w = {.f = f, .o = f->onnx, .splices = splices, .counts = counts};
+    *splices = (struct bn_splices){0};
+    *counts = (struct bn_fold_counts){0};
+    w.left = malloc((f->onnx->value_count + 1) * sizeof *w.left);
+    if (!w.left) return BATCHNORM_NO_MEMORY;
+    for (uint32_t i = 0; i < f->onnx->value_count; i++) w.left[i] = f->onnx->values[i].uses;
+    rename_uses(&w);
+    for (uint32_t i = 0; i < f->onnx->node_count; i++)
+        if (f->gone[i]) remove_node(&w, i);
+    for (size_t i = 0; i < f->linear_count; i++)
+        if (f->linears[i].changes) write_linear(&w, &f->linears[i]);
+    for (size_t i = 0; i < f->norms.count; i++)
+        if (f->rescaled[i] && !f->gone[f->norms.at[i].node]) write_norm(&w, &f->norms.at[i]);
+    remove_unused(&w);
+    remove_infos(&w);
+    free(w.left);
+    return w.no_memory || splices->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
+}
