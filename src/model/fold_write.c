@@ -8,13 +8,17 @@
 
 #include "model/fold_write.h"
 
+enum { NAME_BYTES = 200 };
+
 struct writer {
     struct bn_fold *f;
     const struct bn_onnx *o;
     struct bn_splices *splices;
     struct bn_fold_counts *counts;
-    uint32_t *left;  /* uses of each value that are left */
-    uint32_t serial; /* of new names */
+    uint32_t *left;            /* uses of each value that are left */
+    char (*names)[NAME_BYTES]; /* that were made */
+    size_t name_count, name_room;
+    uint32_t serial; /* in names that would be taken */
     bool no_memory;
 };
 
@@ -61,12 +65,12 @@ static void put_element(struct writer *w, unsigned char *to, int32_t type, doubl
 /* Names */
 
 static bool is_taken(const struct writer *w, const char *name) {
+    for (size_t i = 0; i < w->name_count; i++)
+        if (strcmp(w->names[i], name) == 0) return true;
     for (uint32_t i = 0; i < w->o->value_count; i++)
         if (bn_onnx_is(w->o, w->o->values[i].name, name)) return true;
     return false;
 }
-
-enum { NAME_BYTES = 200 };
 
 /* Makes a name that no value has. */
 static void new_name(struct writer *w, struct bn_slice base, const char *end, char name[NAME_BYTES]) {
@@ -75,6 +79,14 @@ static void new_name(struct writer *w, struct bn_slice base, const char *end, ch
     const char *text = kept ? (const char *)w->o->map->base + base.at : "";
     snprintf(name, NAME_BYTES, "%.*s%s", kept, text, end);
     while (is_taken(w, name)) snprintf(name, NAME_BYTES, "%.*s%s_%u", kept, text, end, ++w->serial);
+    if (w->name_count == w->name_room) {
+        char(*more)[NAME_BYTES] = realloc(w->names, 2 * (w->name_count + 32) * sizeof *more);
+        w->no_memory = w->no_memory || !more;
+        if (!more) return;
+        w->names = more;
+        w->name_room = 2 * (w->name_count + 32);
+    }
+    memcpy(w->names[w->name_count++], name, NAME_BYTES);
 }
 
 /* Changes */
@@ -227,7 +239,7 @@ static void set_input(struct writer *w, const struct bn_onnx_node *n, uint32_t i
         replace(w, own->field, around(o, u->value, own), &out);
         return;
     }
-    new_name(w, o->uses[n->input + 1].name, end, name);
+    new_name(w, o->uses[n->input + (has_value ? input : 1)].name, end, name);
     add_value(w, n->graph, numbers, name);
     if (is_there) {
         rename_use(w, n, u, name, strlen(name));
@@ -250,7 +262,7 @@ static void write_linear(struct writer *w, const struct bn_linear *l) {
     const struct numbers weights = {l->weight.type, l->weight.count, number_of_weight, l, l->weight.rank, l->weight.dims};
     const struct numbers biases = {l->weight.type, l->outs, number_of_array, bias, 1, &outs};
     set_input(w, n, 1, &weights, "_folded");
-    if (biased) set_input(w, n, 2, &biases, "_bias");
+    if (biased) set_input(w, n, 2, &biases, l->bias.at ? "_folded" : "_bias");
     if (biased && l->kind == BN_MATMUL) { /* which has no place for it */
         struct bn_bytes_out op = {0};
         bn_put_field(&op, 4, "Gemm", 4);
@@ -355,5 +367,6 @@ batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, 
     remove_unused(&w);
     remove_infos(&w);
     free(w.left);
+    free(w.names);
     return w.no_memory || splices->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
 }
