@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*! People's own models (libbatchnorm-model): ONNX files and PyTorch checkpoints, opened without running anything in them, their
+ * batch norms, and ONNX files whose batch norms are folded into what is around them.
+ *
+ * A model is indexed where it lies in the file; it must not be changed while it is open. Objects are independent of each other,
+ * and calls on different ones may run at the same time. Messages are sentences of BATCHNORM_MODEL_MESSAGE bytes at most that say
+ * what is wrong and at which byte of the file; NULL where they are not wanted. */
+#ifndef BATCHNORM_MODEL_H
+#define BATCHNORM_MODEL_H
+
+#include "batchnorm/batchnorm.h"
+#include "batchnorm/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BATCHNORM_MODEL_MESSAGE 512
+
+/*! An open model. */
+typedef struct batchnorm_model batchnorm_model;
+
+/*! What a model came from. */
+typedef enum batchnorm_model_format {
+    BATCHNORM_MODEL_ONNX,  /*!< an ONNX file */
+    BATCHNORM_MODEL_TORCH, /*!< a PyTorch checkpoint, zip or legacy */
+    BATCHNORM_MODEL_STATE  /*!< tensors that the caller gave */
+} batchnorm_model_format;
+
+/*! How a model is opened; zeros are the defaults. */
+typedef struct batchnorm_model_options {
+    size_t size;          /*!< sizeof(batchnorm_model_options) */
+    bool follow_symlinks; /*!< external data may be symbolic or hard links, as in caches of downloads */
+    bool assume_constant; /*!< initializers that are inputs of the graph, too, are constants (ONNX, IR 4 and later) */
+} batchnorm_model_options;
+
+/*! Opens a file and finds out what it is.
+ *
+ * NULL:    options = defaults; message.
+ * Memory:  an index of the file; close it with batchnorm_model_close().
+ * Returns: OK
+ *          NULL_POINTER: path or model
+ *          BAD_OPTION: a wrong size of options
+ *          IO
+ *          BAD_FILE: neither ONNX nor a checkpoint, or not whole; a TorchScript or pickled module
+ *          NO_MEMORY
+ *          On error *model is NULL.
+ * Source:  https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; torch.save
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options,
+                                                                    batchnorm_model **model, char *message);
+
+/*! Makes a model of tensors that the caller has: a state. It refers to them and to their names, which must stay as long as it is
+ * open.
+ *
+ * Returns: OK
+ *          NULL_POINTER: entries where count is not 0, a name, or model
+ *          NO_MEMORY
+ *          On error *model is NULL.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entries, size_t count,
+                                                                          batchnorm_model **model);
+
+/*! Frees it. NULL is fine. */
+BATCHNORM_API void batchnorm_model_close(batchnorm_model *model);
+
+/*! What it came from. */
+BATCHNORM_API batchnorm_model_format batchnorm_model_get_format(const batchnorm_model *model);
+
+/*! A tensor of a model. */
+typedef struct batchnorm_model_tensor {
+    const char *name;                  /*!< UTF-8, or whatever the file has */
+    const char *type;                  /*!< "FLOAT", "INT64", ... */
+    int rank;                          /*!< -1: more dimensions than there is room for */
+    int64_t shape[BATCHNORM_MAX_RANK]; /*!< sizes */
+    bool is_external;                  /*!< in a file beside the model */
+} batchnorm_model_tensor;
+
+/*! Number of tensors. */
+BATCHNORM_API size_t batchnorm_model_tensor_count(const batchnorm_model *model);
+/*! The tensor at index, in the order of the file; false if there is none. The name stays as long as the model is open. */
+BATCHNORM_API bool batchnorm_model_tensor_at(const batchnorm_model *model, size_t index, batchnorm_model_tensor *tensor);
+
+/*! Reads all elements of a tensor of floats or integers, as double.
+ *
+ * Shapes:  values: as many as the tensor has elements, `count`
+ * Returns: OK
+ *          NULL_POINTER
+ *          BAD_OPTION: there is no such tensor
+ *          BAD_SHAPE: count is another number
+ *          BAD_DTYPE: of another type
+ *          BAD_FILE: fewer data than elements
+ *          IO: external data that cannot be read
+ *          NO_MEMORY
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *model, size_t index,
+                                                                           double *values, size_t count, char *message);
+
+/*! What a checkpoint has that is no tensor and was passed over, one name for each; NULL at and after the end. */
+BATCHNORM_API const char *batchnorm_model_skipped(const batchnorm_model *model, size_t index);
+
+/*! What is unhealthy about channels of a batch norm. */
+typedef enum batchnorm_illness {
+    BATCHNORM_VAR_NEGATIVE,  /*!< running_var < 0 */
+    BATCHNORM_VAR_ZERO,      /*!< running_var = 0 */
+    BATCHNORM_VAR_SUBNORMAL, /*!< of a float: flushed to 0 by many runtimes */
+    BATCHNORM_VAR_BELOW_EPS, /*!< running_var < eps: eps decides the scale */
+    BATCHNORM_WEIGHT_SMALL,  /*!< |weight| < 1e-3: the channel is nearly dead */
+    BATCHNORM_NOT_FINITE,    /*!< a NaN or an infinity */
+    BATCHNORM_NEVER_MOVED    /*!< mean 0 and variance 1: the statistics were never updated */
+} batchnorm_illness;
+#define BATCHNORM_ILLNESSES 7
+
+/*! What became of a batch norm, or would become of it. */
+typedef enum batchnorm_fold_outcome {
+    BATCHNORM_FOLD_LEFT,    /*!< it stays */
+    BATCHNORM_FOLD_BEFORE,  /*!< into the linear operator before it */
+    BATCHNORM_FOLD_AFTER,   /*!< into the one after it */
+    BATCHNORM_FOLD_NORM,    /*!< into the batch norm before it */
+    BATCHNORM_FOLD_PARTS,   /*!< into all that a Concat joins */
+    BATCHNORM_FOLD_MUL_ADD, /*!< became a Mul and an Add */
+    BATCHNORM_FOLD_ADD      /*!< its scale went into the Conv after it, the rest became an Add */
+} batchnorm_fold_outcome;
+
+/*! A batch norm of a model. Texts stay as long as the model is open; NULL: not known. */
+typedef struct batchnorm_model_norm {
+    const char *name;                /*!< of the node, or of its output; in a state the prefix of its keys */
+    const char *before, *after;      /*!< operators around it, "Conv"; NULL in a state */
+    int64_t channels;                /*!< -1: not known */
+    double eps;                      /*!< NaN: the file does not tell */
+    bool has_eps;                    /*!< in the file */
+    bool is_training;                /*!< normalizes with the statistics of the batch */
+    int64_t num_batches_tracked;     /*!< -1: there is none */
+    size_t ill[BATCHNORM_ILLNESSES]; /*!< channels, by batchnorm_illness */
+    batchnorm_fold_outcome outcome;  /*!< what folding would do */
+    const char *target;              /*!< the node that it goes into; NULL: none */
+    const char *why;                 /*!< it stays, or cannot be read; NULL: neither */
+} batchnorm_model_norm;
+
+/*! Number of batch norms. */
+BATCHNORM_API size_t batchnorm_model_norm_count(const batchnorm_model *model);
+/*! The batch norm at index, in the order of the file; NULL if there is none. */
+BATCHNORM_API const batchnorm_model_norm *batchnorm_model_norm_at(const batchnorm_model *model, size_t index);
+
+/*! How batch norms are folded; zeros are the defaults. */
+typedef struct batchnorm_fold_options {
+    size_t size;    /*!< sizeof(batchnorm_fold_options) */
+    bool rewrite;   /*!< what would stay becomes a Mul and an Add where that is exact */
+    bool copy_data; /*!< external data are copied where the new model lies in another folder */
+} batchnorm_fold_options;
+
+/*! What folding changed. */
+typedef struct batchnorm_fold_counts {
+    size_t size;    /*!< sizeof(batchnorm_fold_counts) */
+    size_t tensors; /*!< that got other numbers */
+    size_t flushed; /*!< numbers that became 0, because they would have been subnormal */
+    uint64_t bytes; /*!< of the new file */
+} batchnorm_fold_counts;
+
+/*! Folds all batch norms of an ONNX model that can be folded exactly, and writes the model to another file. What is not changed
+ * stays byte for byte what it was. batchnorm_model_norm_at() tells before what will become of each.
+ *
+ * Formula: k = weight / sqrt(var + eps), b = bias - mean k, in double; W' = W k, rounded once to the type of W
+ * NULL:    options = defaults; counts; message.
+ * Memory:  the changed tensors.
+ * Returns: OK
+ *          NULL_POINTER: model or path
+ *          BAD_OPTION: no ONNX model, a wrong size of a struct, or external data in another folder without copy_data
+ *          IO: also a path that is the model itself
+ *          NO_MEMORY
+ *          On error path is as it was.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path,
+                                                                    const batchnorm_fold_options *options,
+                                                                    batchnorm_fold_counts *counts, char *message);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
