@@ -9,7 +9,7 @@
 #define BATCHNORM_MODEL_H
 
 #include "batchnorm/batchnorm.h"
-#include "batchnorm/tensor.h"
+#include "batchnorm/layer.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -73,7 +73,11 @@ void bn_linear_free(struct bn_linear *linear);
 bool bn_linear_after(struct bn_fold *fold, struct bn_linear *linear, const struct bn_affine *a, bool applies, char *why);
 bool bn_linear_before(struct bn_fold *fold, struct bn_linear *linear, const struct bn_affine *a, bool applies, char *why);
 
-/* Returns element i of the weights, and computes all biases, as they are when everything is folded. */
+/* Reads the weights again, which are not kept; false, with f->no_memory, if that fails. */
+bool bn_linear_load(struct bn_fold *fold, struct bn_linear *linear);
+void bn_linear_unload(struct bn_linear *linear);
+
+/* With loaded weights: returns element i of them, and computes all biases, as they are when everything is folded. */
 double bn_linear_weight(const struct bn_linear *linear, size_t i);
 void bn_linear_bias(const struct bn_linear *linear, double *bias);
 

@@ -18,7 +18,9 @@ struct writer {
     uint32_t *left;            /* uses of each value that are left */
     char (*names)[NAME_BYTES]; /* that were made */
     size_t name_count, name_room;
-    uint32_t serial; /* in names that would be taken */
+    uint32_t serial;           /* in names that would be taken */
+    const char *data_name;     /* of the new file for external data */
+    struct bn_bytes_out *data; /* what goes into it */
     bool no_memory;
 };
 
@@ -138,6 +140,38 @@ static void put_raw(struct writer *w, const struct numbers *n, struct bn_bytes_o
     free(raw);
 }
 
+/* Where data begin in a file of their own: at pages, so that they can be mapped. */
+enum { PAGE = 4096 };
+
+static void put_entry(struct bn_bytes_out *out, const char *key, const char *value) {
+    struct bn_bytes_out entry = {0};
+    bn_put_field(&entry, 1, key, strlen(key));
+    bn_put_field(&entry, 2, value, strlen(value));
+    bn_put_field(out, 13, entry.at, entry.count);
+    out->no_memory = out->no_memory || entry.no_memory;
+    free(entry.at);
+}
+
+/* What was external stays so, in the new file: an existing one is never written to. */
+static void put_external(struct writer *w, const struct numbers *n, struct bn_bytes_out *out) {
+    static const unsigned char zeros[PAGE];
+    const size_t each = bn_onnx_type_bytes(n->type);
+    char text[24];
+    bn_put_bytes(w->data, zeros, (PAGE - w->data->count % PAGE) % PAGE);
+    put_entry(out, "location", w->data_name);
+    snprintf(text, sizeof text, "%zu", w->data->count);
+    put_entry(out, "offset", text);
+    snprintf(text, sizeof text, "%zu", n->count * each);
+    put_entry(out, "length", text);
+    bn_put_number(out, 14, 1); /* EXTERNAL */
+    for (size_t i = 0; i < n->count; i++) {
+        unsigned char element[8];
+        put_element(w, element, n->type, n->at(n->of, i));
+        bn_put_bytes(w->data, element, each);
+    }
+    w->no_memory = w->no_memory || w->data->no_memory;
+}
+
 /* A tensor of its own. */
 static void put_tensor(struct writer *w, const struct numbers *n, const char *name, struct bn_bytes_out *out) {
     for (int d = 0; d < n->rank; d++) bn_put_number(out, 1, (uint64_t)n->dims[d]);
@@ -232,7 +266,10 @@ static void set_input(struct writer *w, const struct bn_onnx_node *n, uint32_t i
     w->counts->tensors++;
     if (own) {
         put_head(w, own, &message);
-        put_raw(w, numbers, &message);
+        if (own->is_external && w->data_name)
+            put_external(w, numbers, &message);
+        else
+            put_raw(w, numbers, &message);
         bn_put_field(&out, 5, message.at, message.count); /* of a graph and of an attribute alike */
         out.no_memory = out.no_memory || message.no_memory;
         free(message.at);
@@ -250,13 +287,16 @@ static void set_input(struct writer *w, const struct bn_onnx_node *n, uint32_t i
     replace(w, (struct bn_slice){u->field.end, u->field.end}, n->message.at, &out);
 }
 
-static void write_linear(struct writer *w, const struct bn_linear *l) {
+static void write_linear(struct writer *w, struct bn_linear *l) {
     const struct bn_onnx_node *n = &w->o->nodes[l->node];
     const int64_t outs = (int64_t)l->outs;
     double *bias = malloc((l->outs ? l->outs : 1) * sizeof *bias);
     bool biased = l->bias.at != NULL;
-    w->no_memory = w->no_memory || !bias;
-    if (!bias) return;
+    w->no_memory = w->no_memory || !bias || !bn_linear_load(w->f, l);
+    if (w->no_memory) {
+        free(bias);
+        return;
+    }
     bn_linear_bias(l, bias);
     for (size_t c = 0; c < l->outs; c++) biased = biased || bias[c] != 0;
     const struct numbers weights = {l->weight.type, l->weight.count, number_of_weight, l, l->weight.rank, l->weight.dims};
@@ -268,6 +308,7 @@ static void write_linear(struct writer *w, const struct bn_linear *l) {
         bn_put_field(&op, 4, "Gemm", 4);
         replace(w, n->op_field, n->message.at, &op);
     }
+    bn_linear_unload(l);
     free(bias);
 }
 
@@ -350,8 +391,9 @@ static void remove_infos(struct writer *w) {
     }
 }
 
-batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, struct bn_fold_counts *counts) {
-    struct writer w = {.f = f, .o = f->onnx, .splices = splices, .counts = counts};
+batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, struct bn_fold_counts *counts,
+                                 const char *data_name, struct bn_bytes_out *data) {
+    struct writer w = {.f = f, .o = f->onnx, .splices = splices, .counts = counts, .data_name = data_name, .data = data};
     *splices = (struct bn_splices){0};
     *counts = (struct bn_fold_counts){0};
     w.left = malloc((f->onnx->value_count + 1) * sizeof *w.left);

@@ -92,6 +92,18 @@ static bool spread_bias(struct bn_linear *l, const struct bn_constant *c, char *
     return true;
 }
 
+void bn_linear_unload(struct bn_linear *l) {
+    free(l->weight.at);
+    l->weight.at = NULL;
+}
+
+bool bn_linear_load(struct bn_fold *f, struct bn_linear *l) {
+    char why[BN_ONNX_BYTES];
+    const uint32_t value = f->onnx->uses[f->onnx->nodes[l->node].input + 1].value;
+    if (!l->weight.at && bn_constant_read(f->onnx, value, &l->weight, why)) f->no_memory = true;
+    return l->weight.at != NULL;
+}
+
 static double *filled(size_t count, double value) {
     double *at = malloc((count ? count : 1) * sizeof *at);
     for (size_t i = 0; at && i < count; i++) at[i] = value;
@@ -103,6 +115,7 @@ static bool read_linear(struct bn_fold *f, struct bn_linear *l, char *why) {
     const struct bn_onnx_node *n = &o->nodes[l->node];
     if (n->inputs < 2) return refuse(why, "it lacks an input");
     if (!read_parameter(f, n->input + 1, "weights", &l->weight, why)) return false;
+    bn_linear_unload(l); /* its sizes are enough for now */
     if (!is_float(l->weight.type)) return refuse(why, "its weights are no floats");
     if (!set_sizes(l, o, n, why)) return false;
     l->alpha = l->kind == BN_GEMM ? number(o, n, "alpha", 1) : 1;
@@ -175,15 +188,16 @@ void bn_linear_bias(const struct bn_linear *l, double *bias) {
 }
 
 /* Whether all weights and biases fit their type. */
-static bool fits(struct bn_fold *f, const struct bn_linear *l, char *why) {
+static bool fits(struct bn_fold *f, struct bn_linear *l, char *why) {
     const double largest = largest_of(l->weight.type);
     double *bias = filled(l->outs, 0);
-    bool ok = bias != NULL;
+    bool ok = bias != NULL && bn_linear_load(f, l);
     f->no_memory = f->no_memory || !ok;
     if (ok) bn_linear_bias(l, bias);
     for (size_t c = 0; ok && c < l->outs; c++) ok = fabs(bias[c]) <= largest;
     for (size_t i = 0; ok && i < l->weight.count; i++) ok = fabs(bn_linear_weight(l, i)) <= largest;
     free(bias);
+    bn_linear_unload(l);
     return ok || refuse(why, "the folded weights would not fit their type, or are not finite");
 }
 
