@@ -18,11 +18,15 @@ static struct bn_affine affine_of(const struct bn_norm *n) {
     return a;
 }
 
-static bool is_finite(const struct bn_affine *a) {
+/* Whether all numbers are finite in a type. */
+static bool fits(const struct bn_affine *a, int32_t type) {
+    const double largest = bn_largest_of(type);
     for (size_t c = 0; c < a->channels; c++)
-        if (!isfinite(a->k[c]) || !isfinite(a->b[c])) return false;
+        if (!(fabs(a->k[c]) <= largest) || !(fabs(a->b[c]) <= largest)) return false;
     return true;
 }
+
+static bool is_finite(const struct bn_affine *a) { return fits(a, BN_ONNX_DOUBLE); }
 
 /* Why a batch norm is not touched, whatever is around it; NULL: it may be. */
 static const char *refusal(const struct bn_fold *f, const struct bn_norm *n) {
@@ -74,6 +78,69 @@ static bool fold_one(struct bn_fold *f, size_t i, bool up) {
     return true;
 }
 
+/* The element type of a value: declared, or that of all parameters, which before opset 15 is the same. 0: not known. */
+static int32_t type_of(const struct bn_onnx *o, const struct bn_onnx_node *node) {
+    const uint32_t x = o->uses[node->input].value, y = o->uses[node->output].value;
+    struct bn_constant scale;
+    char why[BN_ONNX_BYTES];
+    if (o->values[x].type) return o->values[x].type;
+    if (o->values[y].type) return o->values[y].type;
+    if (bn_opset_of(o, node->graph) >= 15 || bn_constant_read(o, o->uses[node->input + 1].value, &scale, why)) return 0;
+    free(scale.at);
+    return scale.type;
+}
+
+static bool is_float(int32_t type) {
+    return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
+}
+
+/* Gives the scale alone to a Conv with padding: its zeros get none of it. What is added is added before. */
+static void fold_scale(struct bn_fold *f, size_t i) {
+    const struct bn_norm *n = &f->norms.at[i];
+    const struct bn_onnx_node *node = &f->onnx->nodes[n->node];
+    struct bn_folded *done = &f->folded[i];
+    const uint32_t value = f->onnx->uses[node->output].value;
+    struct bn_affine a = affine_of(n), scale = a.k ? bn_affine_copy(&a) : a;
+    char why[BN_NORM_TEXT];
+    uint32_t target = BN_NONE;
+    bool ok = a.k && scale.k && is_finite(&a);
+    f->no_memory = f->no_memory || !a.k || !scale.k;
+    for (size_t c = 0; ok && c < a.channels; c++) {
+        scale.b[c] = 0;
+        a.b[c] /= a.k[c];
+        ok = isfinite(a.b[c]);
+    }
+    const int rank = bn_rank_of(f->onnx, f->onnx->uses[node->input].value);
+    ok = ok && rank >= 2 && bn_fold_down(f, value, &scale, false, &target, why) &&
+         bn_is_op(f->onnx, &f->onnx->nodes[target], "Conv");
+    const struct bn_linear *l = ok ? bn_linear_of(f, target, why) : NULL;
+    ok = l && bn_fold_down(f, value, &scale, true, &target, why);
+    if (ok) {
+        free(a.k);
+        a.k = NULL;
+        f->replaced[n->node] = true;
+        *done = (struct bn_folded){BN_AS_ADD, target, a, rank, l->weight.type, ""};
+    } else {
+        bn_affine_free(&a);
+    }
+    bn_affine_free(&scale);
+}
+
+static void rewrite(struct bn_fold *f, size_t i) {
+    const struct bn_norm *n = &f->norms.at[i];
+    const struct bn_onnx_node *node = &f->onnx->nodes[n->node];
+    struct bn_affine a = affine_of(n);
+    const int rank = bn_rank_of(f->onnx, f->onnx->uses[node->input].value);
+    const int32_t type = type_of(f->onnx, node);
+    f->no_memory = f->no_memory || !a.k;
+    if (a.k && rank >= 2 && is_float(type) && fits(&a, type)) {
+        f->replaced[n->node] = true;
+        f->folded[i] = (struct bn_folded){BN_AS_MUL_ADD, BN_NONE, a, rank, type, ""};
+        return;
+    }
+    bn_affine_free(&a);
+}
+
 static batchnorm_status plan(struct bn_fold *f, char *why) {
     const size_t count = f->norms.count;
     for (size_t i = 0; i < count; i++) {
@@ -85,6 +152,11 @@ static batchnorm_status plan(struct bn_fold *f, char *why) {
     for (int up = 1; up >= 0 && !f->no_memory; up--)
         for (size_t i = 0; i < count && !f->no_memory; i++)
             if (!refusal(f, &f->norms.at[i]) && f->folded[i].outcome == BN_LEFT) fold_one(f, i, up);
+    for (size_t i = 0; i < count && !f->no_memory; i++) {
+        if (refusal(f, &f->norms.at[i]) || f->folded[i].outcome != BN_LEFT) continue;
+        fold_scale(f, i);
+        if (f->options.rewrite && f->folded[i].outcome == BN_LEFT) rewrite(f, i);
+    }
     if (!f->no_memory) return BATCHNORM_OK;
     snprintf(why, BN_ONNX_BYTES, "no memory for its weights");
     return BATCHNORM_NO_MEMORY;
@@ -98,7 +170,8 @@ batchnorm_status bn_fold_plan(struct bn_fold *f, struct bn_onnx *onnx, struct bn
     f->folded = calloc(f->norms.count + 1, sizeof *f->folded);
     f->rescaled = calloc(f->norms.count + 1, sizeof *f->rescaled);
     f->gone = calloc(onnx->node_count + 1, sizeof *f->gone);
-    f->no_memory = !f->folded || !f->rescaled || !f->gone;
+    f->replaced = calloc(onnx->node_count + 1, sizeof *f->replaced);
+    f->no_memory = !f->folded || !f->rescaled || !f->gone || !f->replaced;
     if (!f->no_memory) return plan(f, why);
     snprintf(why, BN_ONNX_BYTES, "no memory for a plan");
     return BATCHNORM_NO_MEMORY;
@@ -106,10 +179,12 @@ batchnorm_status bn_fold_plan(struct bn_fold *f, struct bn_onnx *onnx, struct bn
 
 void bn_fold_free(struct bn_fold *f) {
     for (size_t i = 0; i < f->linear_count; i++) bn_linear_free(&f->linears[i]);
+    for (size_t i = 0; f->folded && i < f->norms.count; i++) bn_affine_free(&f->folded[i].instead);
     bn_norms_free(&f->norms);
     free(f->linears);
     free(f->folded);
     free(f->rescaled);
     free(f->gone);
+    free(f->replaced);
     *f = (struct bn_fold){0};
 }

@@ -17,9 +17,18 @@ enum bn_outcome {
     BN_AS_ADD       /* the scale went into the Conv after it, the rest became an Add */
 };
 
+/* Numbers for each channel: v becomes k v + b. */
+struct bn_affine {
+    size_t channels;
+    double *k, *b;
+};
+
 struct bn_folded {
     enum bn_outcome outcome;
-    uint32_t target;        /* a node; BN_NONE: there is none */
+    uint32_t target;          /* a node; BN_NONE: there is none */
+    struct bn_affine instead; /* BN_AS_MUL_ADD, BN_AS_ADD: the numbers of the nodes that take its place */
+    int rank;                 /* of what they are added to */
+    int32_t type;
     char why[BN_NORM_TEXT]; /* it was left; empty: it was not */
 };
 
@@ -38,12 +47,6 @@ struct bn_linear {
     bool changes;
 };
 
-/* Numbers for each channel: v becomes k v + b. */
-struct bn_affine {
-    size_t channels;
-    double *k, *b;
-};
-
 struct bn_fold_options {
     bool assume_constant; /* defaults that the caller may replace are constants */
     bool rewrite;         /* what is left becomes a Mul and an Add */
@@ -54,8 +57,8 @@ struct bn_fold {
     struct bn_fold_options options;
     struct bn_norms norms;
     struct bn_folded *folded;
-    bool *gone;     /* of nodes */
-    bool *rescaled; /* of norms: their weight and bias changed */
+    bool *gone, *replaced; /* of nodes */
+    bool *rescaled;        /* of norms: their weight and bias changed */
     struct bn_linear *linears;
     size_t linear_count, linear_room;
     bool no_memory;
@@ -90,6 +93,9 @@ bool bn_fold_down(struct bn_fold *fold, uint32_t value, struct bn_affine *a, boo
 /* A node goes: what computes its input computes its output, or what takes its output takes its input. */
 void bn_fold_bypass_up(struct bn_fold *fold, uint32_t node, uint32_t input_use);
 void bn_fold_bypass_down(struct bn_fold *fold, uint32_t node, uint32_t input_use);
+
+/* Returns the largest finite number of a type. */
+double bn_largest_of(int32_t type);
 
 /* Makes a batch norm and the constants after it one batch norm. */
 void bn_fold_steps(struct bn_fold *fold, size_t norm);

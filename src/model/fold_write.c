@@ -312,6 +312,52 @@ static void write_linear(struct writer *w, struct bn_linear *l) {
     free(bias);
 }
 
+/* Puts a node of two inputs. */
+static void put_node(struct bn_bytes_out *out, uint32_t field, const char *op, const char *a, size_t a_bytes, const char *b,
+                     const char *y, size_t y_bytes) {
+    struct bn_bytes_out node = {0};
+    bn_put_field(&node, 1, a, a_bytes);
+    bn_put_field(&node, 1, b, strlen(b));
+    bn_put_field(&node, 2, y, y_bytes);
+    bn_put_field(&node, 4, op, strlen(op));
+    bn_put_field(out, field, node.at, node.count);
+    out->no_memory = out->no_memory || node.no_memory;
+    free(node.at);
+}
+
+/* A Mul and an Add, or an Add alone, in the place of a batch norm. Their constants lie along the channels: (C, 1, ...). */
+static void write_instead(struct writer *w, size_t i) {
+    const struct bn_onnx *o = w->o;
+    const struct bn_folded *d = &w->f->folded[i];
+    const struct bn_onnx_node *n = &o->nodes[w->f->norms.at[i].node];
+    const struct bn_slice x = o->values[o->uses[n->input].value].name, y = o->values[o->uses[n->output].value].name;
+    const char *base = (const char *)o->map->base, *in = base + x.at;
+    size_t in_bytes = x.end - x.at;
+    int64_t dims[BN_ONNX_RANK] = {(int64_t)d->instead.channels, 1, 1, 1, 1, 1, 1, 1};
+    struct bn_bytes_out out = {0};
+    char k[NAME_BYTES], b[NAME_BYTES], between[NAME_BYTES];
+    const struct numbers add = {d->type, d->instead.channels, number_of_array, d->instead.b, d->rank - 1, dims};
+    const uint32_t field = o->graphs[n->graph].is_function ? 7 : 1;
+    if (d->instead.k) {
+        const struct numbers mul = {d->type, d->instead.channels, number_of_array, d->instead.k, d->rank - 1, dims};
+        new_name(w, y, "_scale", k);
+        new_name(w, y, "_scaled", between);
+        add_value(w, n->graph, &mul, k);
+        put_node(&out, field, "Mul", in, in_bytes, k, between, strlen(between));
+        in = between;
+        in_bytes = strlen(between);
+    }
+    new_name(w, y, "_shift", b);
+    add_value(w, n->graph, &add, b);
+    put_node(&out, field, "Add", in, in_bytes, b, base + y.at, y.end - y.at);
+    replace(w, n->field, o->graphs[n->graph].message.at, &out);
+    w->counts->tensors += 1 + (d->instead.k != NULL);
+    for (uint32_t input = 1; input < n->inputs; input++) {
+        const uint32_t value = o->uses[n->input + input].value;
+        if (value != BN_NONE && w->left[value] > 0) w->left[value]--;
+    }
+}
+
 /* A batch norm that took over what followed it. */
 static void write_norm(struct writer *w, const struct bn_norm *b) {
     const struct bn_onnx_node *n = &w->o->nodes[b->node];
@@ -367,7 +413,7 @@ static void rename_uses(struct writer *w) {
     const struct bn_onnx *o = w->o;
     for (uint32_t i = 0; i < o->node_count; i++) {
         const struct bn_onnx_node *n = &o->nodes[i];
-        if (w->f->gone[i]) continue;
+        if (w->f->gone[i] || w->f->replaced[i]) continue;
         for (uint32_t k = n->input; k < n->output + n->outputs; k++) {
             const struct bn_onnx_use *u = &o->uses[k];
             if (k >= n->input + n->inputs && k < n->output) continue;
@@ -405,7 +451,10 @@ batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, 
     for (size_t i = 0; i < f->linear_count; i++)
         if (f->linears[i].changes) write_linear(&w, &f->linears[i]);
     for (size_t i = 0; i < f->norms.count; i++)
-        if (f->rescaled[i] && !f->gone[f->norms.at[i].node]) write_norm(&w, &f->norms.at[i]);
+        if (f->folded[i].instead.b)
+            write_instead(&w, i);
+        else if (f->rescaled[i] && !f->gone[f->norms.at[i].node])
+            write_norm(&w, &f->norms.at[i]);
     remove_unused(&w);
     remove_infos(&w);
     free(w.left);

@@ -17,8 +17,7 @@ static bool is_float(int32_t type) {
     return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
 }
 
-/* Returns the largest finite number of a type. */
-static double largest_of(int32_t type) {
+double bn_largest_of(int32_t type) {
     if (type == BN_ONNX_DOUBLE) return 0x1.fffffffffffffp1023;
     if (type == BN_ONNX_F16) return 65504;
     return type == BN_ONNX_BF16 ? 0x1.fep127 : 0x1.fffffep127;
@@ -189,7 +188,7 @@ void bn_linear_bias(const struct bn_linear *l, double *bias) {
 
 /* Whether all weights and biases fit their type. */
 static bool fits(struct bn_fold *f, struct bn_linear *l, char *why) {
-    const double largest = largest_of(l->weight.type);
+    const double largest = bn_largest_of(l->weight.type);
     double *bias = filled(l->outs, 0);
     bool ok = bias != NULL && bn_linear_load(f, l);
     f->no_memory = f->no_memory || !ok;

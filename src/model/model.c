@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/model.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+batchnorm_status bn_model_fail(char *message, batchnorm_status status, const char *format, ...) {
+    va_list arguments;
+    if (!message) return status;
+    va_start(arguments, format);
+    vsnprintf(message, BATCHNORM_MODEL_MESSAGE, format, arguments);
+    va_end(arguments);
+    /* names come from files: they must not move a terminal's cursor */
+    for (unsigned char *c = (unsigned char *)message; *c; c++)
+        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    return status;
+}
+
+const char *bn_model_text(batchnorm_model *m, const void *from, size_t bytes) {
+    if (m->text_count == m->text_room) {
+        const size_t room = 2 * (m->text_count + 32);
+        char **more = realloc(m->texts, room * sizeof *more);
+        m->no_memory = m->no_memory || !more;
+        if (!more) return "";
+        m->texts = more;
+        m->text_room = room;
+    }
+    char *text = malloc(bytes + 1);
+    m->no_memory = m->no_memory || !text;
+    if (!text) return "";
+    if (bytes) memcpy(text, from, bytes);
+    text[bytes] = '\0';
+    return m->texts[m->text_count++] = text;
+}
+
+/* Anything may be a model; what it is not is found soon. */
+static bool is_worth_reading(const unsigned char *first) {
+    (void)first;
+    return true;
+}
+
+static batchnorm_status open_file(batchnorm_model *m, char *message) {
+    char why[BN_ONNX_BYTES > BN_SOURCE_BYTES ? BN_ONNX_BYTES : BN_SOURCE_BYTES];
+    if (bn_map_open(&m->map, m->path, is_worth_reading, why))
+        return bn_model_fail(message, m->map.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s", why);
+    m->onnx.path = m->path;
+    m->onnx.follows_links = m->options.follow_symlinks;
+    const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
+    if (status) return bn_model_fail(message, status, "%s", why);
+    return bn_model_onnx_norms(m, message);
+}
+
+batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options, batchnorm_model **model,
+                                      char *message) {
+    if (model) *model = NULL;
+    if (!path || !model) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the path or the model is NULL");
+    if (options && options->size != sizeof *options)
+        return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the options' size must be sizeof(batchnorm_model_options)");
+    batchnorm_model *m = calloc(1, sizeof *m);
+    if (!m) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory");
+    m->map.source.fd = -1;
+    m->path = strdup(path);
+    if (options) m->options = *options;
+    const batchnorm_status status = m->path ? open_file(m, message) : bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory");
+    if (status)
+        batchnorm_model_close(m);
+    else
+        *model = m;
+    return status;
+}
+
+void batchnorm_model_close(batchnorm_model *m) {
+    if (!m) return;
+    bn_onnx_free(&m->onnx);
+    bn_map_close(&m->map);
+    for (size_t i = 0; i < m->text_count; i++) free(m->texts[i]);
+    free(m->texts);
+    free(m->norms);
+    free(m->path);
+    free(m);
+}
+
+batchnorm_model_format batchnorm_model_get_format(const batchnorm_model *m) { return m ? m->format : BATCHNORM_MODEL_STATE; }
+
+size_t batchnorm_model_norm_count(const batchnorm_model *m) { return m ? m->norm_count : 0; }
+
+const batchnorm_model_norm *batchnorm_model_norm_at(const batchnorm_model *m, size_t index) {
+    return m && index < m->norm_count ? &m->norms[index] : NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* An open model, whatever it came from. */
+#ifndef BN_MODEL_H
+#define BN_MODEL_H
+
+#include "batchnorm/model.h"
+#include "model/fold.h"
+
+struct batchnorm_model {
+    batchnorm_model_format format;
+    batchnorm_model_options options;
+    char *path;
+    struct bn_map map;
+    struct bn_onnx onnx;                   /* of an ONNX file */
+    struct bn_torch *torch;                /* of a checkpoint */
+    const batchnorm_named_tensor *entries; /* of a state that the caller gave */
+    size_t entry_count;
+    char **texts; /* that tensors and batch norms point to */
+    size_t text_count, text_room;
+    batchnorm_model_norm *norms;
+    size_t norm_count;
+    bool no_memory;
+};
+
+/* Writes a sentence to message, if it is wanted, with control characters replaced, and returns the status. */
+batchnorm_status bn_model_fail(char *message, batchnorm_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Returns a copy of so many bytes that the model keeps; "" without memory, which is noted. */
+const char *bn_model_text(batchnorm_model *model, const void *from, size_t bytes);
+
+/* model_onnx.c, model_state.c: find the batch norms. */
+batchnorm_status bn_model_onnx_norms(batchnorm_model *model, char *message);
+batchnorm_status bn_model_state_norms(batchnorm_model *model);
+
+#endif

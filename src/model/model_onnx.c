@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What an ONNX file is from outside. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+
+static const char *text_of(batchnorm_model *m, struct bn_slice slice) {
+    return bn_model_text(m, m->map.base ? m->map.base + slice.at : NULL, slice.end - slice.at);
+}
+
+/* A node's name, or that of its first output. */
+static const char *name_of(batchnorm_model *m, const struct bn_onnx_node *n) {
+    if (n->name.at != n->name.end) return text_of(m, n->name);
+    return n->outputs ? text_of(m, m->onnx.uses[n->output].name) : "";
+}
+
+/* The operator that makes the input, and one that takes the output. */
+static void describe_neighbours(batchnorm_model *m, const struct bn_onnx_node *n, batchnorm_model_norm *to) {
+    const struct bn_onnx *o = &m->onnx;
+    const uint32_t in = n->inputs ? o->uses[n->input].value : BN_NONE, out = n->outputs ? o->uses[n->output].value : BN_NONE;
+    if (in != BN_NONE && o->values[in].node != BN_NONE) to->before = text_of(m, o->nodes[o->values[in].node].op);
+    if (out != BN_NONE && o->values[out].uses > 0) to->after = text_of(m, o->nodes[o->values[out].user].op);
+}
+
+static void describe(batchnorm_model *m, const struct bn_norm *from, batchnorm_model_norm *to) {
+    const struct bn_onnx_node *n = &m->onnx.nodes[from->node];
+    *to = (batchnorm_model_norm){.name = name_of(m, n),
+                                 .channels = from->array[BN_SCALE] ? (int64_t)from->channels : -1,
+                                 .eps = from->eps,
+                                 .has_eps = from->has_eps,
+                                 .is_training = from->is_training,
+                                 .num_batches_tracked = -1};
+    memcpy(to->ill, from->ill, sizeof to->ill);
+    describe_neighbours(m, n, to);
+}
+
+batchnorm_status bn_model_onnx_norms(batchnorm_model *m, char *message) {
+    struct bn_norms norms;
+    char why[BN_ONNX_BYTES];
+    batchnorm_status status = bn_norms_find(&m->onnx, &norms, why);
+    m->format = BATCHNORM_MODEL_ONNX;
+    m->norms = status ? NULL : calloc(norms.count + 1, sizeof *m->norms);
+    if (!status && !m->norms) status = BATCHNORM_NO_MEMORY;
+    for (size_t i = 0; !status && i < norms.count; i++) describe(m, &norms.at[i], &m->norms[i]);
+    m->norm_count = norms.count;
+    bn_norms_free(&norms);
+    if (status) return bn_model_fail(message, status, "%s", status == BATCHNORM_NO_MEMORY ? "no memory" : why);
+    /* folding changes the index, so what it would do is asked of a copy */
+    struct bn_onnx copy;
+    struct bn_fold fold = {0};
+    status = bn_onnx_index(&copy, &m->map, why);
+    copy.path = m->path;
+    copy.follows_links = m->options.follow_symlinks;
+    if (!status) status = bn_fold_plan(&fold, &copy, (struct bn_fold_options){m->options.assume_constant, false}, why);
+    for (size_t i = 0; !status && i < fold.norms.count; i++) {
+        const struct bn_folded *f = &fold.folded[i];
+        m->norms[i].outcome = (batchnorm_fold_outcome)f->outcome;
+        if (f->target != BN_NONE) m->norms[i].target = name_of(m, &m->onnx.nodes[f->target]);
+        if (f->why[0]) m->norms[i].why = bn_model_text(m, f->why, strlen(f->why));
+    }
+    bn_fold_free(&fold);
+    bn_onnx_free(&copy);
+    if (!status && m->no_memory) status = BATCHNORM_NO_MEMORY;
+    return status ? bn_model_fail(message, status, "%s", status == BATCHNORM_NO_MEMORY ? "no memory" : why) : BATCHNORM_OK;
+}
+
+size_t batchnorm_model_tensor_count(const batchnorm_model *m) { return m ? m->onnx.tensor_count : 0; }
