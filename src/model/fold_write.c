@@ -351,7 +351,7 @@ static void write_instead(struct writer *w, size_t i) {
     add_value(w, n->graph, &add, b);
     put_node(&out, field, "Add", in, in_bytes, b, base + y.at, y.end - y.at);
     replace(w, n->field, o->graphs[n->graph].message.at, &out);
-    w->counts->tensors += 1 + (d->instead.k != NULL);
+    w->counts->tensors += d->instead.k ? 2 : 1;
     for (uint32_t input = 1; input < n->inputs; input++) {
         const uint32_t value = o->uses[n->input + input].value;
         if (value != BN_NONE && w->left[value] > 0) w->left[value]--;

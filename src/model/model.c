@@ -49,6 +49,8 @@ static batchnorm_status open_file(batchnorm_model *m, char *message) {
     m->onnx.follows_links = m->options.follow_symlinks;
     const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
     if (status) return bn_model_fail(message, status, "%s", why);
+    m->format = BATCHNORM_MODEL_ONNX;
+    if (bn_model_onnx_tensors(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its tensors");
     return bn_model_onnx_norms(m, message);
 }
 
@@ -78,6 +80,7 @@ void batchnorm_model_close(batchnorm_model *m) {
     for (size_t i = 0; i < m->text_count; i++) free(m->texts[i]);
     free(m->texts);
     free(m->norms);
+    free(m->tensors);
     free(m->path);
     free(m);
 }
@@ -88,4 +91,42 @@ size_t batchnorm_model_norm_count(const batchnorm_model *m) { return m ? m->norm
 
 const batchnorm_model_norm *batchnorm_model_norm_at(const batchnorm_model *m, size_t index) {
     return m && index < m->norm_count ? &m->norms[index] : NULL;
+}
+
+size_t batchnorm_model_tensor_count(const batchnorm_model *m) { return m ? m->tensor_count : 0; }
+
+bool batchnorm_model_tensor_at(const batchnorm_model *m, size_t index, batchnorm_model_tensor *tensor) {
+    if (!m || !tensor || index >= m->tensor_count) return false;
+    *tensor = m->tensors[index];
+    return true;
+}
+
+/* Returns the elements of a tensor; -1 if it has too many. */
+static int64_t elements_of(const batchnorm_model_tensor *t) {
+    int64_t count = 1;
+    for (int d = 0; d < t->rank; d++)
+        if (t->shape[d] == 0) return 0;
+    for (int d = 0; d < t->rank; d++)
+        if (t->shape[d] < 0 || __builtin_mul_overflow(count, t->shape[d], &count)) return -1;
+    return t->rank < 0 ? -1 : count;
+}
+
+/* Elements of a tensor that a caller gave, of any strides. */
+static void read_entry(const batchnorm_tensor *t, double *values, size_t count) {
+    (void)t;
+    (void)values;
+    (void)count;
+}
+
+batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *m, size_t index, double *values, size_t count,
+                                             char *message) {
+    if (!m || (!values && count)) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the values are NULL");
+    if (index >= m->tensor_count) return bn_model_fail(message, BATCHNORM_BAD_OPTION, "there is no tensor %zu", index);
+    const batchnorm_model_tensor *t = &m->tensors[index];
+    if (elements_of(t) != (int64_t)count)
+        return bn_model_fail(message, BATCHNORM_BAD_SHAPE, "\"%.80s\" has %lld elements, not %zu", t->name,
+                             (long long)elements_of(t), count);
+    if (m->format == BATCHNORM_MODEL_ONNX) return bn_model_onnx_read(m, index, values, count, message);
+    read_entry(&m->entries[index].tensor, values, count);
+    return BATCHNORM_OK;
 }

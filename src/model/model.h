@@ -17,6 +17,8 @@ struct batchnorm_model {
     size_t entry_count;
     char **texts; /* that tensors and batch norms point to */
     size_t text_count, text_room;
+    batchnorm_model_tensor *tensors;
+    size_t tensor_count;
     batchnorm_model_norm *norms;
     size_t norm_count;
     bool no_memory;
@@ -29,8 +31,12 @@ batchnorm_status bn_model_fail(char *message, batchnorm_status status, const cha
 /* Returns a copy of so many bytes that the model keeps; "" without memory, which is noted. */
 const char *bn_model_text(batchnorm_model *model, const void *from, size_t bytes);
 
-/* model_onnx.c, model_state.c: find the batch norms. */
+/* model_onnx.c: list the tensors and the batch norms of an ONNX file, and read a tensor. */
+batchnorm_status bn_model_onnx_tensors(batchnorm_model *model);
 batchnorm_status bn_model_onnx_norms(batchnorm_model *model, char *message);
-batchnorm_status bn_model_state_norms(batchnorm_model *model);
+batchnorm_status bn_model_onnx_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
+
+/* model_state.c: finds the batch norms of a state by the keys of their tensors, which must be listed. */
+batchnorm_status bn_model_state_norms(batchnorm_model *model, char *message);
 
 #endif

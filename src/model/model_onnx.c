@@ -66,4 +66,25 @@ batchnorm_status bn_model_onnx_norms(batchnorm_model *m, char *message) {
     return status ? bn_model_fail(message, status, "%s", status == BATCHNORM_NO_MEMORY ? "no memory" : why) : BATCHNORM_OK;
 }
 
-size_t batchnorm_model_tensor_count(const batchnorm_model *m) { return m ? m->onnx.tensor_count : 0; }
+batchnorm_status bn_model_onnx_tensors(batchnorm_model *m) {
+    m->tensors = calloc(m->onnx.tensor_count + 1, sizeof *m->tensors);
+    if (!m->tensors) return BATCHNORM_NO_MEMORY;
+    for (m->tensor_count = 0; m->tensor_count < m->onnx.tensor_count; m->tensor_count++) {
+        const struct bn_onnx_tensor *t = &m->onnx.tensors[m->tensor_count];
+        batchnorm_model_tensor *to = &m->tensors[m->tensor_count];
+        *to = (batchnorm_model_tensor){text_of(m, t->name), bn_onnx_type_name(t->type), t->rank, {0}, t->is_external};
+        for (int d = 0; d < t->rank; d++) to->shape[d] = t->dims[d];
+    }
+    return m->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
+}
+
+batchnorm_status bn_model_onnx_read(const batchnorm_model *m, size_t index, double *values, size_t count, char *message) {
+    char why[BN_ONNX_BYTES];
+    double *at;
+    size_t got;
+    const batchnorm_status status = bn_onnx_read(&m->onnx, &m->onnx.tensors[index], &at, &got, why);
+    if (status) return bn_model_fail(message, status, "%s", why);
+    memcpy(values, at, (got < count ? got : count) * sizeof *values);
+    free(at);
+    return BATCHNORM_OK;
+}

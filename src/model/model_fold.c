@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* Folding from outside: a new file beside the old one, and one for external data that changed. */
+#define _DEFAULT_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model/fold_write.h"
+#include "model/model.h"
+#include "place/place.h"
+
+struct job {
+    batchnorm_model *model;
+    const char *path;
+    batchnorm_fold_options options;
+    struct bn_onnx onnx;
+    struct bn_fold fold;
+    struct bn_splices splices;
+    struct bn_fold_counts counts;
+    struct bn_bytes_out data; /* external, new */
+    char *data_path;
+    struct bn_place places[2]; /* of the model, of its data */
+    uint64_t bytes;
+    char *message;
+};
+
+static bool write_all(int fd, const void *from, size_t bytes) {
+    for (const char *at = from; bytes > 0;) {
+        const ssize_t written = write(fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        at += written;
+        bytes -= (size_t)written;
+    }
+    return true;
+}
+
+/* Small pieces are collected. */
+struct sink {
+    int fd;
+    size_t count;
+    unsigned char buffer[1 << 16];
+};
+
+static bool flush(struct sink *s) {
+    const bool ok = write_all(s->fd, s->buffer, s->count);
+    s->count = 0;
+    return ok;
+}
+
+static bool put(void *arg, const void *from, size_t bytes) {
+    struct sink *s = arg;
+    if (bytes > sizeof s->buffer - s->count && !flush(s)) return false;
+    if (bytes > sizeof s->buffer) return write_all(s->fd, from, bytes);
+    memcpy(s->buffer + s->count, from, bytes);
+    s->count += bytes;
+    return true;
+}
+
+static batchnorm_status say_place(struct job *j, const struct bn_place *place, const char *why) {
+    return bn_model_fail(j->message, place->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s", why);
+}
+
+static batchnorm_status write_model(struct job *j) {
+    char why[BN_PLACE_BYTES];
+    struct sink *sink = malloc(sizeof *sink);
+    if (!sink) return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory");
+    const char *wrong = bn_place_create(&j->places[0], why);
+    sink->fd = j->places[0].fd;
+    sink->count = 0;
+    batchnorm_status status = BATCHNORM_OK;
+    if (wrong) status = say_place(j, &j->places[0], wrong);
+    if (!status && !(bn_splices_emit(&j->splices, j->model->map.base, j->model->map.bytes, put, sink) && flush(sink)))
+        status = bn_model_fail(j->message, BATCHNORM_IO, "cannot be written: %s", strerror(errno));
+    free(sink);
+    if (!status && (wrong = bn_place_finish(&j->places[0], why))) status = say_place(j, &j->places[0], wrong);
+    return status;
+}
+
+static batchnorm_status write_data(struct job *j) {
+    char why[BN_PLACE_BYTES];
+    if (j->data.count == 0) return BATCHNORM_OK;
+    const char *wrong = bn_place_find(&j->places[1], j->data_path, why);
+    if (!wrong) wrong = bn_place_create(&j->places[1], why);
+    if (wrong) return say_place(j, &j->places[1], wrong);
+    if (!write_all(j->places[1].fd, j->data.at, j->data.count))
+        return bn_model_fail(j->message, BATCHNORM_IO, "%.200s cannot be written: %s", j->data_path, strerror(errno));
+    wrong = bn_place_finish(&j->places[1], why);
+    return wrong ? say_place(j, &j->places[1], wrong) : BATCHNORM_OK;
+}
+
+/* The data first: a model without its data would be of no use. */
+static batchnorm_status commit(struct job *j) {
+    char why[BN_PLACE_BYTES];
+    for (int i = 1; i >= 0; i--) {
+        if (i == 1 && j->data.count == 0) continue;
+        const char *wrong = bn_place_commit(&j->places[i], why);
+        if (wrong) return say_place(j, &j->places[i], wrong);
+    }
+    return BATCHNORM_OK;
+}
+
+/* Whether two paths are of one file. */
+static bool is_same_file(const char *a, const char *b) {
+    struct stat s, t;
+    return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+static void directory_of(const char *path, char *to, size_t room) {
+    const char *slash = strrchr(path, '/');
+    snprintf(to, room, "%.*s", slash ? (slash == path ? 1 : (int)(slash - path)) : 1, slash ? path : ".");
+}
+
+/* External data that stay are found beside the new model only if it lies in the same folder. */
+static batchnorm_status check_folder(struct job *j) {
+    bool has_external = false;
+    char here[4096], there[4096];
+    for (uint32_t i = 0; i < j->onnx.tensor_count; i++) has_external = has_external || j->onnx.tensors[i].is_external;
+    if (!has_external) return BATCHNORM_OK;
+    directory_of(j->model->path, here, sizeof here);
+    directory_of(j->path, there, sizeof there);
+    if (is_same_file(here, there)) return BATCHNORM_OK;
+    return bn_model_fail(j->message, BATCHNORM_BAD_OPTION,
+                         "the model has external data in %.150s; write the new model into that folder", here);
+}
+
+static batchnorm_status plan(struct job *j) {
+    char why[BN_ONNX_BYTES];
+    const char *slash = strrchr(j->path, '/');
+    const struct bn_fold_options options = {j->model->options.assume_constant, j->options.rewrite};
+    batchnorm_status status = bn_onnx_index(&j->onnx, &j->model->map, why);
+    j->onnx.path = j->model->path;
+    j->onnx.follows_links = j->model->options.follow_symlinks;
+    if (!status) status = check_folder(j);
+    if (status == BATCHNORM_BAD_OPTION) return status;
+    if (!status) status = bn_fold_plan(&j->fold, &j->onnx, options, why);
+    if (status) return bn_model_fail(j->message, status, "%s", why);
+    j->data_path = malloc(strlen(j->path) + sizeof ".data");
+    if (!j->data_path) return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory");
+    sprintf(j->data_path, "%s.data", j->path);
+    status = bn_fold_changes(&j->fold, &j->splices, &j->counts, j->data_path + (slash ? slash + 1 - j->path : 0), &j->data);
+    if (status) return bn_model_fail(j->message, status, "no memory for the folded weights");
+    if (bn_splices_prepare(&j->splices, j->model->map.base, j->model->map.bytes, &j->bytes)) return BATCHNORM_OK;
+    return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory for the changes of the file");
+}
+
+static batchnorm_status run(struct job *j) {
+    char why[BN_PLACE_BYTES];
+    batchnorm_status status = BATCHNORM_OK;
+    const char *wrong = bn_place_find(&j->places[0], j->path, why);
+    if (wrong) return say_place(j, &j->places[0], wrong);
+    if (is_same_file(j->path, j->model->path))
+        return bn_model_fail(j->message, BATCHNORM_IO, "it is the model that is read; choose another name");
+    status = plan(j);
+    if (!status) status = write_data(j);
+    if (!status) status = write_model(j);
+    return status ? status : commit(j);
+}
+
+batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path, const batchnorm_fold_options *options,
+                                      batchnorm_fold_counts *counts, char *message) {
+    struct job j = {.model = model, .path = path, .message = message};
+    if (!model || !path) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the path is NULL");
+    if ((options && options->size != sizeof *options) || (counts && counts->size != sizeof *counts))
+        return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the size of a struct must be its sizeof");
+    if (model->format != BATCHNORM_MODEL_ONNX)
+        return bn_model_fail(message, BATCHNORM_BAD_OPTION,
+                             "a state has no graph, so that it cannot be told what follows what");
+    if (options) j.options = *options;
+    for (int i = 0; i < 2; i++) j.places[i].fd = j.places[i].held = -1;
+    const batchnorm_status status = run(&j);
+    if (!status && counts) {
+        counts->tensors = j.counts.tensors;
+        counts->flushed = j.counts.flushed;
+        counts->bytes = j.bytes;
+    }
+    for (int i = 0; i < 2; i++) bn_place_cancel(&j.places[i]);
+    bn_splices_free(&j.splices);
+    bn_fold_free(&j.fold);
+    bn_onnx_free(&j.onnx);
+    free(j.data.at);
+    free(j.data_path);
+    return status;
+}
