@@ -42,7 +42,7 @@ static bool is_worth_reading(const unsigned char *first) {
 }
 
 static batchnorm_status open_file(batchnorm_model *m, char *message) {
-    char why[BN_ONNX_BYTES > BN_SOURCE_BYTES ? BN_ONNX_BYTES : BN_SOURCE_BYTES];
+    char why[BN_ONNX_BYTES]; /* not shorter than BN_SOURCE_BYTES */
     if (bn_map_open(&m->map, m->path, is_worth_reading, why))
         return bn_model_fail(message, m->map.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s", why);
     m->onnx.path = m->path;

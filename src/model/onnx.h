@@ -19,9 +19,11 @@ enum {
     BN_ONNX_FLOAT = 1,
     BN_ONNX_UINT8,
     BN_ONNX_INT8,
-    BN_ONNX_INT32 = 6,
+    BN_ONNX_INT16 = 5,
+    BN_ONNX_INT32,
     BN_ONNX_INT64,
-    BN_ONNX_F16 = 10,
+    BN_ONNX_BOOL = 9,
+    BN_ONNX_F16,
     BN_ONNX_DOUBLE,
     BN_ONNX_BF16 = 16
 };
@@ -133,6 +135,9 @@ batchnorm_status bn_onnx_read(const struct bn_onnx *onnx, const struct bn_onnx_t
 /* Reads the numbers of an attribute of floats or of ints, as bn_onnx_read() does. */
 batchnorm_status bn_onnx_numbers(const struct bn_onnx *onnx, const struct bn_onnx_attribute *attribute, bool floats,
                                  double **to, size_t *count, char *why);
+
+/* Returns an element of a type from its bits. */
+double bn_onnx_value(int32_t type, uint64_t bits);
 
 /* Returns the name of a TensorProto.DataType, such as "FLOAT"; "unknown". */
 const char *bn_onnx_type_name(int32_t type);

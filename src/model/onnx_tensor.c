@@ -122,8 +122,7 @@ static double from_half(uint32_t bits, int exponent_bits) {
     return bits >> 15 & 1 ? -value : value;
 }
 
-/* Returns an element from its bits. */
-static double value_of(int32_t type, uint64_t bits) {
+double bn_onnx_value(int32_t type, uint64_t bits) {
     const uint32_t low = (uint32_t)bits;
     float f32;
     double f64;
@@ -143,15 +142,18 @@ static double value_of(int32_t type, uint64_t bits) {
     case BN_ONNX_INT8:
         return (double)(int8_t)low;
     case BN_ONNX_UINT8:
+    case BN_ONNX_BOOL:
         return (double)(uint8_t)low;
+    case BN_ONNX_INT16:
+        return (double)(int16_t)low;
     default:
         return (double)(int64_t)bits;
     }
 }
 
 static bool is_readable(int32_t type) {
-    static const int32_t readable[] = {BN_ONNX_FLOAT, BN_ONNX_DOUBLE, BN_ONNX_F16,  BN_ONNX_BF16,
-                                       BN_ONNX_INT32, BN_ONNX_INT64,  BN_ONNX_INT8, BN_ONNX_UINT8};
+    static const int32_t readable[] = {BN_ONNX_FLOAT, BN_ONNX_DOUBLE, BN_ONNX_F16,   BN_ONNX_BF16,  BN_ONNX_INT32,
+                                       BN_ONNX_INT64, BN_ONNX_INT8,   BN_ONNX_UINT8, BN_ONNX_INT16, BN_ONNX_BOOL};
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
         if (readable[i] == type) return true;
     return false;
@@ -163,7 +165,7 @@ static void read_bytes(int32_t type, const unsigned char *from, double *to, size
     for (size_t i = 0; i < count; i++) {
         uint64_t bits = 0;
         for (size_t k = 0; k < bytes; k++) bits |= (uint64_t)from[i * bytes + k] << 8 * k;
-        to[i] = value_of(type, bits);
+        to[i] = bn_onnx_value(type, bits);
     }
 }
 
@@ -179,7 +181,7 @@ static batchnorm_status read_numbers(const struct bn_onnx *o, const struct bn_on
         if (f.number != number) continue;
         struct bn_slice rest = f.value;
         for (uint64_t bits; bn_wire_number(o->map->base, &f, type, &rest, &bits, &wrong); got++)
-            if (got < count) to[got] = value_of(t->type, bits);
+            if (got < count) to[got] = bn_onnx_value(t->type, bits);
     }
     if (!wrong && got == count) return BATCHNORM_OK;
     snprintf(why, BN_ONNX_BYTES, "byte %zu: %s", t->message.at,
@@ -271,7 +273,7 @@ batchnorm_status bn_onnx_numbers(const struct bn_onnx *o, const struct bn_onnx_a
         if (f.number != number) continue;
         struct bn_slice rest = f.value;
         for (uint64_t bits; bn_wire_number(o->map->base, &f, type, &rest, &bits, &wrong);)
-            (*to)[(*count)++] = value_of(floats ? BN_ONNX_FLOAT : BN_ONNX_INT64, bits);
+            (*to)[(*count)++] = bn_onnx_value(floats ? BN_ONNX_FLOAT : BN_ONNX_INT64, bits);
     }
     if (!wrong) return BATCHNORM_OK;
     free(*to);
