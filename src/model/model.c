@@ -41,17 +41,31 @@ static bool is_worth_reading(const unsigned char *first) {
     return true;
 }
 
+static batchnorm_status open_state(batchnorm_model *m, char *message) {
+    if (bn_model_state_tensors(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its tensors");
+    return bn_model_state_norms(m, message);
+}
+
+static batchnorm_status open_onnx(batchnorm_model *m, char *message) {
+    char why[BN_ONNX_BYTES];
+    const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
+    if (status) return bn_model_fail(message, status, "%s", why);
+    m->format = BATCHNORM_MODEL_ONNX;
+    m->onnx.path = m->path;
+    m->onnx.follows_links = m->options.follow_symlinks;
+    if (bn_model_onnx_tensors(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its tensors");
+    return bn_model_onnx_norms(m, message);
+}
+
 static batchnorm_status open_file(batchnorm_model *m, char *message) {
     char why[BN_ONNX_BYTES]; /* not shorter than BN_SOURCE_BYTES */
     if (bn_map_open(&m->map, m->path, is_worth_reading, why))
         return bn_model_fail(message, m->map.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s", why);
-    m->onnx.path = m->path;
-    m->onnx.follows_links = m->options.follow_symlinks;
-    const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
-    if (status) return bn_model_fail(message, status, "%s", why);
-    m->format = BATCHNORM_MODEL_ONNX;
-    if (bn_model_onnx_tensors(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its tensors");
-    return bn_model_onnx_norms(m, message);
+    if (m->map.bytes == 0) return bn_model_fail(message, BATCHNORM_BAD_FILE, "is empty");
+    if (!bn_torch_is(&m->map)) return open_onnx(m, message);
+    m->format = BATCHNORM_MODEL_TORCH;
+    const batchnorm_status status = bn_torch_index(&m->torch, &m->map, why);
+    return status ? bn_model_fail(message, status, "%s", why) : open_state(m, message);
 }
 
 batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options, batchnorm_model **model,
@@ -73,9 +87,33 @@ batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_op
     return status;
 }
 
+batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entries, size_t count, batchnorm_model **model) {
+    if (model) *model = NULL;
+    if (!model || (!entries && count)) return BATCHNORM_NULL_POINTER;
+    for (size_t i = 0; i < count; i++)
+        if (!entries[i].name) return BATCHNORM_NULL_POINTER;
+    batchnorm_model *m = calloc(1, sizeof *m);
+    if (!m) return BATCHNORM_NO_MEMORY;
+    m->map.source.fd = -1;
+    m->format = BATCHNORM_MODEL_STATE;
+    m->entries = entries;
+    m->entry_count = count;
+    const batchnorm_status status = open_state(m, NULL);
+    if (status)
+        batchnorm_model_close(m);
+    else
+        *model = m;
+    return status;
+}
+
+const char *batchnorm_model_skipped(const batchnorm_model *m, size_t index) {
+    return m && index < m->torch.skipped_count ? m->torch.skipped[index] : NULL;
+}
+
 void batchnorm_model_close(batchnorm_model *m) {
     if (!m) return;
     bn_onnx_free(&m->onnx);
+    bn_torch_free(&m->torch);
     bn_map_close(&m->map);
     for (size_t i = 0; i < m->text_count; i++) free(m->texts[i]);
     free(m->texts);
@@ -111,13 +149,6 @@ static int64_t elements_of(const batchnorm_model_tensor *t) {
     return t->rank < 0 ? -1 : count;
 }
 
-/* Elements of a tensor that a caller gave, of any strides. */
-static void read_entry(const batchnorm_tensor *t, double *values, size_t count) {
-    (void)t;
-    (void)values;
-    (void)count;
-}
-
 batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *m, size_t index, double *values, size_t count,
                                              char *message) {
     if (!m || (!values && count)) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the values are NULL");
@@ -127,6 +158,5 @@ batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *m, size_t in
         return bn_model_fail(message, BATCHNORM_BAD_SHAPE, "\"%.80s\" has %lld elements, not %zu", t->name,
                              (long long)elements_of(t), count);
     if (m->format == BATCHNORM_MODEL_ONNX) return bn_model_onnx_read(m, index, values, count, message);
-    read_entry(&m->entries[index].tensor, values, count);
-    return BATCHNORM_OK;
+    return bn_model_state_read(m, index, values, count, message);
 }

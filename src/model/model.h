@@ -5,6 +5,7 @@
 
 #include "batchnorm/model.h"
 #include "model/fold.h"
+#include "model/torch.h"
 
 struct batchnorm_model {
     batchnorm_model_format format;
@@ -12,7 +13,7 @@ struct batchnorm_model {
     char *path;
     struct bn_map map;
     struct bn_onnx onnx;                   /* of an ONNX file */
-    struct bn_torch *torch;                /* of a checkpoint */
+    struct bn_torch torch;                 /* of a checkpoint */
     const batchnorm_named_tensor *entries; /* of a state that the caller gave */
     size_t entry_count;
     char **texts; /* that tensors and batch norms point to */
@@ -36,7 +37,9 @@ batchnorm_status bn_model_onnx_tensors(batchnorm_model *model);
 batchnorm_status bn_model_onnx_norms(batchnorm_model *model, char *message);
 batchnorm_status bn_model_onnx_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
 
-/* model_state.c: finds the batch norms of a state by the keys of their tensors, which must be listed. */
+/* model_state.c: the same for a state; its batch norms are found by the keys of their tensors, which must be listed. */
+batchnorm_status bn_model_state_tensors(batchnorm_model *model);
 batchnorm_status bn_model_state_norms(batchnorm_model *model, char *message);
+batchnorm_status bn_model_state_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
 
 #endif
