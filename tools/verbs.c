@@ -11,6 +11,8 @@
 DECLARE(apply)
 DECLARE(bench)
 DECLARE(compare)
+DECLARE(fold)
+DECLARE(inspect)
 DECLARE(predict)
 DECLARE(train)
 
@@ -18,6 +20,8 @@ const struct verb verbs[] = {
     VERB(apply, "run one layer over arrays in files"),
     VERB(bench, "time the library on this machine, against copying memory"),
     VERB(compare, "measure what batch norm buys: training with and without it, with a report"),
+    VERB(fold, "fold the batch norms of an ONNX model into what is around them"),
+    VERB(inspect, "list the batch norms of a model and what is unhealthy about them"),
     VERB(predict, "name the classes of images by a trained network"),
     VERB(train, "train a network on images, with or without batch norm"),
 };

@@ -32,6 +32,7 @@ typedef struct batchnorm_model_options {
     size_t size;          /*!< sizeof(batchnorm_model_options) */
     bool follow_symlinks; /*!< external data may be symbolic or hard links, as in caches of downloads */
     bool assume_constant; /*!< initializers that are inputs of the graph, too, are constants (ONNX, IR 4 and later) */
+    bool rewrite;         /*!< what cannot be folded shall become a Mul and an Add (ONNX) */
 } batchnorm_model_options;
 
 /*! Opens a file and finds out what it is.
@@ -145,13 +146,6 @@ BATCHNORM_API size_t batchnorm_model_norm_count(const batchnorm_model *model);
 /*! The batch norm at index, in the order of the file; NULL if there is none. */
 BATCHNORM_API const batchnorm_model_norm *batchnorm_model_norm_at(const batchnorm_model *model, size_t index);
 
-/*! How batch norms are folded; zeros are the defaults. */
-typedef struct batchnorm_fold_options {
-    size_t size;    /*!< sizeof(batchnorm_fold_options) */
-    bool rewrite;   /*!< what would stay becomes a Mul and an Add where that is exact */
-    bool copy_data; /*!< external data are copied where the new model lies in another folder */
-} batchnorm_fold_options;
-
 /*! What folding changed. */
 typedef struct batchnorm_fold_counts {
     size_t size;    /*!< sizeof(batchnorm_fold_counts) */
@@ -164,18 +158,17 @@ typedef struct batchnorm_fold_counts {
  * stays byte for byte what it was. batchnorm_model_norm_at() tells before what will become of each.
  *
  * Formula: k = weight / sqrt(var + eps), b = bias - mean k, in double; W' = W k, rounded once to the type of W
- * NULL:    options = defaults; counts; message.
+ * NULL:    counts; message.
  * Memory:  the changed tensors.
  * Returns: OK
  *          NULL_POINTER: model or path
- *          BAD_OPTION: no ONNX model, a wrong size of a struct, or external data in another folder without copy_data
+ *          BAD_OPTION: no ONNX model, a wrong size of counts, or external data in another folder than path
  *          IO: also a path that is the model itself
  *          NO_MEMORY
  *          On error path is as it was.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path,
-                                                                    const batchnorm_fold_options *options,
                                                                     batchnorm_fold_counts *counts, char *message);
 
 #ifdef __cplusplus

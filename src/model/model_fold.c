@@ -15,7 +15,6 @@
 struct job {
     batchnorm_model *model;
     const char *path;
-    batchnorm_fold_options options;
     struct bn_onnx onnx;
     struct bn_fold fold;
     struct bn_splices splices;
@@ -130,7 +129,7 @@ static batchnorm_status check_folder(struct job *j) {
 static batchnorm_status plan(struct job *j) {
     char why[BN_ONNX_BYTES];
     const char *slash = strrchr(j->path, '/');
-    const struct bn_fold_options options = {j->model->options.assume_constant, j->options.rewrite};
+    const struct bn_fold_options options = {j->model->options.assume_constant, j->model->options.rewrite};
     batchnorm_status status = bn_onnx_index(&j->onnx, &j->model->map, why);
     j->onnx.path = j->model->path;
     j->onnx.follows_links = j->model->options.follow_symlinks;
@@ -160,16 +159,14 @@ static batchnorm_status run(struct job *j) {
     return status ? status : commit(j);
 }
 
-batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path, const batchnorm_fold_options *options,
-                                      batchnorm_fold_counts *counts, char *message) {
+batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path, batchnorm_fold_counts *counts, char *message) {
     struct job j = {.model = model, .path = path, .message = message};
     if (!model || !path) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the path is NULL");
-    if ((options && options->size != sizeof *options) || (counts && counts->size != sizeof *counts))
+    if (counts && counts->size != sizeof *counts)
         return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the size of a struct must be its sizeof");
     if (model->format != BATCHNORM_MODEL_ONNX)
         return bn_model_fail(message, BATCHNORM_BAD_OPTION,
                              "a state has no graph, so that it cannot be told what follows what");
-    if (options) j.options = *options;
     for (int i = 0; i < 2; i++) j.places[i].fd = j.places[i].held = -1;
     const batchnorm_status status = run(&j);
     if (!status && counts) {

@@ -53,7 +53,8 @@ batchnorm_status bn_model_onnx_norms(batchnorm_model *m, char *message) {
     status = bn_onnx_index(&copy, &m->map, why);
     copy.path = m->path;
     copy.follows_links = m->options.follow_symlinks;
-    if (!status) status = bn_fold_plan(&fold, &copy, (struct bn_fold_options){m->options.assume_constant, false}, why);
+    if (!status)
+        status = bn_fold_plan(&fold, &copy, (struct bn_fold_options){m->options.assume_constant, m->options.rewrite}, why);
     for (size_t i = 0; !status && i < fold.norms.count; i++) {
         const struct bn_folded *f = &fold.folded[i];
         m->norms[i].outcome = (batchnorm_fold_outcome)f->outcome;

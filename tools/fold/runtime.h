@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* ONNX Runtime, if it is on this machine: found when it is asked for, without its header. Its one exported function gives a table
+ * of functions whose places never change. */
+#ifndef TOOLS_FOLD_RUNTIME_H
+#define TOOLS_FOLD_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RUNTIME_RANK = 8, RUNTIME_MESSAGE = 400 };
+
+/* Element types as ONNX numbers them. */
+enum { RUNTIME_FLOAT = 1, RUNTIME_INT32 = 6, RUNTIME_INT64 = 7, RUNTIME_BOOL = 9, RUNTIME_F16 = 10, RUNTIME_DOUBLE = 11 };
+
+struct runtime_array {
+    char *name;
+    int type;
+    int rank;
+    int64_t shape[RUNTIME_RANK]; /* -1: the model leaves it open */
+    void *data;
+    size_t bytes;
+};
+
+struct runtime {
+    void *library;
+    const void *const *api;
+    void *env;
+    char version[32];
+};
+
+struct runtime_session {
+    struct runtime *runtime;
+    void *session;
+};
+
+/* Opens the library. Returns false, with a message of RUNTIME_MESSAGE bytes, if there is none. */
+bool runtime_open(struct runtime *runtime, char *message);
+void runtime_close(struct runtime *runtime);
+
+/* Opens a model as it is, without the runtime's own foldings. */
+bool runtime_load(struct runtime *runtime, const char *path, struct runtime_session *session, char *message);
+void runtime_unload(struct runtime_session *session);
+
+/* Lists the inputs: names, types and sizes, without data. Free with runtime_free(). */
+bool runtime_inputs(const struct runtime_session *session, struct runtime_array **inputs, size_t *count, char *message);
+/* Runs the model; the outputs own their data. */
+bool runtime_run(const struct runtime_session *session, const struct runtime_array *inputs, size_t input_count,
+                 struct runtime_array **outputs, size_t *output_count, char *message);
+void runtime_free(struct runtime_array *arrays, size_t count);
+
+#endif

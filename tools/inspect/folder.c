@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* versionsort: model_9 before model_10 */
+#include "folder.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "health.h"
+#include "tools/shared/json.h"
+#include "tools/shared/messages.h"
+#include "tools/shared/model_file.h"
+#include "tools/shared/terminal.h"
+
+/* Counts over all batch norms of a file. */
+struct line {
+    size_t norms, unhealthy, ill[BATCHNORM_ILLNESSES];
+    int64_t channels, batches; /* -1: none is tracked */
+};
+
+static bool ends_in(const char *name, const char *end) {
+    const size_t bytes = strlen(name), tail = strlen(end);
+    return bytes > tail && strcmp(name + bytes - tail, end) == 0;
+}
+
+static int is_model(const struct dirent *entry) {
+    static const char *const ends[] = {".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_in(entry->d_name, ends[i])) return 1;
+    return 0;
+}
+
+static struct line count(const struct model_file *file) {
+    struct line line = {.batches = -1};
+    char text[HEALTH_BYTES];
+    const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
+    for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
+        const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
+        line.norms++;
+        line.unhealthy += health_text(n, is_state, text) > 0;
+        line.channels += n->channels > 0 ? n->channels : 0;
+        if (n->num_batches_tracked > line.batches) line.batches = n->num_batches_tracked;
+        for (int k = 0; k < BATCHNORM_ILLNESSES; k++) line.ill[k] += n->ill[k];
+    }
+    return line;
+}
+
+static void print_line(const char *name, const struct line *line, bool json) {
+    if (json) {
+        printf("{\"file\": ");
+        print_json_text(name);
+        printf(", \"count\": %zu, \"channels\": %" PRId64 ", \"num_batches_tracked\": %" PRId64 ", \"unhealthy\": %zu",
+               line->norms, line->channels, line->batches, line->unhealthy);
+        for (int i = 0; i < BATCHNORM_ILLNESSES; i++) printf(", \"%s\": %zu", health_key(i), line->ill[i]);
+        printf("}\n");
+        return;
+    }
+    terminal_print_name(name, 32);
+    printf(" %7zu %8" PRId64 " %10" PRId64, line->norms, line->channels, line->batches);
+    printf(" %7zu %9zu %7zu %8zu %10zu %9zu\n", line->ill[BATCHNORM_VAR_ZERO], line->ill[BATCHNORM_VAR_SUBNORMAL],
+           line->ill[BATCHNORM_VAR_BELOW_EPS], line->ill[BATCHNORM_WEIGHT_SMALL], line->ill[BATCHNORM_NOT_FINITE],
+           line->unhealthy);
+}
+
+static bool inspect(const char *path, const char *name, bool json, bool *unhealthy) {
+    struct model_file file;
+    char message[BATCHNORM_MODEL_MESSAGE];
+    const batchnorm_model_options options = {.size = sizeof options};
+    const bool ok = model_file_open(&file, path, &options, message);
+    if (ok) {
+        const struct line line = count(&file);
+        print_line(name, &line, json);
+        *unhealthy = *unhealthy || line.unhealthy > 0;
+    } else {
+        report(EXIT_FAILED, "%s: %s", path, message);
+    }
+    model_file_close(&file);
+    return ok;
+}
+
+bool folder_inspect(const char *path, bool json, bool *unhealthy) {
+    struct dirent **entries;
+    const int found = scandir(path, &entries, is_model, versionsort);
+    bool ok = found > 0;
+    if (found < 0) return report(EXIT_FAILED, "%s: the folder cannot be read", path), false;
+    if (found == 0) report(EXIT_FAILED, "%s: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it", path);
+    if (found > 0 && !json) {
+        terminal_print_name("file", 32);
+        printf(" %7s %8s %10s %7s %9s %7s %8s %10s %9s\n", "norms", "channels", "batches", "var = 0", "subnormal", "< eps",
+               "weight~0", "not finite", "unhealthy");
+    }
+    for (int i = 0; i < found; i++) {
+        const size_t bytes = strlen(path) + strlen(entries[i]->d_name) + 2;
+        char *full = malloc(bytes);
+        if (full) snprintf(full, bytes, "%s/%s", path, entries[i]->d_name);
+        ok = full && inspect(full, entries[i]->d_name, json, unhealthy) && ok;
+        free(full);
+        free(entries[i]);
+    }
+    free(entries);
+    return ok;
+}

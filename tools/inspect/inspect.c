@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* batchnorm inspect: the batch norms of people's own models. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "folder.h"
+#include "health.h"
+#include "request.h"
+#include "tools/shared/clean.h"
+#include "tools/shared/json.h"
+#include "tools/shared/messages.h"
+#include "tools/shared/model_file.h"
+#include "tools/shared/terminal.h"
+
+/* What a run has found. */
+struct run {
+    struct inspect_request request;
+    bool failed, unhealthy;
+};
+
+static bool is_wanted(const struct run *run, const char *name) {
+    const char *prefix = run->request.prefix;
+    return !prefix || strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/* Tensors */
+
+static void print_tensors(const struct run *run, const batchnorm_model *model) {
+    batchnorm_model_tensor t;
+    for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) {
+        if (!is_wanted(run, t.name)) continue;
+        print_clean(stdout, t.name);
+        printf("  %s [", t.type);
+        for (int d = 0; d < t.rank; d++) printf(d ? ", %" PRId64 : "%" PRId64, t.shape[d]);
+        printf(t.is_external ? "]  external\n" : "]\n");
+    }
+    for (size_t i = 0; batchnorm_model_skipped(model, i); i++) {
+        print_clean(stdout, batchnorm_model_skipped(model, i));
+        printf("  skipped: no tensor\n");
+    }
+}
+
+static void print_tensors_json(const struct run *run, const batchnorm_model *model) {
+    batchnorm_model_tensor t;
+    bool first = true;
+    printf(", \"tensors\": [");
+    for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) {
+        if (!is_wanted(run, t.name)) continue;
+        printf(first ? "{\"name\": " : ", {\"name\": ");
+        print_json_text(t.name);
+        printf(", \"type\": \"%s\", \"shape\": [", t.type);
+        for (int d = 0; d < t.rank; d++) printf(d ? ", %" PRId64 : "%" PRId64, t.shape[d]);
+        printf("], \"external\": %s}", t.is_external ? "true" : "false");
+        first = false;
+    }
+    printf("], \"skipped\": [");
+    for (size_t i = 0; batchnorm_model_skipped(model, i); i++) {
+        if (i) printf(", ");
+        print_json_text(batchnorm_model_skipped(model, i));
+    }
+    printf("]");
+}
+
+/* Batch norms */
+
+/* Counts of a file. */
+struct summary {
+    size_t norms, foldable, unhealthy, unread;
+    int64_t channels;
+};
+
+static void count(struct summary *s, const batchnorm_model_norm *n, bool is_state) {
+    char text[HEALTH_BYTES];
+    s->norms++;
+    s->foldable += n->outcome != BATCHNORM_FOLD_LEFT;
+    s->unhealthy += health_text(n, is_state, text) > 0;
+    s->unread += n->channels < 0;
+    s->channels += n->channels > 0 ? n->channels : 0;
+}
+
+static const char *outcome_text(const batchnorm_model_norm *n) {
+    static const char *const texts[] = {[BATCHNORM_FOLD_LEFT] = "stays",
+                                        [BATCHNORM_FOLD_BEFORE] = "folds into",
+                                        [BATCHNORM_FOLD_AFTER] = "folds into",
+                                        [BATCHNORM_FOLD_NORM] = "joins",
+                                        [BATCHNORM_FOLD_PARTS] = "folds into what is joined by",
+                                        [BATCHNORM_FOLD_MUL_ADD] = "becomes a Mul and an Add",
+                                        [BATCHNORM_FOLD_ADD] = "becomes an Add, its scale folds into"};
+    return texts[n->outcome];
+}
+
+static void print_norm(const batchnorm_model_norm *n, bool is_state, int width) {
+    char health[HEALTH_BYTES], eps[32] = "?", channels[24] = "?";
+    health_text(n, is_state, health);
+    if (isfinite(n->eps)) snprintf(eps, sizeof eps, "%.6g%s", n->eps, n->has_eps ? "" : "*");
+    if (n->channels >= 0) snprintf(channels, sizeof channels, "%" PRId64, n->channels);
+    terminal_print_name(n->name, width);
+    printf("  %8s", channels);
+    if (!is_state) {
+        printf("  %-8s  ", eps);
+        terminal_print_name(n->before ? n->before : "-", 13);
+        printf("  ");
+        terminal_print_name(n->after ? n->after : "-", 13);
+    } else if (n->num_batches_tracked >= 0) {
+        printf("  %10" PRId64 " batches", n->num_batches_tracked);
+    }
+    printf("  %s", health);
+    if (!is_state) {
+        printf("; %s", outcome_text(n));
+        if (n->target) putchar(' ');
+        if (n->target) print_clean(stdout, n->target);
+        if (n->why) printf(": ");
+        if (n->why) print_clean(stdout, n->why);
+    }
+    putchar('\n');
+}
+
+static void print_norm_json(const batchnorm_model_norm *n, bool is_state, bool first) {
+    char health[HEALTH_BYTES];
+    printf(first ? "{\"name\": " : ", {\"name\": ");
+    print_json_text(n->name);
+    printf(", \"channels\": ");
+    if (n->channels >= 0)
+        printf("%" PRId64, n->channels);
+    else
+        printf("null");
+    print_json_number("eps", "%.9g", n->eps);
+    printf(", \"eps_in_file\": %s, \"training\": %s", n->has_eps ? "true" : "false", n->is_training ? "true" : "false");
+    if (n->num_batches_tracked >= 0) printf(", \"num_batches_tracked\": %" PRId64, n->num_batches_tracked);
+    for (int i = 0; i < BATCHNORM_ILLNESSES; i++) printf(", \"%s\": %zu", health_key(i), n->ill[i]);
+    printf(", \"healthy\": %s", health_text(n, is_state, health) ? "false" : "true");
+    const char *const texts[] = {"before", n->before, "after", n->after, "target", n->target, "why", n->why};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i += 2) {
+        if (!texts[i + 1]) continue;
+        printf(", \"%s\": ", texts[i]);
+        print_json_text(texts[i + 1]);
+    }
+    printf(", \"fold\": \"%s\"}", fold_word(n->outcome));
+}
+
+static void print_summary(const struct summary *s, bool is_state) {
+    printf("%zu batch norm%s with %" PRId64 " channels", s->norms, s->norms == 1 ? "" : "s", s->channels);
+    if (!is_state) printf("; %zu can be folded", s->foldable);
+    printf("; %zu unhealthy", s->unhealthy);
+    if (s->unread) printf("; %zu cannot be read", s->unread);
+    putchar('\n');
+}
+
+static int name_width(const struct run *run, const batchnorm_model *model) {
+    int width = 10;
+    for (size_t i = 0; i < batchnorm_model_norm_count(model); i++) {
+        const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
+        const int columns = is_wanted(run, n->name) ? terminal_columns(n->name) : 0;
+        if (columns > width) width = columns;
+    }
+    return width < 40 ? width : 40;
+}
+
+static void print_norms(struct run *run, const char *path, const struct model_file *file) {
+    const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
+    const int width = name_width(run, file->model);
+    struct summary s = {0};
+    bool default_eps = false;
+    for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
+        const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
+        if (!is_wanted(run, n->name)) continue;
+        if (run->request.json)
+            print_norm_json(n, is_state, s.norms == 0);
+        else
+            print_norm(n, is_state, width);
+        default_eps = default_eps || (!is_state && !n->has_eps);
+        count(&s, n, is_state);
+    }
+    run->unhealthy = run->unhealthy || s.unhealthy || s.unread;
+    if (run->request.json) {
+        printf("], \"count\": %zu, \"channels\": %" PRId64 ", \"foldable\": %zu, \"unhealthy\": %zu, \"unread\": %zu", s.norms,
+               s.channels, s.foldable, s.unhealthy, s.unread);
+        return;
+    }
+    if (default_eps) printf("* eps is not in the file; the default of ONNX is taken\n");
+    if (is_state && s.norms) printf("A state has no eps and no graph: what follows what is not in it.\n");
+    print_clean(stdout, path);
+    printf(" (%s): ", file->kind);
+    print_summary(&s, is_state);
+}
+
+static void inspect(struct run *run, const char *path) {
+    struct model_file file;
+    char message[BATCHNORM_MODEL_MESSAGE];
+    const batchnorm_model_options options = {.size = sizeof options,
+                                             .assume_constant = run->request.assume_constant,
+                                             .follow_symlinks = run->request.follow_symlinks};
+    if (!model_file_open(&file, path, &options, message)) {
+        report(EXIT_FAILED, "%s: %s", path, message);
+        run->failed = true;
+    } else if (run->request.json) {
+        printf("{\"file\": ");
+        print_json_text(path);
+        printf(", \"format\": \"%s\"", file.kind);
+        if (run->request.all)
+            print_tensors_json(run, file.model);
+        else
+            printf(", \"batch_norms\": [");
+        if (!run->request.all) print_norms(run, path, &file);
+        printf("}\n");
+    } else if (run->request.all) {
+        print_tensors(run, file.model);
+    } else {
+        print_norms(run, path, &file);
+    }
+    model_file_close(&file);
+}
+
+static bool is_folder(const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+int cmd_inspect(int argc, char **argv) {
+    struct run run = {.failed = false};
+    options_parse(&inspect_options, argc, argv, &run.request);
+    for (int i = 0; i < run.request.files.count; i++) {
+        const char *path = run.request.files.at[i];
+        if (is_folder(path))
+            run.failed = !folder_inspect(path, run.request.json, &run.unhealthy) || run.failed;
+        else
+            inspect(&run, path);
+    }
+    if (fflush(stdout) != 0) return report(EXIT_FAILED, "standard output cannot be written");
+    return run.failed || (run.request.strict && run.unhealthy) ? EXIT_FAILED : EXIT_DONE;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of batchnorm inspect. */
+#ifndef TOOLS_INSPECT_REQUEST_H
+#define TOOLS_INSPECT_REQUEST_H
+
+#include "tools/shared/options.h"
+
+struct inspect_request {
+    struct option_arguments files;
+    const char *prefix;
+    bool all, strict, json, assume_constant, follow_symlinks;
+};
+
+extern const struct option_table inspect_options;
+
+#endif

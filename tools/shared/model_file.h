@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A model of any kind that the command reads: ONNX, a PyTorch checkpoint, safetensors. */
+#ifndef TOOLS_SHARED_MODEL_FILE_H
+#define TOOLS_SHARED_MODEL_FILE_H
+
+#include <stdbool.h>
+
+#include "batchnorm/model.h"
+#include "batchnorm/safetensors.h"
+
+struct model_file {
+    batchnorm_model *model;
+    const char *kind; /* "ONNX", "PyTorch", "safetensors" */
+    batchnorm_safetensors *file;
+    batchnorm_named_tensor *entries;
+    size_t skipped; /* tensors of a safetensors file of types that are not read */
+};
+
+/* Opens a file. false: message, MESSAGE_BYTES long, says what is wrong. Close it in any case. */
+bool model_file_open(struct model_file *file, const char *path, const batchnorm_model_options *options, char *message);
+void model_file_close(struct model_file *file);
+
+#endif
