@@ -7,8 +7,8 @@
 #include "kernel/plane.h"
 #include "kernel/rows.h"
 
-extern const struct bnk_verbs BNK_VERBS(BNK_TYPE);
-const struct bnk_verbs BNK_VERBS(BNK_TYPE) = {
+extern const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE);
+const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .bytes = sizeof(elem),
     .number_bytes = sizeof(num),
     .pivot = pivot,

@@ -21,10 +21,10 @@ struct stretch {
 };
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_plane,
-                               [BN_AFFINE] = s->kernels->affine_plane,
-                               [BN_DOTS] = s->kernels->dots_plane,
-                               [BN_BLEND] = s->kernels->blend_plane};
+    bnk_kernel *const verbs[] = {[BNK_MOMENTS] = s->kernels->moments_plane,
+                                 [BNK_AFFINE] = s->kernels->affine_plane,
+                                 [BNK_DOTS] = s->kernels->dots_plane,
+                                 [BNK_BLEND] = s->kernels->blend_plane};
     verbs[s->verb](k);
 }
 
@@ -70,7 +70,7 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
         a->row = bn_view_pitch(v, i);
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
-        bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
+        bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BNK_Y : s->role[i] == BNK_Z;
         a->ahead = first_time && s->ahead && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
@@ -83,14 +83,14 @@ static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
 static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
     struct bnk_call row = *k;
     row.rows = 1;
-    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
+    for (enum bnk_role role = BNK_X; role <= BNK_DZ; role++) {
         struct bnk_array *a = bn_call_array(&row, role);
         advance(a, (ptrdiff_t)r * a->row, bytes);
     }
     return row;
 }
 
-static bool is_output(enum bn_role role) { return role == BN_AS_OUT || role == BN_AS_DZ; }
+static bool is_output(enum bnk_role role) { return role == BNK_OUT || role == BNK_DZ; }
 
 /* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
@@ -117,7 +117,7 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
 static void fuse(const struct bn_sweep *write, const struct bnk_call *w, const struct bnk_call *r) {
     if (!r)
         run(write, w);
-    else if (write->verb == BN_AFFINE)
+    else if (write->verb == BNK_AFFINE)
         write->kernels->affine_moments(w, r);
     else
         write->kernels->blend_dots(w, r);
@@ -130,7 +130,7 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     if (some.shift) some.shift += c;
     if (some.sums) some.sums += c * BNK_SUMS;
     some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
-    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
+    for (enum bnk_role role = BNK_X; role <= BNK_DZ; role++) {
         struct bnk_array *a = bn_call_array(&some, role);
         advance(a, (ptrdiff_t)c * a->channel, s->kernels->bytes);
     }
@@ -194,7 +194,7 @@ static void start_sums(struct side *side) {
     const struct bn_sweep *s = side->b->sweep;
     const struct bnk_array *x = &side->call.x;
     memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
-    if (s->verb == BN_MOMENTS)
+    if (s->verb == BNK_MOMENTS)
         s->kernels->pivot(x->at, x->channel, side->b->count, side->shift);
     else if (s->mean_of_x)
         memcpy(side->shift, s->mean + side->b->first, side->b->count * sizeof *side->shift);
@@ -206,7 +206,7 @@ static void finish_sums(struct side *side, size_t piece) {
     const struct bn_sweep *s = side->b->sweep;
     for (size_t i = 0; i < side->b->count; i++) {
         size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
-        if (s->verb == BN_MOMENTS) s->shift[slot] = side->shift[i];
+        if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
         s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
         s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
     }

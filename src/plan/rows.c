@@ -6,10 +6,10 @@
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_rows,
-                               [BN_AFFINE] = s->kernels->affine_rows,
-                               [BN_DOTS] = s->kernels->dots_rows,
-                               [BN_BLEND] = s->kernels->blend_rows};
+    bnk_kernel *const verbs[] = {[BNK_MOMENTS] = s->kernels->moments_rows,
+                                 [BNK_AFFINE] = s->kernels->affine_rows,
+                                 [BNK_DOTS] = s->kernels->dots_rows,
+                                 [BNK_BLEND] = s->kernels->blend_rows};
     if (k->rows) verbs[s->verb](k);
 }
 
@@ -23,7 +23,7 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
         char *there[] = {k->out.at, k->dz.at};
         part.rows = k->rows - done < together ? k->rows - done : together;
         part.stream = false;
-        for (enum bn_role role = BN_AS_X; role <= BN_AS_Y; role++) {
+        for (enum bnk_role role = BNK_X; role <= BNK_Y; role++) {
             struct bnk_array *a = bn_call_array(&part, role);
             if (a->at) a->at += (ptrdiff_t)done * a->row * (ptrdiff_t)bytes;
         }
@@ -94,7 +94,7 @@ static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channe
     if (!bn_sweep_reduces(s)) return;
     k->sum = s->sum + slot;
     k->dot = s->dot + slot;
-    k->shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
+    k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
 static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
@@ -106,7 +106,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, channel, channels);
         set_sums(s, &k, channel, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
         r += k.rows;
         run_stretch(s, &k);
     }
@@ -120,7 +120,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
 enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 static bool is_packed(const struct bn_view *v) {
-    if (v->layout != BN_ROWS || v->dims == 0) return false;
+    if (v->layout != BNK_ROWS || v->dims == 0) return false;
     for (int i = 0; i < v->arrays; i++)
         if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
     return true;
@@ -128,7 +128,7 @@ static bool is_packed(const struct bn_view *v) {
 
 size_t bn_rows_repeat(const struct bn_view *v) {
     size_t repeat = 1;
-    if (v->layout != BN_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
+    if (v->layout != BNK_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
     while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
     return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
 }
@@ -166,7 +166,7 @@ static void finish_wide_sums(const struct wide *w, size_t channels, double *sum,
 
 /* How many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
-    if (s->verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
+    if (s->verb == BNK_AFFINE) return BNK_AFFINE_NUMBERS;
     return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
 }
 
@@ -216,7 +216,7 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, 0, channels);
         set_sums(s, &k, 0, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
         if (r == 0) start_wide(s, &w, &k);
         r += k.rows;
         run_wide(s, &w, &k);

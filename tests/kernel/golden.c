@@ -213,7 +213,7 @@ static bool run(const struct bnk_verbs *verbs, const struct item *t, uint64_t *h
         memcpy(&both, at, sizeof both);
         both(&writes, &reduces);
     } else {
-        bnk_verb *verb;
+        bnk_kernel *verb;
         memcpy(&verb, at, sizeof verb);
         verb(k->write ? &writes : &reduces);
     }
