@@ -65,9 +65,9 @@ struct bnk_array {
  * padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
-    struct bnk_array x, dy, z, y; /* inputs. moments: x; affine: x, z; dots and blend: dy, x, and y or z for the gate */
-    struct bnk_array out, dz;     /* outputs. affine: out; blend: out, dz */
-    const double *shift;          /* of each channel; dots subtracts it as the mean */
+    /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
+    struct bnk_array array[BNK_ARRAYS];
+    const double *shift; /* of each channel; dots subtracts it as the mean */
     double *sums, *sum, *dot;
     struct bnk_numbers k;
     bool active; /* affine: add z and apply act; dots and blend: gate dy */

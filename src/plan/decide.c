@@ -146,7 +146,7 @@ static void decide_sweeps(struct bn_pass *p) {
 static bool is_in_place(const struct bn_sweep *s) {
     for (int i = 0; i < s->view.arrays; i++)
         for (int j = 0; j < s->view.arrays; j++) {
-            bool writes = s->role[i] >= BNK_OUT, reads = s->role[j] < BNK_OUT;
+            bool writes = bn_is_output(s->role[i]), reads = !bn_is_output(s->role[j]);
             if (writes && reads && s->view.array[i].data == s->view.array[j].data) return true;
         }
     return false;

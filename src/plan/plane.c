@@ -65,12 +65,12 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
     k->channels = side->b->count;
     k->length = t.length;
     for (int i = 0; i < v->arrays; i++) {
-        struct bnk_array *a = bn_call_array(k, s->role[i]);
+        struct bnk_array *a = &k->array[s->role[i]];
         a->at = bn_sweep_at(s, i, offset[i], t.first, side->b->first);
         a->row = bn_view_pitch(v, i);
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
-        bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BNK_Y : s->role[i] == BNK_Z;
+        bool first_time = bn_sweep_reduces(s) ? !bn_is_output(s->role[i]) : s->role[i] == BNK_Z;
         a->ahead = first_time && s->ahead && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
@@ -83,14 +83,9 @@ static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
 static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
     struct bnk_call row = *k;
     row.rows = 1;
-    for (enum bnk_role role = BNK_X; role <= BNK_DZ; role++) {
-        struct bnk_array *a = bn_call_array(&row, role);
-        advance(a, (ptrdiff_t)r * a->row, bytes);
-    }
+    for (int a = 0; a < BNK_ARRAYS; a++) advance(&row.array[a], (ptrdiff_t)r * row.array[a].row, bytes);
     return row;
 }
-
-static bool is_output(enum bnk_role role) { return role == BNK_OUT || role == BNK_DZ; }
 
 /* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
@@ -100,16 +95,16 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     size_t pitch = (k.length + BNK_LANES - 1) / BNK_LANES * BNK_LANES;
     k.stream = false;
     for (int i = 0; i < s->view.arrays; i++) {
-        struct bnk_array *a = bn_call_array(&k, s->role[i]);
+        struct bnk_array *a = &k.array[s->role[i]];
         there[i] = *a;
         if (s->view.spacing[i] == 1) continue;
-        if (!is_output(s->role[i]))
+        if (!bn_is_output(s->role[i]))
             s->kernels->gather(a->at, a->channel, s->view.spacing[i], k.channels, k.length, tile[i], pitch);
         *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
     for (int i = 0; i < s->view.arrays; i++) {
-        if (s->view.spacing[i] == 1 || !is_output(s->role[i])) continue;
+        if (s->view.spacing[i] == 1 || !bn_is_output(s->role[i])) continue;
         s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.spacing[i]);
     }
 }
@@ -130,10 +125,7 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     if (some.shift) some.shift += c;
     if (some.sums) some.sums += c * BNK_SUMS;
     some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
-    for (enum bnk_role role = BNK_X; role <= BNK_DZ; role++) {
-        struct bnk_array *a = bn_call_array(&some, role);
-        advance(a, (ptrdiff_t)c * a->channel, s->kernels->bytes);
-    }
+    for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
 }
 
@@ -157,7 +149,7 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
                 struct bnk_call t = some_channels(s, k, r, c, count);
                 t.length = k->length - at < length ? k->length - at : length;
                 for (int i = 0; i < v->arrays; i++)
-                    advance(bn_call_array(&t, s->role[i]), (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
+                    advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);
             }
 }
@@ -192,7 +184,7 @@ static double fold_lanes(double *lanes) {
 
 static void start_sums(struct side *side) {
     const struct bn_sweep *s = side->b->sweep;
-    const struct bnk_array *x = &side->call.x;
+    const struct bnk_array *x = &side->call.array[BNK_X];
     memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
     if (s->verb == BNK_MOMENTS)
         s->kernels->pivot(x->at, x->channel, side->b->count, side->shift);

@@ -52,6 +52,8 @@ static inline size_t bn_sweep_slots(const struct bn_view *v) {
 
 static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BNK_MOMENTS || s->verb == BNK_DOTS; }
 
+static inline bool bn_is_output(enum bnk_role role) { return role >= BNK_INPUTS; }
+
 /* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
  * nothing to do. */
 void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece);
@@ -73,7 +75,7 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 
 /* For both: a call with the sweep's coefficients for the channels from c on, without arrays. */
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
-    k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
+    for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
     k->sums = k->sum = k->dot = NULL;
     k->k = (struct bnk_numbers){(const char *)s->coefficients.numbers + c * s->kernels->number_bytes, s->coefficients.pitch};
@@ -81,25 +83,6 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     k->act = s->act;
     k->without_x = s->without_x;
     k->stream = s->stream;
-}
-
-/* The member of a call for a role. */
-static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bnk_role role) {
-    switch (role) {
-    case BNK_X:
-        return &k->x;
-    case BNK_DY:
-        return &k->dy;
-    case BNK_Z:
-        return &k->z;
-    case BNK_Y:
-        return &k->y;
-    case BNK_OUT:
-        return &k->out;
-    default:
-        break;
-    }
-    return &k->dz;
 }
 
 /* Where array i of the sweep has element `first` of row `row` and channel c. */
