@@ -77,6 +77,7 @@ struct bnk_call {
 };
 
 typedef void bnk_kernel(const struct bnk_call *call);
+typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduce);
 
 /* The kernels of one element type. */
 struct bnk_verbs {
@@ -84,20 +85,18 @@ struct bnk_verbs {
     size_t number_bytes; /* of a number in struct bnk_numbers */
     /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
     void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
-    /* sums of x - shift and of its square */
-    bnk_kernel *moments_plane, *moments_rows;
-    /* out = affine(x), or if active act(affine(x) + z) */
-    bnk_kernel *affine_plane, *affine_rows;
-    /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed
-     * again from x and z if there is no y */
-    bnk_kernel *dots_plane, *dots_rows;
-    /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both y, which
-     * gates, and z, affine(z) is added to out */
-    bnk_kernel *blend_plane, *blend_rows;
-    /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows,
-     * channels and length of the two are equal. */
-    void (*affine_moments)(const struct bnk_call *write, const struct bnk_call *reduce);
-    void (*blend_dots)(const struct bnk_call *write, const struct bnk_call *reduce);
+    /* The kernels of each verb, for either layout.
+     * moments: sums of x - shift and of its square
+     * affine:  out = affine(x), or if active act(affine(x) + z)
+     * dots:    sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or
+     *          computed again from x and z if there is no y
+     * blend:   out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both
+     *          y, which gates, and z, affine(z) is added to out */
+    bnk_kernel *verb[BNK_LAYOUTS][BNK_VERBS];
+    /* In planes, by the verb of the write: a write and the reduction of other channels at once, row by row, so that the memory
+     * has both to do all the time. Affine goes with moments, blend with dots; NULL for the verbs that reduce. Rows, channels
+     * and length of the two are equal. */
+    bnk_pair *pair[BNK_VERBS];
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
     void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
     void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);

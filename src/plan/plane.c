@@ -20,13 +20,7 @@ struct stretch {
     size_t row, rows, first, length;
 };
 
-static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_kernel *const verbs[] = {[BNK_MOMENTS] = s->kernels->moments_plane,
-                                 [BNK_AFFINE] = s->kernels->affine_plane,
-                                 [BNK_DOTS] = s->kernels->dots_plane,
-                                 [BNK_BLEND] = s->kernels->blend_plane};
-    verbs[s->verb](k);
-}
+static void run(const struct bn_sweep *s, const struct bnk_call *k) { s->kernels->verb[BNK_PLANE][s->verb](k); }
 
 /* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last
  * row comes the next block. 0 at the end of everything. */
@@ -109,15 +103,6 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     }
 }
 
-static void fuse(const struct bn_sweep *write, const struct bnk_call *w, const struct bnk_call *r) {
-    if (!r)
-        run(write, w);
-    else if (write->verb == BNK_AFFINE)
-        write->kernels->affine_moments(w, r);
-    else
-        write->kernels->blend_dots(w, r);
-}
-
 /* `count` channels of one row from channel c on. */
 static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
@@ -166,8 +151,10 @@ static void run_stretch(struct side *write, struct side *reduce) {
     if (!w) return;
     if (w->view.staged)
         run_staged(w, &write->call);
+    else if (r)
+        w->kernels->pair[w->verb](&write->call, &reduce->call);
     else
-        fuse(w, &write->call, r ? &reduce->call : NULL);
+        run(w, &write->call);
 }
 
 /* The order is fixed: halves are added lane by lane until one lane is left. */

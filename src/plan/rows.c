@@ -6,11 +6,7 @@
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_kernel *const verbs[] = {[BNK_MOMENTS] = s->kernels->moments_rows,
-                                 [BNK_AFFINE] = s->kernels->affine_rows,
-                                 [BNK_DOTS] = s->kernels->dots_rows,
-                                 [BNK_BLEND] = s->kernels->blend_rows};
-    if (k->rows) verbs[s->verb](k);
+    if (k->rows) s->kernels->verb[BNK_ROWS][s->verb](k);
 }
 
 /* Small rows, one after the other: made in tiles, and streamed from there as runs of whole lines. */
