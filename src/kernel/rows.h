@@ -6,8 +6,8 @@
 
 #include "kernel/steps.h"
 
-/* The most frequent active kinds have loops of their own, which ask nothing: v comes from x alone, and there is one output. Beside
- * long steps questions do not count. */
+/* The most frequent active kinds have loops of their own, in which v comes from x alone and there is one output, so that they ask
+ * nothing. In long steps the questions do not count. */
 static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0}, dots_of_x = {BNK_DOTS, true, X | DY, 0},
                          blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0};
 
