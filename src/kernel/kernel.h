@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Room 4: the only code that reads or writes elements. A kernel knows runs of elements and a few numbers; it cannot fail and
- * cannot allocate. One table per instruction set; every table gives the same bits. */
+/* Room 4: the only code that reads or writes elements. A kernel knows runs of elements and a few coefficients; it cannot fail
+ * and cannot allocate. One table per instruction set; every table gives the same bits. */
 #ifndef BN_KERNEL_H
 #define BN_KERNEL_H
 
@@ -13,12 +13,12 @@
 /* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
 #define BNK_SUMS (2 * BNK_LANES)
 
-/* Rows that the kernels do together, so that sums or numbers are loaded once for all of them, and several pages of memory are
- * on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
+/* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory
+ * are on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
 enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
-/* Bytes of one number of every channel of a row, up to which all of its numbers stay in the first-level cache. */
-enum { BNK_FEW_NUMBERS = 4096 };
+/* Bytes of one coefficient of every channel of a row, up to which all coefficients of the row stay in the first-level cache. */
+enum { BNK_FEW_COEFFICIENTS = 4096 };
 
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
@@ -32,17 +32,18 @@ enum bnk_verb { BNK_MOMENTS, BNK_AFFINE, BNK_DOTS, BNK_BLEND, BNK_VERBS };
 /* What a kernel takes an array for. The inputs come first. */
 enum bnk_role { BNK_X, BNK_DY, BNK_Z, BNK_Y, BNK_OUT, BNK_DZ, BNK_ARRAYS, BNK_INPUTS = BNK_OUT };
 
-/* A per-channel number k is numbers[k * pitch + channel], in the type that the elements are computed in: double for F64, float
- * for the others. */
-struct bnk_numbers {
-    const void *numbers;
+/* Coefficient i of channel c is element i * pitch + c, in the type that the elements are computed in: double for F64, float for
+ * the others. */
+struct bnk_coefficients {
+    const void *at;
     size_t pitch;
 };
 
 /* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must
- * be computed again has the numbers of that v, too; one with an addend has those of the addend there. */
-enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_NUMBERS, BNK_P = BNK_K, BNK_Q = BNK_B, BNK_S = 4, BNK_BLEND_NUMBERS };
-enum { BNK_GATE = BNK_BLEND_NUMBERS, BNK_GATED_NUMBERS = BNK_GATE + BNK_AFFINE_NUMBERS };
+ * be computed again has the coefficients of that v, too, from BNK_GATE on; one with an addend has those of the addend there. */
+enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_COEFFICIENTS };
+enum { BNK_P = BNK_M2 + 1, BNK_Q, BNK_S, BNK_BLEND_COEFFICIENTS };
+enum { BNK_GATE = BNK_BLEND_COEFFICIENTS, BNK_GATED_COEFFICIENTS = BNK_GATE + BNK_AFFINE_COEFFICIENTS };
 
 /* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope
  * where not v > 0, and 0 from the ceiling on. All activations are settings of these. */
@@ -69,7 +70,7 @@ struct bnk_call {
     struct bnk_array array[BNK_ARRAYS];
     const double *shift; /* of each channel; dots subtracts it as the mean */
     double *sums, *sum, *dot;
-    struct bnk_numbers k;
+    struct bnk_coefficients coefficients;
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
     struct bnk_act act;
     bool without_x; /* active blend: leave out Q * (x - ...), also where it is not finite */
@@ -81,8 +82,8 @@ typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduc
 
 /* The kernels of one element type. */
 struct bnk_verbs {
-    size_t bytes;        /* of an element */
-    size_t number_bytes; /* of a number in struct bnk_numbers */
+    size_t bytes;             /* of an element */
+    size_t coefficient_bytes; /* of a coefficient */
     /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
     void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
     /* The kernels of each verb, for either layout.

@@ -21,7 +21,7 @@
 #if BNK_TYPE_IS(f64)
 typedef double num;
 typedef bnk_vd vec;
-typedef bnk_vm mask;
+typedef bnk_md mask;
 enum { VEC_LANES = BNK_WD };
 BNK_INLINE vec splat(double x) { return splat_vd(x); }
 BNK_INLINE vec load_num(const double *p) { return load_vd(p); }
@@ -31,7 +31,7 @@ BNK_INLINE void to_doubles(vec v, bnk_vd *doubles) { to_doubles_vd(v, doubles); 
 #else
 typedef float num;
 typedef bnk_vf vec;
-typedef bnk_vmf mask;
+typedef bnk_mf mask;
 enum { VEC_LANES = BNK_WF };
 BNK_INLINE vec splat(float x) { return splat_vf(x); }
 BNK_INLINE vec load_num(const float *p) { return load_vf(p); }

@@ -8,9 +8,9 @@
 /* Zero the lanes of step `part` from element `keep` on. */
 BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
     static const int64_t ones_then_zeros[2 * BNK_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-    bnk_vm mask;
+    bnk_md mask;
     memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)part * BNK_WD, sizeof mask);
-    return (bnk_vd)((bnk_vm)v & mask);
+    return (bnk_vd)((bnk_md)v & mask);
 }
 
 /* Masked moves are a few instructions; without them a partial step is worth a call. */

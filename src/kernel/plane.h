@@ -131,7 +131,7 @@ BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
     }
 }
 
-/* Reductions. Their sums, shifts and numbers are local arrays of the verbs. */
+/* Reductions. Their sums, shifts and coefficients are local arrays of the verbs. */
 struct reduce {
     const struct bnk_call *k;
     size_t length, done;

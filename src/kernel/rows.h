@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The verbs on rows: a row is one element of every channel. See steps.h. Several rows are done together, so that the sums and
- * numbers of the channels are loaded once for all of them. Every channel still gets its elements in the order of the rows. */
+ * coefficients of the channels are loaded once for all of them. Every channel still gets its elements in the order of the
+ * rows. */
 #ifndef BNK_ROWS_H
 #define BNK_ROWS_H
 
 #include "kernel/steps.h"
 
-/* The most frequent active kinds have loops of their own, in which v comes from x alone and there is one output, so that they ask
- * nothing. In long steps the questions do not count. */
+/* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
+ * nothing. */
 static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0}, dots_of_x = {BNK_DOTS, true, X | DY, 0},
                          blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0};
 
@@ -94,8 +95,8 @@ BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind
     }
 }
 
-/* Vectors of a row that are written at a time: as many as have their numbers in registers. One that is gated has twice as many.
- * Elements of 16 bits are widened for computing, which changes what is fast. */
+/* Vectors of a row that are written at a time: as many as have their coefficients in registers. One that is gated has twice as
+ * many. */
 enum { GROUP = 4, GATED_GROUP = 2 };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
@@ -182,10 +183,10 @@ BNK_INLINE bool streams(const struct bnk_call *k, bool *alike) {
 enum { TWO_ROWS = !IS_SHORT && VEC_LANES * sizeof(elem) >= BNK_LINE };
 
 /* How many rows go together. Rows that do not begin alike within a line are streamed one by one. Others, too, are mostly
- * streamed faster a few at a time, as long as the numbers of a row stay in the first-level cache until the next. */
+ * streamed faster a few at a time, as long as the coefficients of a row stay in the first-level cache until the next. */
 BNK_INLINE size_t rows_written(const struct bnk_call *k, const struct kind *kind, bool stream, bool alike) {
     if (stream && !alike) return 1;
-    if (!stream || IS_SHORT || k->length > BNK_FEW_NUMBERS / sizeof(num)) return BNK_ROWS_WRITTEN;
+    if (!stream || IS_SHORT || k->length > BNK_FEW_COEFFICIENTS / sizeof(num)) return BNK_ROWS_WRITTEN;
     if (!TWO_ROWS) return kind->verb == BNK_BLEND ? BNK_ROWS_WRITTEN : 1;
     return kind->verb == BNK_BLEND ? 1 : 2;
 }

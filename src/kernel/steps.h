@@ -15,7 +15,7 @@ enum { IS_SHORT = sizeof(elem) < sizeof(num), LONG_STEPS = IS_SHORT && BNK_IS ==
 enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(elem) < 64 ? BNK_LANES * sizeof(elem) : 64 };
 
 /* 0 in place of what is not finite */
-BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_vm)v & (bnk_vm)(v - v == 0)); }
+BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
 
 /* Those that do not lie side by side are collected first, a step of them at a time: a load that waits for several stores takes
  * long. */
@@ -108,7 +108,7 @@ BNK_INLINE vec choose(mask where, vec yes, vec no) {
 #endif
 }
 
-/* The numbers of one vector of channels, or those of one channel in every lane. */
+/* The coefficients of one vector of channels, or those of one channel in every lane. */
 struct affine {
     vec m1, m2, k, b;
 };
@@ -121,15 +121,15 @@ BNK_INLINE vec lanes_of(const num *p, enum bnk_layout layout) { return layout ==
 
 /* `first` is 0, or BNK_GATE for the v that gates. */
 BNK_INLINE struct affine affine_at(const struct bnk_call *k, size_t first, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->k.pitch;
-    const num *p = (const num *)k->k.numbers + first * pitch + c;
+    const size_t pitch = k->coefficients.pitch;
+    const num *p = (const num *)k->coefficients.at + first * pitch + c;
     return (struct affine){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
                            lanes_of(p + BNK_K * pitch, layout), lanes_of(p + BNK_B * pitch, layout)};
 }
 
 BNK_INLINE struct blend blend_at(const struct bnk_call *k, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->k.pitch;
-    const num *p = (const num *)k->k.numbers + c;
+    const size_t pitch = k->coefficients.pitch;
+    const num *p = (const num *)k->coefficients.at + c;
     return (struct blend){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
                           lanes_of(p + BNK_P * pitch, layout), lanes_of(p + BNK_Q * pitch, layout),
                           lanes_of(p + BNK_S * pitch, layout)};
@@ -146,7 +146,7 @@ BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, con
     }
 }
 
-/* Lanes of vector `part` of a step that are among its first `keep`, and numbers that are `a` there and `b` elsewhere. */
+/* Lanes of vector `part` of a step that are among its first `keep`, and coefficients that are `a` there and `b` elsewhere. */
 BNK_INLINE mask first_lanes(int part, size_t keep) {
     num lane[VEC_LANES];
     for (int i = 0; i < VEC_LANES; i++) lane[i] = (num)(part * VEC_LANES + i);

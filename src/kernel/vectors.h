@@ -22,8 +22,8 @@
 
 typedef BNK_VECTOR(double, BNK_BYTES) bnk_vd;
 typedef BNK_VECTOR(float, BNK_BYTES) bnk_vf;
-typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_vm;  /* a mask over bnk_vd */
-typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_vmf; /* a mask over bnk_vf */
+typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_md; /* a mask over bnk_vd */
+typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_mf; /* a mask over bnk_vf */
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { BNK_REGISTERS = 32 };
 #else
@@ -186,8 +186,8 @@ BNK_INLINE bnk_vd gate_vd(bnk_vd v, bnk_vd ceiling, bnk_vd dy) {
     BNK_INLINE vector gate_##name(vector v, vector ceiling, vector dy) {                                                       \
         return (vector)((mask)dy & ~((mask)(v <= 0) | (mask)(v >= ceiling)));                                                  \
     }
-BNK_CUT_AND_GATE(bnk_vf, bnk_vmf, vf)
-BNK_CUT_AND_GATE(bnk_vd, bnk_vm, vd)
+BNK_CUT_AND_GATE(bnk_vf, bnk_mf, vf)
+BNK_CUT_AND_GATE(bnk_vd, bnk_md, vd)
 #undef BNK_CUT_AND_GATE
 #endif
 

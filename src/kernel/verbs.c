@@ -10,7 +10,7 @@
 extern const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE);
 const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .bytes = sizeof(elem),
-    .number_bytes = sizeof(num),
+    .coefficient_bytes = sizeof(num),
     .pivot = pivot,
     .verb =
         {[BNK_PLANE] =

@@ -95,7 +95,7 @@ static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb !
 
 static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
-    size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    size_t count = gate ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
     void *data = take(s, padded, count * bn_element_bytes(computing));
     p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
@@ -115,9 +115,9 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
         place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
-        p->write[i].coefficients = (struct bnk_numbers){p->coefficients[i].data, padded};
+        p->write[i].coefficients = (struct bnk_coefficients){p->coefficients[i].data, padded};
     }
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_numbers){p->coefficients[0].data, padded};
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_coefficients){p->coefficients[0].data, padded};
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)

@@ -109,7 +109,7 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     some.channels = count;
     if (some.shift) some.shift += c;
     if (some.sums) some.sums += c * BNK_SUMS;
-    some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
+    some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
     for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
 }

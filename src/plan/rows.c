@@ -130,8 +130,8 @@ size_t bn_rows_repeat(const struct bn_view *v) {
     return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
 }
 
-size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows) {
-    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / number_bytes / v->channels;
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows) {
+    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / coefficient_bytes / v->channels;
     if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
     while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
     return repeat;
@@ -141,8 +141,8 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size
 struct wide {
     size_t repeat;
     double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
-    double coefficients[BNK_GATED_NUMBERS * WIDE_PITCH];
-    struct bnk_numbers k;
+    double coefficients[BNK_GATED_COEFFICIENTS * WIDE_PITCH];
+    struct bnk_coefficients k;
 };
 
 /* Sums are zero at first, and the shifts of the channels are repeated. */
@@ -163,23 +163,24 @@ static void finish_wide_sums(const struct wide *w, size_t channels, double *sum,
 
 /* How many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
-    if (s->verb == BNK_AFFINE) return BNK_AFFINE_NUMBERS;
-    return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    if (s->verb == BNK_AFFINE) return BNK_AFFINE_COEFFICIENTS;
+    return s->active ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
 }
 
-static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
-    size_t bytes = s->kernels->number_bytes, all = s->view.channels * bytes, pitch = s->view.channels * w->repeat + BNK_LANES;
+static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_coefficients k) {
+    size_t bytes = s->kernels->coefficient_bytes, all = s->view.channels * bytes,
+           pitch = s->view.channels * w->repeat + BNK_LANES;
     for (size_t i = 0; i < coefficient_count(s); i++) {
-        const char *from = (const char *)k.numbers + i * k.pitch * bytes;
+        const char *from = (const char *)k.at + i * k.pitch * bytes;
         char *to = (char *)w->coefficients + i * pitch * bytes;
         for (size_t r = 0; r < w->repeat; r++) memcpy(to + r * all, from, all);
     }
-    w->k = (struct bnk_numbers){w->coefficients, pitch};
+    w->k = (struct bnk_coefficients){w->coefficients, pitch};
 }
 
 static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bnk_call *k) {
     if (bn_sweep_reduces(s)) start_wide_sums(w, s->view.channels, k->shift);
-    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->k);
+    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->coefficients);
 }
 
 /* Do the whole wide rows of a stretch; the stretch is left with what remains. */
@@ -192,7 +193,7 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
         wide.sum = w->sum;
         wide.dot = w->dot;
     }
-    wide.k = w->k;
+    wide.coefficients = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = &k->array[s->role[i]], *b = &wide.array[s->role[i]];
         b->row = (ptrdiff_t)wide.length;

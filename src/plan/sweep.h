@@ -27,7 +27,7 @@ struct bn_sweep {
     size_t slot_channel, slot_piece;
     size_t repeat; /* rows that are taken as one wide row; 1 if none are */
     /* affine, blend, and dots that are gated: those of channel c are at c */
-    struct bnk_numbers coefficients;
+    struct bnk_coefficients coefficients;
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
     bool stream;           /* the outputs */
@@ -67,8 +67,8 @@ void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece);
 size_t bn_rows_repeat(const struct bn_view *v);
 
 /* Returns the same for what is written to memory, where a wide row is best a page long: as many as there is room for.
- * `number_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
-size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows);
+ * `coefficient_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows);
 
 /* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
@@ -78,7 +78,8 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
     k->sums = k->sum = k->dot = NULL;
-    k->k = (struct bnk_numbers){(const char *)s->coefficients.numbers + c * s->kernels->number_bytes, s->coefficients.pitch};
+    k->coefficients =
+        (struct bnk_coefficients){(const char *)s->coefficients.at + c * s->kernels->coefficient_bytes, s->coefficients.pitch};
     k->active = s->active;
     k->act = s->act;
     k->without_x = s->without_x;
