@@ -10,7 +10,7 @@
 /* Virtual lanes: in a plane, element i of a row is added to lane i % BNK_LANES, whatever the register width is. */
 #define BNK_LANES 16
 
-/* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
+/* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of both. */
 #define BNK_SUMS (2 * BNK_LANES)
 
 /* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory
@@ -61,15 +61,15 @@ struct bnk_array {
 
 /* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In
  * rows: for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are
- * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls: of
- * channel c in a plane they are sums[c * BNK_SUMS ...]; in rows one lane a channel, in `sum` and `dot`. Everything in rows is
- * padded to whole steps of BNK_LANES by its owner. */
+ * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls:
+ * sum i of channel c is in a plane in the lanes sums[i][c * BNK_SUMS ...], in rows the one number sums[i][c]. Everything in
+ * rows is padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
     /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
     struct bnk_array array[BNK_ARRAYS];
     const double *shift; /* of each channel; dots subtracts it as the mean */
-    double *sums, *sum, *dot;
+    double *sums[2];     /* what moments and dots add up: see struct bnk_verbs */
     struct bnk_coefficients coefficients;
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
     struct bnk_act act;

@@ -158,46 +158,46 @@ BNK_INLINE void reduce_row(struct reduce *s, bnk_vd *shift, struct affine *forwa
         forward[i] = has(kind, s->row, BNK_Y) ? (struct affine){0} : affine_at(s->k, BNK_GATE, c, BNK_PLANE);
 }
 
-BNK_INLINE void reduce_full(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_full(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
                             const struct kind *kind) {
     fetch_row(s->k, kind, s->row, s->done);
-    reduce_step(sum, dot, s->one, shift, forward, s->act, kind, s->row, s->done, BNK_LANES);
+    reduce_step(sums, s->one, shift, forward, s->act, kind, s->row, s->done, BNK_LANES);
     s->done += BNK_LANES;
 }
 
 /* A partial step of `keep` elements, on copies where the processor has no masks. */
-BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift,
+BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
                               const struct affine *forward, size_t keep, const struct kind *kind) {
     struct copies copies;
     struct row part = row_from(s->row, kind, s->done);
     if (kind->active || !BNK_MASKS) part = take_copies(&copies, kind, part, keep);
-    reduce_step(sum, dot, s->one, shift, forward, s->act, kind, part, 0, keep);
+    reduce_step(sums, s->one, shift, forward, s->act, kind, part, 0, keep);
 }
 
-static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *sums, const bnk_vd *shift,
+static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *const *kept, const bnk_vd *shift,
                                                            const struct affine *forward, size_t keep) {
-    bnk_vd sum[DOUBLES], dot[DOUBLES];
-    load_sums(sums, sums + BNK_LANES, sum, dot);
-    reduce_copied(part, sum, dot, shift, forward, keep, &active_dots);
-    store_sums(sums, sums + BNK_LANES, sum, dot);
+    bnk_vd sums[2][DOUBLES];
+    load_sums(sums, kept, 0);
+    reduce_copied(part, sums, shift, forward, keep, &active_dots);
+    store_sums(kept, 0, sums);
 }
 
-BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
                             const struct kind *kind) {
     size_t keep = s->length - s->done;
     if (keep == 0) return;
     if (kind->active) { /* copies, so that the originals stay in registers */
         struct reduce part = *s;
-        double sums[BNK_SUMS];
+        double lanes[BNK_SUMS], *const kept[2] = {lanes, lanes + BNK_LANES};
         bnk_vd part_shift[DOUBLES];
         struct affine part_forward[PARTS];
         memcpy(part_shift, shift, sizeof part_shift);
         memcpy(part_forward, forward, sizeof part_forward);
-        store_sums(sums, sums + BNK_LANES, sum, dot);
-        reduce_copied_active(&part, sums, part_shift, part_forward, keep);
-        load_sums(sums, sums + BNK_LANES, sum, dot);
+        store_sums(kept, 0, sums);
+        reduce_copied_active(&part, kept, part_shift, part_forward, keep);
+        load_sums(sums, kept, 0);
     } else {
-        reduce_copied(s, sum, dot, shift, forward, keep, kind);
+        reduce_copied(s, sums, shift, forward, keep, kind);
     }
 }
 
@@ -220,16 +220,15 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->channels == 1 || k->rows - r < BNK_ROWS_OF_CHANNEL ? k->rows - r : BNK_ROWS_OF_CHANNEL;
         for (size_t c = 0; c < k->channels; c++) {
-            double *sums = k->sums + c * BNK_SUMS;
-            bnk_vd sum[DOUBLES], dot[DOUBLES], shift[DOUBLES];
+            bnk_vd sums[2][DOUBLES], shift[DOUBLES];
             struct affine forward[PARTS];
-            load_sums(sums, sums + BNK_LANES, sum, dot);
+            load_sums(sums, k->sums, c * BNK_SUMS);
             for (size_t i = 0; i < rows; i++) {
                 reduce_row(&s, shift, forward, r + i, c, kind);
-                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, kind);
-                reduce_tail(&s, sum, dot, shift, forward, kind);
+                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, kind);
+                reduce_tail(&s, sums, shift, forward, kind);
             }
-            store_sums(sums, sums + BNK_LANES, sum, dot);
+            store_sums(k->sums, c * BNK_SUMS, sums);
         }
     }
 }
@@ -240,23 +239,22 @@ BNK_INLINE void all_both(const struct bnk_call *writes, const struct bnk_call *r
     const struct bnk_call copies[2] = {*writes, *reduces}, *write = copies, *reduce = copies + 1;
     struct write w = write_start(write);
     struct reduce s = reduce_start(reduce, reduce_kind);
-    bnk_vd sum[DOUBLES], dot[DOUBLES], shift[DOUBLES];
+    bnk_vd sums[2][DOUBLES], shift[DOUBLES];
     struct affine forward[PARTS];
     for (size_t r = 0; r < write->rows; r++)
         for (size_t c = 0; c < write->channels; c++) {
-            double *sums = reduce->sums + c * BNK_SUMS;
-            load_sums(sums, sums + BNK_LANES, sum, dot);
+            load_sums(sums, reduce->sums, c * BNK_SUMS);
             reduce_row(&s, shift, forward, r, c, reduce_kind);
             write_row(&w, write_kind, r, c);
             while (w.done + BNK_LANES <= w.length) {
                 write_step(&w, write_kind);
-                reduce_full(&s, sum, dot, shift, forward, reduce_kind);
+                reduce_full(&s, sums, shift, forward, reduce_kind);
             }
             /* the write began at 0 or, less than a step, later */
-            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, reduce_kind);
+            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, reduce_kind);
             write_tail(&w, write_kind);
-            reduce_tail(&s, sum, dot, shift, forward, reduce_kind);
-            store_sums(sums, sums + BNK_LANES, sum, dot);
+            reduce_tail(&s, sums, shift, forward, reduce_kind);
+            store_sums(reduce->sums, c * BNK_SUMS, sums);
         }
 }
 

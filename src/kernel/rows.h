@@ -28,13 +28,13 @@ BNK_INLINE void advance(const struct bnk_call *k, const struct kind *kind, struc
 enum { STEPS_REDUCED = 2 * 3 * DOUBLES < BNK_REGISTERS ? 2 : 1 };
 
 /* `steps` steps of one row, and to the next. */
-BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, bnk_vd (*sum)[DOUBLES],
-                                       bnk_vd (*dot)[DOUBLES], bnk_vd one, bnk_vd (*shift)[DOUBLES],
-                                       struct affine (*forward)[PARTS], size_t steps, const struct kind *kind) {
+BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, bnk_vd (*sums)[2][DOUBLES],
+                                       bnk_vd one, bnk_vd (*shift)[DOUBLES], struct affine (*forward)[PARTS], size_t steps,
+                                       const struct kind *kind) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         fetch_row(k, kind, *row, s * BNK_LANES);
-        reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
+        reduce_step(sums[s], one, shift[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
     }
     advance(k, kind, row);
 }
@@ -42,12 +42,12 @@ BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act,
 /* Sums of the channels from c on, `steps` steps of them, over `rows` rows; `row` begins with them. */
 BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct row row, size_t rows, size_t c, size_t steps,
                                 const struct kind *kind) {
-    bnk_vd sum[STEPS_REDUCED][DOUBLES], dot[STEPS_REDUCED][DOUBLES], shift[STEPS_REDUCED][DOUBLES], one = opaque_one();
+    bnk_vd sums[STEPS_REDUCED][2][DOUBLES], shift[STEPS_REDUCED][DOUBLES], one = opaque_one();
     struct affine forward[STEPS_REDUCED][PARTS];
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        load_sums(k->sum + first, k->dot + first, sum[s], dot[s]);
+        load_sums(sums[s], k->sums, first);
 #pragma GCC unroll 8
         for (size_t i = 0; i < DOUBLES; i++) shift[s][i] = load_vd(k->shift + first + i * BNK_WD);
 #pragma GCC unroll 8
@@ -56,15 +56,15 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
                                                                    : (struct affine){0};
     }
     if (kind->active) { /* a loop of one row: an active step is long enough */
-        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sums, one, shift, forward, steps, kind);
     } else {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sums, one, shift, forward, steps, kind);
     }
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        store_sums(k->sum + first, k->dot + first, sum[s], dot[s]);
+        store_sums(k->sums, first, sums[s]);
     }
 }
 

@@ -268,49 +268,48 @@ BNK_INLINE bnk_vd doubles_at(const elem *p, int i, size_t keep) {
 /* Sums of one step, `keep` of whose elements are real: a vector without any would add 0, which changes no sum that began with
  * 0; shift and mean have one vector for every vector of sums. Arrays of vectors with constant indices stay in registers;
  * structs of them do not. */
-BNK_INLINE void moments_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *shift, const elem *x, size_t keep) {
+BNK_INLINE void moments_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *shift, const elem *x, size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         if (keep <= (size_t)i * BNK_WD) break;
         bnk_vd d = subtract_by(one, doubles_at(x, i, keep), shift[i]);
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, d, sum[i]);
-        dot[i] += d * d;
+        sums[0][i] = add_by(one, d, sums[0][i]);
+        sums[1][i] += d * d;
     }
 }
 
-BNK_INLINE void dots_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *mean, const elem *dy, const elem *x,
-                          size_t keep) {
+BNK_INLINE void dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const elem *dy, const elem *x, size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         if (keep <= (size_t)i * BNK_WD) break;
         bnk_vd g = doubles_at(dy, i, keep), d = g * subtract_by(one, doubles_at(x, i, keep), mean[i]);
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, g, sum[i]);
-        dot[i] += d;
+        sums[0][i] = add_by(one, g, sums[0][i]);
+        sums[1][i] += d;
     }
 }
 
 /* The same, of a dy that was gated; without x the second sum is of no use. */
-BNK_INLINE void gated_dots_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *mean, const bnk_vd *g, const elem *x,
+BNK_INLINE void gated_dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const bnk_vd *g, const elem *x,
                                 size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         bnk_vd d = x ? g[i] * subtract_by(one, load_double(x + i * BNK_WD), mean[i]) : g[i];
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, g[i], sum[i]);
-        dot[i] += d;
+        sums[0][i] = add_by(one, g[i], sums[0][i]);
+        sums[1][i] += d;
     }
 }
 
 /* A step of a reduction: of the elements i... of a row. `forward` has one entry for every vector of the step. */
-BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *shift, const struct affine *forward,
                             struct act act, const struct kind *kind, struct row row, size_t i, size_t keep) {
     const elem *x = has(kind, row, BNK_X) ? row.at[BNK_X] + i : NULL;
     if (kind->verb == BNK_MOMENTS) {
-        moments_step(sum, dot, one, shift, x, keep);
+        moments_step(sums, one, shift, x, keep);
     } else if (!kind->active) {
-        dots_step(sum, dot, one, shift, row.at[BNK_DY] + i, x, keep);
+        dots_step(sums, one, shift, row.at[BNK_DY] + i, x, keep);
     } else {
         bnk_vd g[DOUBLES];
         if (LONG_STEPS) { /* the sums have no registers to lose */
@@ -321,23 +320,24 @@ BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *
             for (int part = 0; part < PARTS; part++)
                 to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         }
-        gated_dots_step(sum, dot, one, shift, g, x, keep);
+        gated_dots_step(sums, one, shift, g, x, keep);
     }
 }
 
-BNK_INLINE void load_sums(const double *sums, const double *dots, bnk_vd *sum, bnk_vd *dot) {
+/* Between registers and memory, where the sums begin at `at` of both arrays of a call. */
+BNK_INLINE void load_sums(bnk_vd (*sums)[DOUBLES], double *const *from, size_t at) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        sum[i] = load_vd(sums + i * BNK_WD);
-        dot[i] = load_vd(dots + i * BNK_WD);
+        sums[0][i] = load_vd(from[0] + at + i * BNK_WD);
+        sums[1][i] = load_vd(from[1] + at + i * BNK_WD);
     }
 }
 
-BNK_INLINE void store_sums(double *sums, double *dots, const bnk_vd *sum, const bnk_vd *dot) {
+BNK_INLINE void store_sums(double *const *to, size_t at, bnk_vd (*sums)[DOUBLES]) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        store_vd(sums + i * BNK_WD, sum[i]);
-        store_vd(dots + i * BNK_WD, dot[i]);
+        store_vd(to[0] + at + i * BNK_WD, sums[0][i]);
+        store_vd(to[1] + at + i * BNK_WD, sums[1][i]);
     }
 }
 

@@ -108,7 +108,8 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
     some.channels = count;
     if (some.shift) some.shift += c;
-    if (some.sums) some.sums += c * BNK_SUMS;
+    for (int i = 0; i < 2; i++)
+        if (some.sums[i]) some.sums[i] += c * BNK_SUMS;
     some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
     for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
@@ -186,8 +187,8 @@ static void finish_sums(struct side *side, size_t piece) {
     for (size_t i = 0; i < side->b->count; i++) {
         size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
-        s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
-        s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
+        s->sums[0][slot] = fold_lanes(side->sums + i * BNK_SUMS);
+        s->sums[1][slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
     }
 }
 
@@ -202,7 +203,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         r.b = reduce;
         bn_sweep_call(reduce->sweep, reduce->first, &r.call);
         r.call.shift = r.shift;
-        r.call.sums = r.sums;
+        r.call.sums[0] = r.sums;
+        r.call.sums[1] = r.sums + BNK_LANES;
     }
     for (size_t done = 0; done < p.rows;) {
         struct stretch t = {.row = p.first_row + done, .rows = p.rows - done, .first = p.first, .length = p.length};

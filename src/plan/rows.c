@@ -81,16 +81,15 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
 /* Sums start at zero; so do shifts, which pad the block up to whole steps. */
 static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) {
     size_t bytes = bn_padded(channels) * sizeof(double);
-    memset(s->sum + slot, 0, bytes);
-    memset(s->dot + slot, 0, bytes);
+    memset(s->sums[0] + slot, 0, bytes);
+    memset(s->sums[1] + slot, 0, bytes);
     memset(s->shift + slot, 0, bytes);
 }
 
 /* Where a piece's sums are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
-    k->sum = s->sum + slot;
-    k->dot = s->dot + slot;
+    for (int i = 0; i < 2; i++) k->sums[i] = s->sums[i] + slot;
     k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
@@ -140,7 +139,7 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes,
 /* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
-    double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
+    double shift[WIDE_PITCH], sums[2][WIDE_PITCH];
     double coefficients[BNK_GATED_COEFFICIENTS * WIDE_PITCH];
     struct bnk_coefficients k;
 };
@@ -149,16 +148,15 @@ struct wide {
 static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
     size_t bytes = channels * sizeof(double);
     for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
-    memset(w->sum, 0, w->repeat * bytes);
-    memset(w->dot, 0, w->repeat * bytes);
+    memset(w->sums[0], 0, w->repeat * bytes);
+    memset(w->sums[1], 0, w->repeat * bytes);
 }
 
-static void finish_wide_sums(const struct wide *w, size_t channels, double *sum, double *dot) {
-    for (size_t i = 0; i < channels * w->repeat; i += channels)
-        for (size_t c = 0; c < channels; c++) {
-            sum[c] += w->sum[i + c];
-            dot[c] += w->dot[i + c];
-        }
+static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, size_t slot) {
+    const size_t channels = s->view.channels;
+    for (int i = 0; i < 2; i++)
+        for (size_t at = 0; at < channels * w->repeat; at += channels)
+            for (size_t c = 0; c < channels; c++) s->sums[i][slot + c] += w->sums[i][at + c];
 }
 
 /* How many coefficients of a channel a sweep reads. */
@@ -190,8 +188,7 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     wide.length = k->length * w->repeat;
     if (bn_sweep_reduces(s)) {
         wide.shift = w->shift;
-        wide.sum = w->sum;
-        wide.dot = w->dot;
+        for (int i = 0; i < 2; i++) wide.sums[i] = w->sums[i];
     }
     wide.coefficients = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
@@ -220,7 +217,7 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
-    if (bn_sweep_reduces(s)) finish_wide_sums(&w, channels, s->sum + slot, s->dot + slot);
+    if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, slot);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {

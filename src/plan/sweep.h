@@ -21,7 +21,7 @@ struct bn_sweep {
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
-    double *shift, *sum, *dot;
+    double *shift, *sums[2];
     const double *mean;
     bool mean_of_x;
     size_t slot_channel, slot_piece;
@@ -45,7 +45,7 @@ struct bn_block {
     size_t first, count, end;
 };
 
-/* How many doubles each of shift, sum and dot needs. */
+/* How many doubles shift and each of the sums need. */
 static inline size_t bn_sweep_slots(const struct bn_view *v) {
     return v->layout == BNK_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
@@ -77,7 +77,7 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
     for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
-    k->sums = k->sum = k->dot = NULL;
+    k->sums[0] = k->sums[1] = NULL;
     k->coefficients =
         (struct bnk_coefficients){(const char *)s->coefficients.at + c * s->kernels->coefficient_bytes, s->coefficients.pitch};
     k->active = s->active;
