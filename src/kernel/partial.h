@@ -22,7 +22,18 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
 #define BNK_MASKS 0
 #endif
 
-/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back.
+/* Copies n < BNK_LANES elements of `size` bytes each, in pieces of 8, 4, 2 and 1. */
+BNK_INLINE void copy_some(void *to, const void *from, size_t n, size_t size) {
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
+/* Copies the first n < BNK_LANES elements of `size` bytes each to a full step, the rest of which becomes zero, and back.
  * Nothing else is read or written. */
 BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -42,13 +53,7 @@ BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
     }
 #endif
     memset(to, 0, BNK_LANES * size);
-    size_t done = 0;
-#pragma GCC unroll 4
-    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
-        if (n & piece) {
-            memcpy((char *)to + done, (const char *)from + done, piece * size);
-            done += piece * size;
-        }
+    copy_some(to, from, n, size);
 }
 
 BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
@@ -68,13 +73,7 @@ BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
         return;
     }
 #endif
-    size_t done = 0;
-#pragma GCC unroll 4
-    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
-        if (n & piece) {
-            memcpy((char *)to + done, (const char *)from + done, piece * size);
-            done += piece * size;
-        }
+    copy_some(to, from, n, size);
 }
 
 /* The first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */

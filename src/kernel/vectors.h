@@ -22,8 +22,9 @@
 
 typedef BNK_VECTOR(double, BNK_BYTES) bnk_vd;
 typedef BNK_VECTOR(float, BNK_BYTES) bnk_vf;
-typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_md; /* a mask over bnk_vd */
-typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_mf; /* a mask over bnk_vf */
+typedef BNK_VECTOR(float, BNK_BYTES / 2) bnk_fd; /* as many floats as a bnk_vd has doubles */
+typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_md;   /* a mask over bnk_vd */
+typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_mf;   /* a mask over bnk_vf */
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { BNK_REGISTERS = 32 };
 #else
@@ -62,19 +63,6 @@ BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
 #endif
     memcpy(p, v, bytes);
 }
-
-/* Conversions between 16-bit and 32-bit floats, for a vector of `bytes` bytes of float: once for a full vector (affine and
- * blend compute in float), once for a half one (it becomes a full vector of double). */
-#define BNK_WIDTH BNK_BYTES
-#define BNK_NAME(x) x##_full
-#include "kernel/half.h"
-#undef BNK_WIDTH
-#undef BNK_NAME
-#define BNK_WIDTH (BNK_BYTES / 2)
-#define BNK_NAME(x) x##_part
-#include "kernel/half.h"
-#undef BNK_WIDTH
-#undef BNK_NAME
 
 BNK_INLINE bnk_vd load_vd(const double *p) {
     bnk_vd v;
@@ -140,7 +128,7 @@ BNK_INLINE bnk_vd subtract_by(bnk_vd one, bnk_vd a, bnk_vd b) {
 }
 
 /* GCC 12 converts to a wide vector by halves unless it is told the instruction. */
-BNK_INLINE bnk_vd to_double(bnk_f_part v) {
+BNK_INLINE bnk_vd to_double(bnk_fd v) {
 #if defined(__AVX512F__) && BNK_BYTES == 64
     return (bnk_vd)_mm512_cvtps_pd((__m256)v);
 #elif defined(__AVX__) && BNK_BYTES == 32
@@ -153,7 +141,7 @@ BNK_INLINE bnk_vd to_double(bnk_f_part v) {
 /* A vector as doubles. */
 BNK_INLINE void to_doubles_vd(bnk_vd v, bnk_vd *doubles) { doubles[0] = v; }
 BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {
-    bnk_f_part half[2];
+    bnk_fd half[2];
     memcpy(half, &v, sizeof v);
     doubles[0] = to_double(half[0]);
     doubles[1] = to_double(half[1]);
