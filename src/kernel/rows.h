@@ -102,31 +102,28 @@ enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
 /* `group` vectors of one row, and to the next. */
 BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, const struct affine *affine,
-                                      const struct blend *blend, size_t at, size_t fetched, size_t group,
-                                      const struct kind *kind, bool stream) {
+                                      const struct blend *blend, size_t fetched, size_t group, const struct kind *kind,
+                                      bool stream) {
 #pragma GCC unroll 4
-    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, kind, *row, at + f);
+    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, kind, *row, f);
 #pragma GCC unroll 4
-    for (size_t v = 0; v < group; v++)
-        write_vector(affine[v], blend[v], act, kind, *row, at + v * VEC_LANES, k->without_x, stream);
+    for (size_t v = 0; v < group; v++) write_vector(affine[v], blend[v], act, kind, *row, v * VEC_LANES, k->without_x, stream);
     advance(k, kind, row);
 }
 
 /* `group` vectors of channels from c on in `rows` rows, for `fetched` elements of which the rows fetch ahead. */
 BNK_INLINE void write_group(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t fetched,
                             size_t group, const struct kind *kind, bool stream) {
-    /* not part of the addresses: the loop that this makes is faster */
-    const size_t at = IS_SHORT && kind->verb == BNK_AFFINE ? c : 0;
-    struct row row = row_from(row_at(k, kind, r, 0), kind, c - at);
+    struct row row = row_from(row_at(k, kind, r, 0), kind, c);
     struct affine affine[GROUP] = {{.m1 = {0}}};
     struct blend blend[GROUP] = {{.m1 = {0}}};
 #pragma GCC unroll 4
     for (size_t v = 0; v < group; v++) set_coefficients(affine + v, blend + v, k, kind, row, c + v * VEC_LANES, BNK_ROWS);
     if (kind->active) {
-        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, fetched, group, kind, stream);
     } else {
 #pragma GCC unroll 4
-        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, fetched, group, kind, stream);
     }
 }
 
@@ -160,15 +157,15 @@ static __attribute__((noinline)) void write_partly(const struct bnk_call *k, siz
 }
 
 /* `rows` rows; `lead` elements come before the first aligned address of a stream. */
-BNK_INLINE void write_tile(const struct bnk_call *call, const struct bnk_call *k, struct act act, size_t r, size_t rows,
-                           size_t lead, const struct kind *kind, bool stream) {
+BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t lead,
+                           const struct kind *kind, bool stream) {
     size_t first = lead < k->length ? lead : k->length, c = first;
     const size_t most = kind->verb == BNK_BLEND && kind->active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
     for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, kind, stream);
     for (; WIDE > BNK_LANES && c + BNK_LANES <= k->length; c += BNK_LANES)
         write_channels(k, act, r, rows, c, BNK_LANES, least, kind, stream);
-    for (size_t i = 0; i < rows && first > 0; i++) write_partly(call, r + i, 0, first, kind);
-    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(call, r + i, c, k->length - c, kind);
+    for (size_t i = 0; i < rows && first > 0; i++) write_partly(k, r + i, 0, first, kind);
+    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(k, r + i, c, k->length - c, kind);
 }
 
 /* Whether all outputs can be streamed, and whether their rows begin alike within a line. */
@@ -202,11 +199,11 @@ BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind)
         rows = k->rows - r < most ? k->rows - r : most;
         if (stream) lead = (0 - (uintptr_t)begin_of(out, r, 0)) % ALIGNED / sizeof(elem);
         if (!kind->active && rows == 1) /* a constant makes other loops */
-            write_tile(call, k, act, r, 1, lead, kind, stream);
+            write_tile(k, act, r, 1, lead, kind, stream);
         else if (!kind->active && rows == 2 && TWO_ROWS && kind->verb == BNK_AFFINE)
-            write_tile(call, k, act, r, 2, lead, kind, stream);
+            write_tile(k, act, r, 2, lead, kind, stream);
         else
-            write_tile(call, k, act, r, rows, lead, kind, stream);
+            write_tile(k, act, r, rows, lead, kind, stream);
     }
 }
 

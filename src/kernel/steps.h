@@ -243,10 +243,7 @@ BNK_INLINE struct row take_copies(struct copies *copies, const struct kind *kind
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_ARRAYS; a++) {
         if (!has(kind, row, (enum bnk_role)a)) continue;
-        if (a < BNK_INPUTS)
-            take_part(copies->of[a], row.at[a], keep, sizeof(elem));
-        else
-            memset(copies->of[a], 0, sizeof copies->of[a]);
+        if (a < BNK_INPUTS) take_part(copies->of[a], row.at[a], keep, sizeof(elem));
         row.at[a] = copies->of[a];
     }
     return row;
