@@ -5,9 +5,11 @@
 
 #include "kernel/steps.h"
 
-/* Writes. A row of a write is done up to `done`. Where the rows of neighbouring channels are one run without gaps, in all
- * arrays, a step may be a seam: it goes from the end of a row into the next, whose first `carry` elements are done then. So
- * only a run, not each row, has a partial step before its first aligned address and one at its end. */
+/* Writes. A row is done up to `done`. Where the rows of neighbouring channels follow each other without gaps in all arrays,
+ * they are joined: only the first begins with a partial step, up to an aligned address, and only the last ends with one. The
+ * others end with a seam, a step that goes on into the next row, whose first `carry` elements are done then. Three rows of 37:
+ *    |channel 0                           |channel 1                           |channel 2                           |
+ *    |4  |16 full        |16 full        |16 seam        |16 full        |16 seam        |16 full        |11 tail   | */
 struct write {
     const struct bnk_call *k;
     bool stream, joined;
@@ -53,7 +55,7 @@ BNK_INLINE void write_vector_at(const struct write *w, const struct kind *kind, 
 
 BNK_INLINE void write_step(struct write *w, const struct kind *kind) {
     if (kind->verb == BNK_AFFINE && has(kind, w->row, BNK_Z)) fetch(w->row.at[BNK_Z], w->done, w->k->array[BNK_Z].ahead);
-    if (kind->verb == BNK_BLEND && kind->active) { /* long enough without being unrolled */
+    if (kind->verb == BNK_BLEND && kind->active) { /* a loop: a gated part is long */
         for (int part = 0; part < PARTS; part++) write_vector_at(w, kind, w->done + (size_t)part * VEC_LANES);
     } else {
 #pragma GCC unroll 8
@@ -62,7 +64,7 @@ BNK_INLINE void write_step(struct write *w, const struct kind *kind) {
     w->done += BNK_LANES;
 }
 
-/* A partial step of `keep` elements, on copies. */
+/* Writes a partial step of `keep` elements, on copies. */
 BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t keep) {
     struct copies copies;
     const struct row row = row_from(part.row, kind, part.done);
@@ -72,7 +74,7 @@ BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t 
     give_copies(&copies, kind, row, keep);
 }
 
-/* Not inlined where it is rare or, of narrow vectors, long. */
+/* Active partial steps are long, and so are all of them where vectors are narrow: they are compiled once, not in every loop. */
 static __attribute__((noinline)) void write_copied_apart(const struct write *part, const struct kind *kind, size_t keep) {
     write_copied(*part, kind, keep);
 }
@@ -98,7 +100,7 @@ BNK_INLINE void write_row(struct write *w, const struct kind *kind, size_t r, si
     if (w->stream || w->joined) write_part(w, kind, lead(w));
 }
 
-/* One full step that begins in this row and ends in the next: both have `keep` lanes or more of their own. */
+/* Writes the step that begins in this row, of which it has the first `keep` elements, and ends in the next. */
 BNK_INLINE void write_seam(const struct write *w, const struct kind *kind, size_t keep) {
     struct write next = *w;
     set_coefficients(&next.affine, &next.blend, w->k, kind, w->row, w->channel + 1, BNK_PLANE);
@@ -115,7 +117,7 @@ static __attribute__((noinline)) void write_seam_apart(const struct write *w, co
     write_seam(w, kind, keep);
 }
 
-/* What is left of a row after its full steps. */
+/* Writes what is left of a row after its full steps: a partial step, or a seam. */
 BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
     size_t left = w->length - w->done;
     if (!w->joined || w->channel + 1 == w->k->channels) {
@@ -165,7 +167,7 @@ BNK_INLINE void reduce_full(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk
     s->done += BNK_LANES;
 }
 
-/* A partial step of `keep` elements, on copies where the processor has no masks. */
+/* Reduces a partial step of `keep` elements: active ones on copies, others only where the processor has no masks. */
 BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
                               const struct affine *forward, size_t keep, const struct kind *kind) {
     struct copies copies;
@@ -213,7 +215,7 @@ BNK_INLINE void all_writes(const struct bnk_call *call, const struct kind *kind)
         }
 }
 
-/* Several rows of a channel are done one after the other, so that its sums are loaded once for all of them. */
+/* Reduces several rows of a channel, one after the other, so that its sums are loaded once for all of them. */
 BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy;
     struct reduce s = reduce_start(k, kind);
