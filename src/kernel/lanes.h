@@ -95,7 +95,7 @@ BNK_INLINE void store(elem *p, vec v) {
     const bnk_vh h = narrow(v);
     memcpy(p, &h, sizeof h);
 }
-/* Rounded on either side of the question: that is fewer instructions. Half a register is not streamed anywhere. */
+/* Both branches round for themselves, which takes fewer instructions than rounding before. Nothing streams half a register. */
 BNK_INLINE void put(elem *p, vec v, bool past) {
     if (past && sizeof(bnk_vh) >= 16) {
         const bnk_vh h = narrow(v);

@@ -5,15 +5,15 @@
 
 #include "kernel/vectors.h"
 
-/* Zero the lanes of step `part` from element `keep` on. */
-BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
+/* Returns vector i of a step with zeros in the place of the step's elements from `keep` on. */
+BNK_INLINE bnk_vd keep_vd(bnk_vd v, int i, size_t keep) {
     static const int64_t ones_then_zeros[2 * BNK_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     bnk_md mask;
-    memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)part * BNK_WD, sizeof mask);
+    memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)i * BNK_WD, sizeof mask);
     return (bnk_vd)((bnk_md)v & mask);
 }
 
-/* Masked moves are a few instructions; without them a partial step is worth a call. */
+/* A masked move is one instruction for each register. The moves without masks are many, and so a function that is called. */
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define BNK_PART BNK_INLINE
 #define BNK_MASKS 1
@@ -76,7 +76,7 @@ BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
     copy_some(to, from, n, size);
 }
 
-/* The first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
+/* Loads the first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
 BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
 #if BNK_MASKS
     const __mmask8 mask = (__mmask8)(n < 8 ? (1u << n) - 1 : 0xff);

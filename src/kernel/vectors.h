@@ -32,10 +32,10 @@ enum { BNK_REGISTERS = 16 };
 #endif
 enum { BNK_WD = BNK_BYTES / 8, BNK_WF = BNK_BYTES / 4, BNK_LINE = 64 };
 
-/* Fetch into the second-level cache: it takes many more fetches at once than the first, and so hides the way to memory. */
+/* Fetches into the second-level cache, which takes many more fetches at once than the first, and so hides the way to memory. */
 #define BNK_FETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
 
-/* Store past the caches. `p` is aligned to the size of the vector. */
+/* Stores past the caches. `p` is aligned to the size of the vector. */
 BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
 #if defined(__AVX512F__) && BNK_BYTES == 64
     if (bytes == 64) {
@@ -138,7 +138,7 @@ BNK_INLINE bnk_vd to_double(bnk_fd v) {
 #endif
 }
 
-/* A vector as doubles. */
+/* Converts a vector to vectors of double. */
 BNK_INLINE void to_doubles_vd(bnk_vd v, bnk_vd *doubles) { doubles[0] = v; }
 BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {
     bnk_fd half[2];
@@ -147,7 +147,8 @@ BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {
     doubles[1] = to_double(half[1]);
 }
 
-/* v between 0 and the ceiling, and dy where v lies between them, 0 elsewhere; a NaN in v stays, and lets dy through. */
+/* cut_... returns v, or 0 or the ceiling where v lies beyond them. gate_... returns dy where v lies between 0 and the ceiling,
+ * and 0 elsewhere. A NaN in v stays, and lets dy through. */
 #if defined(__AVX512F__) && BNK_BYTES == 64
 BNK_INLINE bnk_vf cut_vf(bnk_vf v, bnk_vf ceiling) {
     const __m512 w = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLT_UQ), (__m512)v);

@@ -9,7 +9,7 @@ static void run(const struct bn_sweep *s, const struct bnk_call *k) {
     if (k->rows) s->kernels->verb[BNK_ROWS][s->verb](k);
 }
 
-/* Small rows, one after the other: made in tiles, and streamed from there as runs of whole lines. */
+/* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. */
 static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     _Alignas(BN_LINE_BYTES) char tile[BNK_ARRAYS - BNK_INPUTS][BN_STAGE_BYTES];
     size_t bytes = s->kernels->bytes, row_bytes = k->length * bytes, together = BN_STAGE_BYTES / row_bytes;
@@ -32,8 +32,8 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     }
 }
 
-/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small
- * and do not begin and end with a line of the cache. */
+/* Returns whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but
+ * are small and do not begin and end with a line of the cache. */
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
@@ -54,14 +54,14 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in
- * it. */
+/* The product is unsigned, because that many rows ahead may lie outside the address space. There is nothing to fetch there
+ * then, and no harm in it. */
 static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
-/* The next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a piece: most often
- * it is they that come next. */
+/* Returns a call for the next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a
+ * piece: most often it is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
@@ -78,7 +78,7 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     return k;
 }
 
-/* Sums start at zero; so do shifts, which pad the block up to whole steps. */
+/* Sums start at zero, and so do shifts. Both are padded up to whole steps. */
 static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) {
     size_t bytes = bn_padded(channels) * sizeof(double);
     memset(s->sums[0] + slot, 0, bytes);
@@ -86,7 +86,7 @@ static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) 
     memset(s->shift + slot, 0, bytes);
 }
 
-/* Where a piece's sums are. */
+/* Sets where the sums of a piece are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
     for (int i = 0; i < 2; i++) k->sums[i] = s->sums[i] + slot;
@@ -144,7 +144,7 @@ struct wide {
     struct bnk_coefficients k;
 };
 
-/* Sums are zero at first, and the shifts of the channels are repeated. */
+/* Sets the sums to zero, and repeats the shifts of the channels. */
 static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
     size_t bytes = channels * sizeof(double);
     for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
@@ -159,7 +159,7 @@ static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, siz
             for (size_t c = 0; c < channels; c++) s->sums[i][slot + c] += w->sums[i][at + c];
 }
 
-/* How many coefficients of a channel a sweep reads. */
+/* Returns how many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
     if (s->verb == BNK_AFFINE) return BNK_AFFINE_COEFFICIENTS;
     return s->active ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
@@ -181,7 +181,7 @@ static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bn
     if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->coefficients);
 }
 
-/* Do the whole wide rows of a stretch; the stretch is left with what remains. */
+/* Runs the whole wide rows of a stretch, and leaves in k what remains of it. */
 static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *k) {
     struct bnk_call wide = *k;
     wide.rows = k->rows / w->repeat;
