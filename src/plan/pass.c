@@ -18,7 +18,7 @@ static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
         return;
     }
     bn_view_make(&s->view, g, uses, use);
-    bool plane = s->view.layout == BN_PLANE;
+    bool plane = s->view.layout == BNK_PLANE;
     s->do_piece = plane ? bn_plane_alone : bn_rows_piece;
     s->slot_channel = plane ? s->view.pieces : 1;
     s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
@@ -37,7 +37,7 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
     s->act = act;
     for (int i = 0; i < e->uses; i++) {
         if (!bn_is_there(g, e->use[i].array)) continue;
-        if (e->use[i].array == BN_X && e->use[i].role == BN_AS_X && e->verb == BN_DOTS) s->mean_of_x = true;
+        if (e->use[i].array == BN_X && e->use[i].role == BNK_X && e->verb == BNK_DOTS) s->mean_of_x = true;
         s->role[uses] = e->use[i].role;
         use[uses++] = e->use[i];
     }
@@ -61,7 +61,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
         const struct bn_entry *e = &entry[i];
         p->at[i] = -1;
         if ((facts & e->needs) != e->needs || (facts & e->unless)) continue;
-        bool reduces = e->verb == BN_MOMENTS || e->verb == BN_DOTS;
+        bool reduces = e->verb == BNK_MOMENTS || e->verb == BNK_DOTS;
         p->at[i] = reduces ? p->reduces++ : p->writes++;
         struct bn_sweep *s = reduces ? &p->reduce[p->at[i]] : &p->write[p->at[i]];
         build_sweep(s, like, g, e, act);
@@ -91,11 +91,11 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
     return at;
 }
 
-static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BN_AFFINE; }
+static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BNK_AFFINE; }
 
 static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
-    size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    size_t count = gate ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
     void *data = take(s, padded, count * bn_element_bytes(computing));
     p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
@@ -108,20 +108,20 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
         r->shift = take(s, slots, sizeof(double));
-        r->sum = take(s, slots, sizeof(double));
-        r->dot = take(s, slots, sizeof(double));
+        r->sums[0] = take(s, slots, sizeof(double));
+        r->sums[1] = take(s, slots, sizeof(double));
         r->mean = p->mean;
-        copies = copies || (r->mean_of_x && r->view.layout == BN_ROWS);
+        copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
         place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
-        p->write[i].coefficients = (struct bnk_numbers){p->coefficients[i].data, padded};
+        p->write[i].coefficients = (struct bnk_coefficients){p->coefficients[i].data, padded};
     }
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_numbers){p->coefficients[0].data, padded};
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_coefficients){p->coefficients[0].data, padded};
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
-        if (p->reduce[i].view.layout == BN_ROWS) p->reduce[i].mean = p->mean_copy;
+        if (p->reduce[i].view.layout == BNK_ROWS) p->reduce[i].mean = p->mean_copy;
 }
 
 /* Lays out the pass in memory; returns the bytes that this takes, or SIZE_MAX when they do not fit. */
@@ -204,7 +204,7 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
 
 static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
     double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, 0).count);
-    double *restrict mean = s->sum + first, *restrict m2 = s->dot + first;
+    double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
         struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
@@ -214,7 +214,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
     for (size_t k = 1; k < s->view.pieces; k++) {
         double n = (double)bn_view_piece(&s->view, k).count;
         size_t from = first + k * s->slot_piece;
-        const double *restrict shift = s->shift + from, *restrict sum = s->sum + from, *restrict dot = s->dot + from;
+        const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
             struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
@@ -226,7 +226,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
 }
 
 static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
-    double *restrict sum = s->sum + first, *restrict dot = s->dot + first;
+    double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
     for (size_t k = 1; k < s->view.pieces; k++) {
         const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
         for (size_t c = 0; c < channels; c++) {
@@ -242,7 +242,7 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
-            if (s->verb == BN_MOMENTS)
+            if (s->verb == BNK_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);
             else
                 fold_dots(s, c * s->slot_channel, each);

@@ -6,46 +6,43 @@
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_rows,
-                               [BN_AFFINE] = s->kernels->affine_rows,
-                               [BN_DOTS] = s->kernels->dots_rows,
-                               [BN_BLEND] = s->kernels->blend_rows};
-    if (k->rows) verbs[s->verb](k);
+    if (k->rows) s->kernels->verb[BNK_ROWS][s->verb](k);
 }
 
-/* Small rows, one after the other: made in tiles, and streamed from there as runs of whole lines. */
+/* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. */
 static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
-    _Alignas(BN_LINE_BYTES) char tile[2][BN_STAGE_BYTES];
+    _Alignas(BN_LINE_BYTES) char tile[BNK_ARRAYS - BNK_INPUTS][BN_STAGE_BYTES];
     size_t bytes = s->kernels->bytes, row_bytes = k->length * bytes, together = BN_STAGE_BYTES / row_bytes;
     for (size_t done = 0; done < k->rows; done += together) {
         struct bnk_call part = *k;
-        struct bnk_array *outputs[] = {&part.out, &part.dz};
-        char *there[] = {k->out.at, k->dz.at};
         part.rows = k->rows - done < together ? k->rows - done : together;
         part.stream = false;
-        for (enum bn_role role = BN_AS_X; role <= BN_AS_Y; role++) {
-            struct bnk_array *a = bn_call_array(&part, role);
-            if (a->at) a->at += (ptrdiff_t)done * a->row * (ptrdiff_t)bytes;
+        for (int i = 0; i < s->view.arrays; i++) {
+            struct bnk_array *a = &part.array[s->role[i]];
+            if (bn_is_output(s->role[i]))
+                a->at = tile[s->role[i] - BNK_INPUTS];
+            else
+                a->at += (ptrdiff_t)done * a->row * (ptrdiff_t)bytes;
         }
-        for (int o = 0; o < 2; o++)
-            if (there[o]) outputs[o]->at = tile[o];
         run(s, &part);
-        for (int o = 0; o < 2; o++)
-            if (there[o]) bnk_table()->stream(tile[o], part.rows * row_bytes, there[o] + done * row_bytes);
+        for (int i = 0; i < s->view.arrays; i++) {
+            if (!bn_is_output(s->role[i])) continue;
+            bnk_table()->stream(part.array[s->role[i]].at, part.rows * row_bytes, k->array[s->role[i]].at + done * row_bytes);
+        }
     }
 }
 
-/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small
- * and do not begin and end with a line of the cache. */
+/* Returns whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but
+ * are small and do not begin and end with a line of the cache. */
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
-    const struct bnk_array *outputs[] = {&k->out, &k->dz};
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
     if (!s->stream || s->view.staged || bytes > s->tile_row) return false;
-    for (int i = 0; i < 2; i++) {
-        if (!outputs[i]->at) continue;
-        if (outputs[i]->row != (ptrdiff_t)k->length) return false;
-        whole_lines = whole_lines && (uintptr_t)outputs[i]->at % BN_LINE_BYTES == 0;
+    for (int i = 0; i < s->view.arrays; i++) {
+        const struct bnk_array *a = &k->array[s->role[i]];
+        if (!bn_is_output(s->role[i])) continue;
+        if (a->row != (ptrdiff_t)k->length) return false;
+        whole_lines = whole_lines && (uintptr_t)a->at % BN_LINE_BYTES == 0;
     }
     return !whole_lines;
 }
@@ -57,14 +54,14 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in
- * it. */
+/* The product is unsigned, because that many rows ahead may lie outside the address space. There is nothing to fetch there
+ * then, and no harm in it. */
 static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
-/* The next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a piece: most often
- * it is they that come next. */
+/* Returns a call for the next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a
+ * piece: most often it is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
@@ -75,26 +72,25 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     k.length = channels;
     for (int i = 0; i < v->arrays; i++) {
         ptrdiff_t pitch = bn_view_pitch(v, i);
-        *bn_call_array(&k, s->role[i]) =
+        k.array[s->role[i]] =
             (struct bnk_array){.at = bn_sweep_at(s, i, offset[i], 0, channel), .row = pitch, .ahead = bytes_ahead(s, pitch)};
     }
     return k;
 }
 
-/* Sums start at zero; so do shifts, which pad the block up to whole steps. */
+/* Sums start at zero, and so do shifts. Both are padded up to whole steps. */
 static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) {
     size_t bytes = bn_padded(channels) * sizeof(double);
-    memset(s->sum + slot, 0, bytes);
-    memset(s->dot + slot, 0, bytes);
+    memset(s->sums[0] + slot, 0, bytes);
+    memset(s->sums[1] + slot, 0, bytes);
     memset(s->shift + slot, 0, bytes);
 }
 
-/* Where a piece's sums are. */
+/* Sets where the sums of a piece are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
-    k->sum = s->sum + slot;
-    k->dot = s->dot + slot;
-    k->shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
+    for (int i = 0; i < 2; i++) k->sums[i] = s->sums[i] + slot;
+    k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
 static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
@@ -106,7 +102,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, channel, channels);
         set_sums(s, &k, channel, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         r += k.rows;
         run_stretch(s, &k);
     }
@@ -120,7 +116,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
 enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 static bool is_packed(const struct bn_view *v) {
-    if (v->layout != BN_ROWS || v->dims == 0) return false;
+    if (v->layout != BNK_ROWS || v->dims == 0) return false;
     for (int i = 0; i < v->arrays; i++)
         if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
     return true;
@@ -128,13 +124,13 @@ static bool is_packed(const struct bn_view *v) {
 
 size_t bn_rows_repeat(const struct bn_view *v) {
     size_t repeat = 1;
-    if (v->layout != BN_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
+    if (v->layout != BNK_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
     while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
     return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
 }
 
-size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows) {
-    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / number_bytes / v->channels;
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows) {
+    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / coefficient_bytes / v->channels;
     if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
     while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
     return repeat;
@@ -143,61 +139,60 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size
 /* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
-    double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
-    double coefficients[BNK_GATED_NUMBERS * WIDE_PITCH];
-    struct bnk_numbers k;
+    double shift[WIDE_PITCH], sums[2][WIDE_PITCH];
+    double coefficients[BNK_GATED_COEFFICIENTS * WIDE_PITCH];
+    struct bnk_coefficients k;
 };
 
-/* Sums are zero at first, and the shifts of the channels are repeated. */
+/* Sets the sums to zero, and repeats the shifts of the channels. */
 static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
     size_t bytes = channels * sizeof(double);
     for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
-    memset(w->sum, 0, w->repeat * bytes);
-    memset(w->dot, 0, w->repeat * bytes);
+    memset(w->sums[0], 0, w->repeat * bytes);
+    memset(w->sums[1], 0, w->repeat * bytes);
 }
 
-static void finish_wide_sums(const struct wide *w, size_t channels, double *sum, double *dot) {
-    for (size_t i = 0; i < channels * w->repeat; i += channels)
-        for (size_t c = 0; c < channels; c++) {
-            sum[c] += w->sum[i + c];
-            dot[c] += w->dot[i + c];
-        }
+static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, size_t slot) {
+    const size_t channels = s->view.channels;
+    for (int i = 0; i < 2; i++)
+        for (size_t at = 0; at < channels * w->repeat; at += channels)
+            for (size_t c = 0; c < channels; c++) s->sums[i][slot + c] += w->sums[i][at + c];
 }
 
-/* How many coefficients of a channel a sweep reads. */
+/* Returns how many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
-    if (s->verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
-    return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    if (s->verb == BNK_AFFINE) return BNK_AFFINE_COEFFICIENTS;
+    return s->active ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
 }
 
-static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
-    size_t bytes = s->kernels->number_bytes, all = s->view.channels * bytes, pitch = s->view.channels * w->repeat + BNK_LANES;
+static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_coefficients k) {
+    size_t bytes = s->kernels->coefficient_bytes, all = s->view.channels * bytes,
+           pitch = s->view.channels * w->repeat + BNK_LANES;
     for (size_t i = 0; i < coefficient_count(s); i++) {
-        const char *from = (const char *)k.numbers + i * k.pitch * bytes;
+        const char *from = (const char *)k.at + i * k.pitch * bytes;
         char *to = (char *)w->coefficients + i * pitch * bytes;
         for (size_t r = 0; r < w->repeat; r++) memcpy(to + r * all, from, all);
     }
-    w->k = (struct bnk_numbers){w->coefficients, pitch};
+    w->k = (struct bnk_coefficients){w->coefficients, pitch};
 }
 
 static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bnk_call *k) {
     if (bn_sweep_reduces(s)) start_wide_sums(w, s->view.channels, k->shift);
-    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->k);
+    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->coefficients);
 }
 
-/* Do the whole wide rows of a stretch; the stretch is left with what remains. */
+/* Runs the whole wide rows of a stretch, and leaves in k what remains of it. */
 static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *k) {
     struct bnk_call wide = *k;
     wide.rows = k->rows / w->repeat;
     wide.length = k->length * w->repeat;
     if (bn_sweep_reduces(s)) {
         wide.shift = w->shift;
-        wide.sum = w->sum;
-        wide.dot = w->dot;
+        for (int i = 0; i < 2; i++) wide.sums[i] = w->sums[i];
     }
-    wide.k = w->k;
+    wide.coefficients = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
-        struct bnk_array *a = bn_call_array(k, s->role[i]), *b = bn_call_array(&wide, s->role[i]);
+        struct bnk_array *a = &k->array[s->role[i]], *b = &wide.array[s->role[i]];
         b->row = (ptrdiff_t)wide.length;
         b->ahead = bytes_ahead(s, b->row);
         a->at += wide.rows * wide.length * s->kernels->bytes;
@@ -216,13 +211,13 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, 0, channels);
         set_sums(s, &k, 0, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         if (r == 0) start_wide(s, &w, &k);
         r += k.rows;
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
-    if (bn_sweep_reduces(s)) finish_wide_sums(&w, channels, s->sum + slot, s->dot + slot);
+    if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, slot);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {
