@@ -240,6 +240,27 @@ batchnorm_status bn_constant_read(const struct bn_onnx *o, uint32_t value, struc
     return status;
 }
 
+batchnorm_status bn_constant_view(const struct bn_onnx *o, uint32_t value, struct bn_constant *c, char *why) {
+    const struct bn_origin origin = bn_origin_of(o, value);
+    const struct bn_onnx_tensor *t = origin.tensor == BN_NONE || origin.is_runtime ? NULL : &o->tensors[origin.tensor];
+    const int64_t elements = t ? bn_onnx_elements(t) : -1;
+    const size_t bytes = t ? bn_onnx_type_bytes(t->type) : 0;
+    if (!t || t->is_external || !t->has_raw || bytes == 0 || elements < 0 ||
+        (t->raw.end - t->raw.at) / bytes != (uint64_t)elements)
+        return bn_constant_read(o, value, c, why);
+    *c = (struct bn_constant){.raw = o->map->base + t->raw.at, .count = (size_t)elements, .type = t->type, .rank = t->rank};
+    memcpy(c->dims, t->dims, sizeof c->dims);
+    return BATCHNORM_OK;
+}
+
+double bn_constant_element(const struct bn_constant *c, size_t i) {
+    if (!c->raw) return c->at[i];
+    const size_t bytes = bn_onnx_type_bytes(c->type);
+    uint64_t bits = 0;
+    for (size_t k = 0; k < bytes; k++) bits |= (uint64_t)c->raw[i * bytes + k] << 8 * k;
+    return bn_onnx_value(c->type, bits);
+}
+
 batchnorm_status bn_axes_read(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *axes, char *why) {
     const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "axes");
     *axes = (struct bn_constant){.type = BN_ONNX_INT64, .rank = 1};

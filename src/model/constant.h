@@ -5,9 +5,10 @@
 
 #include "model/onnx.h"
 
-/* A constant, as doubles. Free `at`. */
+/* A constant, as doubles, or as it lies in the file. Free `at`. */
 struct bn_constant {
     double *at;
+    const unsigned char *raw; /* instead: bn_constant_view() */
     size_t count;
     int32_t type; /* TensorProto.DataType */
     int rank;
@@ -27,6 +28,10 @@ struct bn_origin bn_origin_of(const struct bn_onnx *onnx, uint32_t value);
 
 /* Reads a constant: OK; BAD_OPTION if the value is none; or what bn_onnx_read() returns. */
 batchnorm_status bn_constant_read(const struct bn_onnx *onnx, uint32_t value, struct bn_constant *constant, char *why);
+
+/* Does the same, but leaves what lies in the file as it is where it lies: its elements are bn_constant_element(). */
+batchnorm_status bn_constant_view(const struct bn_onnx *onnx, uint32_t value, struct bn_constant *constant, char *why);
+double bn_constant_element(const struct bn_constant *constant, size_t i);
 
 /* Reads the axes of a Squeeze or Unsqueeze: an attribute, or from opset 13 on an input. */
 batchnorm_status bn_axes_read(const struct bn_onnx *onnx, const struct bn_onnx_node *node, struct bn_constant *axes, char *why);

@@ -131,13 +131,9 @@ static double number_of_array(const void *of, size_t i) { return ((const double 
 static double number_of_weight(const void *of, size_t i) { return bn_linear_weight(of, i); }
 
 static void put_raw(struct writer *w, const struct numbers *n, struct bn_bytes_out *out) {
-    const size_t each = bn_onnx_type_bytes(n->type), bytes = n->count * each;
-    unsigned char *raw = malloc(bytes ? bytes : 1);
-    w->no_memory = w->no_memory || !raw;
-    if (!raw) return;
-    for (size_t i = 0; i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
-    bn_put_field(out, 9, raw, bytes);
-    free(raw);
+    const size_t each = bn_onnx_type_bytes(n->type);
+    unsigned char *raw = bn_put_room(out, 9, n->count * each);
+    for (size_t i = 0; raw && i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
 }
 
 /* Where data begin in a file of their own: at pages, so that they can be mapped. */
@@ -164,11 +160,8 @@ static void put_external(struct writer *w, const struct numbers *n, struct bn_by
     snprintf(text, sizeof text, "%zu", n->count * each);
     put_entry(out, "length", text);
     bn_put_number(out, 14, 1); /* EXTERNAL */
-    for (size_t i = 0; i < n->count; i++) {
-        unsigned char element[8];
-        put_element(w, element, n->type, n->at(n->of, i));
-        bn_put_bytes(w->data, element, each);
-    }
+    unsigned char *raw = bn_put_bytes_room(w->data, n->count * each);
+    for (size_t i = 0; raw && i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
     w->no_memory = w->no_memory || w->data->no_memory;
 }
 
@@ -291,7 +284,8 @@ static void write_linear(struct writer *w, struct bn_linear *l) {
     const struct bn_onnx_node *n = &w->o->nodes[l->node];
     const int64_t outs = (int64_t)l->outs;
     double *bias = malloc((l->outs ? l->outs : 1) * sizeof *bias);
-    bool biased = l->bias.at != NULL;
+    const bool had_bias = l->bias.count > 0;
+    bool biased = had_bias;
     w->no_memory = w->no_memory || !bias || !bn_linear_load(w->f, l);
     if (w->no_memory) {
         free(bias);
@@ -302,7 +296,7 @@ static void write_linear(struct writer *w, struct bn_linear *l) {
     const struct numbers weights = {l->weight.type, l->weight.count, number_of_weight, l, l->weight.rank, l->weight.dims};
     const struct numbers biases = {l->weight.type, l->outs, number_of_array, bias, 1, &outs};
     set_input(w, n, 1, &weights, "_folded");
-    if (biased) set_input(w, n, 2, &biases, l->bias.at ? "_folded" : "_bias");
+    if (biased) set_input(w, n, 2, &biases, had_bias ? "_folded" : "_bias");
     if (biased && l->kind == BN_MATMUL) { /* which has no place for it */
         struct bn_bytes_out op = {0};
         bn_put_field(&op, 4, "Gemm", 4);

@@ -40,7 +40,7 @@ static bool read_parameter(struct bn_fold *f, uint32_t use, const char *what, st
                  what);
         return false;
     }
-    const batchnorm_status status = bn_constant_read(o, o->uses[use].value, c, reason);
+    const batchnorm_status status = bn_constant_view(o, o->uses[use].value, c, reason);
     if (status == BATCHNORM_NO_MEMORY) f->no_memory = true;
     if (status) snprintf(why, BN_NORM_TEXT, "the %s of the node: %.100s", what, reason);
     return !status;
@@ -87,20 +87,22 @@ static bool set_sizes(struct bn_linear *l, const struct bn_onnx *o, const struct
 static bool spread_bias(struct bn_linear *l, const struct bn_constant *c, char *why) {
     const bool lies = c->count == 1 || (c->count == l->outs && (c->rank == 1 || (c->rank == 2 && c->dims[0] == 1)));
     if (!lies || (l->kind != BN_GEMM && c->count != l->outs)) return refuse(why, "its bias does not lie along its channels");
-    for (size_t i = 0; i < l->outs; i++) l->out_shift[i] = l->beta * c->at[c->count == 1 ? 0 : i];
+    for (size_t i = 0; i < l->outs; i++) l->out_shift[i] = l->beta * bn_constant_element(c, c->count == 1 ? 0 : i);
     return true;
 }
 
 void bn_linear_unload(struct bn_linear *l) {
     free(l->weight.at);
     l->weight.at = NULL;
+    l->weight.raw = NULL;
 }
 
 bool bn_linear_load(struct bn_fold *f, struct bn_linear *l) {
     char why[BN_ONNX_BYTES];
     const uint32_t value = f->onnx->uses[f->onnx->nodes[l->node].input + 1].value;
-    if (!l->weight.at && bn_constant_read(f->onnx, value, &l->weight, why)) f->no_memory = true;
-    return l->weight.at != NULL;
+    const bool is_loaded = l->weight.at || l->weight.raw;
+    if (!is_loaded && bn_constant_view(f->onnx, value, &l->weight, why)) f->no_memory = true;
+    return l->weight.at || l->weight.raw;
 }
 
 static double *filled(size_t count, double value) {
@@ -174,14 +176,15 @@ static struct bn_pair pair_of(const struct bn_linear *l, size_t i) {
 
 double bn_linear_weight(const struct bn_linear *l, size_t i) {
     const struct bn_pair p = pair_of(l, i);
-    return l->weight.at[i] * (l->out_scale[p.out] * l->in_scale[p.in]);
+    return bn_constant_element(&l->weight, i) * (l->out_scale[p.out] * l->in_scale[p.in]);
 }
 
 void bn_linear_bias(const struct bn_linear *l, double *bias) {
     for (size_t c = 0; c < l->outs; c++) bias[c] = l->out_shift[c];
     for (size_t i = 0; i < l->weight.count; i++) {
         const struct bn_pair p = pair_of(l, i);
-        if (l->in_shift[p.in] != 0) bias[p.out] += l->alpha * l->out_scale[p.out] * l->weight.at[i] * l->in_shift[p.in];
+        if (l->in_shift[p.in] != 0)
+            bias[p.out] += l->alpha * l->out_scale[p.out] * bn_constant_element(&l->weight, i) * l->in_shift[p.in];
     }
     for (size_t c = 0; c < l->outs; c++) bias[c] /= l->beta;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,9 +38,10 @@ static bool write_all(int fd, const void *from, size_t bytes) {
     return true;
 }
 
-/* Small pieces are collected. */
+/* Small pieces are collected. What was written of the mapped file is let go of, so that memory stays small. */
 struct sink {
     int fd;
+    const struct bn_map *map;
     size_t count;
     unsigned char buffer[1 << 16];
 };
@@ -50,10 +52,23 @@ static bool flush(struct sink *s) {
     return ok;
 }
 
+static bool write_large(struct sink *s, const unsigned char *from, size_t bytes) {
+    const size_t most = (size_t)16 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
+    const bool is_mapped = s->map->is_mapped && from >= s->map->base && from < s->map->base + s->map->bytes;
+    for (size_t done = 0, some; done < bytes; done += some) {
+        some = bytes - done < most ? bytes - done : most;
+        if (!write_all(s->fd, from + done, some)) return false;
+        const uintptr_t begin = ((uintptr_t)from + done + page - 1) / page * page,
+                        end = ((uintptr_t)from + done + some) / page * page;
+        if (is_mapped && begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+    return true;
+}
+
 static bool put(void *arg, const void *from, size_t bytes) {
     struct sink *s = arg;
     if (bytes > sizeof s->buffer - s->count && !flush(s)) return false;
-    if (bytes > sizeof s->buffer) return write_all(s->fd, from, bytes);
+    if (bytes > sizeof s->buffer) return write_large(s, from, bytes);
     memcpy(s->buffer + s->count, from, bytes);
     s->count += bytes;
     return true;
@@ -70,6 +85,7 @@ static batchnorm_status write_model(struct job *j) {
     const char *wrong = bn_place_create(&j->places[0], why);
     sink->fd = j->places[0].fd;
     sink->count = 0;
+    sink->map = &j->model->map;
     batchnorm_status status = BATCHNORM_OK;
     if (wrong) status = say_place(j, &j->places[0], wrong);
     if (!status && !(bn_splices_emit(&j->splices, j->model->map.base, j->model->map.bytes, put, sink) && flush(sink)))

@@ -149,18 +149,23 @@ bool bn_splices_emit(const struct bn_splices *s, const unsigned char *base, size
     return !w.failed && w.next == s->count;
 }
 
-void bn_put_bytes(struct bn_bytes_out *o, const void *from, size_t count) {
-    if (o->no_memory || count == 0) return;
-    if (o->room - o->count < count) {
-        const size_t room = 2 * o->room > o->count + count ? 2 * o->room : o->count + count;
+unsigned char *bn_put_bytes_room(struct bn_bytes_out *o, size_t count) {
+    if (o->no_memory) return NULL;
+    if (o->room - o->count < count || !o->at) {
+        const size_t want = o->count + count, room = 2 * o->room > want && want < ((size_t)1 << 20) ? 2 * o->room : want + 64;
         unsigned char *more = realloc(o->at, room);
         o->no_memory = !more;
-        if (!more) return;
+        if (!more) return NULL;
         o->at = more;
         o->room = room;
     }
-    memcpy(o->at + o->count, from, count);
     o->count += count;
+    return o->at + o->count - count;
+}
+
+void bn_put_bytes(struct bn_bytes_out *o, const void *from, size_t count) {
+    unsigned char *to = count ? bn_put_bytes_room(o, count) : NULL;
+    if (to) memcpy(to, from, count);
 }
 
 static void put_varint(struct bn_bytes_out *o, uint64_t value) {
@@ -177,4 +182,10 @@ void bn_put_field(struct bn_bytes_out *o, uint32_t field, const void *from, size
     put_varint(o, (uint64_t)field << 3 | BN_BYTES);
     put_varint(o, count);
     bn_put_bytes(o, from, count);
+}
+
+unsigned char *bn_put_room(struct bn_bytes_out *o, uint32_t field, size_t count) {
+    put_varint(o, (uint64_t)field << 3 | BN_BYTES);
+    put_varint(o, count);
+    return bn_put_bytes_room(o, count);
 }

@@ -48,6 +48,9 @@ struct bn_bytes_out {
 };
 void bn_put_bytes(struct bn_bytes_out *out, const void *from, size_t count);
 void bn_put_number(struct bn_bytes_out *out, uint32_t field, uint64_t value);
+/* Puts as many bytes as are then to be filled in, alone or as a field of bytes; NULL without memory. */
+unsigned char *bn_put_bytes_room(struct bn_bytes_out *out, size_t count);
+unsigned char *bn_put_room(struct bn_bytes_out *out, uint32_t field, size_t count);
 /* Puts a field of bytes: its tag, its length and `count` bytes. */
 void bn_put_field(struct bn_bytes_out *out, uint32_t field, const void *from, size_t count);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From bytes to the index. Names are looked up when all of a graph is known, because fields come in any order. The field numbers
  * are those of onnx.proto. */
-#include "model/onnx.h"
+#include "model/onnx_build.h"
 
 #include <inttypes.h>
 #include <stdio.h>
