@@ -6,6 +6,7 @@
 #include "request.h"
 #include "tools/shared/inputs.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/model_file.h"
 
 /* What a run holds. */
 struct run {
@@ -71,7 +72,7 @@ static const char *channels_hint(const struct run *run) {
     if (batchnorm_layer_create(&options, &other)) return "";
     struct stat status;
     const bool is_file = stat(r->state_file, &status) == 0 && S_ISREG(status.st_mode);
-    const bool fits = is_file && !batchnorm_layer_load_prefix(other, r->state_file, r->prefix, NULL);
+    const bool fits = is_file && !layer_load_any(other, r->state_file, r->prefix, NULL);
     batchnorm_layer_destroy(other);
     return fits ? " The last size of x would fit: if its channels are the last, give --channels-last." : "";
 }
@@ -81,7 +82,7 @@ static bool load_state(struct run *run) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES];
     const char *path = strcmp(r->state_file, "-") == 0 ? "/dev/stdin" : r->state_file;
-    if (batchnorm_layer_load_prefix(run->layer, path, r->prefix, message)) {
+    if (layer_load_any(run->layer, path, r->prefix, message)) {
         report(EXIT_FAILED, "%s: %s%s", r->state, message, channels_hint(run));
         return false;
     }

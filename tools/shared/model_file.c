@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
 #include "model_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A safetensors file begins with the 8 bytes of its header's length, and the header with a brace. */
 static bool is_safetensors(const char *path) {
@@ -46,4 +48,70 @@ void model_file_close(struct model_file *f) {
     batchnorm_safetensors_close(f->file);
     free(f->entries);
     *f = (struct model_file){0};
+}
+
+/* The tensors of a layer in a checkpoint, as doubles. */
+struct state {
+    batchnorm_named_tensor entries[BATCHNORM_STATE_MAX];
+    double *values[BATCHNORM_STATE_MAX];
+    size_t count;
+};
+
+static batchnorm_status read_state(const batchnorm_model *model, const char *prefix, struct state *s, char *message) {
+    const size_t bytes = strlen(prefix);
+    batchnorm_model_tensor t;
+    for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) {
+        if (strncmp(t.name, prefix, bytes) != 0) continue;
+        batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, BATCHNORM_F64, t.rank, t.shape);
+        const int64_t elements = batchnorm_tensor_elements(&view);
+        if (s->count == BATCHNORM_STATE_MAX || elements < 0) {
+            snprintf(message, BATCHNORM_MODEL_MESSAGE, "under the prefix \"%.200s\" there is more than one layer", prefix);
+            return BATCHNORM_UNEXPECTED_KEY;
+        }
+        double *values = s->values[s->count] = calloc((size_t)elements + 1, sizeof *values);
+        view.data = values;
+        s->entries[s->count++] = (batchnorm_named_tensor){t.name + bytes, view};
+        if (!values) return snprintf(message, BATCHNORM_MODEL_MESSAGE, "no memory"), BATCHNORM_NO_MEMORY;
+        const batchnorm_status status = batchnorm_model_tensor_read(model, i, values, (size_t)elements, message);
+        if (status) return status;
+    }
+    return BATCHNORM_OK;
+}
+
+/* Loads what is under the prefix. For a message: which prefixes there are. */
+static batchnorm_status load_state(batchnorm_layer *layer, const batchnorm_model *model, const char *prefix, char *message) {
+    struct state s = {.count = 0};
+    batchnorm_status status = read_state(model, prefix, &s, message);
+    const size_t norms = batchnorm_model_norm_count(model);
+    if (s.count == 0 || (status == BATCHNORM_UNEXPECTED_KEY && norms > 1)) {
+        size_t used = (size_t)snprintf(message, BATCHNORM_MODEL_MESSAGE,
+                                       "there is no layer under the prefix \"%.100s\"; there are", prefix);
+        for (size_t i = 0; i < norms && used < 300; i++)
+            used += (size_t)snprintf(message + used, BATCHNORM_MODEL_MESSAGE - used, "%s\"%.60s.\"", i ? ", " : " ",
+                                     batchnorm_model_norm_at(model, i)->name);
+        status = BATCHNORM_MISSING_KEY;
+    } else if (!status) {
+        status = batchnorm_layer_load_state(layer, s.entries, s.count, 1, true);
+        if (status) snprintf(message, BATCHNORM_MODEL_MESSAGE, "%s", batchnorm_layer_message(layer));
+    }
+    for (size_t i = 0; i < s.count; i++) free(s.values[i]);
+    return status;
+}
+
+batchnorm_status layer_load_any(batchnorm_layer *layer, const char *path, const char *prefix, char *message) {
+    char other[BATCHNORM_MODEL_MESSAGE];
+    unsigned char first[2] = {0};
+    if (!message) message = other;
+    FILE *f = fopen(path, "rb");
+    struct stat about;
+    const bool is_file = f && fstat(fileno(f), &about) == 0 && S_ISREG(about.st_mode); /* a pipe can be read once */
+    const bool is_torch =
+        is_file && fread(first, 1, 2, f) == 2 && ((first[0] == 'P' && first[1] == 'K') || (first[0] == 0x80 && first[1] == 2));
+    if (f) fclose(f);
+    if (!is_torch) return batchnorm_layer_load_prefix(layer, path, prefix, message);
+    batchnorm_model *model;
+    batchnorm_status status = batchnorm_model_open(path, NULL, &model, message);
+    if (!status) status = load_state(layer, model, prefix, message);
+    batchnorm_model_close(model);
+    return status;
 }

@@ -20,4 +20,7 @@ struct model_file {
 bool model_file_open(struct model_file *file, const char *path, const batchnorm_model_options *options, char *message);
 void model_file_close(struct model_file *file);
 
+/* batchnorm_layer_load_prefix() for a state of any kind: a PyTorch checkpoint or safetensors. */
+batchnorm_status layer_load_any(batchnorm_layer *layer, const char *path, const char *prefix, char *message);
+
 #endif
