@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*! People's own models (libbatchnorm-model): ONNX files and PyTorch checkpoints, opened without running anything in them, their
- * batch norms, and ONNX files whose batch norms are folded into what is around them.
+/*! People's own models (libbatchnorm-model): ONNX files and PyTorch checkpoints, opened without running anything in them,
+ * their batch norms, and ONNX files whose batch norms are folded into what is around them.
  *
  * A model is indexed where it lies in the file; it must not be changed while it is open. Objects are independent of each other,
- * and calls on different ones may run at the same time. Messages are sentences of BATCHNORM_MODEL_MESSAGE bytes at most that say
- * what is wrong and at which byte of the file; NULL where they are not wanted. */
+ * and calls on different ones may run at the same time. Messages are sentences of BATCHNORM_MODEL_MESSAGE bytes at most that
+ * say what is wrong and at which byte of the file; NULL where they are not wanted. */
 #ifndef BATCHNORM_MODEL_H
 #define BATCHNORM_MODEL_H
 
@@ -52,8 +52,8 @@ typedef struct batchnorm_model_options {
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options,
                                                                     batchnorm_model **model, char *message);
 
-/*! Makes a model of tensors that the caller has: a state. It refers to them and to their names, which must stay as long as it is
- * open.
+/*! Makes a model of tensors that the caller has: a state. It refers to them and to their names, which must stay as long as it
+ * is open.
  *
  * Returns: OK
  *          NULL_POINTER: entries where count is not 0, a name, or model

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Folding: a batch norm in inference is y = k x + b for each channel, and what is linear before or after it can do that with other
- * weights. The plan changes which node makes which value, and notes for every linear node by what its weights are multiplied;
- * fold_weights.c computes them, and fold_write.c writes the file. */
+/* Folding: a batch norm in inference is y = k x + b for each channel, and what is linear before or after it can do that with
+ * other weights. The plan changes which node makes which value, and notes for every linear node by what its weights are
+ * multiplied; linear.c computes them, and fold_write.c writes the file. */
 #ifndef BN_FOLD_H
 #define BN_FOLD_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a state is from outside: a checkpoint, or tensors that a caller gave. Its batch norms are found by their keys: tensors under
- * one prefix that end in running_mean and running_var. A state says neither eps nor what follows what. */
+/* What a state is from outside: a checkpoint, or tensors that a caller gave. Its batch norms are found by their keys: tensors
+ * under one prefix that end in running_mean and running_var. A state says neither eps nor what follows what. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

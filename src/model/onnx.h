@@ -127,8 +127,8 @@ uint32_t bn_onnx_find(const struct bn_onnx *onnx, uint32_t graph, struct bn_slic
 /* Returns the elements of a tensor; -1 if it has too many dimensions, a negative one, or more than fit. */
 int64_t bn_onnx_elements(const struct bn_onnx_tensor *tensor);
 
-/* Reads all elements of a tensor of floats or integers, as double, into memory of their own. Returns OK, BAD_DTYPE, BAD_FILE, IO
- * or NO_MEMORY, with `why`. */
+/* Reads all elements of a tensor of floats or integers, as double, into memory of their own. Returns OK, BAD_DTYPE, BAD_FILE,
+ * IO or NO_MEMORY, with `why`. */
 batchnorm_status bn_onnx_read(const struct bn_onnx *onnx, const struct bn_onnx_tensor *tensor, double **to, size_t *count,
                               char *why);
 

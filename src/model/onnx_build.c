@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* From bytes to the index. Names are looked up when all of a graph is known, because fields come in any order. The field numbers
- * are those of onnx.proto. */
+/* From bytes to the index. Names are looked up when all of a graph is known, because fields come in any order. The field
+ * numbers are those of onnx.proto. */
 #include "model/onnx_build.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "model/onnx_build.h"
 
 bool bn_onnx_more(void *at, uint32_t count, uint32_t *room, size_t bytes) {
     void *old;
@@ -36,99 +34,17 @@ batchnorm_status bn_onnx_walked(const struct bn_onnx_build *b, const struct bn_w
     return w->wrong ? bn_onnx_wrong(b, w->rest.at, w->wrong) : BATCHNORM_OK;
 }
 
-static batchnorm_status no_memory(const struct bn_onnx_build *b) {
+batchnorm_status bn_onnx_no_memory(const struct bn_onnx_build *b) {
     snprintf(b->why, BN_ONNX_BYTES, "no memory for its index");
     return BATCHNORM_NO_MEMORY;
 }
 
-/* Checks the wire type of a field that is understood. */
-static batchnorm_status check_type(const struct bn_onnx_build *b, const struct bn_field *f, enum bn_wire_type type) {
+batchnorm_status bn_onnx_expect(const struct bn_onnx_build *b, const struct bn_field *f, enum bn_wire_type type) {
     return f->type == type ? BATCHNORM_OK : bn_onnx_wrong(b, f->tag, "a field of another wire type than ONNX has there");
 }
 
-static struct bn_slice whole(const struct bn_field *f) { return (struct bn_slice){f->tag, f->value.end}; }
-
 static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct bn_field *field, uint32_t parent,
                                     bool is_function, int depth);
-
-static batchnorm_status add_attribute(const struct bn_onnx_build *b, const struct bn_field *field) {
-    struct bn_onnx *o = b->onnx;
-    if (!BN_ONNX_MORE(o->attributes, o->attribute_count, o->attribute_room)) return no_memory(b);
-    struct bn_onnx_attribute *a = &o->attributes[o->attribute_count++];
-    *a = (struct bn_onnx_attribute){.message = field->value, .tensor = BN_NONE};
-    struct bn_wire w = bn_wire_begin(o->map->base, field->value);
-    batchnorm_status status = BATCHNORM_OK;
-    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
-        if (f.number == 1) {
-            status = check_type(b, &f, BN_BYTES);
-            a->name = f.value;
-        } else if (f.number == 2) {
-            const uint32_t bits = (uint32_t)f.bits;
-            float value;
-            memcpy(&value, &bits, sizeof value);
-            status = check_type(b, &f, BN_FIXED32);
-            a->f = (double)value;
-            a->has_f = true;
-        } else if (f.number == 3) {
-            status = check_type(b, &f, BN_VARINT);
-            a->i = (int64_t)f.bits;
-            a->has_i = true;
-        } else if (f.number == 4) {
-            status = check_type(b, &f, BN_BYTES);
-            a->s = f.value;
-        } else if (f.number == 5) {
-            status = check_type(b, &f, BN_BYTES);
-            if (!status) status = bn_onnx_add_tensor(b, whole(&f), f.value, &a->tensor);
-        }
-    }
-    return status ? status : bn_onnx_walked(b, &w);
-}
-
-/* Adds an input or output; what it means is found out later. */
-static batchnorm_status add_use(const struct bn_onnx_build *b, const struct bn_field *f) {
-    struct bn_onnx *o = b->onnx;
-    if (!BN_ONNX_MORE(o->uses, o->use_count, o->use_room)) return no_memory(b);
-    o->uses[o->use_count++] = (struct bn_onnx_use){whole(f), f->value, BN_NONE};
-    return check_type(b, f, BN_BYTES);
-}
-
-/* Adds the fields of a node that have this number. Each kind gets a walk of its own, so that they lie side by side. */
-static batchnorm_status add_all(const struct bn_onnx_build *b, struct bn_slice message, uint32_t number,
-                                batchnorm_status (*add)(const struct bn_onnx_build *b, const struct bn_field *f),
-                                uint32_t *count) {
-    struct bn_wire w = bn_wire_begin(b->onnx->map->base, message);
-    batchnorm_status status = BATCHNORM_OK;
-    for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
-        if (f.number != number) continue;
-        status = check_type(b, &f, BN_BYTES);
-        if (!status) status = add(b, &f);
-        ++*count;
-    }
-    return status ? status : bn_onnx_walked(b, &w);
-}
-
-static batchnorm_status add_node(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *field) {
-    struct bn_onnx *o = b->onnx;
-    struct bn_onnx_node n = {.field = whole(field), .message = field->value, .graph = graph};
-    struct bn_wire w = bn_wire_begin(o->map->base, field->value);
-    for (struct bn_field f; bn_wire_next(&w, &f);) {
-        struct bn_slice *text = f.number == 3 ? &n.name : f.number == 4 ? &n.op : f.number == 7 ? &n.domain : NULL;
-        if (text && f.type != BN_BYTES) return check_type(b, &f, BN_BYTES);
-        if (text) *text = f.value;
-        if (f.number == 4) n.op_field = whole(&f);
-    }
-    batchnorm_status status = bn_onnx_walked(b, &w);
-    n.input = o->use_count;
-    if (!status) status = add_all(b, n.message, 1, add_use, &n.inputs);
-    n.output = o->use_count;
-    if (!status) status = add_all(b, n.message, 2, add_use, &n.outputs);
-    n.attribute = o->attribute_count;
-    if (!status) status = add_all(b, n.message, 5, add_attribute, &n.attributes);
-    if (status) return status;
-    if (!BN_ONNX_MORE(o->nodes, o->node_count, o->node_room)) return no_memory(b);
-    o->nodes[o->node_count++] = n;
-    return BATCHNORM_OK;
-}
 
 /* What a ValueInfoProto says. */
 struct info {
@@ -158,7 +74,7 @@ static batchnorm_status read_info(const struct bn_onnx_build *b, const struct bn
                                   struct info *info) {
     *info = (struct info){.rank = -1};
     if (is_function) info->name = field->value;
-    batchnorm_status status = check_type(b, field, BN_BYTES);
+    batchnorm_status status = bn_onnx_expect(b, field, BN_BYTES);
     if (status || is_function) return status;
     struct bn_wire w = bn_wire_begin(b->onnx->map->base, field->value);
     for (struct bn_field f; bn_wire_next(&w, &f);)
@@ -174,21 +90,21 @@ static batchnorm_status define_input(const struct bn_onnx_build *b, uint32_t gra
     const batchnorm_status status = read_info(b, f, b->onnx->graphs[graph].is_function, &info);
     if (status) return status;
     const uint32_t value = bn_onnx_define(b->onnx, graph, info.name);
-    if (value == BN_NONE) return no_memory(b);
+    if (value == BN_NONE) return bn_onnx_no_memory(b);
     struct bn_onnx_value *v = &b->onnx->values[value];
     v->is_input = true;
     v->rank = info.rank;
     v->type = info.type;
-    v->input = whole(f);
+    v->input = bn_onnx_whole(f);
     return BATCHNORM_OK;
 }
 
 static batchnorm_status define_initializer(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *f) {
     uint32_t tensor;
-    const batchnorm_status status = bn_onnx_add_tensor(b, whole(f), f->value, &tensor);
+    const batchnorm_status status = bn_onnx_add_tensor(b, bn_onnx_whole(f), f->value, &tensor);
     if (status) return status;
     const uint32_t value = bn_onnx_define(b->onnx, graph, b->onnx->tensors[tensor].name);
-    if (value == BN_NONE) return no_memory(b);
+    if (value == BN_NONE) return bn_onnx_no_memory(b);
     struct bn_onnx_value *v = &b->onnx->values[value];
     if (v->tensor != BN_NONE) v->is_doubtful = true;
     v->tensor = tensor;
@@ -202,7 +118,7 @@ static batchnorm_status define_outputs(const struct bn_onnx_build *b, uint32_t f
         for (uint32_t k = n->output; k < n->output + n->outputs; k++) {
             if (o->uses[k].name.at == o->uses[k].name.end) continue;
             const uint32_t value = o->uses[k].value = bn_onnx_define(o, n->graph, o->uses[k].name);
-            if (value == BN_NONE) return no_memory(b);
+            if (value == BN_NONE) return bn_onnx_no_memory(b);
             struct bn_onnx_value *v = &o->values[value];
             if (v->node != BN_NONE || v->tensor != BN_NONE || v->is_input) v->is_doubtful = true;
             v->node = i;
@@ -242,7 +158,7 @@ static batchnorm_status mark_values(const struct bn_onnx_build *b, uint32_t grap
         if (v->graph != graph) continue;
         if (info.rank >= 0) v->rank = info.rank;
         if (info.type) v->type = info.type;
-        if (is_info) v->info = whole(&f);
+        if (is_info) v->info = bn_onnx_whole(&f);
     }
     return status ? status : bn_onnx_walked(b, &w);
 }
@@ -283,10 +199,10 @@ static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t gra
         if (is_function && f.number == 9 && f.type == BN_BYTES) status = read_opset(b, f.value, &o->graphs[graph].opset);
         const bool is_node = f.number == (is_function ? 7 : 1), is_input = f.number == (is_function ? 4 : 11);
         if (!is_node && !is_input && (is_function || f.number != 5)) continue;
-        status = check_type(b, &f, BN_BYTES);
+        status = bn_onnx_expect(b, &f, BN_BYTES);
         if (status) break;
         if (is_node)
-            status = add_node(b, graph, &f);
+            status = bn_onnx_add_node(b, graph, &f);
         else if (is_input)
             status = define_input(b, graph, &f);
         else
@@ -298,13 +214,13 @@ static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t gra
 static batchnorm_status parse_graph(const struct bn_onnx_build *b, const struct bn_field *field, uint32_t parent,
                                     bool is_function, int depth) {
     struct bn_onnx *o = b->onnx;
-    batchnorm_status status = check_type(b, field, BN_BYTES);
+    batchnorm_status status = bn_onnx_expect(b, field, BN_BYTES);
     if (status) return status;
     if (depth > BN_ONNX_DEPTH) return bn_onnx_wrong(b, field->tag, "more than 64 graphs in each other");
-    if (!BN_ONNX_MORE(o->graphs, o->graph_count, o->graph_room)) return no_memory(b);
+    if (!BN_ONNX_MORE(o->graphs, o->graph_count, o->graph_room)) return bn_onnx_no_memory(b);
     const uint32_t graph = o->graph_count++, first_node = o->node_count;
-    o->graphs[graph] =
-        (struct bn_onnx_graph){.field = whole(field), .message = field->value, .parent = parent, .is_function = is_function};
+    o->graphs[graph] = (struct bn_onnx_graph){
+        .field = bn_onnx_whole(field), .message = field->value, .parent = parent, .is_function = is_function};
     status = parse_fields(b, graph);
     const uint32_t last_node = o->node_count;
     if (!status) status = define_outputs(b, first_node);
@@ -321,8 +237,8 @@ static batchnorm_status parse_model(const struct bn_onnx_build *b) {
     batchnorm_status status = BATCHNORM_OK;
     bool has_graph = false;
     for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
-        if (f.number == 1 && !(status = check_type(b, &f, BN_VARINT))) o->ir_version = (int64_t)f.bits;
-        if (f.number == 8 && !(status = check_type(b, &f, BN_BYTES))) status = read_opset(b, f.value, &o->opset);
+        if (f.number == 1 && !(status = bn_onnx_expect(b, &f, BN_VARINT))) o->ir_version = (int64_t)f.bits;
+        if (f.number == 8 && !(status = bn_onnx_expect(b, &f, BN_BYTES))) status = read_opset(b, f.value, &o->opset);
         if (f.number == 7 && has_graph) return bn_onnx_wrong(b, f.tag, "a second graph of the model");
         if (f.number == 7) {
             has_graph = true;

@@ -25,6 +25,16 @@ struct bn_onnx_build {
 batchnorm_status bn_onnx_wrong(const struct bn_onnx_build *b, size_t at, const char *what);
 /* Returns OK, or why a walk ended. */
 batchnorm_status bn_onnx_walked(const struct bn_onnx_build *b, const struct bn_wire *w);
+/* Returns OK, or refuses a field that is of another wire type. */
+batchnorm_status bn_onnx_expect(const struct bn_onnx_build *b, const struct bn_field *f, enum bn_wire_type type);
+/* Writes that there is no memory, and returns NO_MEMORY. */
+batchnorm_status bn_onnx_no_memory(const struct bn_onnx_build *b);
+
+/* Returns a field with its tag. */
+static inline struct bn_slice bn_onnx_whole(const struct bn_field *f) { return (struct bn_slice){f->tag, f->value.end}; }
+
+/* Adds a NodeProto of a graph, with its inputs, outputs and attributes, but without the graphs in them. */
+batchnorm_status bn_onnx_add_node(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *field);
 
 /* Adds a TensorProto: its number is *tensor. */
 batchnorm_status bn_onnx_add_tensor(const struct bn_onnx_build *b, struct bn_slice field, struct bn_slice message,

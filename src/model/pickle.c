@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Longer than 300 lines, because it is one machine: its opcodes are cases of one switch, and share stack and memo. */
 #include "model/pickle.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A pickle as values. Nothing is ever called or imported: what a pickle would make by calling something is a node that says what
- * would be called, and the reader knows a few of those by name. */
+/* A pickle as values. Nothing is ever called or imported: what a pickle would make by calling something is a node that says
+ * what would be called, and the reader knows a few of those by name. */
 #ifndef BN_PICKLE_H
 #define BN_PICKLE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* From pickles and storages to tensors. The zip form has a pickle, data.pkl, and a file data/KEY for each storage; the legacy form
- * has five pickles after each other (a magic number, the protocol, a description of the system, the state, the keys of the
- * storages) and then the storages. */
+/* From pickles and storages to tensors. The zip form has a pickle, data.pkl, and a file data/KEY for each storage; the legacy
+ * form has five pickles after each other (a magic number, the protocol, a description of the system, the state, the keys of
+ * the storages) and then the storages. */
 #define _DEFAULT_SOURCE
 #include "model/torch.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The wire format of protocol buffers: a message is a row of fields, each a number and a value. Nothing is copied and nothing is
- * allocated; what a field means is the reader's. */
+/* The wire format of protocol buffers: a message is a row of fields, each a number and a value. Nothing is copied and nothing
+ * is allocated; what a field means is the reader's. */
 #ifndef BN_WIRE_H
 #define BN_WIRE_H
 

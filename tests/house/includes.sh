@@ -13,6 +13,7 @@ src/plan:     include src/kernel src/parallel
 src/api:      include src/kernel src/parallel src/plan
 src/place:
 src/file:     include src/place
+src/model:    include src/place
 nn:           include
 tools/shared: include nn src/place
 lab:          include nn tools/shared
@@ -21,6 +22,8 @@ tools/bench:  include nn tools/shared
 tools/train:  include nn tools/shared
 tools/predict: include nn tools/shared tools/train
 tools/compare: include nn tools/shared tools/bench lab
+tools/inspect: include tools/shared
+tools/fold:   include tools/shared
 tools:        include tools/shared
 examples:     include
 bench:        include nn
@@ -31,8 +34,8 @@ src/kernel: kernel.h
 src/parallel: parallel.h
 src/plan: job.h coefficients.h
 src/place: place.h source.h
-tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h numbers.h options.h outputs.h
-tools/shared: picture.h progress.h stop.h terminal.h wrap.h
+tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h
+tools/shared: outputs.h picture.h progress.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

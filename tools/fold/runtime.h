@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* ONNX Runtime, if it is on this machine: found when it is asked for, without its header. Its one exported function gives a table
- * of functions whose places never change. */
+/* ONNX Runtime, if it is on this machine: found when it is asked for, without its header. Its one exported function gives a
+ * table of functions whose places never change. */
 #ifndef TOOLS_FOLD_RUNTIME_H
 #define TOOLS_FOLD_RUNTIME_H
 
