@@ -78,10 +78,10 @@ static const struct option_row rows[] = {
      .kind = OPTION_TEXT,
      AT(state),
      .value = "FILE",
-     .help = "Load parameters and statistics from a safetensors file",
+     .help = "Load parameters and statistics from a safetensors file or a PyTorch checkpoint",
      .more =
          "It has exactly the keys that PyTorch's _state_dict_ has for this layer; _num_batches_tracked_ may be missing. Of a "
-         "whole network's file, _FILE.safetensors:bn1_ is the layer whose keys begin with \"bn1.\". eps and momentum are taken "
+         "whole network's file, _FILE.safetensors:bn1_ or _FILE.pth:bn1_ is the layer whose keys begin with \"bn1.\". eps and momentum are taken "
          "from its metadata, where *--save-state* put them."},
     {.name = "prefix",
      .kind = OPTION_TEXT,
@@ -144,19 +144,28 @@ static void set_defaults(void *request) {
     r->layer.dims = 0; /* no default: it must be said */
 }
 
-/* Between a file and one of its layers. */
-static const char state_extension[] = ".safetensors:";
+/* Finds what lies between a file and one of its layers, the colon; NULL: the file is all. */
+static const char *find_layer(const char *state) {
+    static const char *const ends[] = {".safetensors:", ".pth:", ".pt:"};
+    const char *first = NULL;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const char *found = strstr(state, ends[i]);
+        const char *colon = found ? found + strlen(ends[i]) - 1 : NULL;
+        if (colon && (!first || colon < first)) first = colon;
+    }
+    return first;
+}
 
 /* FILE.safetensors:bn1 is the layer whose keys begin with "bn1.". */
 static const char *check_state(struct request *r, char *message) {
-    const char *colon = r->state ? strstr(r->state, state_extension) : NULL;
+    const char *colon = r->state ? find_layer(r->state) : NULL;
     r->state_file = r->state;
     if (r->prefix && !r->state) return "--prefix needs --state";
     if (colon && r->prefix) return "--prefix is for a --state that names no layer itself";
     if (!r->prefix) r->prefix = "";
     if (!colon) return NULL;
-    const size_t bytes = (size_t)(colon - r->state) + sizeof state_extension - 2;
-    const char *layer = r->state + bytes + 1;
+    const size_t bytes = (size_t)(colon - r->state);
+    const char *layer = colon + 1;
     if (snprintf(r->state_path, sizeof r->state_path, "%.*s", (int)bytes, r->state) >= (int)sizeof r->state_path ||
         snprintf(r->state_prefix, sizeof r->state_prefix, "%s%s", layer,
                  *layer && layer[strlen(layer) - 1] != '.' ? "." : "") >= (int)sizeof r->state_prefix) {
@@ -186,7 +195,7 @@ static const char *check_stdin(const struct request *r, char *message) {
 /* --state FILE.safetensors:bn1 is a layer of a file; there is no writing it back. */
 static bool saves_into_layer(const struct request *r) {
     const char *argument = r->outputs[OUT_STATE].argument;
-    return argument && strstr(argument, state_extension);
+    return argument && strstr(argument, ".safetensors:");
 }
 
 /* What --print prints is no part of an array. */
