@@ -261,6 +261,20 @@ double bn_constant_element(const struct bn_constant *c, size_t i) {
     return bn_onnx_value(c->type, bits);
 }
 
+void bn_constant_row(const struct bn_constant *c, size_t first, size_t count, double *to) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (c->raw && c->type == BN_ONNX_FLOAT) { /* nearly all weights, of which there are many */
+        for (size_t i = 0; i < count; i++) {
+            float f32;
+            memcpy(&f32, c->raw + (first + i) * sizeof f32, sizeof f32);
+            to[i] = (double)f32;
+        }
+        return;
+    }
+#endif
+    for (size_t i = 0; i < count; i++) to[i] = bn_constant_element(c, first + i);
+}
+
 batchnorm_status bn_axes_read(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *axes, char *why) {
     const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, "axes");
     *axes = (struct bn_constant){.type = BN_ONNX_INT64, .rank = 1};

@@ -32,6 +32,8 @@ batchnorm_status bn_constant_read(const struct bn_onnx *onnx, uint32_t value, st
 /* Does the same, but leaves what lies in the file as it is where it lies: its elements are bn_constant_element(). */
 batchnorm_status bn_constant_view(const struct bn_onnx *onnx, uint32_t value, struct bn_constant *constant, char *why);
 double bn_constant_element(const struct bn_constant *constant, size_t i);
+/* Reads some elements one after the other. */
+void bn_constant_row(const struct bn_constant *constant, size_t first, size_t count, double *to);
 
 /* Reads the axes of a Squeeze or Unsqueeze: an attribute, or from opset 13 on an input. */
 batchnorm_status bn_axes_read(const struct bn_onnx *onnx, const struct bn_onnx_node *node, struct bn_constant *axes, char *why);

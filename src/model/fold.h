@@ -80,8 +80,8 @@ bool bn_linear_before(struct bn_fold *fold, struct bn_linear *linear, const stru
 bool bn_linear_load(struct bn_fold *fold, struct bn_linear *linear);
 void bn_linear_unload(struct bn_linear *linear);
 
-/* With loaded weights: returns element i of them, and computes all biases, as they are when everything is folded. */
-double bn_linear_weight(const struct bn_linear *linear, size_t i);
+/* With loaded weights: computes some of them, one after the other, or all biases, as they are when everything is folded. */
+void bn_linear_row(const struct bn_linear *linear, size_t first, size_t count, double *to);
 void bn_linear_bias(const struct bn_linear *linear, double *bias);
 
 /* fold_path.c: follows nodes that keep channels apart, and combines constants on the way. */

@@ -16,6 +16,7 @@ struct writer {
     struct bn_splices *splices;
     struct bn_fold_counts *counts;
     uint32_t *left;            /* uses of each value that are left */
+    bool *gone;                /* nodes, of the plan and of what nobody uses any more */
     char (*names)[NAME_BYTES]; /* that were made */
     size_t name_count, name_room;
     uint32_t serial;           /* in names that would be taken */
@@ -45,23 +46,23 @@ static uint32_t to_half(double v, int exponent_bits) {
     return sign | (bits < most ? bits : most);
 }
 
-static void put_element(struct writer *w, unsigned char *to, int32_t type, double v) {
-    const size_t bytes = bn_onnx_type_bytes(type);
+/* Rounds a number to its type, and counts one that would be subnormal. */
+static uint64_t bits_of(struct writer *w, int32_t type, double v) {
     uint64_t bits = 0;
+    uint32_t low;
     if (v != 0 && fabs(v) < smallest_normal(type)) {
         w->counts->flushed++;
         v = v < 0 ? -0.0 : 0;
     }
     const float f32 = (float)v;
-    if (type == BN_ONNX_DOUBLE) memcpy(&bits, &v, sizeof v);
-    if (type == BN_ONNX_FLOAT) {
-        uint32_t low;
-        memcpy(&low, &f32, sizeof low);
-        bits = low;
+    if (type == BN_ONNX_F16) return to_half(v, 5);
+    if (type == BN_ONNX_BF16) return to_half(v, 8);
+    if (type == BN_ONNX_DOUBLE) {
+        memcpy(&bits, &v, sizeof v);
+        return bits;
     }
-    if (type == BN_ONNX_F16) bits = to_half(v, 5);
-    if (type == BN_ONNX_BF16) bits = to_half(v, 8);
-    for (size_t i = 0; i < bytes; i++) to[i] = (unsigned char)(bits >> 8 * i);
+    memcpy(&low, &f32, sizeof low);
+    return low;
 }
 
 /* Names */
@@ -121,19 +122,34 @@ static void put_head(struct writer *w, const struct bn_onnx_tensor *t, struct bn
 struct numbers {
     int32_t type;
     size_t count;
-    double (*at)(const void *of, size_t i);
+    void (*row)(const void *of, size_t first, size_t count, double *to);
     const void *of;
     int rank;
     const int64_t *dims;
 };
 
-static double number_of_array(const void *of, size_t i) { return ((const double *)of)[i]; }
-static double number_of_weight(const void *of, size_t i) { return bn_linear_weight(of, i); }
+static void row_of_array(const void *of, size_t first, size_t count, double *to) {
+    memcpy(to, (const double *)of + first, count * sizeof *to);
+}
+static void row_of_weights(const void *of, size_t first, size_t count, double *to) { bn_linear_row(of, first, count, to); }
+
+/* Fills in all numbers, little-endian. */
+static void put_numbers(struct writer *w, const struct numbers *n, unsigned char *to) {
+    const size_t each = bn_onnx_type_bytes(n->type);
+    double row[1024];
+    for (size_t i = 0, some; to && i < n->count; i += some) {
+        some = n->count - i < 1024 ? n->count - i : 1024;
+        n->row(n->of, i, some, row);
+        for (size_t k = 0; k < some; k++) {
+            const uint64_t bits = bits_of(w, n->type, row[k]);
+            for (size_t byte = 0; byte < each; byte++) *to++ = (unsigned char)(bits >> 8 * byte);
+        }
+    }
+}
 
 static void put_raw(struct writer *w, const struct numbers *n, struct bn_bytes_out *out) {
     const size_t each = bn_onnx_type_bytes(n->type);
-    unsigned char *raw = bn_put_room(out, 9, n->count * each);
-    for (size_t i = 0; raw && i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
+    put_numbers(w, n, bn_put_room(out, 9, n->count * each));
 }
 
 /* Where data begin in a file of their own: at pages, so that they can be mapped. */
@@ -160,8 +176,7 @@ static void put_external(struct writer *w, const struct numbers *n, struct bn_by
     snprintf(text, sizeof text, "%zu", n->count * each);
     put_entry(out, "length", text);
     bn_put_number(out, 14, 1); /* EXTERNAL */
-    unsigned char *raw = bn_put_bytes_room(w->data, n->count * each);
-    for (size_t i = 0; raw && i < n->count; i++) put_element(w, raw + i * each, n->type, n->at(n->of, i));
+    put_numbers(w, n, bn_put_bytes_room(w->data, n->count * each));
     w->no_memory = w->no_memory || w->data->no_memory;
 }
 
@@ -293,8 +308,8 @@ static void write_linear(struct writer *w, struct bn_linear *l) {
     }
     bn_linear_bias(l, bias);
     for (size_t c = 0; c < l->outs; c++) biased = biased || bias[c] != 0;
-    const struct numbers weights = {l->weight.type, l->weight.count, number_of_weight, l, l->weight.rank, l->weight.dims};
-    const struct numbers biases = {l->weight.type, l->outs, number_of_array, bias, 1, &outs};
+    const struct numbers weights = {l->weight.type, l->weight.count, row_of_weights, l, l->weight.rank, l->weight.dims};
+    const struct numbers biases = {l->weight.type, l->outs, row_of_array, bias, 1, &outs};
     set_input(w, n, 1, &weights, "_folded");
     if (biased) set_input(w, n, 2, &biases, had_bias ? "_folded" : "_bias");
     if (biased && l->kind == BN_MATMUL) { /* which has no place for it */
@@ -330,10 +345,10 @@ static void write_instead(struct writer *w, size_t i) {
     int64_t dims[BN_ONNX_RANK] = {(int64_t)d->instead.channels, 1, 1, 1, 1, 1, 1, 1};
     struct bn_bytes_out out = {0};
     char k[NAME_BYTES], b[NAME_BYTES], between[NAME_BYTES];
-    const struct numbers add = {d->type, d->instead.channels, number_of_array, d->instead.b, d->rank - 1, dims};
+    const struct numbers add = {d->type, d->instead.channels, row_of_array, d->instead.b, d->rank - 1, dims};
     const uint32_t field = o->graphs[n->graph].is_function ? 7 : 1;
     if (d->instead.k) {
-        const struct numbers mul = {d->type, d->instead.channels, number_of_array, d->instead.k, d->rank - 1, dims};
+        const struct numbers mul = {d->type, d->instead.channels, row_of_array, d->instead.k, d->rank - 1, dims};
         new_name(w, y, "_scale", k);
         new_name(w, y, "_scaled", between);
         add_value(w, n->graph, &mul, k);
@@ -360,7 +375,7 @@ static void write_norm(struct writer *w, const struct bn_norm *b) {
         char why[BN_ONNX_BYTES];
         struct bn_constant old;
         if (bn_constant_read(w->o, w->o->uses[n->input + 1 + (uint32_t)i].value, &old, why)) continue;
-        const struct numbers numbers = {old.type, b->channels, number_of_array, b->array[i], 1, &channels};
+        const struct numbers numbers = {old.type, b->channels, row_of_array, b->array[i], 1, &channels};
         free(old.at);
         set_input(w, n, (uint32_t)i + 1, &numbers, "_folded");
     }
@@ -389,8 +404,8 @@ static void remove_unused(struct writer *w) {
             bn_splice_add(w->splices, o->tensors[v->tensor].field, graph, NULL, 0);
             if (v->is_input && v->input.end != nothing.end) bn_splice_add(w->splices, v->input, graph, NULL, 0);
             if (v->info.end != nothing.end) bn_splice_add(w->splices, v->info, graph, NULL, 0);
-        } else if (v->node != BN_NONE && !w->f->gone[v->node] && !bn_origin_of(o, i).is_runtime) {
-            w->f->gone[v->node] = true;
+        } else if (v->node != BN_NONE && !w->gone[v->node] && !bn_origin_of(o, i).is_runtime) {
+            w->gone[v->node] = true;
             const struct bn_onnx_node *n = &o->nodes[v->node];
             bn_splice_add(w->splices, n->field, graph, NULL, 0);
             for (uint32_t k = 0; k < n->inputs; k++) {
@@ -407,7 +422,7 @@ static void rename_uses(struct writer *w) {
     const struct bn_onnx *o = w->o;
     for (uint32_t i = 0; i < o->node_count; i++) {
         const struct bn_onnx_node *n = &o->nodes[i];
-        if (w->f->gone[i] || w->f->replaced[i]) continue;
+        if (w->gone[i] || w->f->replaced[i]) continue;
         for (uint32_t k = n->input; k < n->output + n->outputs; k++) {
             const struct bn_onnx_use *u = &o->uses[k];
             if (k >= n->input + n->inputs && k < n->output) continue;
@@ -437,21 +452,28 @@ batchnorm_status bn_fold_changes(struct bn_fold *f, struct bn_splices *splices, 
     *splices = (struct bn_splices){0};
     *counts = (struct bn_fold_counts){0};
     w.left = malloc((f->onnx->value_count + 1) * sizeof *w.left);
-    if (!w.left) return BATCHNORM_NO_MEMORY;
+    w.gone = malloc(f->onnx->node_count + 1);
+    if (!w.left || !w.gone) {
+        free(w.left);
+        free(w.gone);
+        return BATCHNORM_NO_MEMORY;
+    }
+    memcpy(w.gone, f->gone, f->onnx->node_count);
     for (uint32_t i = 0; i < f->onnx->value_count; i++) w.left[i] = f->onnx->values[i].uses;
     rename_uses(&w);
     for (uint32_t i = 0; i < f->onnx->node_count; i++)
-        if (f->gone[i]) remove_node(&w, i);
+        if (w.gone[i]) remove_node(&w, i);
     for (size_t i = 0; i < f->linear_count; i++)
         if (f->linears[i].changes) write_linear(&w, &f->linears[i]);
     for (size_t i = 0; i < f->norms.count; i++)
         if (f->folded[i].instead.b)
             write_instead(&w, i);
-        else if (f->rescaled[i] && !f->gone[f->norms.at[i].node])
+        else if (f->rescaled[i] && !w.gone[f->norms.at[i].node])
             write_norm(&w, &f->norms.at[i]);
     remove_unused(&w);
     remove_infos(&w);
     free(w.left);
+    free(w.gone);
     free(w.names);
     return w.no_memory || splices->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
 }

@@ -163,28 +163,44 @@ struct bn_linear *bn_linear_of(struct bn_fold *f, uint32_t node, char *why) {
     return &f->linears[f->linear_count++];
 }
 
-/* Returns the channels that element i of the weights joins. */
+/* The channels that an element of the weights joins, by its first two indices. */
 struct bn_pair {
     size_t out, in;
 };
-static struct bn_pair pair_of(const struct bn_linear *l, size_t i) {
-    const size_t second = (size_t)l->weight.dims[1], a = i / l->taps / second, b = i / l->taps % second;
+static struct bn_pair pair_of(const struct bn_linear *l, size_t a, size_t b) {
+    const size_t second = (size_t)l->weight.dims[1];
     if (l->kind == BN_CONV) return (struct bn_pair){a, a / (l->outs / l->groups) * second + b};
     if (l->kind == BN_CONV_TRANSPOSE) return (struct bn_pair){a / (l->ins / l->groups) * second + b, a};
     return l->transposed ? (struct bn_pair){a, b} : (struct bn_pair){b, a};
 }
 
-double bn_linear_weight(const struct bn_linear *l, size_t i) {
-    const struct bn_pair p = pair_of(l, i);
-    return bn_constant_element(&l->weight, i) * (l->out_scale[p.out] * l->in_scale[p.in]);
+void bn_linear_row(const struct bn_linear *l, size_t first, size_t count, double *to) {
+    const size_t second = (size_t)l->weight.dims[1];
+    size_t a = first / l->taps / second, b = first / l->taps % second, tap = first % l->taps;
+    bn_constant_row(&l->weight, first, count, to);
+    for (size_t i = 0; i < count; tap = 0) {
+        const struct bn_pair p = pair_of(l, a, b);
+        const double scale = l->out_scale[p.out] * l->in_scale[p.in];
+        for (; tap < l->taps && i < count; tap++, i++) to[i] *= scale;
+        if (tap == l->taps && ++b == second) a++, b = 0;
+    }
 }
 
+enum { ROW = 1024 };
+
 void bn_linear_bias(const struct bn_linear *l, double *bias) {
+    const size_t second = (size_t)l->weight.dims[1];
+    bool shifts = false;
+    double row[ROW];
     for (size_t c = 0; c < l->outs; c++) bias[c] = l->out_shift[c];
-    for (size_t i = 0; i < l->weight.count; i++) {
-        const struct bn_pair p = pair_of(l, i);
-        if (l->in_shift[p.in] != 0)
-            bias[p.out] += l->alpha * l->out_scale[p.out] * bn_constant_element(&l->weight, i) * l->in_shift[p.in];
+    for (size_t c = 0; c < l->ins; c++) shifts = shifts || l->in_shift[c] != 0;
+    for (size_t i = 0, n; i < l->weight.count && shifts; i += n) {
+        n = l->weight.count - i < ROW ? l->weight.count - i : ROW;
+        bn_constant_row(&l->weight, i, n, row);
+        for (size_t k = 0; k < n; k++) {
+            const struct bn_pair p = pair_of(l, (i + k) / l->taps / second, (i + k) / l->taps % second);
+            bias[p.out] += l->alpha * l->out_scale[p.out] * row[k] * l->in_shift[p.in];
+        }
     }
     for (size_t c = 0; c < l->outs; c++) bias[c] /= l->beta;
 }
@@ -192,12 +208,16 @@ void bn_linear_bias(const struct bn_linear *l, double *bias) {
 /* Whether all weights and biases fit their type. */
 static bool fits(struct bn_fold *f, struct bn_linear *l, char *why) {
     const double largest = bn_largest_of(l->weight.type);
-    double *bias = filled(l->outs, 0);
+    double *bias = filled(l->outs, 0), row[ROW];
     bool ok = bias != NULL && bn_linear_load(f, l);
     f->no_memory = f->no_memory || !ok;
     if (ok) bn_linear_bias(l, bias);
     for (size_t c = 0; ok && c < l->outs; c++) ok = fabs(bias[c]) <= largest;
-    for (size_t i = 0; ok && i < l->weight.count; i++) ok = fabs(bn_linear_weight(l, i)) <= largest;
+    for (size_t i = 0, n; ok && i < l->weight.count; i += n) {
+        n = l->weight.count - i < ROW ? l->weight.count - i : ROW;
+        bn_linear_row(l, i, n, row);
+        for (size_t k = 0; k < n; k++) ok &= fabs(row[k]) <= largest;
+    }
     free(bias);
     bn_linear_unload(l);
     return ok || refuse(why, "the folded weights would not fit their type, or are not finite");
@@ -224,7 +244,7 @@ static bool change(struct bn_fold *f, struct bn_linear *l, double *scale, double
     struct bn_affine old = {count, scale, shift}, kept = bn_affine_copy(&old);
     if (!kept.k) return f->no_memory = true, refuse(why, "no memory");
     apply(scale, shift, count, a, outside);
-    const bool ok = fits(f, l, why);
+    const bool ok = applies || fits(f, l, why); /* it was asked before */
     if (!ok || !applies) {
         memcpy(scale, kept.k, count * sizeof *scale);
         memcpy(shift, kept.b, count * sizeof *shift);

@@ -113,6 +113,8 @@ const char *batchnorm_model_skipped(const batchnorm_model *m, size_t index) {
 
 void batchnorm_model_close(batchnorm_model *m) {
     if (!m) return;
+    bn_fold_free(&m->plan);
+    bn_onnx_free(&m->plan_index);
     bn_onnx_free(&m->onnx);
     bn_torch_free(&m->torch);
     bn_map_close(&m->map);

@@ -12,6 +12,8 @@ struct batchnorm_model {
     batchnorm_model_options options;
     char *path;
     struct bn_map map;
+    struct bn_onnx plan_index;             /* a second one, which the plan changes */
+    struct bn_fold plan;                   /* of an ONNX file: what folding does */
     struct bn_onnx onnx;                   /* of an ONNX file */
     struct bn_torch torch;                 /* of a checkpoint */
     const batchnorm_named_tensor *entries; /* of a state that the caller gave */

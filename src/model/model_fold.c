@@ -16,8 +16,6 @@
 struct job {
     batchnorm_model *model;
     const char *path;
-    struct bn_onnx onnx;
-    struct bn_fold fold;
     struct bn_splices splices;
     struct bn_fold_counts counts;
     struct bn_bytes_out data; /* external, new */
@@ -133,7 +131,8 @@ static void directory_of(const char *path, char *to, size_t room) {
 static batchnorm_status check_folder(struct job *j) {
     bool has_external = false;
     char here[4096], there[4096];
-    for (uint32_t i = 0; i < j->onnx.tensor_count; i++) has_external = has_external || j->onnx.tensors[i].is_external;
+    for (uint32_t i = 0; i < j->model->onnx.tensor_count; i++)
+        has_external = has_external || j->model->onnx.tensors[i].is_external;
     if (!has_external) return BATCHNORM_OK;
     directory_of(j->model->path, here, sizeof here);
     directory_of(j->path, there, sizeof there);
@@ -142,21 +141,15 @@ static batchnorm_status check_folder(struct job *j) {
                          "the model has external data in %.150s; write the new model into that folder", here);
 }
 
-static batchnorm_status plan(struct job *j) {
-    char why[BN_ONNX_BYTES];
+static batchnorm_status make_changes(struct job *j) {
     const char *slash = strrchr(j->path, '/');
-    const struct bn_fold_options options = {j->model->options.assume_constant, j->model->options.rewrite};
-    batchnorm_status status = bn_onnx_index(&j->onnx, &j->model->map, why);
-    j->onnx.path = j->model->path;
-    j->onnx.follows_links = j->model->options.follow_symlinks;
-    if (!status) status = check_folder(j);
-    if (status == BATCHNORM_BAD_OPTION) return status;
-    if (!status) status = bn_fold_plan(&j->fold, &j->onnx, options, why);
-    if (status) return bn_model_fail(j->message, status, "%s", why);
+    batchnorm_status status = check_folder(j);
+    if (status) return status;
     j->data_path = malloc(strlen(j->path) + sizeof ".data");
     if (!j->data_path) return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory");
     sprintf(j->data_path, "%s.data", j->path);
-    status = bn_fold_changes(&j->fold, &j->splices, &j->counts, j->data_path + (slash ? slash + 1 - j->path : 0), &j->data);
+    status =
+        bn_fold_changes(&j->model->plan, &j->splices, &j->counts, j->data_path + (slash ? slash + 1 - j->path : 0), &j->data);
     if (status) return bn_model_fail(j->message, status, "no memory for the folded weights");
     if (bn_splices_prepare(&j->splices, j->model->map.base, j->model->map.bytes, &j->bytes)) return BATCHNORM_OK;
     return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory for the changes of the file");
@@ -169,7 +162,7 @@ static batchnorm_status run(struct job *j) {
     if (wrong) return say_place(j, &j->places[0], wrong);
     if (is_same_file(j->path, j->model->path))
         return bn_model_fail(j->message, BATCHNORM_IO, "it is the model that is read; choose another name");
-    status = plan(j);
+    status = make_changes(j);
     if (!status) status = write_data(j);
     if (!status) status = write_model(j);
     return status ? status : commit(j);
@@ -192,8 +185,6 @@ batchnorm_status batchnorm_model_fold(batchnorm_model *model, const char *path, 
     }
     for (int i = 0; i < 2; i++) bn_place_cancel(&j.places[i]);
     bn_splices_free(&j.splices);
-    bn_fold_free(&j.fold);
-    bn_onnx_free(&j.onnx);
     free(j.data.at);
     free(j.data_path);
     return status;

@@ -47,22 +47,18 @@ batchnorm_status bn_model_onnx_norms(batchnorm_model *m, char *message) {
     m->norm_count = norms.count;
     bn_norms_free(&norms);
     if (status) return bn_model_fail(message, status, "%s", status == BATCHNORM_NO_MEMORY ? "no memory" : why);
-    /* folding changes the index, so what it would do is asked of a copy */
-    struct bn_onnx copy;
-    struct bn_fold fold = {0};
-    status = bn_onnx_index(&copy, &m->map, why);
-    copy.path = m->path;
-    copy.follows_links = m->options.follow_symlinks;
-    if (!status)
-        status = bn_fold_plan(&fold, &copy, (struct bn_fold_options){m->options.assume_constant, m->options.rewrite}, why);
-    for (size_t i = 0; !status && i < fold.norms.count; i++) {
-        const struct bn_folded *f = &fold.folded[i];
+    /* the plan changes its index, which others must see as it was */
+    const struct bn_fold_options options = {m->options.assume_constant, m->options.rewrite};
+    status = bn_onnx_index(&m->plan_index, &m->map, why);
+    m->plan_index.path = m->path;
+    m->plan_index.follows_links = m->options.follow_symlinks;
+    if (!status) status = bn_fold_plan(&m->plan, &m->plan_index, options, why);
+    for (size_t i = 0; !status && i < m->plan.norms.count; i++) {
+        const struct bn_folded *f = &m->plan.folded[i];
         m->norms[i].outcome = (batchnorm_fold_outcome)f->outcome;
         if (f->target != BN_NONE) m->norms[i].target = name_of(m, &m->onnx.nodes[f->target]);
         if (f->why[0]) m->norms[i].why = bn_model_text(m, f->why, strlen(f->why));
     }
-    bn_fold_free(&fold);
-    bn_onnx_free(&copy);
     if (!status && m->no_memory) status = BATCHNORM_NO_MEMORY;
     return status ? bn_model_fail(message, status, "%s", status == BATCHNORM_NO_MEMORY ? "no memory" : why) : BATCHNORM_OK;
 }
