@@ -95,6 +95,7 @@ int cmd_fold(int argc, char **argv) {
     struct fold_request request;
     struct model_file file;
     char message[BATCHNORM_MODEL_MESSAGE];
+    fold_options.defaults(&request);
     options_parse(&fold_options, argc, argv, &request);
     const batchnorm_model_options options = {.size = sizeof options,
                                              .assume_constant = request.assume_constant,
@@ -108,6 +109,5 @@ int cmd_fold(int argc, char **argv) {
     else
         code = fold_state(&request, &file);
     model_file_close(&file);
-    if (fflush(stdout) != 0) return report(EXIT_FAILED, "standard output cannot be written");
     return code;
 }

@@ -230,6 +230,5 @@ int cmd_inspect(int argc, char **argv) {
         else
             inspect(&run, path);
     }
-    if (fflush(stdout) != 0) return report(EXIT_FAILED, "standard output cannot be written");
     return run.failed || (run.request.strict && run.unhealthy) ? EXIT_FAILED : EXIT_DONE;
 }
