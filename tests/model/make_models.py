@@ -357,6 +357,9 @@ def names():
     model.graph.initializer.append(numpy_helper.from_array(floats(2), model.graph.node[0].input[1] + "_bias"))
     model.graph.output.append(helper.make_tensor_value_info(model.graph.initializer[-1].name, TensorProto.FLOAT, [2]))
     add("taken_name", model, 0)
+    g = Graph()
+    g.output(g.node("BatchNormalization", g.conv("x", 4, 3), *g.parameters(4)))
+    add("no_eps", g, 0)
     add("scalar_channel", simple(lambda g, x: g.conv(x, 1, 3), 1), 0)
 
 

@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Cases of `batchnorm inspect`: inspect.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Small models
+# are in tests/model/models; make_models.py there made them.
+. "$(dirname "$0")/../cases.sh"
+models=$here/../../model/models
+
+inspect() { "${command[@]}" inspect "$@"; }
+inspects() { silently inspect "$@"; }
+
+case_lists_batch_norms() {
+    cp "$models/conv.onnx" model.onnx
+    inspects model.onnx
+    [ "$(sed -E 's/[0-9]+_node/N/g' out.log)" = "batchnormalizationN         4  0.001     Conv           -              ok; folds into convN
+model.onnx (ONNX): 1 batch norm with 4 channels; 1 can be folded; 0 unhealthy" ] || fail "$(cat out.log)"
+}
+
+case_says_what_is_unhealthy() {
+    cp "$models/zeros_and_subnormals.onnx" model.onnx
+    inspects model.onnx
+    grep -qF "1 with running_var = 0, 1 with a subnormal running_var, 2 with running_var < eps, 2 with |weight| < 1e-3" out.log ||
+        fail "$(cat out.log)"
+    grep -q "1 unhealthy$" out.log || fail "$(cat out.log)"
+}
+
+case_strict() {
+    local status=0
+    inspects --strict "$models/conv.onnx"
+    "${command[@]}" inspect --strict "$models/conv.onnx" "$models/zeros_and_subnormals.onnx" >out.log 2>err.log || status=$?
+    [ $status = 1 ] || fail "status $status"
+    status=0
+    "${command[@]}" inspect --strict "$models/training_mode.onnx" >out.log 2>err.log || status=$?
+    [ $status = 1 ] && grep -q "training mode" out.log || fail "status $status: $(cat out.log)"
+}
+
+case_all_tensors() {
+    cp "$models/conv.onnx" model.onnx
+    inspects --all model.onnx
+    [ "$(sed -E 's/^([wp])[0-9]+/\1/' out.log)" = "w  FLOAT [4, 3, 3, 3]
+p  FLOAT [4]
+p  FLOAT [4]
+p  FLOAT [4]
+p  FLOAT [4]" ] || fail "$(cat out.log)"
+    inspects --all --prefix w model.onnx
+    [ "$(wc -l <out.log)" = 1 ] || fail "$(cat out.log)"
+}
+
+case_prefix() {
+    cp "$models/conv.onnx" model.onnx
+    inspects --prefix nothing model.onnx
+    [ "$(cat out.log)" = "model.onnx (ONNX): 0 batch norms with 0 channels; 0 can be folded; 0 unhealthy" ] || fail "$(cat out.log)"
+}
+
+case_json() {
+    needs python3
+    inspects --json "$models/zeros_and_subnormals.onnx"
+    python3 - <<'P' || fail "$(cat out.log)"
+import json
+o = json.loads(open("out.log").read())
+n = o["batch_norms"][0]
+assert (o["format"], o["count"], o["channels"], o["foldable"], o["unhealthy"], o["unread"]) == ("ONNX", 1, 4, 1, 1, 0), o
+assert (n["var_zero"], n["var_subnormal"], n["var_below_eps"], n["weight_small"], n["healthy"]) == (1, 1, 2, 2, False), n
+assert abs(n["eps"] - 1e-3) < 1e-9 and n["eps_in_file"] and n["before"] == "Conv" and n["fold"] == "before", n
+P
+    inspects --json --all "$models/conv.onnx" "$models/two_users.onnx"
+    [ "$(wc -l <out.log)" = 2 ] || fail "$(cat out.log)"
+    while read -r line; do python3 -m json.tool <<<"$line" >json.log || fail "$line"; done <out.log
+    inspects --json "$models/odd_names.onnx"
+    python3 -m json.tool out.log json.log || fail "$(cat out.log)"
+}
+
+case_eps_that_is_not_there() {
+    inspects "$models/no_eps.onnx"
+    grep -qF "1e-05*" out.log && grep -q "eps not in the file" out.log || fail "$(cat out.log)"
+    grep -qx "\* eps is not in the file; the default of ONNX is taken" out.log || fail "$(cat out.log)"
+}
+
+case_folder() {
+    mkdir checkpoints
+    cp "$models/conv.onnx" checkpoints/model_10.onnx
+    cp "$models/zeros_and_subnormals.onnx" checkpoints/model_9.onnx
+    echo text >checkpoints/notes.txt
+    inspects checkpoints
+    [ "$(sed -E 's/ +/ /g' out.log)" = "file norms channels batches var = 0 subnormal < eps weight~0 not finite unhealthy
+model_9.onnx 1 4 -1 1 1 2 2 0 1
+model_10.onnx 1 4 -1 0 0 0 0 0 0" ] || fail "$(cat out.log)"
+    mkdir empty
+    refuses 1 "empty: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it" empty
+}
+
+case_wrong_files() {
+    local status
+    echo "no model" >wrong.onnx
+    : >empty.onnx
+    head -c 100 "$models/conv.onnx" >cut.onnx
+    for file in missing.onnx wrong.onnx empty.onnx cut.onnx; do
+        status=0
+        "${command[@]}" inspect $file >out.log 2>err.log || status=$?
+        [ $status = 1 ] && [ ! -s out.log ] || fail "$file: status $status, $(cat out.log)"
+        grep -q "^batchnorm inspect: $file: " err.log || fail "$(cat err.log)"
+    done
+    # the others are listed
+    status=0
+    "${command[@]}" inspect wrong.onnx "$models/conv.onnx" >out.log 2>err.log || status=$?
+    [ $status = 1 ] && grep -q "1 can be folded" out.log || fail "status $status, $(cat out.log)"
+    refuses 2 "FILE is missing" 
+}
+
+case_from_a_pipe() {
+    inspects /dev/stdin <"$models/conv.onnx"
+    grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+}
+
+case_output_that_cannot_be_written() {
+    [ -w /dev/full ] || { echo "skipped: there is no /dev/full"; exit 77; }
+    local status=0
+    "${command[@]}" inspect "$models/conv.onnx" >/dev/full 2>err.log || status=$?
+    [ $status = 1 ] && says "standard output cannot be written" || fail "status $status"
+}
+
+run_case
