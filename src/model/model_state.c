@@ -121,7 +121,7 @@ static bool is_var(const char *name, size_t *prefix) {
 static batchnorm_status read_array(const batchnorm_model *m, size_t index, size_t channels, double **to, char *message) {
     const batchnorm_model_tensor *t = &m->tensors[index];
     if (t->rank != 1 || t->shape[0] < 0 || (uint64_t)t->shape[0] != channels) return BATCHNORM_BAD_SHAPE;
-    *to = malloc((channels + 1) * sizeof **to);
+    *to = channels < PTRDIFF_MAX / sizeof **to ? malloc((channels + 1) * sizeof **to) : NULL;
     if (!*to) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory");
     return batchnorm_model_tensor_read(m, index, *to, channels, message);
 }
@@ -147,7 +147,7 @@ static batchnorm_status read_norm(batchnorm_model *m, const struct sorted *all, 
     }
     double count;
     if (!status && find(all, m->tensor_count, name, prefix, keys[KEY_COUNT], &index) &&
-        batchnorm_model_tensor_read(m, index, &count, 1, NULL) == BATCHNORM_OK)
+        batchnorm_model_tensor_read(m, index, &count, 1, NULL) == BATCHNORM_OK && count >= 0 && count < 0x1p63)
         n->num_batches_tracked = (int64_t)count;
     if (!status) bn_count_ills(array, channels, 0, n->ill);
     for (int i = 0; i < BN_NORM_ARRAYS; i++) free(array[i]);

@@ -59,6 +59,9 @@ enum {
     FRAME
 };
 
+/* Values, and items of one value, at most: a byte of a pickle makes a value of dozens of bytes. */
+enum { ITEMS_MAX = 1 << 24 };
+
 static bool fail(struct bn_pickle *p, const char *wrong) {
     if (!p->wrong) p->wrong = wrong;
     return false;
@@ -70,7 +73,8 @@ static bool more(struct bn_pickle *p, void *at, uint32_t count, uint32_t *room, 
     if (count < *room) return true;
     memcpy(&old, at, sizeof old);
     const size_t want = 2 * ((size_t)count + 8);
-    void *new = want < UINT32_MAX ? realloc(old, want * bytes) : NULL;
+    if (want > ITEMS_MAX) return fail(p, "a pickle with more values than any checkpoint has");
+    void *new = realloc(old, want * bytes);
     p->no_memory = p->no_memory || !new;
     if (!new) return fail(p, "no memory for the values of a pickle");
     memcpy(at, &new, sizeof new);
