@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What `cmake --install` puts where: headers, both libraries, the file library, package files, the command and its page.
+# What `cmake --install` puts where: headers, the libraries, package files, the command and its page.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/batchnorm)
 
@@ -20,7 +20,7 @@ function(bn_install_pc name)
   install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 
-set(core_headers PATTERN safetensors.h EXCLUDE)
+set(core_headers PATTERN safetensors.h EXCLUDE PATTERN model.h EXCLUDE)
 set(pc_libs_private "-lm")
 if(batchnorm_needs_openmp)
   string(APPEND pc_libs_private " ${OpenMP_C_FLAGS}")
@@ -34,12 +34,21 @@ if(BATCHNORM_STATIC)
   bn_install_pc(batchnorm-static)
 endif()
 if(TARGET batchnorm_file AND BATCHNORM_SHARED)
-  bn_install_library(file batchnorm_file file "")
+  bn_install_library(file batchnorm_file file "PATTERN;model.h;EXCLUDE")
   bn_install_pc(batchnorm-file)
 endif()
 if(TARGET batchnorm_file_static AND BATCHNORM_STATIC)
-  bn_install_library(file_static batchnorm_file_static file_static "")
+  bn_install_library(file_static batchnorm_file_static file_static "PATTERN;model.h;EXCLUDE")
   bn_install_pc(batchnorm-file-static)
+endif()
+# The command needs the library of models, too, so that its target may be there where it was not asked for.
+if(BATCHNORM_BUILD_MODEL AND BATCHNORM_SHARED)
+  bn_install_library(model batchnorm_model model "PATTERN;safetensors.h;EXCLUDE")
+  bn_install_pc(batchnorm-model)
+endif()
+if(BATCHNORM_BUILD_MODEL AND BATCHNORM_STATIC)
+  bn_install_library(model_static batchnorm_model_static model_static "PATTERN;safetensors.h;EXCLUDE")
+  bn_install_pc(batchnorm-model-static)
 endif()
 
 configure_package_config_file(cmake/batchnorm-config.cmake.in ${PROJECT_BINARY_DIR}/batchnorm-config.cmake

@@ -129,7 +129,8 @@ typedef enum batchnorm_fold_outcome {
 /*! A batch norm of a model. Texts stay as long as the model is open; NULL: not known. */
 typedef struct batchnorm_model_norm {
     const char *name;                /*!< of the node, or of its output; in a state the prefix of its keys */
-    const char *before, *after;      /*!< operators around it, "Conv"; NULL in a state */
+    const char *before;              /*!< the operator before it, "Conv"; NULL in a state */
+    const char *after;               /*!< the one after it */
     int64_t channels;                /*!< -1: not known */
     double eps;                      /*!< NaN: the file does not tell */
     bool has_eps;                    /*!< in the file */

@@ -26,7 +26,7 @@ compile() { # <source> <output> <pkg-config arguments> [<sed script for the flag
     "$cc" -std=c11 -Wall -Wextra -Werror "$here/$1" -o "$tmp/$2" $flags
     "$tmp/$2"
 }
-archives='s/-l(batchnorm(-file)?) /-l:lib\1.a /g' # our libraries from their archives, all others as they come
+archives='s/-l(batchnorm(-file|-model)?) /-l:lib\1.a /g' # our libraries from their archives, all others as they come
 compile main.c shared "--cflags --libs batchnorm"
 compile main.c static "--static --cflags --libs batchnorm" "$archives"
 if [ -f "$library/pkgconfig/batchnorm-file.pc" ]; then
@@ -36,8 +36,15 @@ if [ -f "$library/pkgconfig/batchnorm-file.pc" ]; then
     compile file.c file_static "--static --cflags --libs batchnorm-file" "$archives"
 fi
 
+if [ -f "$library/pkgconfig/batchnorm-model.pc" ]; then
+    "$tmp/build/model"
+    "$tmp/build/model_static"
+    compile model.c model "--cflags --libs batchnorm-model"
+    compile model.c model_static "--cflags --libs batchnorm-model-static"
+fi
+
 echo "each has what it says:"
-for program in shared static file file_static; do
+for program in shared static file file_static model model_static; do
     for path in "$tmp/$program" "$tmp/build/$program"; do
         [ -x "$path" ] || continue
         wanted=1
