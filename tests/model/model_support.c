@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "model_support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/files.h"
+#include "tests/support/test.h"
+
+void put(struct bytes *b, const void *from, size_t count) {
+    assert_true(count <= sizeof b->at - b->count);
+    if (count) memcpy(b->at + b->count, from, count);
+    b->count += count;
+}
+
+void put_text(struct bytes *b, const char *text) { put(b, text, strlen(text)); }
+
+void put_number(struct bytes *b, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) put(b, &(unsigned char){(unsigned char)(value >> 8 * i)}, 1);
+}
+
+void put_varint(struct bytes *b, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) put_number(b, value | 0x80, 1);
+    put_number(b, value, 1);
+}
+
+void put_int(struct bytes *b, uint32_t field, uint64_t value) {
+    put_varint(b, (uint64_t)field << 3);
+    put_varint(b, value);
+}
+
+static void put_field(struct bytes *b, uint32_t field, const void *from, size_t count) {
+    put_varint(b, (uint64_t)field << 3 | 2);
+    put_varint(b, count);
+    put(b, from, count);
+}
+
+void put_string(struct bytes *b, uint32_t field, const char *text) { put_field(b, field, text, strlen(text)); }
+void put_message(struct bytes *b, uint32_t field, const struct bytes *message) {
+    put_field(b, field, message->at, message->count);
+}
+
+void pickle_text(struct bytes *b, const char *text) {
+    put_text(b, "X");
+    put_number(b, strlen(text), 4);
+    put_text(b, text);
+}
+
+void pickle_global(struct bytes *b, const char *module, const char *name) {
+    put_text(b, "c");
+    put_text(b, module);
+    put_text(b, "\n");
+    put_text(b, name);
+    put_text(b, "\n");
+}
+
+void pickle_int(struct bytes *b, int64_t value) {
+    put_text(b, "\x8a");
+    put_number(b, 8, 1);
+    put_number(b, (uint64_t)value, 8);
+}
+
+void pickle_tensor(struct bytes *b, const struct stored *s) {
+    pickle_global(b, "torch._utils", "_rebuild_tensor_v2");
+    put_text(b, "((");
+    pickle_text(b, "storage");
+    pickle_global(b, "torch", s->type);
+    pickle_text(b, s->key);
+    pickle_text(b, "cpu");
+    pickle_int(b, s->elements);
+    if (s->is_legacy) put_text(b, "N");
+    put_text(b, "tQ");
+    pickle_int(b, s->offset);
+    put_text(b, "(");
+    for (int d = 0; d < s->rank; d++) pickle_int(b, s->sizes[d]);
+    put_text(b, "t(");
+    for (int d = 0; d < s->rank; d++) pickle_int(b, s->strides[d]);
+    put_text(b, "t\x89");
+    pickle_global(b, "collections", "OrderedDict");
+    put_text(b, ")RtR");
+}
+
+void zip_add(struct zip_writer *z, const char *name, const void *data, size_t bytes) {
+    const size_t at = z->file.count;
+    put(&z->file, "PK\3\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 18); /* the checksum is not looked at */
+    for (int i = 0; i < 2; i++) put_number(&z->file, bytes, 4);
+    put_number(&z->file, strlen(name), 2);
+    put_number(&z->file, 0, 2);
+    put_text(&z->file, name);
+    put(&z->file, data, bytes);
+    put(&z->directory, "PK\1\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+    for (int i = 0; i < 2; i++) put_number(&z->directory, bytes, 4);
+    put_number(&z->directory, strlen(name), 2);
+    put_number(&z->directory, 0, 8);
+    put_number(&z->directory, 0, 4);
+    put_number(&z->directory, at, 4);
+    put_text(&z->directory, name);
+    z->count++;
+}
+
+void zip_end(struct zip_writer *z) {
+    const size_t at = z->file.count;
+    put(&z->file, z->directory.at, z->directory.count);
+    put(&z->file, "PK\5\6\0\0\0\0", 8);
+    for (int i = 0; i < 2; i++) put_number(&z->file, (uint64_t)z->count, 2);
+    put_number(&z->file, z->directory.count, 4);
+    put_number(&z->file, at, 4);
+    put_number(&z->file, 0, 2);
+}
+
+static void close_model(void *model) { batchnorm_model_close(model); }
+
+batchnorm_model *open_bytes(const struct bytes *b, char *message) {
+    batchnorm_model *model;
+    const char *path = file_path("model");
+    file_put(path, b->at, b->count);
+    if (batchnorm_model_open(path, NULL, &model, message) == BATCHNORM_OK) return keep(model, close_model);
+    assert_null(model);
+    return NULL;
+}
+
+/* The sum of all elements that can be read, so that each is looked at. */
+static double sum_of(const batchnorm_model *model, size_t index, const batchnorm_model_tensor *t) {
+    char message[BATCHNORM_MODEL_MESSAGE];
+    size_t count = 1;
+    double sum = 0;
+    for (int d = 0; d < t->rank; d++)
+        if (t->shape[d] < 0 || __builtin_mul_overflow(count, (size_t)t->shape[d], &count)) return 0;
+    if (t->rank < 0 || count > 1 << 22) return 0;
+    double *values = malloc((count + 1) * sizeof *values);
+    assert_non_null(values);
+    if (batchnorm_model_tensor_read(model, index, values, count, message) == BATCHNORM_OK)
+        for (size_t i = 0; i < count; i++) sum += values[i];
+    free(values);
+    return sum;
+}
+
+/* So that reading is not left out. */
+volatile double sink;
+
+bool look_at(const void *bytes, size_t count, bool folds) {
+    char message[BATCHNORM_MODEL_MESSAGE] = "";
+    batchnorm_model *model;
+    batchnorm_model_tensor t;
+    const char *path = file_path("model");
+    file_put(path, bytes, count);
+    if (batchnorm_model_open(path, NULL, &model, message) != BATCHNORM_OK) {
+        assert_null(model);
+        assert_true(message[0] != '\0');
+        return false;
+    }
+    for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) sink += sum_of(model, i, &t) + (double)strlen(t.name);
+    for (size_t i = 0; batchnorm_model_skipped(model, i); i++) sink += (double)strlen(batchnorm_model_skipped(model, i));
+    for (size_t i = 0; i < batchnorm_model_norm_count(model); i++) {
+        const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
+        sink += (double)strlen(n->name) + (n->why ? (double)strlen(n->why) : 0) + n->eps;
+    }
+    if (folds && batchnorm_model_get_format(model) == BATCHNORM_MODEL_ONNX)
+        (void)!batchnorm_model_fold(model, file_path("folded"), NULL, message);
+    batchnorm_model_close(model);
+    return true;
+}
