@@ -140,6 +140,7 @@ typedef struct batchnorm_model_norm {
     batchnorm_fold_outcome outcome;  /*!< what folding would do */
     const char *target;              /*!< the node that it goes into; NULL: none */
     const char *why;                 /*!< it stays, or cannot be read; NULL: neither */
+    const char *note;                /*!< what was taken for a mistake of the writer; NULL: nothing */
 } batchnorm_model_norm;
 
 /*! Number of batch norms. */

@@ -17,7 +17,7 @@ bool bn_is_op(const struct bn_onnx *o, const struct bn_onnx_node *n, const char 
     return bn_onnx_is(o, n->op, op) && (n->domain.at == n->domain.end || bn_onnx_is(o, n->domain, "ai.onnx"));
 }
 
-/* Whether an operator computes a constant from constants. */
+/* Returns whether an operator computes a constant from constants. */
 static bool computes(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     static const char *const ops[] = {"Unsqueeze", "Squeeze", "Reshape", "Flatten", "Cast",
                                       "Mul",       "Add",     "Sub",     "Div",     "ConstantOfShape"};

@@ -18,7 +18,7 @@ static struct bn_affine affine_of(const struct bn_norm *n) {
     return a;
 }
 
-/* Whether all numbers are finite in a type. */
+/* Returns whether all numbers are finite in a type. */
 static bool fits(const struct bn_affine *a, int32_t type) {
     const double largest = bn_largest_of(type);
     for (size_t c = 0; c < a->channels; c++)

@@ -57,7 +57,7 @@ static int64_t integer(const struct bn_onnx *o, const struct bn_onnx_node *n, co
     return a && a->has_i ? a->i : absent;
 }
 
-/* Whether the axes of a Squeeze or Unsqueeze all lie behind the channels. */
+/* Returns whether the axes of a Squeeze or Unsqueeze all lie behind the channels. */
 static bool leaves_channels(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     struct bn_constant axes;
     char why[BN_ONNX_BYTES];
@@ -86,7 +86,7 @@ static bool is_dropout_off(const struct bn_onnx *o, const struct bn_onnx_node *n
     return off;
 }
 
-/* Whether every average is over elements alone, not over zeros around them. */
+/* Returns whether every average is over elements alone, not over zeros around them. */
 static bool averages_elements(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     return integer(o, n, "count_include_pad", 0) == 0 && bn_opset_of(o, n->graph) >= 7;
 }
@@ -103,7 +103,7 @@ static bool has_shift(const struct bn_affine *a) {
     return false;
 }
 
-/* Whether k v + b may be done before a node as well as after it. */
+/* Returns whether k v + b may be done before a node as well as after it. */
 static bool commutes(const struct bn_onnx *o, const struct bn_onnx_node *n, const struct bn_affine *a, char *why) {
     static const char *const free_ones[] = {"Identity", "GlobalAveragePool", NULL};
     if (is_any(o, n, free_ones)) return true;
@@ -123,7 +123,7 @@ struct step {
     struct bn_affine by;
 };
 
-/* Whether a constant lies along the channels of a value of that rank. */
+/* Returns whether a constant lies along the channels of a value of that rank. */
 static bool lies_along_channels(const struct bn_onnx *o, const struct bn_onnx_node *n, const struct bn_constant *c, int rank,
                                 size_t channels) {
     if (bn_opset_of(o, n->graph) < 7 && !(c->rank == 1 && integer(o, n, "broadcast", 0) != 0 && integer(o, n, "axis", -1) == 1))
@@ -203,7 +203,7 @@ void bn_fold_bypass_down(struct bn_fold *f, uint32_t node, uint32_t input_use) {
     f->gone[node] = true;
 }
 
-/* Whether one node alone sees a value. */
+/* Returns whether one node alone sees a value. */
 static bool is_private(const struct bn_onnx *o, uint32_t value, uint32_t graph, char *why) {
     const struct bn_onnx_value *v = &o->values[value];
     if (v->is_doubtful) return refuse(why, "a name between is defined twice");
@@ -296,8 +296,10 @@ static bool up_norm(struct bn_fold *f, uint32_t node, const struct bn_affine *a,
     return refuse(why, "the batch norm before it cannot be changed");
 }
 
+/* A MatMul that gets a bias becomes a Gemm, which spreads one over its rows from opset 7 on. */
 static bool matmul_is_flat(const struct bn_onnx *o, uint32_t value, char *why) {
     const int rank = bn_rank_of(o, value);
+    if (bn_opset_of(o, o->values[value].graph) < 7) return refuse(why, "a MatMul of an opset before 7");
     if (rank == 2) return true;
     return rank < 0
                ? refuse(why, "the file does not tell how many dimensions its input has")

@@ -205,7 +205,7 @@ void bn_linear_bias(const struct bn_linear *l, double *bias) {
     for (size_t c = 0; c < l->outs; c++) bias[c] /= l->beta;
 }
 
-/* Whether all weights and biases fit their type. */
+/* Returns whether all weights and biases fit their type. */
 static bool fits(struct bn_fold *f, struct bn_linear *l, char *why) {
     const double largest = bn_largest_of(l->weight.type);
     double *bias = filled(l->outs, 0), row[ROW];
@@ -260,7 +260,7 @@ bool bn_linear_after(struct bn_fold *f, struct bn_linear *l, const struct bn_aff
     return change(f, l, l->out_scale, l->out_shift, l->outs, a, true, applies, why);
 }
 
-/* Whether a convolution surrounds its input with zeros. */
+/* Returns whether a convolution surrounds its input with zeros. */
 static bool is_padded(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     const struct bn_onnx_attribute *pads = bn_onnx_attribute(o, n, "pads"), *how = bn_onnx_attribute(o, n, "auto_pad");
     double *at;

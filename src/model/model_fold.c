@@ -116,7 +116,7 @@ static batchnorm_status commit(struct job *j) {
     return BATCHNORM_OK;
 }
 
-/* Whether two paths are of one file. */
+/* Returns whether two paths are of one file. */
 static bool is_same_file(const char *a, const char *b) {
     struct stat s, t;
     return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;

@@ -33,6 +33,7 @@ static void describe(batchnorm_model *m, const struct bn_norm *from, batchnorm_m
                                  .is_training = from->is_training,
                                  .num_batches_tracked = -1};
     memcpy(to->ill, from->ill, sizeof to->ill);
+    if (from->was_spatial && !from->wrong[0]) to->note = "spatial = 0 with one number for each channel, taken for spatial = 1";
     describe_neighbours(m, n, to);
 }
 

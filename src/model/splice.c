@@ -104,7 +104,7 @@ static void go_inside(struct way *w, const struct bn_field *f) {
     if (!w->finding) go_through(w, f->value);
 }
 
-/* Whether the next change is of a message inside a field. */
+/* Returns whether the next change is of a message inside a field. */
 static bool is_inside(const struct way *w, const struct bn_field *f, size_t message) {
     if (w->next == w->splices->count || f->type != BN_BYTES) return false;
     const size_t of = w->splices->at[w->next].message;

@@ -138,8 +138,8 @@ static bool read_sizes(const struct bn_reader *r, uint32_t sizes, uint32_t strid
     return true;
 }
 
-/* Whether the last element lies in the storage. Strides of 0 make many elements of one; a tensor that has more than its storage
- * must be small, because whoever reads it takes memory for all of them. */
+/* Returns whether the last element lies in the storage. Strides of 0 make many elements of one; a tensor that has more than
+ * its storage must be small, because whoever reads it takes memory for all of them. */
 static bool fits(const struct bn_torch_tensor *t) {
     const int64_t stored = (int64_t)((t->storage.end - t->storage.at) / bn_onnx_type_bytes(t->type));
     int64_t last = t->offset, elements = 1, span;

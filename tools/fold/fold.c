@@ -30,6 +30,7 @@ static void print_norm(const batchnorm_model_norm *n) {
     if (n->target) print_clean(stdout, n->target);
     if (n->why) printf(": ");
     if (n->why) print_clean(stdout, n->why);
+    if (n->note) printf("; %s", n->note);
     putchar('\n');
 }
 
@@ -44,6 +45,8 @@ static void print_norms_json(const batchnorm_model *model) {
         if (n->target) print_json_text(n->target);
         if (n->why) printf(", \"why\": ");
         if (n->why) print_json_text(n->why);
+        if (n->note) printf(", \"note\": ");
+        if (n->note) print_json_text(n->note);
         putchar('}');
     }
     putchar(']');

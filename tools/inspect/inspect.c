@@ -115,6 +115,7 @@ static void print_norm(const batchnorm_model_norm *n, bool is_state, int width) 
         if (n->target) print_clean(stdout, n->target);
         if (n->why) printf(": ");
         if (n->why) print_clean(stdout, n->why);
+        if (n->note) printf("; %s", n->note);
     }
     putchar('\n');
 }
@@ -133,7 +134,7 @@ static void print_norm_json(const batchnorm_model_norm *n, bool is_state, bool f
     if (n->num_batches_tracked >= 0) printf(", \"num_batches_tracked\": %" PRId64, n->num_batches_tracked);
     for (int i = 0; i < BATCHNORM_ILLNESSES; i++) printf(", \"%s\": %zu", health_key(i), n->ill[i]);
     printf(", \"healthy\": %s", health_text(n, is_state, health) ? "false" : "true");
-    const char *const texts[] = {"before", n->before, "after", n->after, "target", n->target, "why", n->why};
+    const char *const texts[] = {"before", n->before, "after", n->after, "target", n->target, "why", n->why, "note", n->note};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i += 2) {
         if (!texts[i + 1]) continue;
         printf(", \"%s\": ", texts[i]);
