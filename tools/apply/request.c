@@ -81,8 +81,8 @@ static const struct option_row rows[] = {
      .help = "Load parameters and statistics from a safetensors file or a PyTorch checkpoint",
      .more =
          "It has exactly the keys that PyTorch's _state_dict_ has for this layer; _num_batches_tracked_ may be missing. Of a "
-         "whole network's file, _FILE.safetensors:bn1_ or _FILE.pth:bn1_ is the layer whose keys begin with \"bn1.\". eps and momentum are taken "
-         "from its metadata, where *--save-state* put them."},
+         "whole network's file, _FILE.safetensors:bn1_ or _FILE.pth:bn1_ is the layer whose keys begin with \"bn1.\". eps and "
+         "momentum are taken from its metadata, where *--save-state* put them."},
     {.name = "prefix",
      .kind = OPTION_TEXT,
      AT(prefix),
