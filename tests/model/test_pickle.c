@@ -18,7 +18,7 @@ static const struct bn_value *read_good(struct bn_pickle *p, const void *bytes, 
 }
 
 static void expect(const char *bytes, size_t count, enum bn_kind kind, int64_t integer) {
-    struct bn_pickle p;
+    static struct bn_pickle p; /* for let_go() */
     const struct bn_value *v = read_good(&p, bytes, count);
     assert_int_equal(v->kind, kind);
     if (kind == BN_P_INT || kind == BN_P_BOOL) assert_int_equal(v->integer, integer);
@@ -162,7 +162,7 @@ TEST(no_opcode_takes_what_is_not_there) {
 }
 
 TEST(a_global_is_known_by_both_names) {
-    struct bn_pickle p;
+    static struct bn_pickle p; /* for let_go() */
     read_good(&p, "ctorch\nFloatStorage\n.", 21);
     assert_true(bn_pickle_is(&p, p.root, "torch", "FloatStorage"));
     assert_false(bn_pickle_is(&p, p.root, "torch", "FloatStorag"));

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* Checkpoints of PyTorch, written byte by byte in both forms: tensors of every type are found by their names, views and nested
+ * dicts too; what is a program is refused, and nothing that is declared is believed. */
+#include <string.h>
+
+#include "model_support.h"
+#include "tests/support/files.h"
+#include "tests/support/test.h"
+
+static char message[BATCHNORM_MODEL_MESSAGE];
+
+/* A state under construction: a pickle, and storages. */
+struct state {
+    struct bytes pickle;
+    struct {
+        const char *key;
+        struct bytes data;
+    } storages[12];
+    int count;
+    bool is_legacy, is_big_endian;
+};
+static struct state s;
+
+static void begin(bool legacy) {
+    memset(&s, 0, sizeof s);
+    s.is_legacy = legacy;
+    put_text(&s.pickle, "\x80\2}(");
+}
+
+static struct bytes *storage(const char *key) {
+    for (int i = 0; i < s.count; i++)
+        if (strcmp(s.storages[i].key, key) == 0) return &s.storages[i].data;
+    s.storages[s.count].key = key;
+    return &s.storages[s.count++].data;
+}
+
+static void put_element(struct bytes *b, uint64_t bits, int bytes) {
+    for (int i = 0; i < bytes; i++) put_number(b, bits >> 8 * (s.is_big_endian ? bytes - 1 - i : i), 1);
+}
+
+static void put_float(struct bytes *b, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_element(b, bits, 4);
+}
+
+/* A vector of floats under a name, in a storage of its own. */
+static void add_floats(const char *name, const char *key, const float *values, int count) {
+    for (int i = 0; i < count; i++) put_float(storage(key), values[i]);
+    pickle_text(&s.pickle, name);
+    pickle_tensor(&s.pickle, &(struct stored){"FloatStorage", key, count, 0, 1, {count}, {1}, s.is_legacy});
+}
+
+static void add_tensor(const char *name, struct stored stored) {
+    stored.is_legacy = s.is_legacy;
+    pickle_text(&s.pickle, name);
+    pickle_tensor(&s.pickle, &stored);
+}
+
+static void finish_zip(struct bytes *file) {
+    static struct zip_writer z;
+    char name[40];
+    z = (struct zip_writer){.count = 0};
+    zip_add(&z, "net/data.pkl", s.pickle.at, s.pickle.count);
+    if (s.is_big_endian) zip_add(&z, "net/byteorder", "big", 3);
+    for (int i = 0; i < s.count; i++) {
+        snprintf(name, sizeof name, "net/data/%s", s.storages[i].key);
+        zip_add(&z, name, s.storages[i].data.at, s.storages[i].data.count);
+    }
+    zip_add(&z, "net/version", "3\n", 2);
+    zip_end(&z);
+    *file = z.file;
+}
+
+static const char magic[] = "\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+static void finish_legacy(struct bytes *file, int bytes_of_elements) {
+    file->count = 0;
+    put(file, magic, sizeof magic - 1);
+    put_text(file, "\x80\2M\xe9\3.");
+    put_text(file, "\x80\2}(");
+    pickle_text(file, "little_endian");
+    put_text(file, "\x88u.");
+    put(file, s.pickle.at, s.pickle.count);
+    put_text(file, "\x80\2](");
+    for (int i = 0; i < s.count; i++) pickle_text(file, s.storages[i].key);
+    put_text(file, "e.");
+    for (int i = 0; i < s.count; i++) {
+        put_number(file, s.storages[i].data.count / (size_t)bytes_of_elements, 8);
+        put(file, s.storages[i].data.at, s.storages[i].data.count);
+    }
+}
+
+/* Ends the state, and opens it; all storages of a legacy one have elements of 4 bytes. */
+static batchnorm_model *open_state(void) {
+    static struct bytes file;
+    put_text(&s.pickle, "u.");
+    if (s.is_legacy)
+        finish_legacy(&file, 4);
+    else
+        finish_zip(&file);
+    batchnorm_model *model = open_bytes(&file, message);
+    return model;
+}
+
+static size_t index_of(const batchnorm_model *model, const char *name) {
+    batchnorm_model_tensor t;
+    for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++)
+        if (strcmp(t.name, name) == 0) return i;
+    fail_msg("there is no tensor %s", name);
+    return 0;
+}
+
+static void expect_values(const batchnorm_model *model, const char *name, const double *wanted, size_t count) {
+    double values[16];
+    assert_int_equal(batchnorm_model_tensor_read(model, index_of(model, name), values, count, message), BATCHNORM_OK);
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != wanted[i]) fail_msg("%s[%zu] = %g, not %g", name, i, values[i], wanted[i]);
+}
+
+static void a_batch_norm(void) {
+    add_floats("bn.weight", "0", (const float[]){1, 2}, 2);
+    add_floats("bn.bias", "1", (const float[]){3, 4}, 2);
+    add_floats("bn.running_mean", "2", (const float[]){0, 1}, 2);
+    add_floats("bn.running_var", "3", (const float[]){0, 1}, 2);
+}
+
+TEST(both_forms_give_the_same) {
+    for (int legacy = 0; legacy < 2; legacy++) {
+        begin(legacy);
+        a_batch_norm();
+        batchnorm_model *model = open_state();
+        if (!model) fail_msg("%s", message);
+        assert_int_equal(batchnorm_model_get_format(model), BATCHNORM_MODEL_TORCH);
+        assert_int_equal(batchnorm_model_tensor_count(model), 4);
+        expect_values(model, "bn.bias", (const double[]){3, 4}, 2);
+        assert_int_equal(batchnorm_model_norm_count(model), 1);
+        const batchnorm_model_norm *n = batchnorm_model_norm_at(model, 0);
+        assert_string_equal(n->name, "bn");
+        assert_int_equal(n->channels, 2);
+        assert_int_equal(n->ill[BATCHNORM_VAR_ZERO], 1);
+        assert_int_equal(n->num_batches_tracked, -1);
+        assert_true(n->eps != n->eps);
+    }
+}
+
+TEST(every_type_is_read) {
+    static const struct {
+        const char *storage, *type;
+        int bytes;
+        uint64_t bits;
+        double value;
+    } types[] = {
+        {"FloatStorage", "FLOAT", 4, 0x3fc00000, 1.5},   {"DoubleStorage", "DOUBLE", 8, 0xc000000000000000, -2},
+        {"HalfStorage", "FLOAT16", 2, 0x3e00, 1.5},      {"BFloat16Storage", "BFLOAT16", 2, 0xbfc0, -1.5},
+        {"LongStorage", "INT64", 8, UINT64_MAX - 6, -7}, {"IntStorage", "INT32", 4, 0xfffffffe, -2},
+        {"ShortStorage", "INT16", 2, 0xfffd, -3},        {"CharStorage", "INT8", 1, 0xfc, -4},
+        {"ByteStorage", "UINT8", 1, 0xfc, 252},          {"BoolStorage", "BOOL", 1, 1, 1},
+    };
+    for (int big = 0; big < 2; big++)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+            batchnorm_model_tensor t;
+            begin(false);
+            s.is_big_endian = big;
+            put_element(storage("k"), types[i].bits, types[i].bytes);
+            add_tensor("x", (struct stored){types[i].storage, "k", 1, 0, 0, {0}, {0}, false});
+            batchnorm_model *model = open_state();
+            if (!model) fail_msg("%s: %s", types[i].storage, message);
+            assert_true(batchnorm_model_tensor_at(model, 0, &t));
+            assert_string_equal(t.type, types[i].type);
+            assert_int_equal(t.rank, 0);
+            expect_values(model, "x", &types[i].value, 1);
+        }
+}
+
+TEST(views_have_strides_and_offsets) {
+    begin(false);
+    for (int i = 0; i < 6; i++) put_float(storage("0"), (float)i);
+    add_tensor("transposed", (struct stored){"FloatStorage", "0", 6, 0, 2, {3, 2}, {1, 3}, false});
+    add_tensor("part", (struct stored){"FloatStorage", "0", 6, 4, 1, {2}, {1}, false});
+    add_tensor("expanded", (struct stored){"FloatStorage", "0", 6, 5, 1, {3}, {0}, false});
+    add_tensor("nothing", (struct stored){"FloatStorage", "0", 6, 0, 2, {0, 5}, {5, 1}, false});
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    expect_values(model, "transposed", (const double[]){0, 3, 1, 4, 2, 5}, 6);
+    expect_values(model, "part", (const double[]){4, 5}, 2);
+    expect_values(model, "expanded", (const double[]){5, 5, 5}, 3);
+    expect_values(model, "nothing", NULL, 0);
+}
+
+TEST(what_does_not_fit_its_storage_is_skipped) {
+    static const struct stored wrong[] = {
+        {"FloatStorage", "0", 6, 0, 1, {7}, {1}, false},
+        {"FloatStorage", "0", 6, 1, 1, {6}, {1}, false},
+        {"FloatStorage", "0", 6, -1, 1, {1}, {1}, false},
+        {"FloatStorage", "0", 6, 0, 1, {-1}, {1}, false},
+        {"FloatStorage", "0", 6, 0, 1, {2}, {-1}, false},
+        {"FloatStorage", "0", 6, 0, 1, {2}, {INT64_MAX}, false},
+        {"FloatStorage", "0", 6, 0, 2, {INT64_MAX, INT64_MAX}, {0, 0}, false},
+        {"FloatStorage", "0", 6, 0, 1, {(int64_t)1 << 61}, {0}, false}, /* its bytes would overflow */
+        {"FloatStorage", "0", 6, 0, 1, {(int64_t)1 << 40}, {0}, false},
+        {"DoubleStorage", "0", 6, 0, 1, {4}, {1}, false}, /* of 24 bytes */
+        {"FloatStorage", "9", 6, 0, 1, {1}, {1}, false},
+        {"OddStorage", "0", 6, 0, 1, {1}, {1}, false},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        begin(false);
+        add_floats("good", "0", (const float[]){1, 2, 3, 4, 5, 6}, 6);
+        add_tensor("bn.running_mean", wrong[i]);
+        add_tensor("bn.running_var", wrong[i]);
+        batchnorm_model *model = open_state();
+        if (!model) fail_msg("case %zu: %s", i, message);
+        assert_int_equal(batchnorm_model_tensor_count(model), 1);
+        assert_string_equal(batchnorm_model_skipped(model, 0), "bn.running_mean");
+        assert_int_equal(batchnorm_model_norm_count(model), 0);
+    }
+}
+
+TEST(the_state_in_a_checkpoint_of_a_training_is_found) {
+    begin(false);
+    pickle_text(&s.pickle, "epoch");
+    put_text(&s.pickle, "K\7");
+    pickle_text(&s.pickle, "model");
+    pickle_global(&s.pickle, "collections", "OrderedDict");
+    put_text(&s.pickle, ")R(");
+    a_batch_norm();
+    put_text(&s.pickle, "u");
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    assert_int_equal(batchnorm_model_tensor_count(model), 4);
+    assert_string_equal(batchnorm_model_norm_at(model, 0)->name, "bn");
+    assert_string_equal(batchnorm_model_skipped(model, 0), "epoch");
+    assert_null(batchnorm_model_skipped(model, 1));
+}
+
+TEST(nested_dicts_give_names_with_dots) {
+    begin(false);
+    add_floats("top", "0", (const float[]){1}, 1);
+    pickle_text(&s.pickle, "a");
+    put_text(&s.pickle, "}(K\3}(");
+    add_floats("b", "1", (const float[]){2}, 1);
+    put_text(&s.pickle, "uu");
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    expect_values(model, "a.3.b", (const double[]){2}, 1);
+}
+
+/* Sixteen dicts, each of which has the next one ten times: 10^15 tensors in a few hundred bytes. */
+TEST(dicts_that_are_shared_do_not_take_for_ever) {
+    begin(false);
+    for (int depth = 0; depth < 16; depth++) {
+        pickle_text(&s.pickle, "0");
+        put_text(&s.pickle, "}(");
+    }
+    add_floats("x", "0", (const float[]){1}, 1);
+    for (int depth = 0; depth < 16; depth++) {
+        put_text(&s.pickle, "uq\1");
+        for (int i = 0; i < 9; i++) {
+            const char name[] = {(char)('1' + i), '\0'};
+            pickle_text(&s.pickle, name);
+            put_text(&s.pickle, "h\1");
+        }
+    }
+    assert_null(open_state());
+    assert_non_null(strstr(message, "too often"));
+}
+
+TEST(a_dict_in_itself_ends) {
+    memset(&s, 0, sizeof s);
+    put_text(&s.pickle, "\x80\2}q\1(");
+    add_floats("x", "0", (const float[]){1}, 1);
+    pickle_text(&s.pickle, "self");
+    put_text(&s.pickle, "h\1");
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    assert_true(batchnorm_model_tensor_count(model) > 1);
+}
+
+static void refuses(const struct bytes *file, const char *words) {
+    if (open_bytes(file, message)) fail_msg("it is read, instead of: %s", words);
+    if (!strstr(message, words)) fail_msg("%s", message);
+}
+
+TEST(programs_are_refused) {
+    static struct zip_writer z;
+    static struct bytes file;
+    begin(false);
+    a_batch_norm();
+    put_text(&s.pickle, "u.");
+    z = (struct zip_writer){.count = 0};
+    zip_add(&z, "net/data.pkl", s.pickle.at, s.pickle.count);
+    zip_add(&z, "net/code/__torch__.py", "x", 1);
+    zip_end(&z);
+    refuses(&z.file, "TorchScript");
+    assert_non_null(strstr(message, "save model.state_dict()"));
+
+    for (int legacy = 0; legacy < 2; legacy++) {
+        begin(legacy);
+        s.pickle.count = 2;
+        pickle_global(&s.pickle, "torchvision.models.resnet", "ResNet");
+        put_text(&s.pickle, ")\x81}(");
+        pickle_text(&s.pickle, "training");
+        put_text(&s.pickle, "\x88ub.");
+        if (legacy)
+            finish_legacy(&file, 4);
+        else
+            finish_zip(&file);
+        refuses(&file, "a pickled module");
+    }
+    begin(false);
+    s.pickle.count = 2;
+    pickle_global(&s.pickle, "os", "system");
+    pickle_text(&s.pickle, "touch run");
+    put_text(&s.pickle, "\x85R.");
+    finish_zip(&file);
+    refuses(&file, "a pickled module");
+    assert_false(file_exists(file_path("run")));
+}
+
+TEST(files_that_are_no_checkpoints_are_refused) {
+    static struct zip_writer z;
+    static struct bytes file;
+    z = (struct zip_writer){.count = 0};
+    zip_add(&z, "word/document.xml", "<x/>", 4);
+    zip_end(&z);
+    refuses(&z.file, "without data.pkl");
+
+    begin(false);
+    s.pickle.count = 2;
+    put_text(&s.pickle, "K\1.");
+    finish_zip(&file);
+    refuses(&file, "no dict of tensors");
+}
+
+TEST(a_compressed_storage_is_refused) {
+    static struct bytes file;
+    begin(false);
+    a_batch_norm();
+    put_text(&s.pickle, "u.");
+    finish_zip(&file);
+    for (size_t i = 0; i + 46 < file.count; i++)
+        if (memcmp(file.at + i, "PK\1\2", 4) == 0) file.at[i + 10] = 8;
+    refuses(&file, "compressed");
+}
+
+TEST(every_cut_is_stood) {
+    static struct bytes file;
+    for (int legacy = 0; legacy < 2; legacy++) {
+        begin(legacy);
+        a_batch_norm();
+        put_text(&s.pickle, "u.");
+        if (legacy)
+            finish_legacy(&file, 4);
+        else
+            finish_zip(&file);
+        assert_true(look_at(file.at, file.count, false));
+        for (size_t count = 0; count < file.count; count++)
+            if (look_at(file.at, count, false)) fail_msg("it is read with %zu of %zu bytes", count, file.count);
+    }
+}
+
+TEST(every_changed_byte_is_stood) {
+    static struct bytes file;
+    for (int legacy = 0; legacy < 2; legacy++) {
+        int read = 0, refused = 0;
+        begin(legacy);
+        a_batch_norm();
+        put_text(&s.pickle, "u.");
+        if (legacy)
+            finish_legacy(&file, 4);
+        else
+            finish_zip(&file);
+        for (size_t i = 0; i < file.count; i++) {
+            const unsigned char old = file.at[i], others[] = {0, 0xff, old ^ 1, old ^ 0x80, '.', '(', '}', 'R', 'h'};
+            for (size_t k = 0; k < sizeof others; k++) {
+                file.at[i] = others[k];
+                if (look_at(file.at, file.count, false))
+                    read++;
+                else
+                    refused++;
+            }
+            file.at[i] = old;
+        }
+        assert_true(read > 100 && refused > 100);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(both_forms_give_the_same, let_go),
+        cmocka_unit_test_teardown(every_type_is_read, let_go),
+        cmocka_unit_test_teardown(views_have_strides_and_offsets, let_go),
+        cmocka_unit_test_teardown(what_does_not_fit_its_storage_is_skipped, let_go),
+        cmocka_unit_test_teardown(the_state_in_a_checkpoint_of_a_training_is_found, let_go),
+        cmocka_unit_test_teardown(nested_dicts_give_names_with_dots, let_go),
+        cmocka_unit_test_teardown(dicts_that_are_shared_do_not_take_for_ever, let_go),
+        cmocka_unit_test_teardown(a_dict_in_itself_ends, let_go),
+        cmocka_unit_test_teardown(programs_are_refused, let_go),
+        cmocka_unit_test_teardown(files_that_are_no_checkpoints_are_refused, let_go),
+        cmocka_unit_test_teardown(a_compressed_storage_is_refused, let_go),
+        cmocka_unit_test_teardown(every_cut_is_stood, let_go),
+        cmocka_unit_test_teardown(every_changed_byte_is_stood, let_go),
+    };
+    return cmocka_run_group_tests_name("model.torch", tests, files_setup, files_teardown);
+}
