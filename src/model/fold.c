@@ -33,11 +33,11 @@ static const char *refusal(const struct bn_fold *f, const struct bn_norm *n) {
     const struct bn_onnx_node *node = &f->onnx->nodes[n->node];
     if (n->wrong[0]) return n->wrong;
     if (n->is_training) return "it normalizes with the statistics of the batch (training mode)";
-    if (n->was_spatial && f->onnx->values[f->onnx->uses[node->input].value].is_doubtful) return "its input is defined twice";
     if (n->is_override && !f->options.assume_constant)
         return "its numbers are inputs of the graph, which may be replaced (--assume-constant)";
     if (n->channels == 0) return "it has no channel";
-    if (node->outputs < 1 || f->onnx->uses[node->output].value == BN_NONE || f->onnx->uses[node->input].value == BN_NONE)
+    if (node->inputs < 1 || node->outputs < 1 || f->onnx->uses[node->output].value == BN_NONE ||
+        f->onnx->uses[node->input].value == BN_NONE)
         return "it lacks its input or output";
     return NULL;
 }

@@ -97,7 +97,10 @@ static batchnorm_status describe(const struct bn_onnx *o, struct bn_norm *n, cha
     batchnorm_status status = BATCHNORM_OK;
     for (int i = 0; i < BN_NORM_ARRAYS && !status; i++) status = read_array(o, n, i, why);
     if (opset < 9 && integer(o, node, "spatial", 1) == 0) n->was_spatial = true;
-    if (n->was_spatial && n->wrong[0]) wrong(n, "spatial = 0: a number for each element, not for each channel");
+    if (n->was_spatial && n->wrong[0]) {
+        n->wrong[0] = '\0';
+        wrong(n, "spatial = 0: a number for each element, not for each channel");
+    }
     bn_count_ills(n->array, n->channels, n->eps, n->ill);
     return status;
 }
