@@ -13,3 +13,12 @@ const char *const nn_activation_words[] = {
 const char *const nn_optimizer_words[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw", NULL};
 const char *const nn_schedule_words[] = {[NN_CONSTANT] = "constant", [NN_STEP] = "step", [NN_COSINE] = "cosine", NULL};
 const char *const nn_fit_words[] = {[NN_CROP] = "crop", [NN_STRETCH] = "stretch", NULL};
+
+batchnorm_activation nn_usual_activation(batchnorm_activation_kind kind) {
+#define USUAL_NONE 0
+#define USUAL_SLOPE 0.01
+#define USUAL_CEILING 6
+#define USUAL(kind, word, parameter, by_y) USUAL_##parameter,
+    static const double parameters[] = {BATCHNORM_ACTIVATION_LIST(USUAL)};
+    return (batchnorm_activation){kind, parameters[kind]};
+}

@@ -163,19 +163,31 @@ typedef enum batchnorm_framework {
     BATCHNORM_TF_FUSED /*!< TensorFlow fused op: eps 1e-3, momentum 0.99 of the old value, unbiased, one value allowed */
 } batchnorm_framework;
 
-/*! Functions that the fused calls apply to v = bn(x) + z. A NaN stays NaN; gradients are those of torch's functions. */
+/*! Every activation that the fused calls apply to v = bn(x) + z: X(kind, word, parameter, by_y). The word is what commands and
+ * files call it. The parameter is NONE, a SLOPE (finite, >= 0) or a CEILING (> 0). by_y: y tells act'(v), and so may stand in
+ * for x and z in batchnorm_backward(). A NaN stays NaN.
+ *
+ * IDENTITY:     y = v
+ * RELU:         y = v, or 0 where v < 0
+ * LEAKY_RELU:   y = v, or slope * v where not v > 0
+ * CLIPPED_RELU: y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
+#define BATCHNORM_ACTIVATION_LIST(X)                                                                                           \
+    X(IDENTITY, "identity", NONE, true)                                                                                        \
+    X(RELU, "relu", NONE, true)                                                                                                \
+    X(LEAKY_RELU, "leaky_relu", SLOPE, true)                                                                                   \
+    X(CLIPPED_RELU, "clipped_relu", CEILING, true)
+
+/*! The kinds of BATCHNORM_ACTIVATION_LIST: BATCHNORM_IDENTITY is 0. */
 typedef enum batchnorm_activation_kind {
-    BATCHNORM_IDENTITY,    /*!< y = v */
-    BATCHNORM_RELU,        /*!< y = v, or 0 where v < 0 */
-    BATCHNORM_LEAKY_RELU,  /*!< y = v, or slope * v where not v > 0 */
-    BATCHNORM_CLIPPED_RELU /*!< y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
+#define BATCHNORM_ACTIVATION_ENUM(kind, word, parameter, by_y) BATCHNORM_##kind,
+    BATCHNORM_ACTIVATION_LIST(BATCHNORM_ACTIVATION_ENUM)
+#undef BATCHNORM_ACTIVATION_ENUM
 } batchnorm_activation_kind;
 
-/*! An activation; zeros are the identity. batchnorm_relu(), batchnorm_leaky_relu() and batchnorm_clipped_relu() make the
- * others. */
+/*! An activation; zeros are the identity. The functions after it make the others. */
 typedef struct batchnorm_activation {
     batchnorm_activation_kind kind; /*!< which function */
-    double parameter;               /*!< the slope (finite, >= 0) or the ceiling (> 0); ignored by the other two */
+    double parameter;               /*!< what the list says; ignored where that is NONE */
 } batchnorm_activation;
 
 /*! max(v, 0) as an activation. */
@@ -349,8 +361,8 @@ typedef struct batchnorm_backward_call {
     batchnorm_input x;               /*!< that of the forward; not needed with FROZEN, without dweight, and if v need not be
                                           computed again */
     batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
-    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there: v is computed again
-                                          from x, z, weight and bias */
+    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there, or not by_y in the
+                                          list: v is computed again from x, z, weight and bias */
     batchnorm_input dy;              /*!< gradient of y; needed, if anything is wanted */
     batchnorm_output dx;             /*!< gradient of x; not there: not wanted */
     batchnorm_output dz;             /*!< gradient of z; not there: not wanted */

@@ -6,13 +6,6 @@
 #include "tests/support/fused.h"
 #include "tests/support/test.h"
 
-static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},
-                                                   {BATCHNORM_RELU, 0},
-                                                   {BATCHNORM_LEAKY_RELU, 0.01},
-                                                   {BATCHNORM_CLIPPED_RELU, 6},
-                                                   {BATCHNORM_CLIPPED_RELU, 0.5}};
-enum { ACTIVATIONS = sizeof activations / sizeof *activations };
-
 /* Two problems of the same data: one for the fused call, one for the separate steps. */
 struct pair {
     struct problem *fused, *steps;
@@ -42,8 +35,8 @@ static void for_all(property *holds, size_t types) {
             for (size_t d = 0; d < types; d++) {
                 struct strided shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
                 struct pair pair = {problem_create(&shape, 5, true), problem_create(&shape, 5, true), layouts[i]};
-                for (size_t k = 0; k < ACTIVATIONS * 4; k++) {
-                    struct fused f = {activations[k / 4], k & 1, k & 2};
+                for (int k = 0; k < fused_activation_count * 4; k++) {
+                    struct fused f = {fused_activations[k / 4], k & 1, k & 2};
                     holds(&pair, &f);
                 }
                 problem_destroy(pair.fused);

@@ -8,11 +8,6 @@
 #include "tests/support/fused.h"
 #include "tests/support/test.h"
 
-static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},      {BATCHNORM_RELU, 0},
-                                                   {BATCHNORM_LEAKY_RELU, 0.01}, {BATCHNORM_LEAKY_RELU, 0},
-                                                   {BATCHNORM_CLIPPED_RELU, 6},  {BATCHNORM_CLIPPED_RELU, 0.5}};
-enum { ACTIVATIONS = sizeof activations / sizeof *activations };
-
 static size_t elements(const struct problem *p) { return p->shape.outer * p->shape.channels * p->shape.inner; }
 
 static double value(const struct problem *p, enum array array, size_t i) {
@@ -44,10 +39,10 @@ static void expect_rounded_once(const struct problem *p, const struct fused *f) 
 TEST(halves_are_rounded_once) {
     for (int d = 2; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++)
-            for (int k = 0; k < ACTIVATIONS * 2; k++) {
+            for (int k = 0; k < fused_activation_count * 2; k++) {
                 struct strided shape = fused_shape(layout, all_dtypes[d], 3, 33, 49);
                 struct problem *p = problem_create(&shape, 7, true);
-                const struct fused f = {activations[k / 2], k & 1, true};
+                const struct fused f = {fused_activations[k / 2], k & 1, true};
                 for (enum fused_verb verb = INFER_FUSED; verb <= FORWARD_FUSED; verb++) {
                     problem_restore(p);
                     assert_int_equal(fused_run(p, verb, &f, NULL), BATCHNORM_OK);
@@ -120,8 +115,8 @@ static void differ(enum fused_verb verb, const struct fused *f) {
 }
 
 TEST(gradients_are_those_of_finite_differences) {
-    for (int k = 0; k < ACTIVATIONS * 4; k++) {
-        const struct fused f = {activations[k / 4], k & 1, k & 2};
+    for (int k = 0; k < fused_activation_count * 4; k++) {
+        const struct fused f = {fused_activations[k / 4], k & 1, k & 2};
         differ(INFER_FUSED, &f);
         differ(FORWARD_FUSED, &f);
     }
@@ -130,8 +125,8 @@ TEST(gradients_are_those_of_finite_differences) {
 /* Not a number stays so; -inf is cut, times a slope, or stays; inf is clipped, or stays. */
 TEST(values_that_are_not_finite) {
     for (int d = 0; d < 4; d++)
-        for (int k = 0; k < ACTIVATIONS * 4; k++) {
-            const struct fused f = {activations[k / 4], k & 1, true};
+        for (int k = 0; k < fused_activation_count * 4; k++) {
+            const struct fused f = {fused_activations[k / 4], k & 1, true};
             struct strided shape = fused_shape(k & 2 ? CHANNELS_LAST : PLANAR, all_dtypes[d], 2, 21, 37);
             struct problem *p = problem_create(&shape, 7, true);
             const double special[] = {(double)NAN, -(double)INFINITY, (double)INFINITY};
@@ -153,10 +148,14 @@ TEST(values_that_are_not_finite) {
 }
 
 TEST(activations_outside_their_range_are_refused) {
-    const batchnorm_activation bad[] = {
-        {(batchnorm_activation_kind)4, 1},   {(batchnorm_activation_kind)77, 1},       {BATCHNORM_LEAKY_RELU, -0.01},
-        {BATCHNORM_LEAKY_RELU, (double)NAN}, {BATCHNORM_LEAKY_RELU, (double)INFINITY}, {BATCHNORM_CLIPPED_RELU, 0},
-        {BATCHNORM_CLIPPED_RELU, -6},        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
+    const batchnorm_activation bad[] = {{fused_no_kind, 1},
+                                        {(batchnorm_activation_kind)77, 1},
+                                        {BATCHNORM_LEAKY_RELU, -0.01},
+                                        {BATCHNORM_LEAKY_RELU, (double)NAN},
+                                        {BATCHNORM_LEAKY_RELU, (double)INFINITY},
+                                        {BATCHNORM_CLIPPED_RELU, 0},
+                                        {BATCHNORM_CLIPPED_RELU, -6},
+                                        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
     for (int d = 0; d < 4; d++)
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
             struct strided shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);

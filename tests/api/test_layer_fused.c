@@ -89,7 +89,7 @@ TEST(what_does_not_fit_is_refused) {
     fill(&a);
     batchnorm_tensor x = view(a.x), z = view(a.z), y = view(a.y), dy = view(a.dy), dx = view(a.dx), dz = view(a.dz);
     const batchnorm_activation bad[] = {
-        {(batchnorm_activation_kind)17, 0}, {BATCHNORM_LEAKY_RELU, -1}, {BATCHNORM_CLIPPED_RELU, 0}};
+        {(batchnorm_activation_kind)77, 0}, {BATCHNORM_LEAKY_RELU, -1}, {BATCHNORM_CLIPPED_RELU, 0}};
     for (int i = 0; i < 3; i++)
         assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, bad[i], 0, NULL), BATCHNORM_BAD_OPTION);
     batchnorm_tensor small = z;

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "fused.h"
 
+#define WITH_NONE(kind) {kind, 0},
+#define WITH_SLOPE(kind) {kind, 0.01}, {kind, 0},
+#define WITH_CEILING(kind) {kind, 6}, {kind, 0.5},
+#define WITH(kind, word, parameter, by_y) WITH_##parameter(BATCHNORM_##kind)
+const batchnorm_activation fused_activations[] = {BATCHNORM_ACTIVATION_LIST(WITH)};
+const int fused_activation_count = sizeof fused_activations / sizeof *fused_activations;
+
+#define ONE(kind, word, parameter, by_y) +1
+const batchnorm_activation_kind fused_no_kind = (batchnorm_activation_kind)(BATCHNORM_ACTIVATION_LIST(ONE));
+
 const char *fused_verb_name(enum fused_verb verb) {
     static const char *const names[FUSED_VERBS] = {"infer fused", "normalize fused", "forward fused", "backward fused",
                                                    "backward fused frozen"};
