@@ -38,6 +38,6 @@
 
 /* The external symbols of an instruction set: bnk_table__avx2, and for each element type bnk_verbs__avx2_f32. */
 #define BNK_TABLE BNK_PASTED(bnk_table__, BNK_ISA)
-#define BNK_VERBS(type) BNK_PASTED(BNK_PASTED(bnk_verbs__, BNK_ISA), BNK_PASTED(_, type))
+#define BNK_VERBS_OF(type) BNK_PASTED(BNK_PASTED(bnk_verbs__, BNK_ISA), BNK_PASTED(_, type))
 
 #endif

@@ -23,6 +23,15 @@ enum { BNK_FEW_NUMBERS = 4096 };
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
 
+/* In a plane a row is a run of elements of one channel; in rows it is one element of every channel. */
+enum bnk_layout { BNK_PLANE, BNK_ROWS, BNK_LAYOUTS };
+
+/* What a kernel computes: two verbs reduce, two write. */
+enum bnk_verb { BNK_MOMENTS, BNK_AFFINE, BNK_DOTS, BNK_BLEND, BNK_VERBS };
+
+/* What a kernel takes an array for. The inputs come first. */
+enum bnk_role { BNK_X, BNK_DY, BNK_Z, BNK_Y, BNK_OUT, BNK_DZ, BNK_ARRAYS, BNK_INPUTS = BNK_OUT };
+
 /* A per-channel number k is numbers[k * pitch + channel], in the type that the elements are computed in: double for F64, float
  * for the others. */
 struct bnk_numbers {
@@ -56,9 +65,9 @@ struct bnk_array {
  * padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
-    struct bnk_array x, dy, z, y; /* inputs. moments: x; affine: x, z; dots and blend: dy, x, and y or z for the gate */
-    struct bnk_array out, dz;     /* outputs. affine: out; blend: out, dz */
-    const double *shift;          /* of each channel; dots subtracts it as the mean */
+    /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
+    struct bnk_array array[BNK_ARRAYS];
+    const double *shift; /* of each channel; dots subtracts it as the mean */
     double *sums, *sum, *dot;
     struct bnk_numbers k;
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
@@ -67,7 +76,8 @@ struct bnk_call {
     bool stream;    /* write past the caches where the processor can */
 };
 
-typedef void bnk_verb(const struct bnk_call *call);
+typedef void bnk_kernel(const struct bnk_call *call);
+typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduce);
 
 /* The kernels of one element type. */
 struct bnk_verbs {
@@ -75,20 +85,18 @@ struct bnk_verbs {
     size_t number_bytes; /* of a number in struct bnk_numbers */
     /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
     void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
-    /* sums of x - shift and of its square */
-    bnk_verb *moments_plane, *moments_rows;
-    /* out = affine(x), or if active act(affine(x) + z) */
-    bnk_verb *affine_plane, *affine_rows;
-    /* sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or computed
-     * again from x and z if there is no y */
-    bnk_verb *dots_plane, *dots_rows;
-    /* out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both y, which
-     * gates, and z, affine(z) is added to out */
-    bnk_verb *blend_plane, *blend_rows;
-    /* a write and the reduction of other channels at once, row by row, so that the memory has both to do all the time. Rows,
-     * channels and length of the two are equal. */
-    void (*affine_moments)(const struct bnk_call *write, const struct bnk_call *reduce);
-    void (*blend_dots)(const struct bnk_call *write, const struct bnk_call *reduce);
+    /* The kernels of each verb, for either layout.
+     * moments: sums of x - shift and of its square
+     * affine:  out = affine(x), or if active act(affine(x) + z)
+     * dots:    sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or
+     *          computed again from x and z if there is no y
+     * blend:   out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both
+     *          y, which gates, and z, affine(z) is added to out */
+    bnk_kernel *verb[BNK_LAYOUTS][BNK_VERBS];
+    /* In planes, by the verb of the write: a write and the reduction of other channels at once, row by row, so that the memory
+     * has both to do all the time. Affine goes with moments, blend with dots; NULL for the verbs that reduce. Rows, channels
+     * and length of the two are equal. */
+    bnk_pair *pair[BNK_VERBS];
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
     void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
     void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);

@@ -18,14 +18,19 @@ struct write {
     struct gated at; /* affine uses x, z and out */
 };
 
-BNK_INLINE bool is_run(const struct bnk_array *a, size_t length) { return !a->at || (size_t)a->channel == length; }
+/* Whether the rows of neighbouring channels follow each other without a gap in every array. */
+BNK_INLINE bool are_runs(const struct bnk_call *k) {
+    bool runs = true;
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_ARRAYS; a++) runs = runs && (!k->array[a].at || (size_t)k->array[a].channel == k->length);
+    return runs;
+}
 
 BNK_INLINE struct write write_start(const struct bnk_call *k) {
     const size_t length = k->length;
     struct write w; /* its numbers are those of a row */
     w.k = k, w.length = length, w.carry = 0;
-    w.joined = k->channels > 1 && length >= BNK_LANES && is_run(&k->x, length) && is_run(&k->dy, length) &&
-               is_run(&k->z, length) && is_run(&k->y, length) && is_run(&k->out, length) && is_run(&k->dz, length);
+    w.joined = k->channels > 1 && length >= BNK_LANES && are_runs(k);
     if (k->active) w.act = act_splat(k->act);
     return w;
 }
@@ -47,7 +52,7 @@ BNK_INLINE void write_vector_at(const struct write *w, bool blends, bool active,
 
 /* One full step. */
 BNK_INLINE void write_step(struct write *w, bool blends, bool active) {
-    if (!blends && active && w->at.z) fetch(w->at.z, w->done, w->k->z.ahead);
+    if (!blends && active && w->at.z) fetch(w->at.z, w->done, w->k->array[BNK_Z].ahead);
     if (blends && active) { /* long enough without being unrolled */
         for (int part = 0; part < PARTS; part++) write_vector_at(w, true, true, w->done + (size_t)part * VEC_LANES);
     } else {

@@ -15,16 +15,19 @@ BNK_INLINE struct gated take_only_x(struct gated row) {
     return row;
 }
 
-BNK_INLINE bool has_only_x(const struct bnk_call *k) { return !LONG_STEPS && k->x.at && !k->y.at && !k->z.at && !k->dz.at; }
+BNK_INLINE bool has_only_x(const struct bnk_call *k) {
+    const struct bnk_array *a = k->array;
+    return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
+}
 
 /* To the next row. `has_dy`, `writes` and `active` are constants. */
 BNK_INLINE void advance(const struct bnk_call *k, struct gated *row, bool has_dy, bool writes, bool active) {
-    if (!active || row->x) row->x += k->x.row;
-    if (has_dy) row->dy += k->dy.row;
-    if (active && row->z) row->z += k->z.row;
-    if (active && row->y) row->y += k->y.row;
-    if (writes && (!active || row->out)) row->out += k->out.row;
-    if (writes && active && row->dz) row->dz += k->dz.row;
+    if (!active || row->x) row->x += k->array[BNK_X].row;
+    if (has_dy) row->dy += k->array[BNK_DY].row;
+    if (active && row->z) row->z += k->array[BNK_Z].row;
+    if (active && row->y) row->y += k->array[BNK_Y].row;
+    if (writes && (!active || row->out)) row->out += k->array[BNK_OUT].row;
+    if (writes && active && row->dz) row->dz += k->array[BNK_DZ].row;
 }
 
 /* Steps that a row is done in at a time: as many as have their sums in registers. */
@@ -78,7 +81,7 @@ static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size
     struct act act = act_splat(k->act);
     struct gated row = gated_at(row_at(k, r, 0, dots, false, active), c);
     struct bnk_call alone = *k; /* without fetches: what is read are copies */
-    alone.x.ahead = alone.dy.ahead = alone.z.ahead = alone.y.ahead = 0;
+    for (int a = 0; a < BNK_INPUTS; a++) alone.array[a].ahead = 0;
     reduce_channels(&alone, act, take_gated(&copies, row, k->length - c), 1, c, 1, dots, active);
 }
 
@@ -189,7 +192,7 @@ BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, s
 
 /* Whether all outputs can be streamed, and whether their rows begin alike within a line. */
 BNK_INLINE bool streams(const struct bnk_call *k, bool *alike) {
-    const struct bnk_array *a = k->out.at ? &k->out : &k->dz, *b = k->dz.at ? &k->dz : a;
+    const struct bnk_array *out = &k->array[BNK_OUT], *dz = &k->array[BNK_DZ], *a = out->at ? out : dz, *b = dz->at ? dz : a;
     *alike = (size_t)a->row * sizeof(elem) % ALIGNED == 0 && (size_t)b->row * sizeof(elem) % ALIGNED == 0;
     bool same = ((uintptr_t)a->at - (uintptr_t)b->at) % ALIGNED == 0 && (a == b || *alike);
     return k->stream && same && (uintptr_t)a->at % sizeof(elem) == 0;
@@ -209,7 +212,7 @@ BNK_INLINE size_t rows_written(const struct bnk_call *k, bool blends, bool strea
 
 BNK_INLINE void write_rows(const struct bnk_call *call, bool blends, bool active, bool only_x) {
     const struct bnk_call copy = *call, *k = &copy; /* as in planes */
-    const struct bnk_array *out = k->out.at ? &k->out : &k->dz;
+    const struct bnk_array *out = &k->array[k->array[BNK_OUT].at ? BNK_OUT : BNK_DZ];
     struct act act = {0};
     bool alike, stream = streams(k, &alike);
     size_t most = rows_written(k, blends, stream, alike), lead = 0;
@@ -247,7 +250,7 @@ static void affine_rows(const struct bnk_call *k) {
 }
 
 static void blend_rows(const struct bnk_call *k) {
-    if (k->active && has_only_x(k) && k->out.at)
+    if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
         write_rows(k, true, true, true);
     else if (k->active)
         write_rows(k, true, true, false);

@@ -214,12 +214,12 @@ BNK_INLINE struct gated gated_at(struct gated s, size_t i) {
 BNK_INLINE struct gated row_at(const struct bnk_call *k, size_t r, size_t c, bool has_dy, bool writes, bool active) {
     struct gated s = {0};
     if (active) {
-        s = (struct gated){row(&k->dy, r, c), row(&k->x, r, c),   row(&k->z, r, c),
-                           row(&k->y, r, c),  row(&k->out, r, c), row(&k->dz, r, c)};
+        s = (struct gated){row(&k->array[BNK_DY], r, c), row(&k->array[BNK_X], r, c),   row(&k->array[BNK_Z], r, c),
+                           row(&k->array[BNK_Y], r, c),  row(&k->array[BNK_OUT], r, c), row(&k->array[BNK_DZ], r, c)};
     } else {
-        s.x = there(&k->x, r, c);
-        if (has_dy) s.dy = there(&k->dy, r, c);
-        if (writes) s.out = there(&k->out, r, c);
+        s.x = there(&k->array[BNK_X], r, c);
+        if (has_dy) s.dy = there(&k->array[BNK_DY], r, c);
+        if (writes) s.out = there(&k->array[BNK_OUT], r, c);
     }
     return s;
 }
@@ -308,10 +308,10 @@ BNK_INLINE void store_sums(double *sums, double *dots, const bnk_vd *sum, const 
 
 /* Fetch what the reduction or the write of the elements c... of a row will read later. */
 BNK_INLINE void fetch_row(const struct bnk_call *k, struct gated row, size_t c, bool has_dy, bool active) {
-    if (!active || row.x) fetch(row.x, c, k->x.ahead);
-    if (has_dy) fetch(row.dy, c, k->dy.ahead);
-    if (active && row.z) fetch(row.z, c, k->z.ahead);
-    if (active && row.y) fetch(row.y, c, k->y.ahead);
+    if (!active || row.x) fetch(row.x, c, k->array[BNK_X].ahead);
+    if (has_dy) fetch(row.dy, c, k->array[BNK_DY].ahead);
+    if (active && row.z) fetch(row.z, c, k->array[BNK_Z].ahead);
+    if (active && row.y) fetch(row.y, c, k->array[BNK_Y].ahead);
 }
 
 #endif

@@ -24,10 +24,10 @@ static void fence(void) {
 #define TEXT(x) #x
 #define TEXT_OF(x) TEXT(x)
 
-extern const struct bnk_verbs BNK_VERBS(f32), BNK_VERBS(f64), BNK_VERBS(bf16), BNK_VERBS(f16);
+extern const struct bnk_verbs BNK_VERBS_OF(f32), BNK_VERBS_OF(f64), BNK_VERBS_OF(bf16), BNK_VERBS_OF(f16);
 
 extern const struct bnk_table BNK_TABLE;
 const struct bnk_table BNK_TABLE = {.name = TEXT_OF(BNK_ISA),
-                                    .verbs = {&BNK_VERBS(f32), &BNK_VERBS(f64), &BNK_VERBS(bf16), &BNK_VERBS(f16)},
+                                    .verbs = {&BNK_VERBS_OF(f32), &BNK_VERBS_OF(f64), &BNK_VERBS_OF(bf16), &BNK_VERBS_OF(f16)},
                                     .stream = stream,
                                     .fence = fence};

@@ -7,21 +7,17 @@
 #include "kernel/plane.h"
 #include "kernel/rows.h"
 
-extern const struct bnk_verbs BNK_VERBS(BNK_TYPE);
-const struct bnk_verbs BNK_VERBS(BNK_TYPE) = {
+extern const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE);
+const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .bytes = sizeof(elem),
     .number_bytes = sizeof(num),
     .pivot = pivot,
-    .moments_plane = moments_plane,
-    .moments_rows = moments_rows,
-    .affine_plane = affine_plane,
-    .affine_rows = affine_rows,
-    .dots_plane = dots_plane,
-    .dots_rows = dots_rows,
-    .blend_plane = blend_plane,
-    .blend_rows = blend_rows,
-    .affine_moments = affine_moments,
-    .blend_dots = blend_dots,
+    .verb =
+        {[BNK_PLANE] =
+             {[BNK_MOMENTS] = moments_plane, [BNK_AFFINE] = affine_plane, [BNK_DOTS] = dots_plane, [BNK_BLEND] = blend_plane},
+         [BNK_ROWS] =
+             {[BNK_MOMENTS] = moments_rows, [BNK_AFFINE] = affine_rows, [BNK_DOTS] = dots_rows, [BNK_BLEND] = blend_rows}},
+    .pair = {[BNK_AFFINE] = affine_moments, [BNK_BLEND] = blend_dots},
     .gather = gather,
     .scatter = scatter,
 };

@@ -44,9 +44,9 @@ static struct bn_share share_out(const struct bn_pass *p, size_t portions, size_
 
 static bool all_planes(const struct bn_pass *p) {
     for (int i = 0; i < p->reduces; i++)
-        if (p->reduce[i].view.layout != BN_PLANE) return false;
+        if (p->reduce[i].view.layout != BNK_PLANE) return false;
     for (int i = 0; i < p->writes; i++)
-        if (p->write[i].view.layout != BN_PLANE) return false;
+        if (p->write[i].view.layout != BNK_PLANE) return false;
     return true;
 }
 
@@ -85,9 +85,9 @@ static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
 
 static bool can_fuse(const struct bn_pass *p) {
     if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
-    enum bn_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
-    bool pair = (reduce == BN_MOMENTS && write == BN_AFFINE) ||
-                (reduce == BN_DOTS && write == BN_BLEND && p->reduce[0].active == p->write[0].active);
+    enum bnk_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
+    bool pair = (reduce == BNK_MOMENTS && write == BNK_AFFINE) ||
+                (reduce == BNK_DOTS && write == BNK_BLEND && p->reduce[0].active == p->write[0].active);
     return pair && bn_view_matches(&p->reduce[0].view, &p->write[0].view);
 }
 
@@ -99,7 +99,7 @@ static void cut_reduction(const struct bn_pass *p, struct bn_sweep *s) {
     const struct bn_limits *limits = p->way.machine.limits;
     struct bn_view *v = &s->view;
     if (s->repeat > 1) return; /* wide rows are one block */
-    if (v->layout == BN_PLANE) {
+    if (v->layout == BNK_PLANE) {
         size_t run = limits->sweep_run / (v->length * bn_element_bytes(p->dtype));
         size_t most = least(bn_tuning.block ? bn_tuning.block : least(limits->block, run), BN_BLOCK_MAX);
         size_t channels = least(most, p->channels * v->pieces / p->way.wanted);
@@ -114,7 +114,7 @@ static void cut_write(const struct bn_pass *p, struct bn_sweep *s) {
     const struct bn_limits *limits = p->way.machine.limits;
     struct bn_view *v = &s->view;
     size_t fair = p->channels * p->count / p->way.wanted;
-    size_t most = v->layout == BN_PLANE ? limits->plane_write : limits->rows_write;
+    size_t most = v->layout == BNK_PLANE ? limits->plane_write : limits->rows_write;
     size_t elements = fair < limits->item ? limits->item : least(fair, most);
     bn_view_recut(v, s->repeat > 1 && elements < v->channels ? v->channels : elements); /* wide rows are one block */
 }
@@ -146,7 +146,7 @@ static void decide_sweeps(struct bn_pass *p) {
 static bool is_in_place(const struct bn_sweep *s) {
     for (int i = 0; i < s->view.arrays; i++)
         for (int j = 0; j < s->view.arrays; j++) {
-            bool writes = s->role[i] >= BN_AS_OUT, reads = s->role[j] < BN_AS_OUT;
+            bool writes = bn_is_output(s->role[i]), reads = !bn_is_output(s->role[j]);
             if (writes && reads && s->view.array[i].data == s->view.array[j].data) return true;
         }
     return false;
@@ -164,7 +164,7 @@ static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_swee
 /* In rows, those that a kernel does together. With more, the processor's own fetching, which goes by the order of reading,
  * helps less. Elements of 16 bits are computed with for longer than they are read, and fetched earlier. */
 static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep *s) {
-    size_t together = s->verb == BN_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BN_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
+    size_t together = s->verb == BNK_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
     size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
     if (s->kernels->bytes == s->kernels->number_bytes) return together;
     return together * (p->way.machine.limits->near / bytes / together + 1);
@@ -196,8 +196,8 @@ static size_t block_of_sweep(const struct bn_pass *p, const struct bn_sweep *s) 
 
 static void decide_fetch(const struct bn_pass *p, struct bn_sweep *s) {
     s->ahead = 0;
-    if (s->view.layout == BN_PLANE && p->way.far) s->ahead = rows_ahead_in_planes(p, s, block_of_sweep(p, s));
-    if (s->view.layout == BN_ROWS && p->way.large) s->ahead = rows_ahead_in_rows(p, s);
+    if (s->view.layout == BNK_PLANE && p->way.far) s->ahead = rows_ahead_in_planes(p, s, block_of_sweep(p, s));
+    if (s->view.layout == BNK_ROWS && p->way.large) s->ahead = rows_ahead_in_rows(p, s);
 }
 
 void bn_pass_decide(struct bn_pass *p) {
@@ -220,9 +220,9 @@ void bn_pass_decide(struct bn_pass *p) {
 static void explain_sweep(const struct bn_pass *p, const struct bn_sweep *s, struct bn_decision *d) {
     static const char *const verbs[] = {"moments", "affine", "dots", "blend"};
     const struct bn_view *v = &s->view;
-    const size_t row = v->layout == BN_PLANE ? block_of_sweep(p, s) * v->length : v->channels * s->repeat;
+    const size_t row = v->layout == BNK_PLANE ? block_of_sweep(p, s) * v->length : v->channels * s->repeat;
     d->sweep[d->sweeps].verb = verbs[s->verb];
-    d->sweep[d->sweeps].layout = v->layout == BN_PLANE ? "planes" : "rows";
+    d->sweep[d->sweeps].layout = v->layout == BNK_PLANE ? "planes" : "rows";
     d->sweep[d->sweeps].block = block_of_sweep(p, s);
     d->sweep[d->sweeps].pieces = v->pieces;
     d->sweep[d->sweeps].items = p->way.by_blocks ? 0 : s->share.items;

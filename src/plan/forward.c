@@ -10,9 +10,9 @@ enum { ACTIVE = 1 };
 /* Statistics have the first sweep, normalization and evaluation the others. */
 static const struct bn_entry sweeps[] = {
     /* needs, unless, verb, active, arrays */
-    {0, 0, BN_MOMENTS, false, 1, {{BN_X, BN_AS_X}}},
-    {0, ACTIVE, BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}}},
-    {ACTIVE, 0, BN_AFFINE, true, 3, {{BN_X, BN_AS_X}, {BN_Y, BN_AS_OUT}, {BN_Z, BN_AS_Z}}},
+    {0, 0, BNK_MOMENTS, false, 1, {{BN_X, BNK_X}}},
+    {0, ACTIVE, BNK_AFFINE, false, 2, {{BN_X, BNK_X}, {BN_Y, BNK_OUT}}},
+    {ACTIVE, 0, BNK_AFFINE, true, 3, {{BN_X, BNK_X}, {BN_Y, BNK_OUT}, {BN_Z, BNK_Z}}},
 };
 
 static unsigned facts_of(const struct bn_geometry *g, batchnorm_activation activation) {

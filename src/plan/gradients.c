@@ -17,19 +17,19 @@ enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, O
 /* clang-format off */
 static const struct bn_entry backward[] = {
     /* needs, unless, verb, active, arrays */
-    {SUMS | X,     GATED,          BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    {SUMS,         GATED | X,      BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_DY, BN_AS_X}}},
-    {SUMS | BY_Y,  0,              BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y}}},
-    {SUMS | BY_DY, 0,              BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y}}},
-    {SUMS | GATED, BY_Y | BY_DY,   BN_DOTS,   true,  3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z}}},
-    {DX | FROZEN,  GATED,          BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
-    {DX,           FROZEN | GATED, BN_BLEND,  false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DX, BN_AS_OUT}}},
-    {OUTPUT | BY_Y,  0,            BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Y, BN_AS_Y},
-                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
-    {OUTPUT | BY_DY, 0,            BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y},
-                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
-    {OUTPUT | GATED, BY_Y | BY_DY, BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_Z, BN_AS_Z},
-                                                         {BN_DX, BN_AS_OUT}, {BN_DZ, BN_AS_DZ}}},
+    {SUMS | X,     GATED,          BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_X, BNK_X}}},
+    {SUMS,         GATED | X,      BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_DY, BNK_X}}},
+    {SUMS | BY_Y,  0,              BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y}}},
+    {SUMS | BY_DY, 0,              BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y}}},
+    {SUMS | GATED, BY_Y | BY_DY,   BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z}}},
+    {DX | FROZEN,  GATED,          BNK_AFFINE, false, 2, {{BN_DY, BNK_X}, {BN_DX, BNK_OUT}}},
+    {DX,           FROZEN | GATED, BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DX, BNK_OUT}}},
+    {OUTPUT | BY_Y,  0,            BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OUTPUT | BY_DY, 0,            BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OUTPUT | GATED, BY_Y | BY_DY, BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
 };
 /* clang-format on */
 
@@ -90,8 +90,8 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
 /* forward mode */
 
 static const struct bn_entry jvp[] = {
-    {0, FROZEN, BN_DOTS, false, 2, {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    {0, 0, BN_BLEND, false, 3, {{BN_TX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_TY, BN_AS_OUT}}},
+    {0, FROZEN, BNK_DOTS, false, 2, {{BN_TX, BNK_DY}, {BN_X, BNK_X}}},
+    {0, 0, BNK_BLEND, false, 3, {{BN_TX, BNK_DY}, {BN_X, BNK_X}, {BN_TY, BNK_OUT}}},
 };
 
 static void jvp_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -110,7 +110,7 @@ static void jvp_coefficients(const struct bn_pass *p, size_t channel, size_t cha
 }
 
 /* Without tweight a frozen tangent does not depend on x: y = tx * scale + tbias. */
-static const struct bn_entry jvp_affine[] = {{0, 0, BN_AFFINE, false, 2, {{BN_TX, BN_AS_X}, {BN_TY, BN_AS_OUT}}}};
+static const struct bn_entry jvp_affine[] = {{0, 0, BNK_AFFINE, false, 2, {{BN_TX, BNK_X}, {BN_TY, BNK_OUT}}}};
 
 static void jvp_affine_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
@@ -149,15 +149,15 @@ enum { DY_D, VX_D, DY_VX, GX_FROZEN, GX_OF_DY, GX_OF_BOTH, GDY_OF_VX, GDY_OF_X }
 
 /* clang-format off */
 static const struct bn_entry double_backward[] = {
-    [DY_D]       = {0,           FROZEN,      BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    [VX_D]       = {VX,          FROZEN,      BN_DOTS,   false, 2, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}}},
-    [DY_VX]      = {VX,          0,           BN_DOTS,   false, 2, {{BN_DY, BN_AS_DY}, {BN_VX, BN_AS_X}}},
-    [GX_FROZEN]  = {GX | FROZEN, 0,           BN_AFFINE, false, 2, {{BN_DY, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
-    [GX_OF_DY]   = {GX,          FROZEN | VX, BN_BLEND,  false, 3, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GX, BN_AS_OUT}}},
-    [GX_OF_BOTH] = {GX | VX,     FROZEN,      BN_BLEND,  true,  5, {{BN_DY, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_DY, BN_AS_Y},
-                                                                    {BN_VX, BN_AS_Z}, {BN_GX, BN_AS_OUT}}},
-    [GDY_OF_VX]  = {GDY | VX,    0,           BN_BLEND,  false, 3, {{BN_VX, BN_AS_DY}, {BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
-    [GDY_OF_X]   = {GDY,         VX,          BN_AFFINE, false, 2, {{BN_X, BN_AS_X}, {BN_GDY, BN_AS_OUT}}},
+    [DY_D]       = {0,           FROZEN,      BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_X, BNK_X}}},
+    [VX_D]       = {VX,          FROZEN,      BNK_DOTS,   false, 2, {{BN_VX, BNK_DY}, {BN_X, BNK_X}}},
+    [DY_VX]      = {VX,          0,           BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_VX, BNK_X}}},
+    [GX_FROZEN]  = {GX | FROZEN, 0,           BNK_AFFINE, false, 2, {{BN_DY, BNK_X}, {BN_GX, BNK_OUT}}},
+    [GX_OF_DY]   = {GX,          FROZEN | VX, BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_GX, BNK_OUT}}},
+    [GX_OF_BOTH] = {GX | VX,     FROZEN,      BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
+                                                                     {BN_VX, BNK_Z}, {BN_GX, BNK_OUT}}},
+    [GDY_OF_VX]  = {GDY | VX,    0,           BNK_BLEND,  false, 3, {{BN_VX, BNK_DY}, {BN_X, BNK_X}, {BN_GDY, BNK_OUT}}},
+    [GDY_OF_X]   = {GDY,         VX,          BNK_AFFINE, false, 2, {{BN_X, BNK_X}, {BN_GDY, BNK_OUT}}},
 };
 /* clang-format on */
 

@@ -18,7 +18,7 @@ static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
         return;
     }
     bn_view_make(&s->view, g, uses, use);
-    bool plane = s->view.layout == BN_PLANE;
+    bool plane = s->view.layout == BNK_PLANE;
     s->do_piece = plane ? bn_plane_alone : bn_rows_piece;
     s->slot_channel = plane ? s->view.pieces : 1;
     s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
@@ -37,7 +37,7 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
     s->act = act;
     for (int i = 0; i < e->uses; i++) {
         if (!bn_is_there(g, e->use[i].array)) continue;
-        if (e->use[i].array == BN_X && e->use[i].role == BN_AS_X && e->verb == BN_DOTS) s->mean_of_x = true;
+        if (e->use[i].array == BN_X && e->use[i].role == BNK_X && e->verb == BNK_DOTS) s->mean_of_x = true;
         s->role[uses] = e->use[i].role;
         use[uses++] = e->use[i];
     }
@@ -61,7 +61,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
         const struct bn_entry *e = &entry[i];
         p->at[i] = -1;
         if ((facts & e->needs) != e->needs || (facts & e->unless)) continue;
-        bool reduces = e->verb == BN_MOMENTS || e->verb == BN_DOTS;
+        bool reduces = e->verb == BNK_MOMENTS || e->verb == BNK_DOTS;
         p->at[i] = reduces ? p->reduces++ : p->writes++;
         struct bn_sweep *s = reduces ? &p->reduce[p->at[i]] : &p->write[p->at[i]];
         build_sweep(s, like, g, e, act);
@@ -91,7 +91,7 @@ static void *take(struct scratch *s, size_t count, size_t bytes) {
     return at;
 }
 
-static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BN_AFFINE; }
+static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb != BNK_AFFINE; }
 
 static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
@@ -111,7 +111,7 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         r->sum = take(s, slots, sizeof(double));
         r->dot = take(s, slots, sizeof(double));
         r->mean = p->mean;
-        copies = copies || (r->mean_of_x && r->view.layout == BN_ROWS);
+        copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
         place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
@@ -121,7 +121,7 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
-        if (p->reduce[i].view.layout == BN_ROWS) p->reduce[i].mean = p->mean_copy;
+        if (p->reduce[i].view.layout == BNK_ROWS) p->reduce[i].mean = p->mean_copy;
 }
 
 /* Lays out in memory; returns what that takes in all, or SIZE_MAX when it does not fit. */
@@ -241,7 +241,7 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
-            if (s->verb == BN_MOMENTS)
+            if (s->verb == BNK_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);
             else
                 fold_dots(s, c * s->slot_channel, each);

@@ -14,7 +14,7 @@ enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 10 };
  * not there are left out of it. */
 struct bn_entry {
     unsigned needs, unless;
-    enum bn_verb verb;
+    enum bnk_verb verb;
     bool active;
     int uses;
     struct bn_use use[BN_VIEW_ARRAYS];

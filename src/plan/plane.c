@@ -20,13 +20,7 @@ struct stretch {
     size_t row, rows, first, length;
 };
 
-static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_plane,
-                               [BN_AFFINE] = s->kernels->affine_plane,
-                               [BN_DOTS] = s->kernels->dots_plane,
-                               [BN_BLEND] = s->kernels->blend_plane};
-    verbs[s->verb](k);
-}
+static void run(const struct bn_sweep *s, const struct bnk_call *k) { s->kernels->verb[BNK_PLANE][s->verb](k); }
 
 /* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last
  * row comes the next block. 0 at the end of everything. */
@@ -65,12 +59,12 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
     k->channels = side->b->count;
     k->length = t.length;
     for (int i = 0; i < v->arrays; i++) {
-        struct bnk_array *a = bn_call_array(k, s->role[i]);
+        struct bnk_array *a = &k->array[s->role[i]];
         a->at = bn_sweep_at(s, i, offset[i], t.first, side->b->first);
         a->row = bn_view_pitch(v, i);
         a->channel = v->array[i].channel;
         /* what a write reads, the reduction before it has read; but for a residual */
-        bool first_time = bn_sweep_reduces(s) ? s->role[i] <= BN_AS_Y : s->role[i] == BN_AS_Z;
+        bool first_time = bn_sweep_reduces(s) ? !bn_is_output(s->role[i]) : s->role[i] == BNK_Z;
         a->ahead = first_time && s->ahead && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
 }
@@ -83,14 +77,9 @@ static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
 static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
     struct bnk_call row = *k;
     row.rows = 1;
-    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
-        struct bnk_array *a = bn_call_array(&row, role);
-        advance(a, (ptrdiff_t)r * a->row, bytes);
-    }
+    for (int a = 0; a < BNK_ARRAYS; a++) advance(&row.array[a], (ptrdiff_t)r * row.array[a].row, bytes);
     return row;
 }
-
-static bool is_output(enum bn_role role) { return role == BN_AS_OUT || role == BN_AS_DZ; }
 
 /* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
@@ -100,27 +89,18 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     size_t pitch = (k.length + BNK_LANES - 1) / BNK_LANES * BNK_LANES;
     k.stream = false;
     for (int i = 0; i < s->view.arrays; i++) {
-        struct bnk_array *a = bn_call_array(&k, s->role[i]);
+        struct bnk_array *a = &k.array[s->role[i]];
         there[i] = *a;
         if (s->view.spacing[i] == 1) continue;
-        if (!is_output(s->role[i]))
+        if (!bn_is_output(s->role[i]))
             s->kernels->gather(a->at, a->channel, s->view.spacing[i], k.channels, k.length, tile[i], pitch);
         *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
     for (int i = 0; i < s->view.arrays; i++) {
-        if (s->view.spacing[i] == 1 || !is_output(s->role[i])) continue;
+        if (s->view.spacing[i] == 1 || !bn_is_output(s->role[i])) continue;
         s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.spacing[i]);
     }
-}
-
-static void fuse(const struct bn_sweep *write, const struct bnk_call *w, const struct bnk_call *r) {
-    if (!r)
-        run(write, w);
-    else if (write->verb == BN_AFFINE)
-        write->kernels->affine_moments(w, r);
-    else
-        write->kernels->blend_dots(w, r);
 }
 
 /* `count` channels of one row from channel c on. */
@@ -130,10 +110,7 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     if (some.shift) some.shift += c;
     if (some.sums) some.sums += c * BNK_SUMS;
     some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
-    for (enum bn_role role = BN_AS_X; role <= BN_AS_DZ; role++) {
-        struct bnk_array *a = bn_call_array(&some, role);
-        advance(a, (ptrdiff_t)c * a->channel, s->kernels->bytes);
-    }
+    for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
 }
 
@@ -157,7 +134,7 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
                 struct bnk_call t = some_channels(s, k, r, c, count);
                 t.length = k->length - at < length ? k->length - at : length;
                 for (int i = 0; i < v->arrays; i++)
-                    advance(bn_call_array(&t, s->role[i]), (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
+                    advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);
             }
 }
@@ -174,8 +151,10 @@ static void run_stretch(struct side *write, struct side *reduce) {
     if (!w) return;
     if (w->view.staged)
         run_staged(w, &write->call);
+    else if (r)
+        w->kernels->pair[w->verb](&write->call, &reduce->call);
     else
-        fuse(w, &write->call, r ? &reduce->call : NULL);
+        run(w, &write->call);
 }
 
 /* The order is fixed: halves are added lane by lane until one lane is left. */
@@ -192,9 +171,9 @@ static double fold_lanes(double *lanes) {
 
 static void start_sums(struct side *side) {
     const struct bn_sweep *s = side->b->sweep;
-    const struct bnk_array *x = &side->call.x;
+    const struct bnk_array *x = &side->call.array[BNK_X];
     memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
-    if (s->verb == BN_MOMENTS)
+    if (s->verb == BNK_MOMENTS)
         s->kernels->pivot(x->at, x->channel, side->b->count, side->shift);
     else if (s->mean_of_x)
         memcpy(side->shift, s->mean + side->b->first, side->b->count * sizeof *side->shift);
@@ -206,7 +185,7 @@ static void finish_sums(struct side *side, size_t piece) {
     const struct bn_sweep *s = side->b->sweep;
     for (size_t i = 0; i < side->b->count; i++) {
         size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
-        if (s->verb == BN_MOMENTS) s->shift[slot] = side->shift[i];
+        if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
         s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
         s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
     }

@@ -6,32 +6,29 @@
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    bnk_verb *const verbs[] = {[BN_MOMENTS] = s->kernels->moments_rows,
-                               [BN_AFFINE] = s->kernels->affine_rows,
-                               [BN_DOTS] = s->kernels->dots_rows,
-                               [BN_BLEND] = s->kernels->blend_rows};
-    if (k->rows) verbs[s->verb](k);
+    if (k->rows) s->kernels->verb[BNK_ROWS][s->verb](k);
 }
 
 /* Small rows, one after the other: made in tiles, and streamed from there as runs of whole lines. */
 static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
-    _Alignas(BN_LINE_BYTES) char tile[2][BN_STAGE_BYTES];
+    _Alignas(BN_LINE_BYTES) char tile[BNK_ARRAYS - BNK_INPUTS][BN_STAGE_BYTES];
     size_t bytes = s->kernels->bytes, row_bytes = k->length * bytes, together = BN_STAGE_BYTES / row_bytes;
     for (size_t done = 0; done < k->rows; done += together) {
         struct bnk_call part = *k;
-        struct bnk_array *outputs[] = {&part.out, &part.dz};
-        char *there[] = {k->out.at, k->dz.at};
         part.rows = k->rows - done < together ? k->rows - done : together;
         part.stream = false;
-        for (enum bn_role role = BN_AS_X; role <= BN_AS_Y; role++) {
-            struct bnk_array *a = bn_call_array(&part, role);
-            if (a->at) a->at += (ptrdiff_t)done * a->row * (ptrdiff_t)bytes;
+        for (int i = 0; i < s->view.arrays; i++) {
+            struct bnk_array *a = &part.array[s->role[i]];
+            if (bn_is_output(s->role[i]))
+                a->at = tile[s->role[i] - BNK_INPUTS];
+            else
+                a->at += (ptrdiff_t)done * a->row * (ptrdiff_t)bytes;
         }
-        for (int o = 0; o < 2; o++)
-            if (there[o]) outputs[o]->at = tile[o];
         run(s, &part);
-        for (int o = 0; o < 2; o++)
-            if (there[o]) bnk_table()->stream(tile[o], part.rows * row_bytes, there[o] + done * row_bytes);
+        for (int i = 0; i < s->view.arrays; i++) {
+            if (!bn_is_output(s->role[i])) continue;
+            bnk_table()->stream(part.array[s->role[i]].at, part.rows * row_bytes, k->array[s->role[i]].at + done * row_bytes);
+        }
     }
 }
 
@@ -39,13 +36,13 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
  * and do not begin and end with a line of the cache. */
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
-    const struct bnk_array *outputs[] = {&k->out, &k->dz};
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
     if (!s->stream || s->view.staged || bytes > s->tile_row) return false;
-    for (int i = 0; i < 2; i++) {
-        if (!outputs[i]->at) continue;
-        if (outputs[i]->row != (ptrdiff_t)k->length) return false;
-        whole_lines = whole_lines && (uintptr_t)outputs[i]->at % BN_LINE_BYTES == 0;
+    for (int i = 0; i < s->view.arrays; i++) {
+        const struct bnk_array *a = &k->array[s->role[i]];
+        if (!bn_is_output(s->role[i])) continue;
+        if (a->row != (ptrdiff_t)k->length) return false;
+        whole_lines = whole_lines && (uintptr_t)a->at % BN_LINE_BYTES == 0;
     }
     return !whole_lines;
 }
@@ -75,7 +72,7 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     k.length = channels;
     for (int i = 0; i < v->arrays; i++) {
         ptrdiff_t pitch = bn_view_pitch(v, i);
-        *bn_call_array(&k, s->role[i]) =
+        k.array[s->role[i]] =
             (struct bnk_array){.at = bn_sweep_at(s, i, offset[i], 0, channel), .row = pitch, .ahead = bytes_ahead(s, pitch)};
     }
     return k;
@@ -94,7 +91,7 @@ static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channe
     if (!bn_sweep_reduces(s)) return;
     k->sum = s->sum + slot;
     k->dot = s->dot + slot;
-    k->shift = s->verb == BN_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
+    k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
 static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
@@ -106,7 +103,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, channel, channels);
         set_sums(s, &k, channel, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         r += k.rows;
         run_stretch(s, &k);
     }
@@ -120,7 +117,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
 enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 static bool is_packed(const struct bn_view *v) {
-    if (v->layout != BN_ROWS || v->dims == 0) return false;
+    if (v->layout != BNK_ROWS || v->dims == 0) return false;
     for (int i = 0; i < v->arrays; i++)
         if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
     return true;
@@ -128,7 +125,7 @@ static bool is_packed(const struct bn_view *v) {
 
 size_t bn_rows_repeat(const struct bn_view *v) {
     size_t repeat = 1;
-    if (v->layout != BN_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
+    if (v->layout != BNK_ROWS || v->channels > WIDE) return 1; /* more, times a repeat, might not fit either */
     while (v->channels * repeat % BNK_LANES != 0) repeat *= 2;
     return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
 }
@@ -166,7 +163,7 @@ static void finish_wide_sums(const struct wide *w, size_t channels, double *sum,
 
 /* How many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
-    if (s->verb == BN_AFFINE) return BNK_AFFINE_NUMBERS;
+    if (s->verb == BNK_AFFINE) return BNK_AFFINE_NUMBERS;
     return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
 }
 
@@ -197,7 +194,7 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     }
     wide.k = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
-        struct bnk_array *a = bn_call_array(k, s->role[i]), *b = bn_call_array(&wide, s->role[i]);
+        struct bnk_array *a = &k->array[s->role[i]], *b = &wide.array[s->role[i]];
         b->row = (ptrdiff_t)wide.length;
         b->ahead = bytes_ahead(s, b->row);
         a->at += wide.rows * wide.length * s->kernels->bytes;
@@ -216,7 +213,7 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
     for (size_t r = 0; r < p.rows;) {
         struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, 0, channels);
         set_sums(s, &k, 0, slot);
-        if (r == 0 && s->verb == BN_MOMENTS) s->kernels->pivot(k.x.at, 1, channels, s->shift + slot);
+        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         if (r == 0) start_wide(s, &w, &k);
         r += k.rows;
         run_wide(s, &w, &k);

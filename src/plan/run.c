@@ -94,7 +94,7 @@ static void coefficients_item(void *arg, size_t item) {
 /* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
 static void do_pieces(const struct bn_sweep *s, size_t begin, size_t end) {
     const struct bn_view *v = &s->view;
-    bool within = v->layout == BN_PLANE && (bn_sweep_reduces(s) || v->parts > 1);
+    bool within = v->layout == BNK_PLANE && (bn_sweep_reduces(s) || v->parts > 1);
     for (size_t i = begin; i < end; i++) {
         if (within)
             s->do_piece(s, i / v->pieces, i % v->pieces);

@@ -6,8 +6,6 @@
 
 #include "plan/view.h"
 
-enum bn_verb { BN_MOMENTS, BN_AFFINE, BN_DOTS, BN_BLEND };
-
 /* How some work is handed out: items, of which the first `larger` have `each` + 1 portions and the others `each`. */
 struct bn_share {
     size_t items, each, larger;
@@ -15,9 +13,9 @@ struct bn_share {
 };
 
 struct bn_sweep {
-    enum bn_verb verb;
+    enum bnk_verb verb;
     struct bn_view view;
-    enum bn_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
+    enum bnk_role role[BN_VIEW_ARRAYS]; /* of the view's arrays */
     const struct bnk_verbs *kernels;
     void (*do_piece)(const struct bn_sweep *s, size_t block, size_t piece); /* bn_plane_alone or bn_rows_piece */
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
@@ -49,10 +47,12 @@ struct bn_block {
 
 /* How many doubles each of shift, sum and dot needs. */
 static inline size_t bn_sweep_slots(const struct bn_view *v) {
-    return v->layout == BN_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
+    return v->layout == BNK_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
 
-static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BN_MOMENTS || s->verb == BN_DOTS; }
+static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BNK_MOMENTS || s->verb == BNK_DOTS; }
+
+static inline bool bn_is_output(enum bnk_role role) { return role >= BNK_INPUTS; }
 
 /* In planes: piece `piece` of a block of one sweep and of a block of another, together where they have as many channels; NULL:
  * nothing to do. */
@@ -75,7 +75,7 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 
 /* For both: a call with the sweep's coefficients for the channels from c on, without arrays. */
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
-    k->x.at = k->dy.at = k->z.at = k->y.at = k->out.at = k->dz.at = NULL;
+    for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
     k->sums = k->sum = k->dot = NULL;
     k->k = (struct bnk_numbers){(const char *)s->coefficients.numbers + c * s->kernels->number_bytes, s->coefficients.pitch};
@@ -83,25 +83,6 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     k->act = s->act;
     k->without_x = s->without_x;
     k->stream = s->stream;
-}
-
-/* The member of a call for a role. */
-static inline struct bnk_array *bn_call_array(struct bnk_call *k, enum bn_role role) {
-    switch (role) {
-    case BN_AS_X:
-        return &k->x;
-    case BN_AS_DY:
-        return &k->dy;
-    case BN_AS_Z:
-        return &k->z;
-    case BN_AS_Y:
-        return &k->y;
-    case BN_AS_OUT:
-        return &k->out;
-    case BN_AS_DZ:
-        break;
-    }
-    return &k->dz;
 }
 
 /* Where array i of the sweep has element `first` of row `row` and channel c. */

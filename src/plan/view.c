@@ -49,7 +49,7 @@ static void merge_dims(struct bn_view *v) {
 static void choose_layout(struct bn_view *v) {
     bool rows = v->channels > 1;
     for (int i = 0; i < v->arrays; i++) rows = rows && v->array[i].channel == 1;
-    v->layout = rows ? BN_ROWS : BN_PLANE;
+    v->layout = rows ? BNK_ROWS : BNK_PLANE;
     v->length = v->channels;
     for (int i = 0; i < v->arrays; i++) v->spacing[i] = 1;
     if (!rows) {
@@ -106,7 +106,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
     take_dims(v, g, use);
     merge_dims(v);
     choose_layout(v);
-    if (v->layout == BN_PLANE)
+    if (v->layout == BNK_PLANE)
         cut_plane(v);
     else
         cut_rows(v);
@@ -167,10 +167,10 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
 /* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then
  * rows. */
 void bn_view_recut(struct bn_view *v, size_t elements) {
-    size_t length = v->layout == BN_PLANE ? v->length : 1;
+    size_t length = v->layout == BNK_PLANE ? v->length : 1;
     if (v->parts > 1) return;
     size_t channels = elements / length ? elements / length : 1;
-    bn_view_set_block(v, v->layout == BN_ROWS && channels < v->channels ? bn_padded(channels) : channels);
+    bn_view_set_block(v, v->layout == BNK_ROWS && channels < v->channels ? bn_padded(channels) : channels);
     v->group = elements / length / v->block;
     if (v->group == 0) v->group = 1;
     if (v->group > v->rows) v->group = v->rows;

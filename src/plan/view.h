@@ -8,15 +8,10 @@
 
 #define BN_VIEW_ARRAYS 5
 
-enum bn_layout {
-    BN_PLANE, /* a row is a run of elements of one channel */
-    BN_ROWS   /* a row is one element of every channel */
-};
-
 struct bn_view {
-    enum bn_layout layout;
+    enum bnk_layout layout;
     size_t channels, count;
-    size_t rows;   /* rows of the whole array in BN_ROWS, rows of one channel in BN_PLANE */
+    size_t rows;   /* rows of the whole array in BNK_ROWS, rows of one channel in BNK_PLANE */
     size_t length; /* elements of a row */
     int dims;      /* dimensions that count the rows */
     size_t extent[BN_MAX_DIMS];
@@ -32,10 +27,9 @@ struct bn_view {
 };
 
 /* An array of a geometry, and what a kernel takes it for. */
-enum bn_role { BN_AS_X, BN_AS_DY, BN_AS_Z, BN_AS_Y, BN_AS_OUT, BN_AS_DZ };
 struct bn_use {
     int array;
-    enum bn_role role;
+    enum bnk_role role;
 };
 
 /* View some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
@@ -66,7 +60,7 @@ static inline struct bn_piece bn_view_piece(const struct bn_view *v, size_t piec
     if (v->pieces > 1) p = (struct bn_piece){.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
     p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
     p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
-    p.count = v->layout == BN_PLANE ? p.rows * p.length : p.rows;
+    p.count = v->layout == BNK_PLANE ? p.rows * p.length : p.rows;
     return p;
 }
 

@@ -17,24 +17,20 @@ static const uint64_t golden[BNK_DTYPES] = {0x21fa6b8fd8f04640, 0x1bae264718ac54
 
 static const char *const names[BNK_DTYPES] = {"f32", "f64", "bf16", "f16"};
 
-/* What is checked. `at` is where struct bnk_verbs has the kernel; the fused ones have both verbs. */
-#define KERNEL(name) #name, offsetof(struct bnk_verbs, name)
-enum layout { PLANE, ROWS };
-static const struct kernel {
-    enum verb write, reduce;
-    enum layout layout;
-    const char *name;
-    size_t at;
-} kernels[] = {
-    {NONE, MOMENTS, PLANE, KERNEL(moments_plane)},    {NONE, MOMENTS, ROWS, KERNEL(moments_rows)},
-    {AFFINE, NONE, PLANE, KERNEL(affine_plane)},      {AFFINE, NONE, ROWS, KERNEL(affine_rows)},
-    {NONE, DOTS, PLANE, KERNEL(dots_plane)},          {NONE, DOTS, ROWS, KERNEL(dots_rows)},
-    {BLEND, NONE, PLANE, KERNEL(blend_plane)},        {BLEND, NONE, ROWS, KERNEL(blend_rows)},
-    {AFFINE, MOMENTS, PLANE, KERNEL(affine_moments)}, {BLEND, DOTS, PLANE, KERNEL(blend_dots)},
+/* What is checked: a verb in a layout, or in planes a pair. */
+struct kernel {
+    enum bnk_layout layout;
+    enum bnk_verb write, reduce;
 };
 
+static const char *const layout_names[BNK_LAYOUTS] = {"planes", "rows"};
+static const char *const verb_names[BNK_VERBS] = {"moments", "affine", "dots", "blend"};
+
+/* The verb that each verb makes a pair with. */
+static const enum bnk_verb other[BNK_VERBS] = {NONE, BNK_MOMENTS, NONE, BNK_DOTS};
+
 /* Without y, v is computed again. With y and z, z is an addend. */
-enum { M = 1 << MOMENTS, A = 1 << AFFINE, D = 1 << DOTS, B = 1 << BLEND };
+enum { M = 1 << BNK_MOMENTS, A = 1 << BNK_AFFINE, D = 1 << BNK_DOTS, B = 1 << BNK_BLEND };
 static const struct variant variants[] = {
     {"plain", M | A | D | B, .active = false},
     {"active", A | D | B, .active = true},
@@ -71,7 +67,7 @@ static const struct geometry {
                   {"outputs not aligned alike", false, 0, 64, 1, 2, 0}};
 
 static uint64_t state;
-static union elements finite[INPUTS], any[INPUTS]; /* the same, but some are infinite or NaN */
+static union elements finite[BNK_INPUTS], any[BNK_INPUTS]; /* the same, but some are infinite or NaN */
 static float numbers32[BNK_GATED_NUMBERS][PITCH];
 static double numbers64[BNK_GATED_NUMBERS][PITCH], shifts[PITCH];
 static struct side write, reduce;
@@ -90,7 +86,7 @@ static double random_number(void) {
 static void fill(int dtype) {
     const double odd[] = {(double)INFINITY, -(double)INFINITY, (double)NAN, -0.0, 1.5};
     state = 1;
-    for (int a = 0; a < INPUTS; a++)
+    for (int a = 0; a < BNK_INPUTS; a++)
         for (size_t i = 0; i < SPACE; i++) {
             put(&finite[a], dtype, i, random_number());
             put(&any[a], dtype, i, random_bits() % 16 == 0 ? odd[random_bits() % 5] : get(&finite[a], dtype, i));
@@ -105,7 +101,7 @@ static void fill(int dtype) {
 
 /* One case. What a run over all lengths need not combine with everything else goes around with them. */
 struct item {
-    const struct kernel *kernel;
+    struct kernel kernel;
     const struct variant *variant;
     const struct geometry *geometry;
     struct bnk_act act;
@@ -117,12 +113,12 @@ static size_t whole(size_t n, size_t unit) { return (n + unit - 1) / unit * unit
 
 static size_t used(const struct side *s) { return s->rows * s->row + s->first + s->first_dz + MARGIN; }
 
-static void begin(struct side *s, int dtype, const struct item *t, enum verb verb) {
+static void begin(struct side *s, int dtype, const struct item *t, enum bnk_verb verb) {
     static const size_t some_rows[] = {1, 9, 2, 4, 6};
     const struct geometry *g = t->geometry;
     const struct variant *v = t->variant;
-    const bool rows = t->kernel->layout == ROWS, writes = verb == AFFINE || verb == BLEND,
-               has_dy = verb == DOTS || verb == BLEND;
+    const bool rows = t->kernel.layout == BNK_ROWS, writes = verb == BNK_AFFINE || verb == BNK_BLEND,
+               has_dy = verb == BNK_DOTS || verb == BNK_BLEND;
     const union elements *from = writes && t->length % 4 == 3 ? any : finite;
     s->dtype = dtype, s->verb = verb, s->rows_layout = rows, s->variant = v, s->act = t->act;
     s->rows = some_rows[(t->length / 3 + (size_t)(v - variants)) % 5];
@@ -131,10 +127,10 @@ static void begin(struct side *s, int dtype, const struct item *t, enum verb ver
     s->channel = g->joined ? t->length : whole(t->length + g->gap, g->unit);
     s->row = rows ? whole(t->length + g->gap, g->unit) : s->channels * s->channel + g->gap;
     s->first = g->first, s->first_dz = g->dz;
-    s->in[X] = v->no_x ? NULL : from + X;
-    s->in[DY] = has_dy ? from + DY : NULL;
-    s->in[Z] = v->z ? from + Z : NULL;
-    s->in[Y] = v->y ? from + Y : NULL;
+    s->in[BNK_X] = v->no_x ? NULL : from + BNK_X;
+    s->in[BNK_DY] = has_dy ? from + BNK_DY : NULL;
+    s->in[BNK_Z] = v->z ? from + BNK_Z : NULL;
+    s->in[BNK_Y] = v->y ? from + BNK_Y : NULL;
     s->has_out = writes && !v->no_out, s->has_dz = writes && v->dz;
     s->numbers32 = (const float(*)[PITCH])numbers32, s->numbers64 = (const double(*)[PITCH])numbers64, s->shift = shifts;
     for (size_t i = 0; i < 2 * PITCH; i++) s->expected_sums[i] = (double)i / 4;
@@ -158,12 +154,12 @@ static struct bnk_call call_of(struct side *s, const struct item *t) {
     return (struct bnk_call){.rows = s->rows,
                              .channels = s->channels,
                              .length = s->length,
-                             .x = array(s, s->in[X], s->first, ahead),
-                             .dy = array(s, s->in[DY], s->first, ahead),
-                             .z = array(s, s->in[Z], s->first, ahead),
-                             .y = array(s, s->in[Y], s->first, ahead),
-                             .out = array(s, s->has_out ? &s->out : NULL, s->first, 0),
-                             .dz = array(s, s->has_dz ? &s->dz : NULL, s->first_dz, 0),
+                             .array[BNK_X] = array(s, s->in[BNK_X], s->first, ahead),
+                             .array[BNK_DY] = array(s, s->in[BNK_DY], s->first, ahead),
+                             .array[BNK_Z] = array(s, s->in[BNK_Z], s->first, ahead),
+                             .array[BNK_Y] = array(s, s->in[BNK_Y], s->first, ahead),
+                             .array[BNK_OUT] = array(s, s->has_out ? &s->out : NULL, s->first, 0),
+                             .array[BNK_DZ] = array(s, s->has_dz ? &s->dz : NULL, s->first_dz, 0),
                              .shift = s->shift,
                              .sums = s->sums,
                              .sum = s->sums,
@@ -204,22 +200,18 @@ static bool same_sums(const struct side *s, uint64_t *hash) {
 }
 
 static bool run(const struct bnk_verbs *verbs, const struct item *t, uint64_t *hash) {
-    const struct kernel *k = t->kernel;
+    const struct kernel k = t->kernel;
     const struct bnk_call writes = call_of(&write, t), reduces = call_of(&reduce, t);
-    const char *at = (const char *)verbs + k->at;
     bool same = true;
-    if (k->write && k->reduce) {
-        void (*both)(const struct bnk_call *, const struct bnk_call *);
-        memcpy(&both, at, sizeof both);
-        both(&writes, &reduces);
-    } else {
-        bnk_verb *verb;
-        memcpy(&verb, at, sizeof verb);
-        verb(k->write ? &writes : &reduces);
-    }
-    if (k->reduce) same = same_sums(&reduce, hash);
-    if (write.has_out && k->write) same = same_elements(&write, &write.out, &write.expected_out, hash) && same;
-    if (write.has_dz && k->write) same = same_elements(&write, &write.dz, &write.expected_dz, hash) && same;
+    if (k.reduce == NONE)
+        verbs->verb[k.layout][k.write](&writes);
+    else if (k.write == NONE)
+        verbs->verb[k.layout][k.reduce](&reduces);
+    else
+        verbs->pair[k.write](&writes, &reduces);
+    if (k.reduce != NONE) same = same_sums(&reduce, hash);
+    if (write.has_out) same = same_elements(&write, &write.out, &write.expected_out, hash) && same;
+    if (write.has_dz) same = same_elements(&write, &write.dz, &write.expected_dz, hash) && same;
     return same;
 }
 
@@ -234,26 +226,40 @@ static const char *activation_name(const struct item *t) {
 static bool check_item(int dtype, const struct item *t, uint64_t *hashes) {
     const struct bnk_table *table;
     bool good = true;
-    begin(&write, dtype, t, t->kernel->write);
-    begin(&reduce, dtype, t, t->kernel->reduce);
+    begin(&write, dtype, t, t->kernel.write);
+    begin(&reduce, dtype, t, t->kernel.reduce);
     for (size_t i = 0; (table = bnk_runnable(i)) != NULL; i++) {
         if (run(table->verbs[dtype], t, &hashes[i])) continue;
-        printf("%s %s: kernel %s (%s, %s, %s%s) length %zu differs\n", table->name, names[dtype], t->kernel->name,
-               t->variant->name, activation_name(t), t->geometry->name, t->stream ? ", stream" : "", t->length);
+        printf("%s %s: %s %s of %s (%s, %s, %s%s) length %zu differs\n", table->name, names[dtype],
+               t->kernel.write == NONE ? "" : verb_names[t->kernel.write],
+               t->kernel.reduce == NONE ? "" : verb_names[t->kernel.reduce], layout_names[t->kernel.layout], t->variant->name,
+               activation_name(t), t->geometry->name, t->stream ? ", stream" : "", t->length);
         good = false;
     }
     return good;
 }
 
+static bool check_kernel(int dtype, struct kernel kernel, size_t length, uint64_t *hashes) {
+    const enum bnk_verb verb = kernel.write == NONE ? kernel.reduce : kernel.write;
+    bool good = true;
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
+        for (int stream = 0; stream <= (kernel.write != NONE); stream++) {
+            struct item t = {kernel, &variants[v], &geometries[(length / 5 + v) % 5], acts[(length + v) % 5], length, stream};
+            if (variants[v].verbs & 1u << verb) good &= check_item(dtype, &t, hashes);
+        }
+    return good;
+}
+
 static bool check_length(int dtype, size_t length, uint64_t *hashes) {
     bool good = true;
-    for (const struct kernel *k = kernels; k < kernels + sizeof kernels / sizeof *kernels; k++)
-        for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
-            for (int stream = 0; stream <= (k->write != NONE); stream++) {
-                const enum verb verb = k->write ? k->write : k->reduce;
-                struct item t = {k, &variants[v], &geometries[(length / 5 + v) % 5], acts[(length + v) % 5], length, stream};
-                if (variants[v].verbs & 1u << verb) good &= check_item(dtype, &t, hashes);
-            }
+    for (enum bnk_verb verb = 0; verb < BNK_VERBS; verb++)
+        for (enum bnk_layout layout = 0; layout < BNK_LAYOUTS; layout++) {
+            const bool writes = verb == BNK_AFFINE || verb == BNK_BLEND;
+            const struct kernel alone = {layout, writes ? verb : NONE, writes ? NONE : verb};
+            good &= check_kernel(dtype, alone, length, hashes);
+        }
+    for (enum bnk_verb verb = 0; verb < BNK_VERBS; verb++)
+        if (other[verb] != NONE) good &= check_kernel(dtype, (struct kernel){BNK_PLANE, verb, other[verb]}, length, hashes);
     return good;
 }
 
@@ -268,7 +274,7 @@ int main(void) {
         for (size_t length = 0; length < 68; length++) good &= check_length(dtype, length, hashes);
         for (size_t i = 0; i < 5; i++) good &= check_length(dtype, long_ones[i], hashes);
         for (size_t i = 0; (table = bnk_runnable(i)) != NULL; i++) {
-            good &= check_copies(table, dtype, &any[X]);
+            good &= check_copies(table, dtype, &any[BNK_X]);
             printf("%-8s %-5s %016llx%s\n", table->name, names[dtype], (unsigned long long)hashes[i],
                    hashes[i] == golden[dtype] ? "" : " differs from the committed hash");
             good &= hashes[i] == golden[dtype];

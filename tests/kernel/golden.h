@@ -24,8 +24,8 @@ double get(const union elements *a, int dtype, size_t i);
 void put(union elements *a, int dtype, size_t i, double v);
 uint64_t bits_of(const union elements *a, int dtype, size_t i); /* one pattern for all NaNs */
 
-enum verb { NONE, MOMENTS, AFFINE, DOTS, BLEND };
-enum array { X, DY, Z, Y, INPUTS };
+/* In the place of a verb: there is none. */
+#define NONE BNK_VERBS
 
 /* Which arrays a call has, and its flags. Outputs: `out` unless it is left out, and perhaps dz. */
 struct variant {
@@ -37,12 +37,12 @@ struct variant {
 /* One call: of the elements (row r, channel c, i) at first + r * row + c * channel + i. In rows, i is the channel. */
 struct side {
     int dtype;
-    enum verb verb;
+    enum bnk_verb verb;
     bool rows_layout;
     const struct variant *variant;
     struct bnk_act act;
     size_t rows, channels, length, row, channel, first, first_dz;
-    const union elements *in[INPUTS]; /* NULL: not there */
+    const union elements *in[BNK_INPUTS]; /* NULL: not there */
     bool has_out, has_dz;
     const float (*numbers32)[PITCH];
     const double (*numbers64)[PITCH], *shift;

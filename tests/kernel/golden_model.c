@@ -95,8 +95,8 @@ static double affine(const struct side *s, int first, double x, size_t c) {
     return computed(s, scaled + number(s, first + BNK_B, c));
 }
 
-static double in(const struct side *s, enum array array, size_t at) {
-    return s->in[array] ? get(s->in[array], s->dtype, s->first + at) : 0;
+static double in(const struct side *s, enum bnk_role role, size_t at) {
+    return s->in[role] ? get(s->in[role], s->dtype, s->first + at) : 0;
 }
 
 static double activated(const struct side *s, double v) {
@@ -108,40 +108,41 @@ static double activated(const struct side *s, double v) {
 
 /* What the activation gets: computed from x, and the residual if there is one. */
 static double before(const struct side *s, int first, size_t at, size_t c) {
-    double v = affine(s, first, in(s, X, at), c);
-    return s->in[Z] ? computed(s, v + in(s, Z, at)) : v;
+    double v = affine(s, first, in(s, BNK_X, at), c);
+    return s->in[BNK_Z] ? computed(s, v + in(s, BNK_Z, at)) : v;
 }
 
 static double gated(const struct side *s, size_t at, size_t c) {
-    const double dy = in(s, DY, at);
+    const double dy = in(s, BNK_DY, at);
     if (!s->variant->active) return dy;
-    const double v = s->in[Y] ? in(s, Y, at) : before(s, BNK_GATE, at, c);
+    const double v = s->in[BNK_Y] ? in(s, BNK_Y, at) : before(s, BNK_GATE, at, c);
     if (s->act.cut) return v <= 0 || v >= computed(s, s->act.ceiling) ? 0 : dy;
     return v > 0 ? dy : rounded(s, computed(s, dy * computed(s, s->act.slope)));
 }
 
 static double blended(const struct side *s, size_t at, size_t c, double g) {
     double dx = computed(s, number(s, BNK_P, c) * g);
-    if (!s->variant->without_x) dx = computed(s, dx + computed(s, number(s, BNK_Q, c) * centred(s, BNK_M1, in(s, X, at), c)));
+    if (!s->variant->without_x)
+        dx = computed(s, dx + computed(s, number(s, BNK_Q, c) * centred(s, BNK_M1, in(s, BNK_X, at), c)));
     dx = computed(s, dx + number(s, BNK_S, c));
-    return s->in[Y] && s->in[Z] ? computed(s, affine(s, BNK_GATE, in(s, Z, at), c) + dx) : dx;
+    return s->in[BNK_Y] && s->in[BNK_Z] ? computed(s, affine(s, BNK_GATE, in(s, BNK_Z, at), c) + dx) : dx;
 }
 
 size_t second_sum(const struct side *s) { return s->rows_layout ? PITCH : BNK_LANES; }
 
 /* Element i of a row of channel c, at `at` in the arrays. */
 static void element(struct side *s, size_t at, size_t c, size_t i) {
-    const double x = in(s, X, at), g = s->verb == DOTS || s->verb == BLEND ? gated(s, at, c) : 0;
-    if (s->verb == MOMENTS || s->verb == DOTS) {
+    const double x = in(s, BNK_X, at), g = s->verb == BNK_DOTS || s->verb == BNK_BLEND ? gated(s, at, c) : 0;
+    if (s->verb == BNK_MOMENTS || s->verb == BNK_DOTS) {
         double *sum = s->expected_sums + (s->rows_layout ? c : c * BNK_SUMS + i % BNK_LANES), *dot = sum + second_sum(s);
         const double d = x - s->shift[c];
-        *sum += s->verb == DOTS ? g : d;
-        *dot += s->verb == DOTS ? (s->in[X] ? g * d : g) : d * d;
+        *sum += s->verb == BNK_DOTS ? g : d;
+        *dot += s->verb == BNK_DOTS ? (s->in[BNK_X] ? g * d : g) : d * d;
         return;
     }
     double y = 0;
-    if (s->verb == BLEND) y = blended(s, at, c, g);
-    if (s->verb == AFFINE) y = s->variant->active ? activated(s, before(s, BNK_M1, at, c)) : affine(s, BNK_M1, x, c);
+    if (s->verb == BNK_BLEND) y = blended(s, at, c, g);
+    if (s->verb == BNK_AFFINE) y = s->variant->active ? activated(s, before(s, BNK_M1, at, c)) : affine(s, BNK_M1, x, c);
     if (s->has_out) put(&s->expected_out, s->dtype, s->first + at, y);
     if (s->has_dz) put(&s->expected_dz, s->dtype, s->first_dz + at, g);
 }
