@@ -6,48 +6,41 @@
 
 #include "kernel/steps.h"
 
-/* What is active comes in two kinds. The most frequent one, where v comes from x alone and there is one output, is compiled for
- * itself: pointers that are known to be NULL ask no questions in the loops. Beside long steps questions do not count. */
-BNK_INLINE struct gated take_only_x(struct gated row) {
-    row.z = row.y = NULL;
-    row.dz = NULL;
-    if (!row.x) __builtin_unreachable();
-    return row;
-}
+/* The most frequent active kinds have loops of their own, which ask nothing: v comes from x alone, and there is one output. Beside
+ * long steps questions do not count. */
+static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0}, dots_of_x = {BNK_DOTS, true, X | DY, 0},
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0};
 
 BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     const struct bnk_array *a = k->array;
     return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
 }
 
-/* To the next row. `has_dy`, `writes` and `active` are constants. */
-BNK_INLINE void advance(const struct bnk_call *k, struct gated *row, bool has_dy, bool writes, bool active) {
-    if (!active || row->x) row->x += k->array[BNK_X].row;
-    if (has_dy) row->dy += k->array[BNK_DY].row;
-    if (active && row->z) row->z += k->array[BNK_Z].row;
-    if (active && row->y) row->y += k->array[BNK_Y].row;
-    if (writes && (!active || row->out)) row->out += k->array[BNK_OUT].row;
-    if (writes && active && row->dz) row->dz += k->array[BNK_DZ].row;
+/* To the next row. */
+BNK_INLINE void advance(const struct bnk_call *k, const struct kind *kind, struct row *row) {
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_ARRAYS; a++)
+        if (has(kind, *row, (enum bnk_role)a)) row->at[a] += k->array[a].row;
 }
 
 /* Steps that a row is done in at a time: as many as have their sums in registers. */
 enum { STEPS_REDUCED = 2 * 3 * DOUBLES < BNK_REGISTERS ? 2 : 1 };
 
 /* `steps` steps of one row, and to the next. */
-BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct gated *row, bnk_vd (*sum)[DOUBLES],
+BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, bnk_vd (*sum)[DOUBLES],
                                        bnk_vd (*dot)[DOUBLES], bnk_vd one, bnk_vd (*shift)[DOUBLES],
-                                       struct affine (*forward)[PARTS], size_t steps, bool dots, bool active) {
+                                       struct affine (*forward)[PARTS], size_t steps, const struct kind *kind) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
-        fetch_row(k, *row, s * BNK_LANES, dots, active);
-        reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, *row, s * BNK_LANES, BNK_LANES, dots, active);
+        fetch_row(k, kind, *row, s * BNK_LANES);
+        reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
     }
-    advance(k, row, dots, false, active);
+    advance(k, kind, row);
 }
 
 /* Sums of the channels from c on, `steps` steps of them, over `rows` rows; `row` begins with them. */
-BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct gated row, size_t rows, size_t c, size_t steps,
-                                bool dots, bool active) {
+BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct row row, size_t rows, size_t c, size_t steps,
+                                const struct kind *kind) {
     bnk_vd sum[STEPS_REDUCED][DOUBLES], dot[STEPS_REDUCED][DOUBLES], shift[STEPS_REDUCED][DOUBLES], one = opaque_one();
     struct affine forward[STEPS_REDUCED][PARTS];
 #pragma GCC unroll 2
@@ -58,15 +51,14 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
         for (size_t i = 0; i < DOUBLES; i++) shift[s][i] = load_vd(k->shift + first + i * BNK_WD);
 #pragma GCC unroll 8
         for (size_t i = 0; i < PARTS; i++)
-            forward[s][i] = active && !row.y ? affine_load(k->k, BNK_GATE, first + i * VEC_LANES) : (struct affine){0};
+            forward[s][i] = kind->active && !has(kind, row, BNK_Y) ? affine_at(k, BNK_GATE, first + i * VEC_LANES, BNK_ROWS)
+                                                                   : (struct affine){0};
     }
-    if (active) { /* a loop of one row: an active step is long enough */
-        for (size_t i = 0; i < rows; i++)
-            reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, dots, true);
+    if (kind->active) { /* a loop of one row: an active step is long enough */
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
     } else {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < rows; i++)
-            reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, dots, false);
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
     }
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
@@ -76,38 +68,30 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
 }
 
 /* The last, partial step of a row. */
-static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size_t r, size_t c, bool dots, bool active) {
+static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size_t r, size_t c, const struct kind *kind) {
     struct copies copies;
     struct act act = act_splat(k->act);
-    struct gated row = gated_at(row_at(k, r, 0, dots, false, active), c);
+    struct row row = row_from(row_at(k, kind, r, 0), kind, c);
     struct bnk_call alone = *k; /* without fetches: what is read are copies */
     for (int a = 0; a < BNK_INPUTS; a++) alone.array[a].ahead = 0;
-    reduce_channels(&alone, act, take_gated(&copies, row, k->length - c), 1, c, 1, dots, active);
+    reduce_channels(&alone, act, take_copies(&copies, kind, row, k->length - c), 1, c, 1, kind);
 }
 
-BNK_INLINE void reduce_rows(const struct bnk_call *call, bool dots, bool active, bool only_x) {
+BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy; /* as in planes */
     struct act act = {0};
-    if (active) act = act_splat(k->act);
-    const size_t together = dots ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
+    if (kind->active) act = act_splat(k->act);
+    const size_t together = kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
     size_t wide = STEPS_REDUCED * BNK_LANES, whole = k->length / BNK_LANES * BNK_LANES;
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         size_t c = 0;
         rows = k->rows - r < together ? k->rows - r : together;
-        struct gated row = row_at(k, r, 0, dots, false, active);
-        if (only_x) row = take_only_x(row);
-        for (; c + wide <= whole; c += wide) reduce_channels(k, act, gated_at(row, c), rows, c, STEPS_REDUCED, dots, active);
+        struct row row = row_at(k, kind, r, 0);
+        for (; c + wide <= whole; c += wide) reduce_channels(k, act, row_from(row, kind, c), rows, c, STEPS_REDUCED, kind);
         for (; STEPS_REDUCED > 1 && c < whole; c += BNK_LANES)
-            reduce_channels(k, act, gated_at(row, c), rows, c, 1, dots, active);
-        for (size_t i = 0; i < rows && whole < k->length; i++) reduce_last(call, r + i, whole, dots, active);
+            reduce_channels(k, act, row_from(row, kind, c), rows, c, 1, kind);
+        for (size_t i = 0; i < rows && whole < k->length; i++) reduce_last(call, r + i, whole, kind);
     }
-}
-
-BNK_INLINE void write_numbers(const struct bnk_call *k, size_t c, struct affine *affine, struct blend *blend, bool blends,
-                              bool gates) {
-    if (blends) *blend = blend_load(k->k, c);
-    if (!blends) *affine = affine_load(k->k, 0, c);
-    if (gates) *affine = affine_load(k->k, BNK_GATE, c);
 }
 
 /* Vectors of a row that are written at a time: as many as have their numbers in registers. One that is gated has twice as many.
@@ -116,78 +100,74 @@ enum { GROUP = 4, GATED_GROUP = 2 };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
 /* `group` vectors of one row, and to the next. */
-BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, struct gated *row, const struct affine *affine,
-                                      const struct blend *blend, size_t at, size_t fetched, size_t group, bool blends,
-                                      bool active, bool stream) {
+BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, const struct affine *affine,
+                                      const struct blend *blend, size_t at, size_t fetched, size_t group,
+                                      const struct kind *kind, bool stream) {
 #pragma GCC unroll 4
-    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, *row, at + f, blends, active);
+    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, kind, *row, at + f);
 #pragma GCC unroll 4
     for (size_t v = 0; v < group; v++)
-        write_vector(affine[v], blend[v], act, *row, at + v * VEC_LANES, k->without_x, blends, active, stream);
-    advance(k, row, blends, true, active);
+        write_vector(affine[v], blend[v], act, kind, *row, at + v * VEC_LANES, k->without_x, stream);
+    advance(k, kind, row);
 }
 
 /* `group` vectors of channels from c on in `rows` rows, for `fetched` elements of which the rows fetch ahead. */
 BNK_INLINE void write_group(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t fetched,
-                            size_t group, bool blends, bool active, bool only_x, bool stream) {
+                            size_t group, const struct kind *kind, bool stream) {
     /* not part of the addresses: the loop that this makes is faster */
-    const size_t at = IS_SHORT && !blends ? c : 0;
-    struct gated row = gated_at(row_at(k, r, 0, blends, true, active), c - at);
+    const size_t at = IS_SHORT && kind->verb == BNK_AFFINE ? c : 0;
+    struct row row = row_from(row_at(k, kind, r, 0), kind, c - at);
     struct affine affine[GROUP] = {{.m1 = {0}}};
     struct blend blend[GROUP] = {{.m1 = {0}}};
-    if (only_x) row = take_only_x(row);
 #pragma GCC unroll 4
-    for (size_t v = 0; v < group; v++)
-        write_numbers(k, c + v * VEC_LANES, affine + v, blend + v, blends, blends && active && (!row.y || row.z));
-    if (active) {
-        for (size_t j = 0; j < rows; j++)
-            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, true, stream);
+    for (size_t v = 0; v < group; v++) set_coefficients(affine + v, blend + v, k, kind, row, c + v * VEC_LANES, BNK_ROWS);
+    if (kind->active) {
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
     } else {
 #pragma GCC unroll 4
-        for (size_t j = 0; j < rows; j++)
-            write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, blends, false, stream);
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
     }
 }
 
 /* `width` channels from c on in `rows` rows, whole groups of them. `width` and `group` are constants. */
 BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t width,
-                               size_t group, bool blends, bool active, bool only_x, bool stream) {
-    if (active) {
+                               size_t group, const struct kind *kind, bool stream) {
+    if (kind->active) {
         for (size_t i = 0; i < width; i += group * VEC_LANES)
-            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, true, only_x, stream);
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, kind, stream);
     } else {
 #pragma GCC unroll 8
         for (size_t i = 0; i < width; i += group * VEC_LANES)
-            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, blends, false, only_x, stream);
+            write_group(k, act, r, rows, c + i, i == 0 ? width : 0, group, kind, stream);
     }
 }
 
 /* `keep` elements of a row from c on. */
-static __attribute__((noinline)) void write_partly(const struct bnk_call *k, size_t r, size_t c, size_t keep, bool blends,
-                                                   bool active) {
+static __attribute__((noinline)) void write_partly(const struct bnk_call *k, size_t r, size_t c, size_t keep,
+                                                   const struct kind *kind) {
     struct copies copies;
     struct act act = act_splat(k->act);
-    struct gated there = gated_at(row_at(k, r, 0, blends, true, active), c);
-    struct gated row = take_gated(&copies, there, keep);
+    const struct row there = row_from(row_at(k, kind, r, 0), kind, c);
+    struct row row = take_copies(&copies, kind, there, keep);
     for (size_t i = 0; i < BNK_LANES; i += VEC_LANES) {
         struct affine affine = {0};
         struct blend blend = {0};
-        write_numbers(k, c + i, &affine, &blend, blends, blends && active && (!row.y || row.z));
-        write_vector(affine, blend, act, row, i, k->without_x, blends, active, false);
+        set_coefficients(&affine, &blend, k, kind, row, c + i, BNK_ROWS);
+        write_vector(affine, blend, act, kind, row, i, k->without_x, false);
     }
-    give_gated(&copies, there, keep);
+    give_copies(&copies, kind, there, keep);
 }
 
 /* `rows` rows; `lead` elements come before the first aligned address of a stream. */
-BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t lead, bool blends,
-                           bool active, bool only_x, bool stream) {
+BNK_INLINE void write_tile(const struct bnk_call *call, const struct bnk_call *k, struct act act, size_t r, size_t rows,
+                           size_t lead, const struct kind *kind, bool stream) {
     size_t first = lead < k->length ? lead : k->length, c = first;
-    const size_t most = blends && active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
-    for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, blends, active, only_x, stream);
+    const size_t most = kind->verb == BNK_BLEND && kind->active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
+    for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, kind, stream);
     for (; WIDE > BNK_LANES && c + BNK_LANES <= k->length; c += BNK_LANES)
-        write_channels(k, act, r, rows, c, BNK_LANES, least, blends, active, only_x, stream);
-    for (size_t i = 0; i < rows && first > 0; i++) write_partly(k, r + i, 0, first, blends, active);
-    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(k, r + i, c, k->length - c, blends, active);
+        write_channels(k, act, r, rows, c, BNK_LANES, least, kind, stream);
+    for (size_t i = 0; i < rows && first > 0; i++) write_partly(call, r + i, 0, first, kind);
+    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(call, r + i, c, k->length - c, kind);
 }
 
 /* Whether all outputs can be streamed, and whether their rows begin alike within a line. */
@@ -203,59 +183,59 @@ enum { TWO_ROWS = !IS_SHORT && VEC_LANES * sizeof(elem) >= BNK_LINE };
 
 /* How many rows go together. Rows that do not begin alike within a line are streamed one by one. Others, too, are mostly
  * streamed faster a few at a time, as long as the numbers of a row stay in the first-level cache until the next. */
-BNK_INLINE size_t rows_written(const struct bnk_call *k, bool blends, bool stream, bool alike) {
+BNK_INLINE size_t rows_written(const struct bnk_call *k, const struct kind *kind, bool stream, bool alike) {
     if (stream && !alike) return 1;
     if (!stream || IS_SHORT || k->length > BNK_FEW_NUMBERS / sizeof(num)) return BNK_ROWS_WRITTEN;
-    if (!TWO_ROWS) return blends ? BNK_ROWS_WRITTEN : 1;
-    return blends ? 1 : 2;
+    if (!TWO_ROWS) return kind->verb == BNK_BLEND ? BNK_ROWS_WRITTEN : 1;
+    return kind->verb == BNK_BLEND ? 1 : 2;
 }
 
-BNK_INLINE void write_rows(const struct bnk_call *call, bool blends, bool active, bool only_x) {
+BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy; /* as in planes */
     const struct bnk_array *out = &k->array[k->array[BNK_OUT].at ? BNK_OUT : BNK_DZ];
     struct act act = {0};
     bool alike, stream = streams(k, &alike);
-    size_t most = rows_written(k, blends, stream, alike), lead = 0;
-    if (active) act = act_splat(k->act);
+    size_t most = rows_written(k, kind, stream, alike), lead = 0;
+    if (kind->active) act = act_splat(k->act);
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->rows - r < most ? k->rows - r : most;
-        if (stream) lead = (0 - (uintptr_t)there(out, r, 0)) % ALIGNED / sizeof(elem);
-        if (!active && rows == 1) /* a constant makes other loops */
-            write_tile(k, act, r, 1, lead, blends, false, only_x, stream);
-        else if (!active && rows == 2 && TWO_ROWS && !blends)
-            write_tile(k, act, r, 2, lead, blends, false, only_x, stream);
+        if (stream) lead = (0 - (uintptr_t)begin_of(out, r, 0)) % ALIGNED / sizeof(elem);
+        if (!kind->active && rows == 1) /* a constant makes other loops */
+            write_tile(call, k, act, r, 1, lead, kind, stream);
+        else if (!kind->active && rows == 2 && TWO_ROWS && kind->verb == BNK_AFFINE)
+            write_tile(call, k, act, r, 2, lead, kind, stream);
         else
-            write_tile(k, act, r, rows, lead, blends, active, only_x, stream);
+            write_tile(call, k, act, r, rows, lead, kind, stream);
     }
 }
 
-static void moments_rows(const struct bnk_call *k) { reduce_rows(k, false, false, false); }
+static void moments_rows(const struct bnk_call *k) { reduce_rows(k, &plain_moments); }
 
 static void dots_rows(const struct bnk_call *k) {
     if (k->active && has_only_x(k))
-        reduce_rows(k, true, true, true);
+        reduce_rows(k, &dots_of_x);
     else if (k->active)
-        reduce_rows(k, true, true, false);
+        reduce_rows(k, &active_dots);
     else
-        reduce_rows(k, true, false, false);
+        reduce_rows(k, &plain_dots);
 }
 
 static void affine_rows(const struct bnk_call *k) {
     if (k->active && has_only_x(k))
-        write_rows(k, false, true, true);
+        write_rows(k, &affine_of_x);
     else if (k->active)
-        write_rows(k, false, true, false);
+        write_rows(k, &active_affine);
     else
-        write_rows(k, false, false, false);
+        write_rows(k, &plain_affine);
 }
 
 static void blend_rows(const struct bnk_call *k) {
     if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
-        write_rows(k, true, true, true);
+        write_rows(k, &blend_of_x);
     else if (k->active)
-        write_rows(k, true, true, false);
+        write_rows(k, &active_blend);
     else
-        write_rows(k, true, false, false);
+        write_rows(k, &plain_blend);
 }
 
 /* Copies between strided memory and packed rows: in squares, so that a line of either side is used up while it is in cache. */

@@ -33,11 +33,66 @@ static void pivot(const void *x, ptrdiff_t stride, size_t count, double *out) {
     }
 }
 
-/* Where row r of channel c of an array begins; NULL for an array that is not there. */
-BNK_INLINE elem *there(const struct bnk_array *a, size_t r, size_t c) {
+/* A kind of loop: a verb, and what it asks. Each verb is compiled for several kinds. Where the functions below are inlined, the
+ * kind is a constant, and a loop asks nothing about an array that its kind always has or never has. */
+struct kind {
+    enum bnk_verb verb;
+    bool active;
+    unsigned has, may_have; /* arrays that are there, and others that may be there: bits 1 << role */
+};
+
+enum {
+    X = 1 << BNK_X,
+    DY = 1 << BNK_DY,
+    Z = 1 << BNK_Z,
+    Y = 1 << BNK_Y,
+    OUT = 1 << BNK_OUT,
+    DZ = 1 << BNK_DZ,
+};
+
+static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0}, plain_affine = {BNK_AFFINE, false, X | OUT, 0},
+                         plain_dots = {BNK_DOTS, false, X | DY, 0}, plain_blend = {BNK_BLEND, false, X | DY | OUT, 0},
+                         active_affine = {BNK_AFFINE, true, X | OUT, Z}, active_dots = {BNK_DOTS, true, DY, X | Z | Y},
+                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ};
+
+/* Where each array of a row has the elements that are next; NULL: it is not there. */
+struct row {
+    elem *at[BNK_ARRAYS];
+};
+
+BNK_INLINE bool has(const struct kind *kind, struct row row, enum bnk_role role) {
+    return (kind->has >> role & 1) != 0 || ((kind->may_have >> role & 1) != 0 && row.at[role]);
+}
+
+/* Where row r of channel c of an array begins. */
+BNK_INLINE elem *begin_of(const struct bnk_array *a, size_t r, size_t c) {
     return (elem *)(void *)a->at + (ptrdiff_t)r * a->row + (ptrdiff_t)c * a->channel;
 }
-BNK_INLINE elem *row(const struct bnk_array *a, size_t r, size_t c) { return a->at ? there(a, r, c) : NULL; }
+
+BNK_INLINE struct row row_at(const struct bnk_call *k, const struct kind *kind, size_t r, size_t c) {
+    struct row row = {{NULL}};
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_ARRAYS; a++) {
+        if (kind->has >> a & 1) row.at[a] = begin_of(&k->array[a], r, c);
+        if (kind->may_have >> a & 1) row.at[a] = k->array[a].at ? begin_of(&k->array[a], r, c) : NULL;
+    }
+    return row;
+}
+
+/* Returns p, and hides from the compiler where it came from. GCC 12 otherwise tells the pointers of a loop from those of the
+ * loops around it, and keeps more of the differences than there are registers: a fifth more instructions in rows of floats. */
+BNK_INLINE elem *opaque(elem *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+/* The row from element i on. */
+BNK_INLINE struct row row_from(struct row row, const struct kind *kind, size_t i) {
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_ARRAYS; a++)
+        if (has(kind, row, (enum bnk_role)a)) row.at[a] = opaque(row.at[a] + i);
+    return row;
+}
 
 /* Fetch what lies `ahead` bytes after the step at p, once for every line; nothing if that is 0. */
 BNK_INLINE void fetch(const elem *p, size_t i, ptrdiff_t ahead) {
@@ -61,28 +116,34 @@ struct blend {
     vec m1, m2, p, q, s;
 };
 
-BNK_INLINE struct affine affine_splat(struct bnk_numbers n, size_t first, size_t c) {
-    const num *p = (const num *)n.numbers + first * n.pitch + c;
-    return (struct affine){splat(p[BNK_M1 * n.pitch]), splat(p[BNK_M2 * n.pitch]), splat(p[BNK_K * n.pitch]),
-                           splat(p[BNK_B * n.pitch])};
+/* The coefficients at p: in planes one of a channel, for every lane; in rows one of each channel from there on. */
+BNK_INLINE vec lanes_of(const num *p, enum bnk_layout layout) { return layout == BNK_PLANE ? splat(*p) : load_num(p); }
+
+/* `first` is 0, or BNK_GATE for the v that gates. */
+BNK_INLINE struct affine affine_at(const struct bnk_call *k, size_t first, size_t c, enum bnk_layout layout) {
+    const size_t pitch = k->k.pitch;
+    const num *p = (const num *)k->k.numbers + first * pitch + c;
+    return (struct affine){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
+                           lanes_of(p + BNK_K * pitch, layout), lanes_of(p + BNK_B * pitch, layout)};
 }
 
-BNK_INLINE struct affine affine_load(struct bnk_numbers n, size_t first, size_t c) {
-    const num *p = (const num *)n.numbers + first * n.pitch + c;
-    return (struct affine){load_num(p + BNK_M1 * n.pitch), load_num(p + BNK_M2 * n.pitch), load_num(p + BNK_K * n.pitch),
-                           load_num(p + BNK_B * n.pitch)};
+BNK_INLINE struct blend blend_at(const struct bnk_call *k, size_t c, enum bnk_layout layout) {
+    const size_t pitch = k->k.pitch;
+    const num *p = (const num *)k->k.numbers + c;
+    return (struct blend){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
+                          lanes_of(p + BNK_P * pitch, layout), lanes_of(p + BNK_Q * pitch, layout),
+                          lanes_of(p + BNK_S * pitch, layout)};
 }
 
-BNK_INLINE struct blend blend_splat(struct bnk_numbers n, size_t c) {
-    const num *p = (const num *)n.numbers + c;
-    return (struct blend){splat(p[BNK_M1 * n.pitch]), splat(p[BNK_M2 * n.pitch]), splat(p[BNK_P * n.pitch]),
-                          splat(p[BNK_Q * n.pitch]), splat(p[BNK_S * n.pitch])};
-}
-
-BNK_INLINE struct blend blend_load(struct bnk_numbers n, size_t c) {
-    const num *p = (const num *)n.numbers + c;
-    return (struct blend){load_num(p + BNK_M1 * n.pitch), load_num(p + BNK_M2 * n.pitch), load_num(p + BNK_P * n.pitch),
-                          load_num(p + BNK_Q * n.pitch), load_num(p + BNK_S * n.pitch)};
+/* Sets what a write of this row needs. */
+BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, const struct bnk_call *k, const struct kind *kind,
+                                 struct row row, size_t c, enum bnk_layout layout) {
+    if (kind->verb == BNK_AFFINE) {
+        *affine = affine_at(k, 0, c, layout);
+    } else {
+        *blend = blend_at(k, c, layout);
+        if (kind->active && (!has(kind, row, BNK_Y) || has(kind, row, BNK_Z))) *affine = affine_at(k, BNK_GATE, c, layout);
+    }
 }
 
 /* Lanes of vector `part` of a step that are among its first `keep`, and numbers that are `a` there and `b` elsewhere. */
@@ -129,99 +190,72 @@ BNK_INLINE vec gate_of(struct act a, vec v, vec dy) {
     return g;
 }
 
-/* one step of each verb; n, g and act have one entry a part of the step where they are not the same for all */
-
-BNK_INLINE void active_part(struct affine n, struct act act, const elem *x, const elem *z, elem *out, bool stream) {
-    vec v = affine_of(n, x);
-    if (z) v = v + load(z);
-    put(out, act_of(act, v), stream);
+/* dy, gated by y or by the v that is computed again. */
+BNK_INLINE vec gated_dy(struct affine forward, struct act act, const struct kind *kind, struct row row, size_t i) {
+    vec v;
+    if (has(kind, row, BNK_Y)) {
+        v = load(row.at[BNK_Y] + i);
+    } else {
+        v = affine_of(forward, row.at[BNK_X] + i);
+        if (has(kind, row, BNK_Z)) v = v + load(row.at[BNK_Z] + i);
+    }
+    return gate_of(act, v, load(row.at[BNK_DY] + i));
 }
 
-BNK_INLINE void blend_part(struct blend n, const elem *dy, const elem *x, elem *out, bool stream) {
+/* Writes one vector, from element i of the row on. */
+BNK_INLINE void write_affine(struct affine n, struct act act, const struct kind *kind, struct row row, size_t i, bool stream) {
+    vec y = affine_of(n, row.at[BNK_X] + i);
+    if (has(kind, row, BNK_Z)) y = y + load(row.at[BNK_Z] + i);
+    if (kind->active) y = act_of(act, y);
+    put(row.at[BNK_OUT] + i, y, stream);
+}
+
+BNK_INLINE void write_blend(struct blend n, const elem *dy, const elem *x, elem *out, bool stream) {
     put(out, (n.p * load(dy) + n.q * ((load(x) - n.m1) - n.m2)) + n.s, stream);
 }
 
-/* What a gated step reads and writes; any of x, y, z, out, dz may be NULL. */
-struct gated {
-    const elem *dy, *x, *z, *y;
-    elem *out, *dz;
-};
-
-BNK_INLINE vec gated_dy(struct affine forward, struct act act, struct gated s, size_t i) {
-    vec v;
-    if (s.y) {
-        v = load(s.y + i);
-    } else {
-        v = affine_of(forward, s.x + i);
-        if (s.z) v = v + load(s.z + i);
-    }
-    return gate_of(act, v, load(s.dy + i));
-}
-
-BNK_INLINE void gated_blend_part(struct blend n, struct affine forward, struct act act, struct gated s, size_t i,
-                                 bool without_x, bool stream) {
-    vec g = gated_dy(forward, act, s, i), dx = n.p * g;
-    if (!without_x) dx = dx + n.q * ((load(s.x + i) - n.m1) - n.m2);
+BNK_INLINE void write_gated_blend(struct blend n, struct affine forward, struct act act, const struct kind *kind,
+                                  struct row row, size_t i, bool without_x, bool stream) {
+    vec g = gated_dy(forward, act, kind, row, i), dx = n.p * g;
+    if (!without_x) dx = dx + n.q * ((load(row.at[BNK_X] + i) - n.m1) - n.m2);
     dx = dx + n.s;
-    if (s.y && s.z) dx = affine_of(forward, s.z + i) + dx;
-    if (s.dz) put(s.dz + i, g, stream);
-    if (s.out) put(s.out + i, dx, stream);
+    if (has(kind, row, BNK_Y) && has(kind, row, BNK_Z)) dx = affine_of(forward, row.at[BNK_Z] + i) + dx;
+    if (has(kind, row, BNK_DZ)) put(row.at[BNK_DZ] + i, g, stream);
+    if (has(kind, row, BNK_OUT)) put(row.at[BNK_OUT] + i, dx, stream);
 }
 
-/* One vector of a write, at `at` in a row. `blends` and `active` are constants that choose the verb. */
-BNK_INLINE void write_vector(struct affine affine, struct blend blend, struct act act, struct gated row, size_t at,
-                             bool without_x, bool blends, bool active, bool stream) {
-    if (blends && active)
-        gated_blend_part(blend, affine, act, row, at, without_x, stream);
-    else if (blends)
-        blend_part(blend, row.dy + at, row.x + at, row.out + at, stream);
-    else if (active)
-        active_part(affine, act, row.x + at, row.z ? row.z + at : NULL, row.out + at, stream);
+BNK_INLINE void write_vector(struct affine affine, struct blend blend, struct act act, const struct kind *kind, struct row row,
+                             size_t i, bool without_x, bool stream) {
+    if (kind->verb == BNK_AFFINE)
+        write_affine(affine, act, kind, row, i, stream);
+    else if (kind->active)
+        write_gated_blend(blend, affine, act, kind, row, i, without_x, stream);
     else
-        put(row.out + at, affine_of(affine, row.x + at), stream);
+        write_blend(blend, row.at[BNK_DY] + i, row.at[BNK_X] + i, row.at[BNK_OUT] + i, stream);
 }
 
 /* A partial step: every array that is there is copied, and the outputs are copied back. */
 struct copies {
-    elem dy[BNK_LANES], x[BNK_LANES], z[BNK_LANES], y[BNK_LANES], out[BNK_LANES], dz[BNK_LANES];
+    elem of[BNK_ARRAYS][BNK_LANES];
 };
 
-BNK_INLINE const elem *take(elem *to, const elem *from, size_t keep) {
-    if (!from) return NULL;
-    take_part(to, from, keep, sizeof(elem));
-    return to;
-}
-
-BNK_INLINE struct gated take_gated(struct copies *c, struct gated s, size_t keep) {
-    memset(c->out, 0, sizeof c->out); /* for the compiler's peace of mind: a step writes all of it */
-    memset(c->dz, 0, sizeof c->dz);
-    return (struct gated){take(c->dy, s.dy, keep), take(c->x, s.x, keep), take(c->z, s.z, keep),
-                          take(c->y, s.y, keep),   s.out ? c->out : NULL, s.dz ? c->dz : NULL};
-}
-
-BNK_INLINE void give_gated(const struct copies *c, struct gated s, size_t keep) {
-    if (s.out) give_part(s.out, c->out, keep, sizeof(elem));
-    if (s.dz) give_part(s.dz, c->dz, keep, sizeof(elem));
-}
-
-BNK_INLINE struct gated gated_at(struct gated s, size_t i) {
-    return (struct gated){s.dy ? s.dy + i : NULL, s.x ? s.x + i : NULL,     s.z ? s.z + i : NULL,
-                          s.y ? s.y + i : NULL,   s.out ? s.out + i : NULL, s.dz ? s.dz + i : NULL};
-}
-
-/* The arrays of a row. What a verb that is not active does not have costs nothing: `has_dy`, `writes` and `active` are
- * constants. */
-BNK_INLINE struct gated row_at(const struct bnk_call *k, size_t r, size_t c, bool has_dy, bool writes, bool active) {
-    struct gated s = {0};
-    if (active) {
-        s = (struct gated){row(&k->array[BNK_DY], r, c), row(&k->array[BNK_X], r, c),   row(&k->array[BNK_Z], r, c),
-                           row(&k->array[BNK_Y], r, c),  row(&k->array[BNK_OUT], r, c), row(&k->array[BNK_DZ], r, c)};
-    } else {
-        s.x = there(&k->array[BNK_X], r, c);
-        if (has_dy) s.dy = there(&k->array[BNK_DY], r, c);
-        if (writes) s.out = there(&k->array[BNK_OUT], r, c);
+BNK_INLINE struct row take_copies(struct copies *copies, const struct kind *kind, struct row row, size_t keep) {
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_ARRAYS; a++) {
+        if (!has(kind, row, (enum bnk_role)a)) continue;
+        if (a < BNK_INPUTS)
+            take_part(copies->of[a], row.at[a], keep, sizeof(elem));
+        else
+            memset(copies->of[a], 0, sizeof copies->of[a]);
+        row.at[a] = copies->of[a];
     }
-    return s;
+    return row;
+}
+
+BNK_INLINE void give_copies(const struct copies *copies, const struct kind *kind, struct row row, size_t keep) {
+#pragma GCC unroll 8
+    for (int a = BNK_INPUTS; a < BNK_ARRAYS; a++)
+        if (has(kind, row, (enum bnk_role)a)) give_part(row.at[a], copies->of[a], keep, sizeof(elem));
 }
 
 /* Vector i of a step; beyond `keep` elements it has zeros where the processor has masks, and reads on where it has none. */
@@ -269,24 +303,25 @@ BNK_INLINE void gated_dots_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_
     }
 }
 
-/* A step of a reduction: of the elements i... of a row. `forward` has one entry for every part of the step. */
+/* A step of a reduction: of the elements i... of a row. `forward` has one entry for every vector of the step. */
 BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *shift, const struct affine *forward,
-                            struct act act, struct gated at, size_t i, size_t keep, bool dots, bool active) {
-    if (!dots) {
-        moments_step(sum, dot, one, shift, at.x + i, keep);
-    } else if (!active) {
-        dots_step(sum, dot, one, shift, at.dy + i, at.x + i, keep);
+                            struct act act, const struct kind *kind, struct row row, size_t i, size_t keep) {
+    const elem *x = has(kind, row, BNK_X) ? row.at[BNK_X] + i : NULL;
+    if (kind->verb == BNK_MOMENTS) {
+        moments_step(sum, dot, one, shift, x, keep);
+    } else if (!kind->active) {
+        dots_step(sum, dot, one, shift, row.at[BNK_DY] + i, x, keep);
     } else {
         bnk_vd g[DOUBLES];
         if (LONG_STEPS) { /* the sums have no registers to lose */
             for (int part = 0; part < PARTS; part++)
-                to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
+                to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         } else {
 #pragma GCC unroll 8
             for (int part = 0; part < PARTS; part++)
-                to_doubles(gated_dy(forward[part], act, at, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
+                to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         }
-        gated_dots_step(sum, dot, one, shift, g, at.x ? at.x + i : NULL, keep);
+        gated_dots_step(sum, dot, one, shift, g, x, keep);
     }
 }
 
@@ -306,12 +341,11 @@ BNK_INLINE void store_sums(double *sums, double *dots, const bnk_vd *sum, const 
     }
 }
 
-/* Fetch what the reduction or the write of the elements c... of a row will read later. */
-BNK_INLINE void fetch_row(const struct bnk_call *k, struct gated row, size_t c, bool has_dy, bool active) {
-    if (!active || row.x) fetch(row.x, c, k->array[BNK_X].ahead);
-    if (has_dy) fetch(row.dy, c, k->array[BNK_DY].ahead);
-    if (active && row.z) fetch(row.z, c, k->array[BNK_Z].ahead);
-    if (active && row.y) fetch(row.y, c, k->array[BNK_Y].ahead);
+/* Fetch what the reduction or the write of the elements i... of a row will read later. */
+BNK_INLINE void fetch_row(const struct bnk_call *k, const struct kind *kind, struct row row, size_t i) {
+#pragma GCC unroll 8
+    for (int a = 0; a < BNK_INPUTS; a++)
+        if (has(kind, row, (enum bnk_role)a)) fetch(row.at[a], i, k->array[a].ahead);
 }
 
 #endif
