@@ -38,7 +38,7 @@ static void accumulate(void *user, size_t layer, size_t n, const float *x, const
         .size = sizeof call, .shape = shape, .x = {x, batchnorm_channels_last(shape)}, .stats = watch->stats + watch->offset};
     const batchnorm_exec exec = {.size = sizeof(batchnorm_exec), .threads = watch->trainee->lab->request->threads};
     const batchnorm_status status = batchnorm_stats_accumulate(&call, &exec);
-    if (status != BATCHNORM_OK) watch->error = batchnorm_status_string(status);
+    if (status) watch->error = batchnorm_status_string(status);
     watch->offset += s.channels;
 }
 
@@ -107,25 +107,24 @@ static nn_error record_distributions(struct trainee *t, const nn_layer *layer, s
     batchnorm_layer_options options = batchnorm_layer_get_options(norm);
     options.affine = options.track_running_stats = false;
     batchnorm_status status = batchnorm_layer_create(&options, &bare);
-    if (status != BATCHNORM_OK) return batchnorm_status_string(status);
+    if (status) return batchnorm_status_string(status);
     status = batchnorm_layer_forward(bare, nn_layer_view(layer, n, x), nn_layer_view(layer, n, y), NULL, 0, NULL);
-    for (size_t c = 0; status == BATCHNORM_OK && c < channels; c++) {
+    for (size_t c = 0; !status && c < channels; c++) {
         struct distribution d = measure_channel(x + c, count, channels);
         record_channel(t, layer, c, before, &d);
         d = measure_channel(y + c, count, channels);
         record_channel(t, layer, c, normalized, &d);
     }
-    if (status == BATCHNORM_OK)
-        status = batchnorm_layer_forward(norm, nn_layer_view(layer, n, x), nn_layer_view(layer, n, y), NULL, 0, NULL);
+    if (!status) status = batchnorm_layer_forward(norm, nn_layer_view(layer, n, x), nn_layer_view(layer, n, y), NULL, 0, NULL);
     const float *weight = batchnorm_layer_weight(norm)->value.data, *bias = batchnorm_layer_bias(norm)->value.data;
-    for (size_t c = 0; status == BATCHNORM_OK && c < channels; c++) {
+    for (size_t c = 0; !status && c < channels; c++) {
         const struct distribution d = measure_channel(y + c, count, channels);
         record_channel(t, layer, c, after, &d);
         lab_record(t, LAYER, (double)c, layer->name, "weight", weight[c]);
         lab_record(t, LAYER, (double)c, layer->name, "bias", bias[c]);
     }
     batchnorm_layer_destroy(bare);
-    return status == BATCHNORM_OK ? NULL : batchnorm_status_string(status);
+    return status ? batchnorm_status_string(status) : NULL;
 }
 
 static void look(void *user, size_t index, size_t n, const float *x, const float *y) {

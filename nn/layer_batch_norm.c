@@ -15,7 +15,7 @@ struct batch_norm_layer {
     batchnorm_exec exec;
 };
 
-static nn_error check(batchnorm_status status) { return status == BATCHNORM_OK ? NULL : batchnorm_status_string(status); }
+static nn_error check(batchnorm_status status) { return status ? batchnorm_status_string(status) : NULL; }
 
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;

@@ -33,7 +33,7 @@ struct norm_pool_layer {
 
 static const batchnorm_activation relu = {BATCHNORM_RELU, 0};
 
-static nn_error check(batchnorm_status status) { return status == BATCHNORM_OK ? NULL : batchnorm_status_string(status); }
+static nn_error check(batchnorm_status status) { return status ? batchnorm_status_string(status) : NULL; }
 
 static batchnorm_shape shape_of(size_t n, nn_shape s) {
     return (batchnorm_shape){n, s.channels, s.height * s.width, BATCHNORM_F32};

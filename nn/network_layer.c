@@ -34,7 +34,7 @@ static void borrow(nn_layer *layer, const char *name, batchnorm_parameter *param
 nn_error nn_add_norm(nn_layer *layer, int dims, bool frozen) {
     const batchnorm_layer_options options = batchnorm_layer_defaults(dims, (int64_t)layer->in.channels);
     const batchnorm_status status = batchnorm_layer_create(&options, &layer->norm);
-    if (status != BATCHNORM_OK) return batchnorm_status_string(status);
+    if (status) return batchnorm_status_string(status);
     borrow(layer, "weight", batchnorm_layer_weight(layer->norm), frozen);
     borrow(layer, "bias", batchnorm_layer_bias(layer->norm), frozen);
     return NULL;

@@ -94,7 +94,10 @@ BATCHNORM_API void batchnorm_layer_destroy(batchnorm_layer *layer);
 
 /*! Make a place for what one forward saves, with the layer's allocator.
  *
- * Returns: OK; NULL_POINTER; NO_MEMORY. On error *saved is NULL.
+ * Returns: OK
+ *          NULL_POINTER: layer or saved
+ *          NO_MEMORY
+ *          On error *saved is NULL.
  * Memory:  it grows to the layer's channels at its first forward. Destroy it before the layer.
  * Since:   0.1
  */
@@ -273,14 +276,16 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_double_backward(b
  * Memory:  the views are valid until the update is committed or dropped, or the next held forward. What changes the running
  *          statistics otherwise (another forward, a loaded state, a reset, a removal) drops it, and so does a forward with
  *          BATCHNORM_HOLD_UPDATE that has nothing to update or is NOT_COMMITTED.
- * Returns: OK; NULL_POINTER (layer); NO_HELD_UPDATE.
+ * Returns: OK
+ *          NULL_POINTER: layer
+ *          NO_HELD_UPDATE
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_held_update(const batchnorm_layer *layer,
                                                                            batchnorm_tensor *running_mean,
                                                                            batchnorm_tensor *running_var,
                                                                            int64_t *num_batches_tracked);
-/*! Make the held update the layer's running statistics. Returns OK; NULL_POINTER; NO_HELD_UPDATE. */
+/*! Make the held update the layer's running statistics. Statuses as batchnorm_layer_held_update(). */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_commit_update(batchnorm_layer *layer);
 /*! Forget the held update, if there is one. */
 BATCHNORM_API void batchnorm_layer_drop_update(batchnorm_layer *layer);
@@ -376,7 +381,9 @@ BATCHNORM_API size_t batchnorm_layer_repr(const batchnorm_layer *layer, char *te
 
 /*! Print everything that PyTorch's vars(layer) shows: mode, parameters with gradients, buffers, options; values included.
  *
- * Returns: OK; NULL_POINTER; IO.
+ * Returns: OK
+ *          NULL_POINTER: layer or file
+ *          IO
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_print(const batchnorm_layer *layer, FILE *file);

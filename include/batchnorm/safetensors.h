@@ -38,9 +38,14 @@ typedef struct batchnorm_safetensors_pair {
  * Units:   message: BATCHNORM_MESSAGE_BYTES bytes, written on error.
  * NULL:    message: not wanted.
  * Memory:  close it with batchnorm_safetensors_close(), which frees everything that came from it.
- * Returns: OK; NULL_POINTER; IO; BAD_FILE (every rule of the format is checked: header size, JSON without duplicates, known
- *          dtypes, shapes that match byte ranges, ranges without gap or overlap up to the end of the file); TOO_LARGE;
- *          NO_MEMORY (inside the JSON reader it may come out as BAD_FILE). On error *file is NULL.
+ * Returns: OK
+ *          NULL_POINTER: path or file
+ *          IO
+ *          BAD_FILE: every rule of the format is checked: header size, JSON without duplicates, known dtypes, shapes that
+ *          match byte ranges, ranges without gap or overlap up to the end of the file
+ *          TOO_LARGE
+ *          NO_MEMORY: inside the JSON reader it may come out as BAD_FILE
+ *          On error *file is NULL.
  * Source:  https://github.com/huggingface/safetensors
  * Since:   0.1
  */
@@ -70,8 +75,13 @@ BATCHNORM_API const batchnorm_safetensors_pair *batchnorm_safetensors_metadata_a
  *          bytes lie widest element type first, so that each tensor is aligned; metadata: [pairs].
  * Units:   message: as batchnorm_safetensors_open().
  * NULL:    entries if count is 0; metadata if pairs is 0; message: not wanted.
- * Returns: OK; NULL_POINTER; BAD_OPTION (a name or key twice; a name empty or "__metadata__"; text that is not UTF-8; an
- *          unknown dtype); BAD_RANK; TOO_LARGE; IO (also: path is a directory, or a file that must not be written); NO_MEMORY.
+ * Returns: OK
+ *          NULL_POINTER
+ *          BAD_OPTION: a name or key twice; a name empty or "__metadata__"; text that is not UTF-8; an unknown dtype
+ *          BAD_RANK
+ *          TOO_LARGE
+ *          IO: also a path that is a directory, or a file that must not be written
+ *          NO_MEMORY
  *          On error path is as it was, unless it was written to directly.
  * Since:   0.1
  */
@@ -89,8 +99,9 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_save(batchnorm_la
  *
  * Units:   num_batches_tracked may be of any integer type, or be missing: it then stays. So does PyTorch's load_state_dict()
  *          with the plain dict that a file is.
- * Returns: as batchnorm_safetensors_open() and batchnorm_layer_load_state(); BAD_FILE for metadata that is no number. On error
- *          the layer is as it was.
+ * Returns: as batchnorm_safetensors_open() and batchnorm_layer_load_state(), and
+ *          BAD_FILE: also for metadata that is no number
+ *          On error the layer is as it was.
  * Source:  torch.nn.Module.load_state_dict(strict=True).
  * Since:   0.1
  */

@@ -54,9 +54,13 @@ BATCHNORM_API bool batchnorm_tensor_is_contiguous(const batchnorm_tensor *tensor
  *          major).
  * NULL:    neither may be NULL.
  * Memory:  the view borrows data; the caller keeps the DLPack object alive.
- * Returns: OK; NULL_POINTER; BAD_OPTION (not on a CPU-accessible device); BAD_DTYPE (not a one-lane float16, bfloat16,
- *          float32, float64 or int64); BAD_RANK (more than BATCHNORM_MAX_RANK dimensions); TOO_LARGE (byte_offset). On error
- *          nothing was written.
+ * Returns: OK
+ *          NULL_POINTER: dltensor, tensor, or the shape of one with dimensions
+ *          BAD_OPTION: not on a device whose memory a CPU can read
+ *          BAD_DTYPE: not a one-lane float16, bfloat16, float32, float64 or int64
+ *          BAD_RANK: more than BATCHNORM_MAX_RANK dimensions
+ *          TOO_LARGE: byte_offset
+ *          On error nothing was written.
  * Source:  https://dmlc.github.io/dlpack
  * Since:   0.1
  */
@@ -67,7 +71,11 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_tensor_from_dlpack(cons
  * Shapes:  dltensor: a pointer to a `DLTensor` that is filled in; device CPU 0, byte_offset 0.
  * NULL:    neither may be NULL.
  * Memory:  its shape and strides point into `tensor`, which must outlive it.
- * Returns: OK; NULL_POINTER; BAD_RANK; BAD_DTYPE. On error nothing was written.
+ * Returns: OK
+ *          NULL_POINTER
+ *          BAD_RANK
+ *          BAD_DTYPE
+ *          On error nothing was written.
  * Source:  https://dmlc.github.io/dlpack
  * Since:   0.1
  */

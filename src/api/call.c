@@ -12,7 +12,11 @@ void bn_call_statistic(struct bn_call *k, const char *name, const double *data, 
 
 batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec) {
     batchnorm_status status = bn_check_outputs(&k->g, k->outputs, k->alias, &k->fault);
+    for (int i = 0; i < BN_OWN && !status; i++)
+        status = bn_check_apart(&k->g, k->outputs, k->own[i].data, k->own[i].bytes, BN_FAULT_LAYER, &k->fault);
     if (!status) status = bn_check_numbers(&k->g, k->outputs, k->numbers, k->count, &k->fault);
+    for (int i = 0; i < BN_OWN && !status && exec; i++)
+        status = bn_check_bytes(exec->workspace, exec->workspace_bytes, k->own[i].data, k->own[i].bytes, &k->fault);
     if (!status) status = bn_check_workspace(&k->g, k->numbers, k->count, exec, &k->fault);
     return status;
 }

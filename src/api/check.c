@@ -4,18 +4,18 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "api/geometry.h"
 #include "api/overlap.h"
-#include "api/shape.h"
 
 static bool is_empty(const struct bn_geometry *g) { return g->channels == 0 || g->count == 0; }
 
-/* Bytes that one dimension spans, from its first to its last element: false when that does not fit. */
+/* Computes the bytes from the first to the last element of one dimension; returns false when they do not fit. */
 static bool span_of(size_t extent, ptrdiff_t stride, size_t bytes, uintptr_t *span) {
     uintptr_t step = extent == 1 ? 0 : bn_magnitude(stride);
     return bn_multiply(step, bytes, &step) && bn_multiply(extent - 1, step, span);
 }
 
-/* Whether an array lies inside the address space, and where. */
+/* Finds where an array lies; returns false when that is not inside the address space. */
 static bool fits(const struct bn_geometry *g, struct bn_array *a) {
     const size_t bytes = bn_element_bytes(g->dtype);
     uintptr_t below = 0, above = bytes;
@@ -50,10 +50,10 @@ batchnorm_status bn_check_sizes(struct bn_geometry *g) {
     return BATCHNORM_OK;
 }
 
-/* Bytes side by side. What would not fit the address space ends where that does. */
+/* Returns where `bytes` bytes lie. A range that would not fit the address space ends where that does. */
 static struct bn_range range_of_bytes(const void *data, size_t bytes) {
     const uintptr_t low = (uintptr_t)data, room = UINTPTR_MAX - low;
-    return data == NULL ? (struct bn_range){0, 0} : (struct bn_range){low, low + (bytes < room ? bytes : room)};
+    return data ? (struct bn_range){low, low + (bytes < room ? bytes : room)} : (struct bn_range){0, 0};
 }
 
 static bool is_same(const struct bn_geometry *g, const struct bn_array *a, const struct bn_array *b) {
@@ -63,7 +63,7 @@ static bool is_same(const struct bn_geometry *g, const struct bn_array *a, const
     return true;
 }
 
-/* The first of a set of arrays, and the others. */
+/* A set of arrays has one bit for each. These return the first of a set, and the set of the others. */
 static int first_of(unsigned set) { return __builtin_ctz(set); }
 static unsigned others_of(unsigned set) { return set & (set - 1); }
 
@@ -101,8 +101,9 @@ batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, co
     return BATCHNORM_OK;
 }
 
-/* Whether any of the numbers, which come first, meets another or an array, whatever is written: mostly none does. */
-static bool does_any_meet(const struct bn_range *range, int numbers, int all) {
+/* Returns whether any of the numbers, which come first, meets another or an array, written or not. Mostly none does, and then
+ * nothing else needs to be checked. */
+static bool any_meet(const struct bn_range *range, int numbers, int all) {
     unsigned meet = 0;
     for (int i = 1; i < all; i++) {
         const int others = i < numbers ? i : numbers;
@@ -138,7 +139,7 @@ batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs,
     if (is_empty(g)) return BATCHNORM_OK;
     set_ranges(g, numbers, count, range);
     for (unsigned set = g->placed; set != 0; set = others_of(set)) range[all++] = bn_range_of(&g->array[first_of(set)]);
-    if (!does_any_meet(range, count, all)) return BATCHNORM_OK;
+    if (!any_meet(range, count, all)) return BATCHNORM_OK;
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count && numbers[i].written; j++)
             if (j != i && bn_ranges_meet(range[i], range[j]))
@@ -146,19 +147,21 @@ batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs,
     return check_numbers_and_arrays(g, outputs, numbers, range, count, fault);
 }
 
-bool bn_bytes_meet(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
-    return bn_ranges_meet(range_of_bytes(a, a_bytes), range_of_bytes(b, b_bytes));
+batchnorm_status bn_check_bytes(const void *workspace, size_t workspace_bytes, const void *own, size_t own_bytes,
+                                struct bn_fault *fault) {
+    if (!bn_ranges_meet(range_of_bytes(workspace, workspace_bytes), range_of_bytes(own, own_bytes))) return BATCHNORM_OK;
+    return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_WORKSPACE, BN_FAULT_LAYER);
 }
 
 batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn_numbers *numbers, int count,
                                     const batchnorm_exec *exec, struct bn_fault *fault) {
     struct bn_range range[BN_MAX_NUMBERS];
-    if (exec == NULL || exec->workspace == NULL || is_empty(g)) return BATCHNORM_OK;
+    if (!exec || !exec->workspace || is_empty(g)) return BATCHNORM_OK;
     const struct bn_range at = range_of_bytes(exec->workspace, exec->workspace_bytes);
     set_ranges(g, numbers, count, range);
     for (int i = 0; i < count; i++)
         if (bn_ranges_meet(range[i], at)) return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_NUMBERS + i, BN_FAULT_WORKSPACE);
-    return bn_check_apart(g, ~0U, exec->workspace, exec->workspace_bytes, BN_FAULT_WORKSPACE, fault);
+    return bn_check_apart(g, ~0u, exec->workspace, exec->workspace_bytes, BN_FAULT_WORKSPACE, fault);
 }
 
 batchnorm_status bn_check_options(const batchnorm_options *options) {

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Room 1's shared checks. No loop over elements. */
+/* The checks that raw calls and layers share. None of them loops over elements. */
 #ifndef BN_CHECK_H
 #define BN_CHECK_H
 
-#include "batchnorm/tensor.h"
 #include "plan/job.h"
 
-/* Whether the byte extents of every array of g fit the address space, relative to their data. Where they do, sets where the
- * arrays lie, which the checks below go by. */
+/* Checks that every array of g lies inside the address space: TOO_LARGE. Sets where each array lies, on which the checks below
+ * depend. */
 batchnorm_status bn_check_sizes(struct bn_geometry *g);
 
 /* The two that a check found sharing memory, as indices of arrays of the geometry, or from BN_FAULT_NUMBERS on of numbers. For
- * BAD_STRIDE both are the array. Written when a check fails with one of these two, only. */
+ * BAD_STRIDE both are the array. A check writes it only when it fails with OVERLAP or BAD_STRIDE. */
 struct bn_fault {
     int what, with;
 };
@@ -24,12 +23,13 @@ enum {
     BN_FAULT_LAYER                                          /* memory of the layer itself */
 };
 
-/* Outputs (the arrays whose bit is set in `outputs`) must not have two elements at one address, and must not share memory with
- * another array of g, except that an output may be the very same array as one whose bit is set in `alias`. Arrays with data
- * NULL are not there. */
+/* Checks the arrays whose bit is set in `outputs`. No two elements of one may share an address, and it must not share memory
+ * with another array of g, except that it may be the very same array as one whose bit is set in `alias`. Arrays with data NULL
+ * are not there. */
 batchnorm_status bn_check_outputs(const struct bn_geometry *g, unsigned outputs, unsigned alias, struct bn_fault *fault);
 
-/* Whether the `bytes` bytes at data (NULL: nothing) meet none of the arrays whose bit is set. `what` is for the fault. */
+/* Checks that the `bytes` bytes at data (NULL: nothing) meet none of the arrays whose bit is set. `what` names them in the
+ * fault. */
 batchnorm_status bn_check_apart(const struct bn_geometry *g, unsigned arrays, const void *data, size_t bytes, int what,
                                 struct bn_fault *fault);
 
@@ -43,38 +43,31 @@ struct bn_numbers {
     bool written;
 };
 
-/* What is written must not share memory with anything else: neither the arrays whose bit is set in `outputs` with numbers, nor
- * numbers that are written with any array or with other numbers. Arrays among themselves: bn_check_outputs(). At most
- * BN_MAX_NUMBERS. */
+/* Checks that neither an array whose bit is set in `outputs` shares memory with numbers, nor numbers that are written with any
+ * array or with other numbers. There may be BN_MAX_NUMBERS of them. Arrays among themselves are bn_check_outputs()'s. */
 batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
                                   struct bn_fault *fault);
 
-/* Whether two stretches of memory have a byte in common. NULL has none. */
-bool bn_bytes_meet(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
+/* Checks that a workspace has no byte in common with memory of a layer. NULL has none. */
+batchnorm_status bn_check_bytes(const void *workspace, size_t workspace_bytes, const void *own, size_t own_bytes,
+                                struct bn_fault *fault);
 
-/* The caller's workspace, if there is one, must be apart from everything. */
+/* Checks that the caller's workspace, if there is one, meets neither arrays nor numbers. */
 batchnorm_status bn_check_workspace(const struct bn_geometry *g, const struct bn_numbers *numbers, int count,
                                     const batchnorm_exec *exec, struct bn_fault *fault);
 
-/* A sentence for OVERLAP and BAD_STRIDE: what overlaps what, by the names of arrays and numbers. */
+/* Writes the sentence for OVERLAP or BAD_STRIDE, with the names of the two, and returns `text`. */
 enum { BN_FAULT_TEXT = 160 };
 const char *bn_fault_text(batchnorm_status status, const struct bn_fault *fault, const char *const *arrays,
                           const struct bn_numbers *numbers, char text[BN_FAULT_TEXT]);
 
-/* Rules of options that do not depend on data: known momentum_rule and running_variance, momentum not NaN. */
+/* Checks what does not depend on data: the size, the rules, that momentum is not NaN. */
 batchnorm_status bn_check_options(const batchnorm_options *options);
 
-/* A known kind, whose parameter is in its range. */
+/* Checks that the kind is known and its parameter in its range. */
 batchnorm_status bn_check_activation(batchnorm_activation activation);
 
-/* eps > 0 with batch statistics, eps >= 0 otherwise. */
+/* Checks that eps > 0 with batch statistics, eps >= 0 otherwise. */
 batchnorm_status bn_check_eps(double eps, bool batch_statistics);
-
-/* Start a geometry from x: sizes, dtype, and x as array 0. The channel is dimension 1. x has rank >= 2. */
-batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_geometry *g);
-
-/* Put a tensor of the same sizes at `index`: BAD_SHAPE, BAD_DTYPE if it is not like x; an absent tensor (data NULL in a
- * geometry that has elements) stays absent. */
-batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor);
 
 #endif

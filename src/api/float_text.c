@@ -21,7 +21,7 @@ static bool is_value(const struct decimal *d, double value, bool single) {
     return single ? (double)strtof(text, NULL) == value : strtod(text, NULL) == value;
 }
 
-/* The decimal of so many digits that is nearest to a positive value. */
+/* Returns the decimal of so many digits that is nearest to a positive value. */
 static struct decimal round_to(double value, int digits) {
     char text[BN_FLOAT_TEXT];
     struct decimal d;
@@ -35,7 +35,7 @@ static struct decimal round_to(double value, int digits) {
     return d;
 }
 
-/* The next decimal of as many digits. After a 9 it would have fewer, and those have been tried. */
+/* Returns the next decimal of as many digits. After a 9 it would have fewer, and those have been tried. */
 static bool step_up(struct decimal *d) {
     char *last = d->digits + strlen(d->digits) - 1;
     if (*last == '9') return false;

@@ -7,8 +7,8 @@
 
 enum { BN_FLOAT_TEXT = 40 };
 
-/* A number as Python's repr writes it: the shortest text that gives the same double back, or the same float if `single`.
- * Independent of the locale. Returns the length. */
+/* Writes a number as Python's repr does: the shortest text that gives the same double back, or the same float if `single`. The
+ * locale plays no part. Returns the length. */
 size_t bn_float_text(double value, bool single, char text[BN_FLOAT_TEXT]);
 
 #endif

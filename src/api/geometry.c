@@ -1,11 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* From tensors to the sizes and strides of a job. */
-#include "api/check.h"
-#include "api/shape.h"
+#include "api/geometry.h"
+
+batchnorm_strides batchnorm_planar(batchnorm_shape shape) {
+    return (batchnorm_strides){(ptrdiff_t)(shape.channels * shape.inner), (ptrdiff_t)shape.inner, 1};
+}
+
+batchnorm_strides batchnorm_channels_last(batchnorm_shape shape) {
+    return (batchnorm_strides){(ptrdiff_t)(shape.channels * shape.inner), 1, (ptrdiff_t)shape.channels};
+}
+
+size_t batchnorm_dtype_bytes(batchnorm_dtype dtype) {
+    switch (dtype) {
+    case BATCHNORM_F32:
+        return 4;
+    case BATCHNORM_F64:
+    case BATCHNORM_I64:
+        return 8;
+    case BATCHNORM_BF16:
+    case BATCHNORM_F16:
+        return 2;
+    }
+    return 0;
+}
+
+batchnorm_status bn_geometry_from_shape(const batchnorm_shape *shape, struct bn_geometry *g) {
+    bn_geometry_clear(g, shape->dtype, shape->channels, 2);
+    g->extent[0] = shape->outer;
+    g->extent[1] = shape->inner;
+    if ((unsigned)shape->dtype > BATCHNORM_F16) return BATCHNORM_BAD_DTYPE;
+    bool empty = shape->outer == 0 || shape->channels == 0 || shape->inner == 0;
+    size_t all, bytes = batchnorm_dtype_bytes(shape->dtype);
+    if (!empty && !(bn_multiply(shape->outer, shape->inner, &g->count) && bn_multiply(g->count, shape->channels, &all) &&
+                    bn_multiply(all, bytes, &all)))
+        return BATCHNORM_TOO_LARGE;
+    return BATCHNORM_OK;
+}
 
 static bool is_element_dtype(batchnorm_dtype dtype) { return dtype != BATCHNORM_I64 && batchnorm_dtype_bytes(dtype) != 0; }
 
-/* Dimension d of the geometry is dimension 0, 2, 3, ... of the tensor. */
+/* Returns which dimension of a tensor is dimension d of the geometry: 0, 2, 3, ... */
 static int tensor_dim(int d) { return d == 0 ? 0 : d + 1; }
 
 static void put(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
@@ -27,7 +60,8 @@ static bool sizes_fit(const batchnorm_tensor *x) {
     return true;
 }
 
-/* The product of all sizes but the channels: 0 where one is 0, although the product of the others might not fit. */
+/* Computes the product of all sizes but the channels: 0 where one is 0, although the product of the others might not fit.
+ * Returns false when it does not fit, also together with the channels. */
 static bool count_values(const struct bn_geometry *g, size_t *count) {
     *count = 1;
     for (int d = 0; d < g->dims; d++)
@@ -53,7 +87,7 @@ batchnorm_status bn_geometry_from_tensor(const batchnorm_tensor *x, struct bn_ge
 }
 
 batchnorm_status bn_geometry_add_tensor(struct bn_geometry *g, int index, const batchnorm_tensor *tensor) {
-    if (tensor->data == NULL && g->count != 0 && g->channels != 0) return BATCHNORM_OK;
+    if (!tensor->data && g->count != 0 && g->channels != 0) return BATCHNORM_OK;
     if (tensor->rank != g->dims + 1 || tensor->shape[1] < 0 || (uint64_t)tensor->shape[1] != g->channels)
         return BATCHNORM_BAD_SHAPE;
     for (int d = 0; d < g->dims; d++) {

@@ -24,7 +24,7 @@ void *bn_block_array(const batchnorm_layer *layer, void *block, size_t channels,
 
 void *bn_layer_array(const batchnorm_layer *layer, int index) {
     const int key = index == BN_WEIGHT_GRAD ? BN_WEIGHT : index == BN_BIAS_GRAD ? BN_BIAS : index;
-    if (layer->block == NULL || !layer->has[key]) return NULL;
+    if (!layer->block || !layer->has[key]) return NULL;
     return bn_block_array(layer, layer->block, bn_layer_channels(layer), index);
 }
 
@@ -47,7 +47,7 @@ static batchnorm_status check_options(const batchnorm_layer_options *options) {
         if (options->reserved[i]) return BATCHNORM_BAD_OPTION;
     if (options->dims < 1 || options->dims > 3) return BATCHNORM_BAD_OPTION;
     if (!options->lazy && options->num_features < 0) return BATCHNORM_BAD_OPTION;
-    if (bn_check_options(&convention) != BATCHNORM_OK) return BATCHNORM_BAD_OPTION;
+    if (bn_check_options(&convention)) return BATCHNORM_BAD_OPTION;
     if (options->dtype != BATCHNORM_F32 && options->dtype != BATCHNORM_F64) return BATCHNORM_BAD_DTYPE;
     if (!options->lazy && (uint64_t)options->num_features > PTRDIFF_MAX) return BATCHNORM_TOO_LARGE;
     return BATCHNORM_OK;
@@ -56,7 +56,7 @@ static batchnorm_status check_options(const batchnorm_layer_options *options) {
 static void set_options(batchnorm_layer *layer, const batchnorm_layer_options *options, batchnorm_allocator allocator) {
     layer->allocator = allocator;
     layer->options = *options;
-    layer->options.allocator = options->allocator == NULL ? NULL : &layer->allocator;
+    layer->options.allocator = options->allocator ? &layer->allocator : NULL;
     if (options->lazy) layer->options.num_features = 0;
     layer->training = true;
     layer->own.allocator = allocator;
@@ -66,20 +66,20 @@ static void set_options(batchnorm_layer *layer, const batchnorm_layer_options *o
 }
 
 batchnorm_status batchnorm_layer_create(const batchnorm_layer_options *options, batchnorm_layer **layer) {
-    if (layer != NULL) *layer = NULL;
-    if (options == NULL || layer == NULL) return BATCHNORM_NULL_POINTER;
-    const batchnorm_allocator none = {0}, allocator = options->allocator == NULL ? none : *options->allocator;
-    if (options->allocator != NULL && (allocator.allocate == NULL || allocator.release == NULL)) return BATCHNORM_NULL_POINTER;
+    if (layer) *layer = NULL;
+    if (!options || !layer) return BATCHNORM_NULL_POINTER;
+    const batchnorm_allocator none = {0}, allocator = options->allocator ? *options->allocator : none;
+    if (options->allocator && (!allocator.allocate || !allocator.release)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_options(options);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     batchnorm_layer *made = bn_allocate(&allocator, sizeof *made);
-    if (made == NULL) return BATCHNORM_NO_MEMORY;
+    if (!made) return BATCHNORM_NO_MEMORY;
     memset(made, 0, sizeof *made);
     set_options(made, options, allocator);
     void *block = NULL;
     if (!options->lazy) status = bn_block_create(made, bn_layer_channels(made), &block);
-    if (block != NULL) bn_layer_materialize(made, bn_layer_channels(made), block);
-    if (status == BATCHNORM_OK)
+    if (block) bn_layer_materialize(made, bn_layer_channels(made), block);
+    if (!status)
         *layer = made;
     else
         batchnorm_layer_destroy(made);
@@ -87,7 +87,7 @@ batchnorm_status batchnorm_layer_create(const batchnorm_layer_options *options, 
 }
 
 void batchnorm_layer_destroy(batchnorm_layer *layer) {
-    if (layer == NULL) return;
+    if (!layer) return;
     const batchnorm_allocator allocator = layer->allocator;
     void *const memory[] = {layer->block,      layer->held.buffer.data, layer->workspace.data,
                             layer->stats.data, layer->own.buffer.data,  layer};
@@ -95,29 +95,29 @@ void batchnorm_layer_destroy(batchnorm_layer *layer) {
 }
 
 void batchnorm_layer_train(batchnorm_layer *layer) {
-    if (layer != NULL) layer->training = true;
+    if (layer) layer->training = true;
 }
 
 void batchnorm_layer_eval(batchnorm_layer *layer) {
-    if (layer != NULL) layer->training = false;
+    if (layer) layer->training = false;
 }
 
-bool batchnorm_layer_is_training(const batchnorm_layer *layer) { return layer != NULL && layer->training; }
+bool batchnorm_layer_is_training(const batchnorm_layer *layer) { return layer && layer->training; }
 
 void batchnorm_layer_set_track_running_stats(batchnorm_layer *layer, bool track) {
-    if (layer != NULL) layer->options.track_running_stats = track;
+    if (layer) layer->options.track_running_stats = track;
 }
 
 void batchnorm_layer_set_convention(batchnorm_layer *layer, const batchnorm_options *convention) {
-    if (layer != NULL && convention != NULL) layer->options.convention = *convention;
+    if (layer && convention) layer->options.convention = *convention;
 }
 
 void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool cumulative) {
-    if (layer != NULL) layer->options.cumulative = cumulative;
+    if (layer) layer->options.cumulative = cumulative;
 }
 
 batchnorm_layer_options batchnorm_layer_get_options(const batchnorm_layer *layer) {
-    if (layer == NULL) return (batchnorm_layer_options){0};
+    if (!layer) return (batchnorm_layer_options){0};
     batchnorm_layer_options options = layer->options;
     options.bias = layer->has[BN_BIAS];
     return options;
@@ -125,11 +125,11 @@ batchnorm_layer_options batchnorm_layer_get_options(const batchnorm_layer *layer
 
 static void reset(batchnorm_layer *layer, int index, double value) {
     void *array = bn_layer_array(layer, index);
-    if (array != NULL) bn_layer_fill(layer, array, bn_layer_channels(layer), value);
+    if (array) bn_layer_fill(layer, array, bn_layer_channels(layer), value);
 }
 
 void batchnorm_layer_reset_running_stats(batchnorm_layer *layer) {
-    if (layer == NULL || !layer->options.track_running_stats) return;
+    if (!layer || !layer->options.track_running_stats) return;
     reset(layer, BN_RUNNING_MEAN, 0);
     reset(layer, BN_RUNNING_VAR, 1);
     layer->count = 0;
@@ -137,28 +137,28 @@ void batchnorm_layer_reset_running_stats(batchnorm_layer *layer) {
 }
 
 void batchnorm_layer_reset_parameters(batchnorm_layer *layer) {
-    if (layer == NULL) return;
+    if (!layer) return;
     batchnorm_layer_reset_running_stats(layer);
     reset(layer, BN_WEIGHT, 1);
     reset(layer, BN_BIAS, 0);
 }
 
 void batchnorm_layer_zero_grad(batchnorm_layer *layer) {
-    if (layer == NULL) return;
+    if (!layer) return;
     reset(layer, BN_WEIGHT_GRAD, 0);
     reset(layer, BN_BIAS_GRAD, 0);
 }
 
 batchnorm_parameter *batchnorm_layer_weight(batchnorm_layer *layer) {
-    return layer != NULL && bn_layer_array(layer, BN_WEIGHT) != NULL ? &layer->weight : NULL;
+    return layer && bn_layer_array(layer, BN_WEIGHT) ? &layer->weight : NULL;
 }
 
 batchnorm_parameter *batchnorm_layer_bias(batchnorm_layer *layer) {
-    return layer != NULL && bn_layer_array(layer, BN_BIAS) != NULL ? &layer->bias : NULL;
+    return layer && bn_layer_array(layer, BN_BIAS) ? &layer->bias : NULL;
 }
 
 static batchnorm_tensor view(const batchnorm_layer *layer, int index) {
-    if (layer == NULL) return (batchnorm_tensor){0};
+    if (!layer) return (batchnorm_tensor){0};
     return batchnorm_tensor_contiguous(bn_layer_array(layer, index), layer->options.dtype, 1, &layer->options.num_features);
 }
 
@@ -167,5 +167,5 @@ batchnorm_tensor batchnorm_layer_running_mean(const batchnorm_layer *layer) { re
 batchnorm_tensor batchnorm_layer_running_var(const batchnorm_layer *layer) { return view(layer, BN_RUNNING_VAR); }
 
 int64_t *batchnorm_layer_num_batches_tracked(batchnorm_layer *layer) {
-    return layer != NULL && layer->has[BN_COUNT] ? &layer->count : NULL;
+    return layer && layer->has[BN_COUNT] ? &layer->count : NULL;
 }

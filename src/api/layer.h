@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the layer share. */
+/* The layer as its files see it, and the functions that they share. */
 #ifndef BN_LAYER_H
 #define BN_LAYER_H
 
-#include "api/check.h"
+#include "api/call.h"
+#include "api/geometry.h"
 #include "batchnorm/layer.h"
 
 /* What a layer may have, in the order of PyTorch's state_dict. */
@@ -53,35 +54,30 @@ struct batchnorm_layer {
 
 extern const char *const bn_key_names[BN_KEYS];
 
-/* The key that a name means; BN_KEYS if none. */
+/* Returns the key that a name means; BN_KEYS if none. */
 enum bn_key bn_find_key(const char *name);
 
 /* layer.c */
 size_t bn_layer_channels(const batchnorm_layer *layer);
-/* An array of a block of so many channels. */
+/* Returns an array of a block of so many channels. */
 void *bn_block_array(const batchnorm_layer *layer, void *block, size_t channels, int index);
 size_t bn_block_bytes(const batchnorm_layer *layer, size_t channels);
-/* The layer's own array, or NULL where it has none. */
+/* Returns the layer's own array, or NULL where it has none. */
 void *bn_layer_array(const batchnorm_layer *layer, int index);
 
 /* layer_memory.c */
 void *bn_allocate(const batchnorm_allocator *allocator, size_t bytes);
 void bn_release(const batchnorm_allocator *allocator, void *memory);
-/* Make room for `bytes`, keeping what is there. */
+/* Makes room for `bytes` and keeps what is there. */
 batchnorm_status bn_reserve(const batchnorm_allocator *allocator, struct bn_buffer *buffer, size_t bytes);
-/* A block with weight 1, bias 0, running_mean 0, running_var 1 and gradients 0. */
+/* Allocates a block with weight 1, bias 0, running_mean 0, running_var 1 and gradients 0. */
 batchnorm_status bn_block_create(const batchnorm_layer *layer, size_t channels, void **block);
-/* Give a lazy layer its channels and its block. */
+/* Gives a lazy layer its channels and its block. */
 void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block);
-/* Fill an array of the layer's type with one value. */
+/* Fills an array of the layer's type with one value. */
 void bn_layer_fill(const batchnorm_layer *layer, void *array, size_t channels, double value);
-/* Whether outputs stay away from the layer's own arrays, which can be reached through its views. */
-batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs,
-                                      struct bn_fault *fault);
-/* Whether the caller's workspace, if there is one, is apart from the arrays of a call, its numbers and the layer. */
-batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
-                                          const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
-                                          struct bn_fault *fault);
+/* Starts a call that has no numbers yet. Its outputs and workspace must stay away from the layer's memory. */
+void bn_layer_start(const batchnorm_layer *layer, struct bn_call *k);
 
 /* What a call of a layer gets. */
 struct bn_layer_run {
@@ -93,12 +89,13 @@ struct bn_layer_run {
 const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
                           struct bn_layer_run *run);
 
-/* layer_message.c: start a call that can fail, say what went wrong, and end the call with a message for each failure */
+/* layer_message.c */
+/* Starts a call that can fail, says what went wrong, and ends the call, so that every failure has a message. */
 void bn_layer_begin(batchnorm_layer *layer);
 __attribute__((format(printf, 3, 4))) batchnorm_status bn_layer_fail(batchnorm_layer *layer, batchnorm_status status,
                                                                      const char *format, ...);
 batchnorm_status bn_layer_end(batchnorm_layer *layer, batchnorm_status status);
-/* The same for OVERLAP and BAD_STRIDE; any other status is handed on. */
+/* Says what overlaps what, for OVERLAP and BAD_STRIDE; hands on any other status. */
 batchnorm_status bn_layer_fault(batchnorm_layer *layer, batchnorm_status status, const struct bn_fault *fault,
                                 const char *const *arrays, const struct bn_numbers *numbers);
 /* "[1, 3]" */
@@ -106,15 +103,17 @@ enum { BN_SIZES_TEXT = 24 * BATCHNORM_MAX_RANK };
 const char *bn_sizes_text(const batchnorm_tensor *tensor, char text[BN_SIZES_TEXT]);
 const char *bn_dtype_name(batchnorm_dtype dtype);
 
-/* layer_update.c: whether a training forward can count; room for a held update; the update itself, with stats NULL for an empty
- * batch, of which only the count moves */
+/* layer_update.c */
+/* Checks that a training forward can count. */
 batchnorm_status bn_check_count(batchnorm_layer *layer);
+/* Makes room for an update that is held. */
 batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels);
+/* Moves the running statistics, or holds what they become. Without stats the batch was empty, and only the count moves. */
 batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, bool hold);
 
-/* layer_saved.c: what a forward saves */
+/* What a forward saves, in a buffer: */
 enum { BN_SAVED_MEAN, BN_SAVED_RSTD, BN_SAVED_WEIGHT, BN_SAVED_BIAS, BN_SAVED_ARRAYS };
-/* A place with room for so many channels. */
+/* Returns the bytes of a buffer for so many channels. */
 size_t bn_saved_bytes(size_t channels);
 double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index);
 

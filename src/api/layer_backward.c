@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows a forward: backward, its derivative, and the forward-mode derivative. All use what the forward saved. The file
  * is long because the four share the way from tensors to a job. */
-#include "api/call.h"
 #include "api/layer.h"
 
 struct pass {
@@ -20,7 +19,7 @@ struct argument {
 };
 
 static batchnorm_status check_saved(const struct pass *p) {
-    if (p->saved->layer == NULL) return BATCHNORM_NO_FORWARD;
+    if (!p->saved->layer) return BATCHNORM_NO_FORWARD;
     if (p->saved->layer == p->layer) return BATCHNORM_OK;
     return bn_layer_fail(p->layer, BATCHNORM_NO_FORWARD, "the saved statistics are of another layer");
 }
@@ -41,26 +40,27 @@ static batchnorm_status say_what(struct pass *p, batchnorm_status status, const 
     return status;
 }
 
-/* Every tensor must be like the forward's input. */
+/* Adds the tensors, which must all be like the forward's input. */
 static batchnorm_status add_arguments(struct pass *p, const struct argument *arguments, int count) {
     const batchnorm_tensor like = like_saved(p->saved);
     batchnorm_status status = bn_geometry_from_tensor(&like, &p->k.g);
-    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+    for (int i = 0; i < count && !status; i++) {
         const struct argument *a = &arguments[i];
-        if (!a->needed || p->saved->empty || a->tensor->data != NULL) continue;
+        if (!a->needed || p->saved->empty || a->tensor->data) continue;
         return bn_layer_fail(p->layer, BATCHNORM_NULL_POINTER, "%s is needed and its data is NULL", a->name);
     }
-    for (int i = 0; i < count && status == BATCHNORM_OK; i++) {
+    for (int i = 0; i < count && !status; i++) {
         const struct argument *a = &arguments[i];
-        if (a->tensor->data == NULL && !a->needed && p->saved->empty) continue;
+        if (!a->tensor->data && !a->needed && p->saved->empty) continue;
         status = say_what(p, bn_geometry_add_tensor(&p->k.g, a->index, a->tensor), a);
     }
     return status;
 }
 
-/* After a forward in place what it got is gone, and only this call would not notice. */
+/* Checks that no input of the forward is the array that it overwrote with y: what it got is gone, and the gradients would be
+ * wrong without a word. */
 static batchnorm_status check_overwritten(const struct pass *p, const struct argument *arguments, int count) {
-    if (p->saved->overwritten == NULL || p->saved->empty) return BATCHNORM_OK;
+    if (!p->saved->overwritten || p->saved->empty) return BATCHNORM_OK;
     for (int i = 0; i < count; i++) {
         const struct argument *a = &arguments[i];
         if (!a->is_forwards || !a->needed || a->tensor->data != p->saved->overwritten) continue;
@@ -71,7 +71,7 @@ static batchnorm_status check_overwritten(const struct pass *p, const struct arg
     return BATCHNORM_OK;
 }
 
-/* Names are put together only where something is wrong. */
+/* Says what overlaps what. The names are put together only here, where something is wrong. */
 static batchnorm_status say_fault(struct pass *p, batchnorm_status status, const struct argument *arguments, int given) {
     const char *names[BN_ARRAYS] = {NULL};
     for (int i = 0; i < given; i++) names[arguments[i].index] = arguments[i].name;
@@ -80,40 +80,36 @@ static batchnorm_status say_fault(struct pass *p, batchnorm_status status, const
 
 static batchnorm_status check_memory(struct pass *p, const struct argument *arguments, int given) {
     struct bn_call *k = &p->k;
-    const batchnorm_exec *exec = p->exec.caller;
     batchnorm_status status = bn_check_sizes(&k->g);
-    if (!status) status = bn_check_outputs(&k->g, k->outputs, k->alias, &k->fault);
-    if (!status) status = bn_layer_check_apart(p->layer, &k->g, k->outputs, &k->fault);
-    if (!status) status = bn_check_numbers(&k->g, k->outputs, k->numbers, k->count, &k->fault);
-    if (!status) status = bn_layer_check_workspace(p->layer, &k->g, k->numbers, k->count, exec, &k->fault);
+    if (!status) status = bn_call_check(k, p->exec.caller);
     return status ? say_fault(p, status, arguments, given) : check_overwritten(p, arguments, given);
 }
 
-/* [channels] of the layer's type beside the tensors. */
+/* Adds numbers of the layer's type. */
 static void add_numbers(struct pass *p, const char *name, const void *data, bool written) {
     const size_t bytes = batchnorm_dtype_bytes(p->layer->options.dtype);
     p->k.numbers[p->k.count++] = (struct bn_numbers){name, data, bytes, written};
 }
 
-/* What the forward saved; NULL for a weight or bias that it did not have. */
+/* These return what the forward saved; NULL for a weight or bias that it did not have. */
 static double *saved_array(const struct pass *p, int index) { return bn_saved_array(p->saved, p->saved->channels, index); }
 static const void *saved_weight(const struct pass *p) { return p->saved->has_weight ? saved_array(p, BN_SAVED_WEIGHT) : NULL; }
 static const void *saved_bias(const struct pass *p) { return p->saved->has_bias ? saved_array(p, BN_SAVED_BIAS) : NULL; }
 
 static unsigned frozen_flag(const struct pass *p) { return p->saved->frozen ? BATCHNORM_FROZEN : 0; }
 
-/* Where a gradient goes; NULL where none is wanted. */
+/* Returns where a gradient goes; NULL where none is wanted. */
 static void *gradient(const batchnorm_layer *layer, int index) {
     const batchnorm_parameter *parameter = index == BN_WEIGHT_GRAD ? &layer->weight : &layer->bias;
     return parameter->requires_grad ? bn_layer_array(layer, index) : NULL;
 }
 
-/* An empty batch has zero gradients, whatever its channels were. */
+/* Sets a gradient to 0: that of an empty batch, whatever its channels were. */
 static void clear_gradient(const batchnorm_layer *layer, void *gradient) {
     if (gradient) bn_layer_fill(layer, gradient, bn_layer_channels(layer), 0);
 }
 
-/* The raw call that a backward comes to; its arrays tell only what is there. */
+/* Returns the raw call that a backward is; its arrays tell only which of them are there. */
 static batchnorm_backward_call raw_backward(const struct pass *p, const batchnorm_layer_backward_call *call) {
     return (batchnorm_backward_call){.z = {.data = p->saved->has_z ? p->saved : NULL},
                                      .y = {.data = call->y.data},
@@ -168,15 +164,15 @@ static batchnorm_status check_backward_flags(const struct pass *p, unsigned flag
     return check_saved(p);
 }
 
-/* Whether the forward had nothing that follows the normalization. */
+/* Returns whether nothing followed the normalization in the forward. */
 static bool is_plain(const struct pass *p) { return !p->saved->has_z && p->saved->activation.kind == BATCHNORM_IDENTITY; }
 
-/* Member by member: the geometry is large, and set when the arrays are known. */
+/* Starts a pass, member by member: the geometry is large, and set when the arrays are known. */
 static void start(struct pass *p, batchnorm_layer *layer, const batchnorm_saved *saved, const struct bn_layer_run *run) {
     p->layer = layer;
     p->saved = saved ? saved : &layer->own;
     p->exec = run->exec;
-    p->k.count = 0;
+    bn_layer_start(layer, &p->k);
 }
 
 batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_saved *saved, batchnorm_tensor x,
@@ -212,14 +208,14 @@ batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, const ba
     return bn_layer_end(layer, status);
 }
 
-/* Tangents and cotangents of parameters that the forward did not have would be lost without a word. */
+/* Checks that a tangent or cotangent has its parameter: otherwise it would be lost without a word. */
 static batchnorm_status check_parameter(const struct pass *p, const char *name, const void *numbers, int key) {
     const bool is_there = key == BN_WEIGHT ? p->saved->has_weight : p->layer->has[key];
     if (!numbers || is_there) return BATCHNORM_OK;
     return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "%s was given, but the layer has no %s", name, bn_key_names[key]);
 }
 
-/* These two know no activation. */
+/* Checks that nothing followed the normalization, for the two calls that know no activation. */
 static batchnorm_status check_plain(const struct pass *p) {
     const batchnorm_status status = check_saved(p);
     if (status || is_plain(p)) return status;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
-#include "api/call.h"
 #include "api/layer.h"
 
 #include <string.h>
@@ -17,10 +16,10 @@ struct forward {
     void *block; /* the layer's, or one that was made for a lazy layer */
     size_t channels;
     struct bn_exec exec;
-    struct bn_geometry g;
+    struct bn_call k;
 };
 
-/* Whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
+/* Returns whether PyTorch hands this parameter or buffer to the operator. A flipped flag hides the buffers in training. */
 static bool is_used(const struct forward *f, int key) {
     const batchnorm_layer *layer = f->layer;
     const bool is_parameter = key == BN_WEIGHT || key == BN_BIAS;
@@ -44,13 +43,13 @@ static batchnorm_status check_call(const struct forward *f) {
     batchnorm_layer *layer = f->layer;
     if (f->call->flags & ~both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag in %#x", f->call->flags);
     if (f->call->flags == both) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "an update is either skipped or held");
-    if (bn_check_activation(f->call->activation) != BATCHNORM_OK)
+    if (bn_check_activation(f->call->activation))
         return bn_layer_fail(
             layer, BATCHNORM_BAD_OPTION,
             "unknown activation, or one with a slope that is not finite and >= 0 or a ceiling that is not > 0");
     batchnorm_options convention = layer->options.convention;
     if (!f->update || layer->options.cumulative) convention.momentum = 0; /* it has no say */
-    if (bn_check_options(&convention) != BATCHNORM_OK)
+    if (bn_check_options(&convention))
         return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "momentum is NaN, or a rule of the convention is unknown");
     return f->update ? bn_check_count(layer) : BATCHNORM_OK;
 }
@@ -75,13 +74,13 @@ static batchnorm_status check_one_value(const struct forward *f) {
 static batchnorm_status check_eps(const struct forward *f) {
     char text[BN_FLOAT_TEXT];
     const double eps = f->layer->options.convention.eps;
-    if (bn_check_eps(eps, f->batch) == BATCHNORM_OK) return BATCHNORM_OK;
+    if (!bn_check_eps(eps, f->batch)) return BATCHNORM_OK;
     bn_float_text(eps, false, text);
     return bn_layer_fail(f->layer, BATCHNORM_BAD_EPS, "batch_norm eps must be %s, but got %s",
                          f->batch ? "positive during training" : "non-negative", text);
 }
 
-/* PyTorch's sentence, and what it does not say. */
+/* Says PyTorch's sentence, and what that leaves out. */
 static batchnorm_status refuse_channels(const struct forward *f, const char *name, int64_t wanted, int64_t got) {
     const bool last_fits = f->call->x.rank > 2 && f->call->x.shape[f->call->x.rank - 1] == got;
     return bn_layer_fail(f->layer, BATCHNORM_BAD_SHAPE,
@@ -118,15 +117,15 @@ static batchnorm_status check_dtype(const struct forward *f) {
 
 static batchnorm_status check_input(const struct forward *f) {
     batchnorm_status status = check_one_value(f);
-    if (status == BATCHNORM_OK) status = check_eps(f);
-    if (status == BATCHNORM_OK && !f->empty) status = check_channels(f);
-    if (status == BATCHNORM_OK) status = check_dtype(f);
+    if (!status) status = check_eps(f);
+    if (!status && !f->empty) status = check_channels(f);
+    if (!status) status = check_dtype(f);
     return status;
 }
 
 static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm_tensor *tensor, const char *name) {
     char x[BN_SIZES_TEXT], other[BN_SIZES_TEXT];
-    const batchnorm_status status = bn_geometry_add_tensor(&f->g, index, tensor);
+    const batchnorm_status status = bn_geometry_add_tensor(&f->k.g, index, tensor);
     if (status != BATCHNORM_BAD_SHAPE || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return status;
     return bn_layer_fail(f->layer, status, "the %s has the size %s, the input %s", name, bn_sizes_text(tensor, other),
                          bn_sizes_text(&f->call->x, x));
@@ -134,50 +133,50 @@ static batchnorm_status add_tensor(struct forward *f, int index, const batchnorm
 
 static batchnorm_status check_memory(struct forward *f) {
     static const char *const names[BN_ARRAYS] = {[BN_X] = "x", [BN_Y] = "y", [BN_Z] = "z"};
-    struct bn_fault fault;
-    batchnorm_status status = bn_check_sizes(&f->g);
-    if (status == BATCHNORM_OK && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
-    if (status == BATCHNORM_OK) status = bn_check_outputs(&f->g, 1U << BN_Y, 1U << BN_X | 1U << BN_Z, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_apart(f->layer, &f->g, 1U << BN_Y, &fault);
-    if (status == BATCHNORM_OK) status = bn_layer_check_workspace(f->layer, &f->g, NULL, 0, f->exec.caller, &fault);
-    return bn_layer_fault(f->layer, status, &fault, names, NULL);
+    batchnorm_status status = bn_check_sizes(&f->k.g);
+    if (!status && f->channels > PTRDIFF_MAX / sizeof(batchnorm_stat)) status = BATCHNORM_TOO_LARGE;
+    bn_layer_start(f->layer, &f->k);
+    f->k.outputs = 1u << BN_Y;
+    f->k.alias = 1u << BN_X | 1u << BN_Z;
+    if (!status) status = bn_call_check(&f->k, f->exec.caller);
+    return bn_layer_fault(f->layer, status, &f->k.fault, names, NULL);
 }
 
 static batchnorm_status check(struct forward *f) {
     const int64_t elements = batchnorm_tensor_elements(&f->call->x);
     f->empty = elements == 0;
-    if (elements > 0 && (f->call->x.data == NULL || f->call->y.data == NULL)) return BATCHNORM_NULL_POINTER;
+    if (elements > 0 && (!f->call->x.data || !f->call->y.data)) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = check_call(f);
-    if (status == BATCHNORM_OK) status = check_rank(f);
-    if (status == BATCHNORM_OK) status = check_input(f);
-    if (status == BATCHNORM_OK) status = bn_geometry_from_tensor(&f->call->x, &f->g);
-    if (status == BATCHNORM_OK) status = add_tensor(f, BN_Y, &f->call->y, "output");
-    if (status == BATCHNORM_OK && f->call->z.data != NULL) status = add_tensor(f, BN_Z, &f->call->z, "residual");
-    f->channels = f->g.channels;
-    if (status == BATCHNORM_OK) status = check_memory(f);
+    if (!status) status = check_rank(f);
+    if (!status) status = check_input(f);
+    if (!status) status = bn_geometry_from_tensor(&f->call->x, &f->k.g);
+    if (!status) status = add_tensor(f, BN_Y, &f->call->y, "output");
+    if (!status && f->call->z.data) status = add_tensor(f, BN_Z, &f->call->z, "residual");
+    f->channels = f->k.g.channels;
+    if (!status) status = check_memory(f);
     return status;
 }
 
-/* What an input with elements needs. */
+/* Makes room for what an input with elements leaves behind. */
 static batchnorm_status prepare_work(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = bn_reserve(&f->saved->allocator, &f->saved->buffer, bn_saved_bytes(f->channels));
-    if (status == BATCHNORM_OK && f->update)
-        status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
+    if (!status && f->update) status = bn_reserve(&layer->allocator, &layer->stats, f->channels * sizeof(batchnorm_stat));
     return status;
 }
 
-/* All memory that outlives the call, so that nothing can fail once the work is done. Work takes its own before it writes. */
+/* Takes all memory that outlives the call, so that nothing can fail once the work is done. The work takes its own before it
+ * writes. */
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
     batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
-    if (status == BATCHNORM_OK && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
+    if (!status && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
-    if (status == BATCHNORM_OK && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
+    if (!status && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
     return status;
 }
 
-/* A parameter or buffer, or NULL where the layer has none. */
+/* Returns a parameter or buffer, or NULL where the layer has none. */
 static void *array_of(const struct forward *f, int key) {
     return f->layer->has[key] ? bn_block_array(f->layer, f->block, f->channels, key) : NULL;
 }
@@ -190,9 +189,9 @@ static batchnorm_status work(const struct forward *f) {
     if (f->batch) {
         const batchnorm_forward_call call = {
             .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
-        struct bn_forward job = bn_forward_job(&f->g, &call, eps);
+        struct bn_forward job = bn_forward_job(&f->k.g, &call, eps);
         if (f->update) job.stats = f->layer->stats.data;
-        return bn_run_forward(&f->g, &job, &f->exec);
+        return bn_run_forward(&f->k.g, &job, &f->exec);
     }
     const batchnorm_infer_call call = {.weight = weight,
                                        .bias = bias,
@@ -201,8 +200,8 @@ static batchnorm_status work(const struct forward *f) {
                                        .save_mean = mean,
                                        .save_rstd = rstd,
                                        .activation = f->call->activation};
-    const struct bn_infer job = bn_infer_job(&f->g, &call, eps);
-    return bn_run_infer(&f->g, &job, &f->exec);
+    const struct bn_infer job = bn_infer_job(&f->k.g, &call, eps);
+    return bn_run_infer(&f->k.g, &job, &f->exec);
 }
 
 static void save(const struct forward *f) {
@@ -238,9 +237,9 @@ static batchnorm_status finish(const struct forward *f) {
 static batchnorm_status forward(struct forward *f) {
     choose_statistics(f);
     batchnorm_status status = check(f);
-    if (status == BATCHNORM_OK) status = prepare(f);
-    if (status == BATCHNORM_OK && !f->empty) status = work(f);
-    if (status == BATCHNORM_OK) return finish(f);
+    if (!status) status = prepare(f);
+    if (!status && !f->empty) status = work(f);
+    if (!status) return finish(f);
     if (f->block != f->layer->block) bn_release(&f->layer->allocator, f->block);
     return status;
 }

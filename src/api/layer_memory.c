@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What a layer allocates: its block, what grows with the calls, and what one forward saves for its backward. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,22 +8,22 @@
 
 void *bn_allocate(const batchnorm_allocator *allocator, size_t bytes) {
     if (bytes == 0) bytes = 1;
-    return allocator->allocate == NULL ? malloc(bytes) : allocator->allocate(allocator->user, bytes);
+    return allocator->allocate ? allocator->allocate(allocator->user, bytes) : malloc(bytes);
 }
 
 void bn_release(const batchnorm_allocator *allocator, void *memory) {
-    if (memory == NULL) return;
-    if (allocator->release == NULL)
+    if (!memory) return;
+    if (!allocator->release)
         free(memory);
     else
         allocator->release(allocator->user, memory);
 }
 
 batchnorm_status bn_reserve(const batchnorm_allocator *allocator, struct bn_buffer *buffer, size_t bytes) {
-    if (buffer->data != NULL && buffer->bytes >= bytes) return BATCHNORM_OK;
+    if (buffer->data && buffer->bytes >= bytes) return BATCHNORM_OK;
     void *data = bn_allocate(allocator, bytes);
-    if (data == NULL) return BATCHNORM_NO_MEMORY;
-    if (buffer->data != NULL) memcpy(data, buffer->data, buffer->bytes);
+    if (!data) return BATCHNORM_NO_MEMORY;
+    if (buffer->data) memcpy(data, buffer->data, buffer->bytes);
     bn_release(allocator, buffer->data);
     *buffer = (struct bn_buffer){data, bytes};
     return BATCHNORM_OK;
@@ -39,7 +40,7 @@ batchnorm_status bn_block_create(const batchnorm_layer *layer, size_t channels, 
     const size_t each = BN_LAYER_ARRAYS * batchnorm_dtype_bytes(layer->options.dtype);
     if (channels > PTRDIFF_MAX / each) return BATCHNORM_TOO_LARGE;
     void *made = bn_allocate(&layer->allocator, channels * each);
-    if (made == NULL) return BATCHNORM_NO_MEMORY;
+    if (!made) return BATCHNORM_NO_MEMORY;
     for (int i = 0; i < BN_LAYER_ARRAYS; i++)
         bn_layer_fill(layer, bn_block_array(layer, made, channels, i), channels, initial_value(i));
     *block = made;
@@ -64,29 +65,15 @@ void bn_layer_materialize(batchnorm_layer *layer, size_t channels, void *block) 
     layer->bias = parameter(layer, BN_BIAS, BN_BIAS_GRAD);
 }
 
-batchnorm_status bn_layer_check_apart(const batchnorm_layer *layer, const struct bn_geometry *g, unsigned outputs,
-                                      struct bn_fault *fault) {
-    const size_t bytes = bn_block_bytes(layer, bn_layer_channels(layer));
-    const struct bn_buffer held = layer->held.buffer;
-    const batchnorm_status status = bn_check_apart(g, outputs, layer->block, bytes, BN_FAULT_LAYER, fault);
-    return status == BATCHNORM_OK ? bn_check_apart(g, outputs, held.data, held.bytes, BN_FAULT_LAYER, fault) : status;
-}
-
-batchnorm_status bn_layer_check_workspace(const batchnorm_layer *layer, const struct bn_geometry *g,
-                                          const struct bn_numbers *numbers, int count, const batchnorm_exec *exec,
-                                          struct bn_fault *fault) {
-    if (exec == NULL || exec->workspace == NULL) return BATCHNORM_OK;
-    const size_t bytes = layer->block == NULL ? 0 : bn_block_bytes(layer, bn_layer_channels(layer));
-    if (bn_bytes_meet(exec->workspace, exec->workspace_bytes, layer->block, bytes)) {
-        *fault = (struct bn_fault){BN_FAULT_WORKSPACE, BN_FAULT_LAYER};
-        return BATCHNORM_OVERLAP;
-    }
-    return bn_check_workspace(g, numbers, count, exec, fault);
+void bn_layer_start(const batchnorm_layer *layer, struct bn_call *k) {
+    k->count = 0;
+    k->own[0] = (struct bn_bytes){layer->block, layer->block ? bn_block_bytes(layer, bn_layer_channels(layer)) : 0};
+    k->own[1] = (struct bn_bytes){layer->held.buffer.data, layer->held.buffer.bytes};
 }
 
 static void *reserve_workspace(void *owner, size_t bytes) {
     batchnorm_layer *layer = owner;
-    return bn_reserve(&layer->allocator, &layer->workspace, bytes) == BATCHNORM_OK ? layer->workspace.data : NULL;
+    return bn_reserve(&layer->allocator, &layer->workspace, bytes) ? NULL : layer->workspace.data;
 }
 
 const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
@@ -106,4 +93,41 @@ const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place
     else if (exec && !caller)
         run->status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "the exec's size must be sizeof(batchnorm_exec)");
     return run->status ? NULL : call;
+}
+
+/* What one forward saves for its backward */
+size_t bn_saved_bytes(size_t channels) { return BN_SAVED_ARRAYS * channels * sizeof(double); }
+
+double *bn_saved_array(const batchnorm_saved *saved, size_t channels, int index) {
+    return (double *)saved->buffer.data + (size_t)index * channels;
+}
+
+batchnorm_status batchnorm_saved_create(batchnorm_layer *layer, batchnorm_saved **saved) {
+    if (saved) *saved = NULL;
+    if (!layer) return BATCHNORM_NULL_POINTER;
+    bn_layer_begin(layer);
+    if (!saved) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
+    batchnorm_saved *made = bn_allocate(&layer->allocator, sizeof *made);
+    if (!made) return bn_layer_end(layer, BATCHNORM_NO_MEMORY);
+    memset(made, 0, sizeof *made);
+    made->allocator = layer->allocator;
+    *saved = made;
+    return BATCHNORM_OK;
+}
+
+void batchnorm_saved_destroy(batchnorm_saved *saved) {
+    if (!saved) return;
+    const batchnorm_allocator allocator = saved->allocator;
+    bn_release(&allocator, saved->buffer.data);
+    bn_release(&allocator, saved);
+}
+
+const double *batchnorm_saved_mean(const batchnorm_saved *saved) {
+    if (!saved || !saved->layer || saved->empty) return NULL;
+    return bn_saved_array(saved, saved->channels, BN_SAVED_MEAN);
+}
+
+const double *batchnorm_saved_rstd(const batchnorm_saved *saved) {
+    if (!saved || !saved->layer || saved->empty) return NULL;
+    return bn_saved_array(saved, saved->channels, BN_SAVED_RSTD);
 }

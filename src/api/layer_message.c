@@ -27,12 +27,12 @@ batchnorm_status bn_layer_fault(batchnorm_layer *layer, batchnorm_status status,
 }
 
 batchnorm_status bn_layer_end(batchnorm_layer *layer, batchnorm_status status) {
-    if (status == BATCHNORM_OK || status == BATCHNORM_NOT_COMMITTED) return status;
+    if (!status || status == BATCHNORM_NOT_COMMITTED) return status;
     if (layer->message[0] != '\0') return status;
     return bn_layer_fail(layer, status, "%s", batchnorm_status_string(status));
 }
 
-const char *batchnorm_layer_message(const batchnorm_layer *layer) { return layer == NULL ? "" : layer->message; }
+const char *batchnorm_layer_message(const batchnorm_layer *layer) { return layer ? layer->message : ""; }
 
 const char *bn_sizes_text(const batchnorm_tensor *tensor, char text[BN_SIZES_TEXT]) {
     size_t at = 0;

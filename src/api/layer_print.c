@@ -28,8 +28,8 @@ static int write_repr(const batchnorm_layer *layer, char text[REPR_TEXT]) {
 
 size_t batchnorm_layer_repr(const batchnorm_layer *layer, char *text, size_t size) {
     char whole[REPR_TEXT] = "";
-    const size_t length = layer == NULL ? 0 : (size_t)write_repr(layer, whole);
-    if (text == NULL || size == 0) return length;
+    const size_t length = layer ? (size_t)write_repr(layer, whole) : 0;
+    if (!text || size == 0) return length;
     const size_t kept = length < size ? length : size - 1;
     memcpy(text, whole, kept);
     text[kept] = '\0';
@@ -40,7 +40,7 @@ static double value_at(const batchnorm_layer *layer, const void *array, size_t c
     return bn_vector_get((struct bn_vector){array, layer->options.dtype}, c, 0);
 }
 
-/* The numbers of an array, some on a line. */
+/* Prints the numbers of an array, some on a line. */
 static void print_numbers(const batchnorm_layer *layer, const void *array, FILE *file) {
     char text[BN_FLOAT_TEXT];
     for (size_t c = 0; c < bn_layer_channels(layer); c++) {
@@ -54,7 +54,7 @@ static void print_array(const batchnorm_layer *layer, const char *name, int key,
     fprintf(file, "  %s: ", name);
     if (!layer->has[key])
         fputs("None\n", file);
-    else if (layer->block == NULL)
+    else if (!layer->block)
         fputs("uninitialized\n", file);
     else {
         fprintf(file, "%s [%" PRId64 "]", bn_dtype_name(layer->options.dtype), layer->options.num_features);
@@ -65,7 +65,7 @@ static void print_array(const batchnorm_layer *layer, const char *name, int key,
 static void print_parameter(const batchnorm_layer *layer, int key, FILE *file) {
     const batchnorm_parameter *parameter = key == BN_WEIGHT ? &layer->weight : &layer->bias;
     print_array(layer, bn_key_names[key], key, key, file);
-    if (bn_layer_array(layer, key) == NULL) return;
+    if (!bn_layer_array(layer, key)) return;
     fprintf(file, "  %s.requires_grad: %s\n", bn_key_names[key], boolean(parameter->requires_grad));
     print_array(layer, key == BN_WEIGHT ? "weight.grad" : "bias.grad", key, key == BN_WEIGHT ? BN_WEIGHT_GRAD : BN_BIAS_GRAD,
                 file);
@@ -89,7 +89,7 @@ static void print_options(const batchnorm_layer *layer, FILE *file) {
 
 batchnorm_status batchnorm_layer_print(const batchnorm_layer *layer, FILE *file) {
     char repr[REPR_TEXT];
-    if (layer == NULL || file == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer || !file) return BATCHNORM_NULL_POINTER;
     write_repr(layer, repr);
     fprintf(file, "%s\ntraining: %s\n_parameters:\n", repr, boolean(layer->training));
     print_parameter(layer, BN_WEIGHT, file);

@@ -13,7 +13,7 @@ static bool is_in_state(const batchnorm_layer *layer, int key) {
 
 size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_named_tensor *entries) {
     size_t count = 0;
-    if (layer == NULL || entries == NULL || layer->options.lazy) return 0;
+    if (!layer || !entries || layer->options.lazy) return 0;
     for (int key = 0; key < BN_KEYS; key++) {
         if (!is_in_state(layer, key)) continue;
         const bool is_count = key == BN_COUNT;
@@ -27,9 +27,9 @@ size_t batchnorm_layer_state(batchnorm_layer *layer, batchnorm_named_tensor *ent
 }
 
 batchnorm_status batchnorm_layer_remove(batchnorm_layer *layer, const char *name) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    if (name == NULL) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
+    if (!name) return bn_layer_end(layer, BATCHNORM_NULL_POINTER);
     const enum bn_key key = bn_find_key(name);
     if (key == BN_KEYS) return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "a layer has no \"%s\"", name);
     if (layer->has[key] && key >= BN_RUNNING_MEAN) batchnorm_layer_drop_update(layer);
@@ -45,7 +45,7 @@ struct load {
     int64_t count;
 };
 
-/* 1 sign bit, so many exponent bits, the rest: widened by hand, for both 16-bit types. */
+/* Widens a 16-bit float with so many bits of exponent, by hand, so that one function serves both types. */
 static double from_half(uint16_t bits, int exponent_bits) {
     const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
     const int exponent = bits >> fraction_bits & ((1 << exponent_bits) - 1), fraction = bits & ((1 << fraction_bits) - 1);
@@ -59,7 +59,7 @@ static double from_half(uint16_t bits, int exponent_bits) {
     return bits >> 15 ? -value : value;
 }
 
-/* One element; memcpy because a view of a file's bytes need not be aligned. */
+/* Returns one element. memcpy, because a view of a file's bytes need not be aligned. */
 static double value_at(const batchnorm_tensor *tensor, int64_t index) {
     const char *at = (const char *)tensor->data;
     double f64;
@@ -86,7 +86,7 @@ static double value_at(const batchnorm_tensor *tensor, int64_t index) {
     }
 }
 
-/* Without a detour through double, which does not hold every int64. */
+/* Reads the count without a detour through double, which does not hold every int64. */
 static batchnorm_status read_count(struct load *load, const batchnorm_tensor *tensor) {
     char text[BN_FLOAT_TEXT];
     if (tensor->dtype == BATCHNORM_I64) {
@@ -107,25 +107,25 @@ static bool is_known(const batchnorm_layer *layer, const char *name) {
     return key != BN_KEYS && layer->has[key];
 }
 
-/* Sort the entries into their keys. */
+/* Finds the entry of each key. */
 static batchnorm_status find_entries(struct load *load, const batchnorm_named_tensor *entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].name == NULL) return BATCHNORM_NULL_POINTER;
+        if (!entries[i].name) return BATCHNORM_NULL_POINTER;
         if (!is_known(load->layer, entries[i].name)) continue;
         const enum bn_key key = bn_find_key(entries[i].name);
-        if (load->found[key] != NULL)
+        if (load->found[key])
             return bn_layer_fail(load->layer, BATCHNORM_UNEXPECTED_KEY, "\"%s\" is given twice", bn_key_names[key]);
         load->found[key] = &entries[i].tensor;
     }
     return BATCHNORM_OK;
 }
 
-/* States that are older than num_batches_tracked may lack it. */
+/* Returns whether a state may lack a key: num_batches_tracked, where the state is older than that. */
 static bool may_lack(const batchnorm_layer *layer, int key, int version) {
     return key == BN_COUNT && version < 2 && layer->options.track_running_stats;
 }
 
-/* "a", "b" and 3 more. A long name is cut. */
+/* A list of names: "a", "b" and 3 more. A long name is cut. */
 struct list {
     char text[200];
     size_t used, count, left_out;
@@ -146,11 +146,11 @@ static void end_list(struct list *list) {
     if (list->left_out != 0) snprintf(list->text + list->used, sizeof list->text - list->used, " and %zu more", list->left_out);
 }
 
-/* PyTorch's sentences, which name every key that is missing and every one that is not known. */
+/* Says, in PyTorch's sentences, every key that is missing and every one that is not known. */
 static batchnorm_status check_keys(const struct load *load, const batchnorm_named_tensor *entries, size_t count, int version) {
     struct list missing = {.used = 0}, unexpected = {.used = 0};
     for (int key = 0; key < BN_KEYS; key++)
-        if (load->found[key] == NULL && load->layer->has[key] && !may_lack(load->layer, key, version))
+        if (!load->found[key] && load->layer->has[key] && !may_lack(load->layer, key, version))
             add_name(&missing, bn_key_names[key]);
     for (size_t i = 0; i < count; i++)
         if (!is_known(load->layer, entries[i].name)) add_name(&unexpected, entries[i].name);
@@ -164,15 +164,15 @@ static batchnorm_status check_keys(const struct load *load, const batchnorm_name
                          unexpected.count != 0 ? "." : "");
 }
 
-/* A lazy layer has the channels of the first array that it is given. */
+/* Returns the channels of the layer. A lazy one has those of the first array that it is given. */
 static int64_t channels_of(const struct load *load) {
     if (!load->layer->options.lazy) return load->layer->options.num_features;
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL && load->found[key]->rank == 1) return load->found[key]->shape[0];
+        if (load->found[key] && load->found[key]->rank == 1) return load->found[key]->shape[0];
     return -1;
 }
 
-/* PyTorch takes an array of one element for num_batches_tracked, too. */
+/* Returns whether a tensor has the shape of its key. num_batches_tracked may be an array of one element, as in PyTorch. */
 static bool has_shape(const struct load *load, int key, const batchnorm_tensor *tensor) {
     if (key == BN_COUNT) return tensor->rank == 0 || (tensor->rank == 1 && tensor->shape[0] == 1);
     return tensor->rank == 1 && tensor->shape[0] == load->channels && load->channels >= 0;
@@ -193,12 +193,12 @@ static batchnorm_status check_shape(const struct load *load, int key) {
 
 static batchnorm_status check_entries(const struct load *load) {
     batchnorm_status status = BATCHNORM_OK;
-    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++)
-        if (load->found[key] != NULL) status = check_shape(load, key);
-    for (int key = 0; key < BN_KEYS && status == BATCHNORM_OK; key++) {
+    for (int key = 0; key < BN_KEYS && !status; key++)
+        if (load->found[key]) status = check_shape(load, key);
+    for (int key = 0; key < BN_KEYS && !status; key++) {
         const batchnorm_tensor *tensor = load->found[key];
-        if (tensor == NULL) continue;
-        if (tensor->data == NULL && batchnorm_tensor_elements(tensor) > 0)
+        if (!tensor) continue;
+        if (!tensor->data && batchnorm_tensor_elements(tensor) > 0)
             status = bn_layer_fail(load->layer, BATCHNORM_NULL_POINTER, "%s: its data is NULL", bn_key_names[key]);
         else if (batchnorm_dtype_bytes(tensor->dtype) == 0)
             status = bn_layer_fail(load->layer, BATCHNORM_BAD_DTYPE, "%s: unknown element type", bn_key_names[key]);
@@ -206,7 +206,7 @@ static batchnorm_status check_entries(const struct load *load) {
     return status;
 }
 
-/* Whether an array of any strides lies in the address space. */
+/* Returns whether an array of any stride lies in the address space. */
 static bool has_place(const batchnorm_tensor *tensor) {
     ptrdiff_t span;
     if (tensor->rank != 1 || tensor->shape[0] < 2) return true;
@@ -217,22 +217,22 @@ static bool has_place(const batchnorm_tensor *tensor) {
 static batchnorm_status check_places(const struct load *load) {
     if (load->channels >= 0 && (uint64_t)load->channels > PTRDIFF_MAX) return BATCHNORM_TOO_LARGE;
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL && !has_place(load->found[key]))
+        if (load->found[key] && !has_place(load->found[key]))
             return bn_layer_fail(load->layer, BATCHNORM_TOO_LARGE, "%s: its stride does not fit the address space",
                                  bn_key_names[key]);
     return BATCHNORM_OK;
 }
 
-/* Convert everything into a block on the side: the entries may be views of this very layer. */
+/* Converts everything into a block on the side, because the entries may be views of this very layer. */
 static batchnorm_status convert(struct load *load) {
     const batchnorm_layer *layer = load->layer;
     batchnorm_status status = BATCHNORM_OK;
     load->count = layer->count;
-    if (load->found[BN_COUNT] != NULL) status = read_count(load, load->found[BN_COUNT]);
-    if (status == BATCHNORM_OK) status = check_places(load);
-    if (status == BATCHNORM_OK && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
-    for (int key = 0; key < BN_COUNT && status == BATCHNORM_OK; key++) {
-        if (load->found[key] == NULL) continue;
+    if (load->found[BN_COUNT]) status = read_count(load, load->found[BN_COUNT]);
+    if (!status) status = check_places(load);
+    if (!status && load->channels >= 0) status = bn_block_create(layer, (size_t)load->channels, &load->block);
+    for (int key = 0; key < BN_COUNT && !status; key++) {
+        if (!load->found[key]) continue;
         void *array = bn_block_array(layer, load->block, (size_t)load->channels, key);
         const struct bn_output output = {array, layer->options.dtype};
         for (int64_t c = 0; c < load->channels; c++) bn_output_set(output, (size_t)c, value_at(load->found[key], c));
@@ -246,30 +246,30 @@ static void commit(struct load *load) {
     layer->count = load->count;
     batchnorm_layer_drop_update(layer);
     if (layer->options.lazy) {
-        if (load->block != NULL) bn_layer_materialize(layer, (size_t)load->channels, load->block);
+        if (load->block) bn_layer_materialize(layer, (size_t)load->channels, load->block);
         return;
     }
     for (int key = 0; key < BN_COUNT; key++)
-        if (load->found[key] != NULL)
+        if (load->found[key])
             memcpy(bn_layer_array(layer, key), bn_block_array(layer, load->block, (size_t)load->channels, key), bytes);
     bn_release(&layer->allocator, load->block);
 }
 
 static batchnorm_status load_state(struct load *load, const batchnorm_named_tensor *entries, size_t count, int version,
                                    bool strict) {
-    if (entries == NULL && count > 0) return BATCHNORM_NULL_POINTER;
+    if (!entries && count > 0) return BATCHNORM_NULL_POINTER;
     batchnorm_status status = find_entries(load, entries, count);
-    if (status == BATCHNORM_OK && strict) status = check_keys(load, entries, count, version);
+    if (!status && strict) status = check_keys(load, entries, count, version);
     load->channels = channels_of(load);
-    if (status == BATCHNORM_OK) status = check_entries(load);
-    if (status == BATCHNORM_OK) status = convert(load);
-    if (status == BATCHNORM_OK) commit(load);
+    if (!status) status = check_entries(load);
+    if (!status) status = convert(load);
+    if (!status) commit(load);
     return status;
 }
 
 batchnorm_status batchnorm_layer_load_state(batchnorm_layer *layer, const batchnorm_named_tensor *entries, size_t count,
                                             int version, bool strict) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     struct load load = {.layer = layer};
     bn_layer_begin(layer);
     return bn_layer_end(layer, load_state(&load, entries, count, version, strict));

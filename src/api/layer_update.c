@@ -5,12 +5,12 @@
 
 #include "api/layer.h"
 
-/* num_batches_tracked after one more batch. */
+/* Returns num_batches_tracked after one more batch. */
 static int64_t next_count(const batchnorm_layer *layer) {
     return layer->has[BN_COUNT] ? (int64_t)((uint64_t)layer->count + 1) : 0;
 }
 
-/* The weight of the new batch. Without a counter, momentum None leaves the statistics where they are, as in PyTorch. */
+/* Returns the weight of the new batch. Without a counter, momentum None leaves the statistics where they are, as in PyTorch. */
 static double factor_of(const batchnorm_layer *layer) {
     if (!layer->options.cumulative) return bn_momentum_of_new(&layer->options.convention);
     return layer->has[BN_COUNT] ? 1 / (double)next_count(layer) : 0;
@@ -30,22 +30,22 @@ batchnorm_status bn_reserve_held(batchnorm_layer *layer, size_t channels) {
     return bn_reserve(&layer->allocator, &layer->held.buffer, held_bytes(layer, channels));
 }
 
-/* The held counterpart of running_mean or running_var; NULL where the layer has none. */
+/* Returns where the update of running_mean or running_var is held; NULL where the layer has none. */
 static void *held_array(const batchnorm_layer *layer, int key) {
-    if (bn_layer_array(layer, key) == NULL) return NULL;
+    if (!bn_layer_array(layer, key)) return NULL;
     return bn_block_array(layer, layer->held.buffer.data, bn_layer_channels(layer), key - BN_RUNNING_MEAN);
 }
 
 static void copy_array(const batchnorm_layer *layer, void *to, const void *from) {
-    if (to != NULL && from != NULL) memcpy(to, from, bn_layer_channels(layer) * batchnorm_dtype_bytes(layer->options.dtype));
+    if (to && from) memcpy(to, from, bn_layer_channels(layer) * batchnorm_dtype_bytes(layer->options.dtype));
 }
 
-/* Compute the update into `mean` and `var`. */
+/* Computes the update into `mean` and `var`. */
 static bool move(const batchnorm_layer *layer, const batchnorm_stat *stats, size_t channels, void *mean, void *var) {
     const batchnorm_dtype dtype = layer->options.dtype;
     const struct bn_vector mean_now = {bn_layer_array(layer, BN_RUNNING_MEAN), dtype};
     const struct bn_vector var_now = {bn_layer_array(layer, BN_RUNNING_VAR), dtype};
-    if (stats == NULL) {
+    if (!stats) {
         if (mean != mean_now.data) copy_array(layer, mean, mean_now.data);
         if (var != var_now.data) copy_array(layer, var, var_now.data);
         return true;
@@ -71,18 +71,18 @@ batchnorm_status bn_layer_update(batchnorm_layer *layer, const batchnorm_stat *s
 
 batchnorm_status batchnorm_layer_held_update(const batchnorm_layer *layer, batchnorm_tensor *running_mean,
                                              batchnorm_tensor *running_var, int64_t *num_batches_tracked) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     if (!layer->held.is_there) return BATCHNORM_NO_HELD_UPDATE;
     const batchnorm_dtype dtype = layer->options.dtype;
     const int64_t *size = &layer->options.num_features;
-    if (running_mean != NULL) *running_mean = batchnorm_tensor_contiguous(held_array(layer, BN_RUNNING_MEAN), dtype, 1, size);
-    if (running_var != NULL) *running_var = batchnorm_tensor_contiguous(held_array(layer, BN_RUNNING_VAR), dtype, 1, size);
-    if (num_batches_tracked != NULL) *num_batches_tracked = layer->held.count;
+    if (running_mean) *running_mean = batchnorm_tensor_contiguous(held_array(layer, BN_RUNNING_MEAN), dtype, 1, size);
+    if (running_var) *running_var = batchnorm_tensor_contiguous(held_array(layer, BN_RUNNING_VAR), dtype, 1, size);
+    if (num_batches_tracked) *num_batches_tracked = layer->held.count;
     return BATCHNORM_OK;
 }
 
 batchnorm_status batchnorm_layer_commit_update(batchnorm_layer *layer) {
-    if (layer == NULL) return BATCHNORM_NULL_POINTER;
+    if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
     if (!layer->held.is_there) return bn_layer_end(layer, BATCHNORM_NO_HELD_UPDATE);
     for (int key = BN_RUNNING_MEAN; key <= BN_RUNNING_VAR; key++)
@@ -93,5 +93,5 @@ batchnorm_status batchnorm_layer_commit_update(batchnorm_layer *layer) {
 }
 
 void batchnorm_layer_drop_update(batchnorm_layer *layer) {
-    if (layer != NULL) layer->held.is_there = false;
+    if (layer) layer->held.is_there = false;
 }

@@ -22,7 +22,7 @@ struct sum {
     uintptr_t divisor[TERMS_MAX + 1]; /* of their steps; 0 of none */
 };
 
-/* Terms of the same step are one. What is never taken, or goes nowhere, is none. */
+/* Adds a term. Terms of the same step become one; a term that is never taken, or goes nowhere, is left out. */
 static void add_term(struct sum *s, uintptr_t step, uintptr_t most) {
     if (step == 0 || most == 0) return;
     int at = 0;
@@ -54,7 +54,7 @@ static void set_reach(struct sum *s) {
     for (int i = s->count - 1; i >= 0; i--) s->reach[i] = s->reach[i + 1] + s->term[i].step * s->term[i].most;
 }
 
-/* Before a search. */
+/* Computes what a search asks for. */
 static void prepare(struct sum *s) {
     set_reach(s);
     s->visits = 0;
@@ -62,7 +62,7 @@ static void prepare(struct sum *s) {
     for (int i = s->count - 1; i >= 0; i--) s->divisor[i] = common_divisor(s->term[i].step, s->divisor[i + 1]);
 }
 
-/* Whether the terms from `at` on can make a sum from low to high. */
+/* Returns whether the terms from `at` on can make a sum from low to high. */
 static bool can_make(struct sum *s, int at, uintptr_t low, uintptr_t high) {
     if (low == 0) return true;
     if (s->reach[at] < low || high - high % s->divisor[at] < low) return false;
@@ -80,9 +80,9 @@ static bool can_make(struct sum *s, int at, uintptr_t low, uintptr_t high) {
     return false;
 }
 
-/* Both arrays lie in memory from their lowest address up; b's indices are counted from its highest element down, so that the
- * distance of two elements is a sum, too. */
-static bool do_meet(struct sum *s, struct bn_range a, uintptr_t a_bytes, struct bn_range b, uintptr_t b_bytes) {
+/* Returns whether two ranges share a byte of elements. The indices of a are counted from its lowest element up, those of b from
+ * its highest element down, so that the distance of two elements is a sum, too. */
+static bool elements_meet(struct sum *s, struct bn_range a, uintptr_t a_bytes, struct bn_range b, uintptr_t b_bytes) {
     const uintptr_t high = b.high - 1 - a.low, spread = a_bytes + b_bytes - 2;
     prepare(s);
     return can_make(s, 0, high > spread ? high - spread : 0, high);
@@ -94,17 +94,17 @@ bool bn_arrays_overlap(const struct bn_geometry *g, const struct bn_array *a, co
     s.count = 0;
     add_array(&s, g, a);
     add_array(&s, g, b);
-    return do_meet(&s, bn_range_of(a), bytes, bn_range_of(b), bytes);
+    return elements_meet(&s, bn_range_of(a), bytes, bn_range_of(b), bytes);
 }
 
 bool bn_array_overlaps(const struct bn_geometry *g, const struct bn_array *a, struct bn_range range) {
     struct sum s;
     s.count = 0;
     add_array(&s, g, a);
-    return do_meet(&s, bn_range_of(a), bn_element_bytes(g->dtype), range, range.high - range.low);
+    return elements_meet(&s, bn_range_of(a), bn_element_bytes(g->dtype), range, range.high - range.low);
 }
 
-/* Where each step leaves everything that the smaller steps reach, no address comes twice. */
+/* Returns whether each step is larger than all that the smaller ones reach: no address comes twice then. */
 static bool is_nested(const struct sum *s, uintptr_t bytes) {
     for (int i = 0; i < s->count; i++)
         if (s->term[i].step < s->reach[i + 1] + bytes) return false;

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/sized.h"
 
@@ -11,7 +12,7 @@ static batchnorm_status say(const batchnorm_exec *exec, batchnorm_status status,
     return status;
 }
 
-/* Ends with what a check or plan returned. */
+/* Ends a call with the status of a check or of plan, and says why. */
 static batchnorm_status end(const struct bn_raw *r, const batchnorm_exec *exec, batchnorm_status status) {
     static const char *const names[BN_ARRAYS] = {"x", "z", "y", "dy", "dx", "dz", "tx", "ty", "vx", "gx", "gdy"};
     char text[BN_FAULT_TEXT];
@@ -29,10 +30,11 @@ batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, 
     k->outputs = outputs;
     k->alias = alias;
     k->count = 0;
+    memset(k->own, 0, sizeof k->own);
     return bn_geometry_from_shape(shape, &k->g);
 }
 
-/* A call of any kind fits. */
+/* Room for a call of any kind. */
 union place {
     batchnorm_stats_call stats;
     batchnorm_infer_call infer;
@@ -55,7 +57,7 @@ static bool lacks_something(const struct bn_raw *r) {
     return r->lacks_numbers;
 }
 
-/* Of the shape itself, because sizes that do not fit have elements, too. */
+/* Returns whether the shape has elements. Sizes that do not fit have some, too, and no count. */
 static bool has_elements(const struct bn_geometry *g) { return g->channels && g->extent[0] && g->extent[1]; }
 
 batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, const batchnorm_exec *given_exec) {

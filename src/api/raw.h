@@ -5,7 +5,7 @@
 #define BN_RAW_H
 
 #include "api/call.h"
-#include "api/shape.h"
+#include "api/geometry.h"
 
 /* A raw call on its way to plan. */
 struct bn_raw {

@@ -2,7 +2,7 @@
 /* Raw buffers, backward; see raw_forward.c. */
 #include "api/raw.h"
 
-/* Without elements the sums are 0. */
+/* Sets a gradient to 0, the sum of no elements. */
 static void clear(const struct bn_raw *r, void *gradient) {
     const struct bn_output output = {gradient, bn_parameter_dtype(r->k.g.dtype)};
     for (size_t c = 0; c < r->k.g.channels; c++) bn_output_set(output, c, 0);
@@ -14,7 +14,7 @@ static batchnorm_status check_flags(unsigned flags, unsigned known) {
 
 /* backward */
 
-/* What is given without need is not there. */
+/* Starts a backward. An array that is given without need counts as absent. */
 static batchnorm_status backward_start(struct bn_raw *r, const void *given) {
     const batchnorm_backward_call *call = given;
     const struct bn_needs needs = bn_backward_needs(call);

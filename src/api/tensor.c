@@ -38,7 +38,8 @@ static const struct {
 
 enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
-/* A stride that does not fit belongs to a tensor too large to exist; it only must not overflow. */
+/* Returns the stride of the next larger dimension. One that does not fit belongs to a tensor too large to exist, and must only
+ * not overflow. */
 static int64_t next_stride(int64_t stride, int64_t size) {
     if (size <= 1) return stride;
     return stride > INT64_MAX / size ? INT64_MAX : stride * size;
@@ -46,7 +47,7 @@ static int64_t next_stride(int64_t stride, int64_t size) {
 
 static batchnorm_tensor unstrided(void *data, batchnorm_dtype dtype, int rank, const int64_t *shape) {
     batchnorm_tensor t = {.data = data, .dtype = dtype, .rank = -1};
-    if (rank < 0 || rank > BATCHNORM_MAX_RANK || (rank > 0 && shape == NULL)) return t;
+    if (rank < 0 || rank > BATCHNORM_MAX_RANK || (rank > 0 && !shape)) return t;
     t.rank = rank;
     for (int d = 0; d < rank; d++) t.shape[d] = shape[d];
     return t;
@@ -77,7 +78,7 @@ batchnorm_tensor batchnorm_tensor_channels_last(void *data, batchnorm_dtype dtyp
 }
 
 int64_t batchnorm_tensor_elements(const batchnorm_tensor *tensor) {
-    if (tensor == NULL || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return -1;
+    if (!tensor || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return -1;
     int64_t count = 1;
     for (int d = 0; d < tensor->rank; d++) {
         if (tensor->shape[d] < 0) return -1;
@@ -120,21 +121,21 @@ static int find_dtype(batchnorm_dtype dtype) {
 
 batchnorm_status batchnorm_tensor_from_dlpack(const void *dltensor, batchnorm_tensor *tensor) {
     const struct dl_tensor *dl = dltensor;
-    if (dl == NULL || tensor == NULL) return BATCHNORM_NULL_POINTER;
+    if (!dl || !tensor) return BATCHNORM_NULL_POINTER;
     if (!is_readable(dl->device.type)) return BATCHNORM_BAD_OPTION;
     const int i = find_dl(dl->dtype);
     if (i < 0) return BATCHNORM_BAD_DTYPE;
     if (dl->ndim < 0 || dl->ndim > BATCHNORM_MAX_RANK) return BATCHNORM_BAD_RANK;
-    if (dl->ndim > 0 && dl->shape == NULL) return BATCHNORM_NULL_POINTER;
-    if (dl->data != NULL && dl->byte_offset > UINTPTR_MAX - (uintptr_t)dl->data) return BATCHNORM_TOO_LARGE;
-    void *data = dl->data == NULL ? NULL : (char *)dl->data + dl->byte_offset;
+    if (dl->ndim > 0 && !dl->shape) return BATCHNORM_NULL_POINTER;
+    if (dl->data && dl->byte_offset > UINTPTR_MAX - (uintptr_t)dl->data) return BATCHNORM_TOO_LARGE;
+    void *data = dl->data ? (char *)dl->data + dl->byte_offset : NULL;
     *tensor = batchnorm_tensor_contiguous(data, dtypes[i].dtype, dl->ndim, dl->shape);
-    for (int d = 0; d < dl->ndim && dl->strides != NULL; d++) tensor->stride[d] = dl->strides[d];
+    for (int d = 0; d < dl->ndim && dl->strides; d++) tensor->stride[d] = dl->strides[d];
     return BATCHNORM_OK;
 }
 
 batchnorm_status batchnorm_tensor_to_dlpack(batchnorm_tensor *tensor, void *dltensor) {
-    if (tensor == NULL || dltensor == NULL) return BATCHNORM_NULL_POINTER;
+    if (!tensor || !dltensor) return BATCHNORM_NULL_POINTER;
     if (tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return BATCHNORM_BAD_RANK;
     const int i = find_dtype(tensor->dtype);
     if (i < 0) return BATCHNORM_BAD_DTYPE;

@@ -106,7 +106,7 @@ batchnorm_status bn_text_decode(const struct bn_members *m, struct bn_text text,
     json_t *json;
     *string = NULL;
     batchnorm_status status = bn_text_parse(m, text, &json);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     memcpy(text.at, json_string_value(json), json_string_length(json) + 1);
     json_decref(json);
     *string = text.at;

@@ -75,7 +75,7 @@ static batchnorm_status read_header(struct reader *r) {
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "has %" PRIu64 " bytes; a safetensors file has 8 or more",
                        r->in.source.bytes);
     batchnorm_status status = bn_input_read(&r->in, 0, head, sizeof head);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     const uint64_t bytes = header_size(head);
     const char *what = bytes > HEADER_MAX_BYTES ? other_format(head) : NULL;
     if (what) return bn_fail(BATCHNORM_BAD_FILE, r->message, "is %s; a safetensors file is needed", what);
@@ -91,7 +91,7 @@ static batchnorm_status read_header(struct reader *r) {
     if (!r->file->header) return no_memory(r);
     r->data = sizeof head + bytes;
     status = bn_input_read(&r->in, sizeof head, r->file->header, bytes);
-    if (status == BATCHNORM_OK && r->file->header[0] != '{')
+    if (!status && r->file->header[0] != '{')
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header does not begin with '{'");
     return status;
 }
@@ -100,7 +100,7 @@ static batchnorm_status count_members(struct bn_text object, const struct bn_mem
     struct bn_members m;
     struct bn_text name, value;
     batchnorm_status status = bn_members_begin(&m, object, in, message);
-    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &name, &value)) == BATCHNORM_OK && name.at) continue;
+    while (!status && !(status = bn_members_next(&m, &name, &value)) && name.at) continue;
     *count = m.count;
     return status;
 }
@@ -117,9 +117,9 @@ static batchnorm_status check_names(const struct reader *r, const struct bn_memb
 static batchnorm_status parse_pair(struct reader *r, struct bn_members *m, struct bn_text key, struct bn_text value) {
     batchnorm_safetensors_pair *pair = &r->file->pairs[r->file->pair_count++];
     batchnorm_status status = bn_text_decode(m, key, &pair->key);
-    if (status == BATCHNORM_OK && value.at[0] != '"')
+    if (!status && value.at[0] != '"')
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the metadata of '%.100s' is not a string", pair->key);
-    return status == BATCHNORM_OK ? bn_text_decode(m, value, &pair->value) : status;
+    return status ? status : bn_text_decode(m, value, &pair->value);
 }
 
 static batchnorm_status parse_metadata(struct reader *r, const struct bn_members *in, struct bn_text metadata) {
@@ -131,13 +131,12 @@ static batchnorm_status parse_metadata(struct reader *r, const struct bn_members
                        r->file->pairs ? "the header is not valid JSON: duplicate name '__metadata__'"
                                       : "__metadata__ is not an object of strings");
     batchnorm_status status = count_members(metadata, in, r->message, &count);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     r->file->pairs = calloc(count ? count : 1, sizeof *r->file->pairs);
     if (!r->file->pairs) return no_memory(r);
     status = bn_members_begin(&m, metadata, in, r->message);
-    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &key, &value)) == BATCHNORM_OK && key.at)
-        status = parse_pair(r, &m, key, value);
-    return status == BATCHNORM_OK ? check_names(r, &m, true, r->file->pair_count) : status;
+    while (!status && !(status = bn_members_next(&m, &key, &value)) && key.at) status = parse_pair(r, &m, key, value);
+    return status ? status : check_names(r, &m, true, r->file->pair_count);
 }
 
 static batchnorm_status parse_tensor(struct reader *r, const struct bn_members *m, struct bn_text name, struct bn_text value) {
@@ -146,13 +145,13 @@ static batchnorm_status parse_tensor(struct reader *r, const struct bn_members *
     batchnorm_safetensors_entry *entry = &file->entries[file->count];
     range->entry = file->count;
     batchnorm_status status = bn_text_decode(m, name, &entry->name);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     file->count++;
     if (value.at[0] != '{') return bad(r, entry->name, "its description is not an object");
     if (value.bytes > DESCRIPTION_MAX_BYTES) return bad(r, entry->name, "its description is longer than 65536 bytes");
     json_t *json;
     status = bn_text_parse(m, value, &json);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     const char *wrong = bn_description_read(json, entry, range);
     json_decref(json);
     return wrong ? bad(r, entry->name, wrong) : BATCHNORM_OK;
@@ -170,7 +169,7 @@ static batchnorm_status parse_header(struct reader *r) {
     struct bn_text name, value;
     size_t most;
     batchnorm_status status = count_members(header, NULL, r->message, &most);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     if (most > header.bytes / DESCRIPTION_MIN_BYTES + 2)
         return bn_fail(BATCHNORM_BAD_FILE, r->message, "the header has %zu names in %zu bytes: these are not all tensors", most,
                        header.bytes);
@@ -179,9 +178,9 @@ static batchnorm_status parse_header(struct reader *r) {
     r->ranges = calloc(most ? most : 1, sizeof *r->ranges);
     if (!file->entries || !file->small || !r->ranges) return no_memory(r);
     status = bn_members_begin(&m, header, NULL, r->message);
-    while (status == BATCHNORM_OK && (status = bn_members_next(&m, &name, &value)) == BATCHNORM_OK && name.at)
+    while (!status && !(status = bn_members_next(&m, &name, &value)) && name.at)
         status = is_metadata(name) ? parse_metadata(r, &m, value) : parse_tensor(r, &m, name, value);
-    return status == BATCHNORM_OK ? check_names(r, &m, false, file->count) : status;
+    return status ? status : check_names(r, &m, false, file->count);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -225,9 +224,9 @@ static batchnorm_status read_tensor(const struct reader *r, const struct bn_rang
 
 static batchnorm_status read_file(struct reader *r) {
     batchnorm_status status = read_header(r);
-    if (status == BATCHNORM_OK) status = parse_header(r);
-    if (status == BATCHNORM_OK) status = check_ranges(r);
-    for (size_t i = 0; status == BATCHNORM_OK && i < r->file->count; i++) status = read_tensor(r, &r->ranges[i]);
+    if (!status) status = parse_header(r);
+    if (!status) status = check_ranges(r);
+    for (size_t i = 0; !status && i < r->file->count; i++) status = read_tensor(r, &r->ranges[i]);
     return status;
 }
 
@@ -237,10 +236,10 @@ batchnorm_status batchnorm_safetensors_open(const char *path, batchnorm_safetens
     struct reader r = {.message = message, .file = calloc(1, sizeof *r.file)};
     if (!r.file) return no_memory(&r);
     batchnorm_status status = bn_input_open(&r.in, path, has_header, message);
-    if (status == BATCHNORM_OK) status = read_file(&r);
+    if (!status) status = read_file(&r);
     bn_input_close(&r.in);
     free(r.ranges);
-    if (status == BATCHNORM_OK)
+    if (!status)
         *file = r.file;
     else
         batchnorm_safetensors_close(r.file);

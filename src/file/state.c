@@ -143,11 +143,11 @@ static batchnorm_status explain(const struct load *load, const batchnorm_layer *
 static batchnorm_status load_state(batchnorm_layer *layer, struct load *load) {
     batchnorm_layer_options options = batchnorm_layer_get_options(layer);
     batchnorm_status status = list_state(load);
-    if (status == BATCHNORM_OK) status = read_metadata(load->file, &options, load->message);
-    if (status != BATCHNORM_OK) return status;
+    if (!status) status = read_metadata(load->file, &options, load->message);
+    if (status) return status;
     /* a file has no version, as a plain dict has none: it may lack num_batches_tracked */
     status = batchnorm_layer_load_state(layer, load->entries, load->count, 1, true);
-    if (status != BATCHNORM_OK) return explain(load, layer, status);
+    if (status) return explain(load, layer, status);
     batchnorm_layer_set_convention(layer, &options.convention);
     batchnorm_layer_set_cumulative(layer, options.cumulative);
     return BATCHNORM_OK;
@@ -157,7 +157,7 @@ batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char 
     if (!layer || !path || !prefix) return bn_fail(BATCHNORM_NULL_POINTER, message, "layer, path or prefix is NULL");
     batchnorm_safetensors *file;
     batchnorm_status status = batchnorm_safetensors_open(path, &file, message);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     const size_t count = batchnorm_safetensors_count(file);
     struct load load = {.file = file, .prefix = prefix, .message = message};
     load.entries = calloc(count ? count : 1, sizeof *load.entries);

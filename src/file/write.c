@@ -166,8 +166,8 @@ static batchnorm_status write_header(struct bn_output_file *out, const json_t *h
     unsigned char head[8];
     for (int i = 0; i < 8; i++) head[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
     batchnorm_status status = bn_output_write(out, head, sizeof head);
-    if (status == BATCHNORM_OK) status = bn_output_write(out, text, length);
-    if (status == BATCHNORM_OK) status = bn_output_write(out, "        ", padding);
+    if (!status) status = bn_output_write(out, text, length);
+    if (!status) status = bn_output_write(out, "        ", padding);
     free(text);
     return status;
 }
@@ -193,7 +193,7 @@ static batchnorm_status write_elements(struct bn_output_file *out, const struct 
         if (filled < BUFFER_BYTES && i + 1 < item->elements) continue;
         bn_host_order(buffer, filled / bytes, bytes);
         batchnorm_status status = bn_output_write(out, buffer, filled);
-        if (status != BATCHNORM_OK) return status;
+        if (status) return status;
         filled = 0;
     }
     return BATCHNORM_OK;
@@ -204,9 +204,9 @@ static batchnorm_status write_file(const char *path, json_t *header, const struc
     char *buffer = malloc(BUFFER_BYTES); /* too large for the stack of a small thread */
     if (!buffer) return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for a buffer");
     batchnorm_status status = bn_output_begin(&out, path, message);
-    if (status == BATCHNORM_OK) status = write_header(&out, header);
-    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) status = write_elements(&out, &items[i], buffer);
-    if (status == BATCHNORM_OK) status = bn_output_commit(&out);
+    if (!status) status = write_header(&out, header);
+    for (size_t i = 0; !status && i < count; i++) status = write_elements(&out, &items[i], buffer);
+    if (!status) status = bn_output_commit(&out);
     bn_output_cancel(&out);
     free(buffer);
     return status;
@@ -216,14 +216,14 @@ static batchnorm_status check_and_write(const char *path, json_t *header, struct
                                         const batchnorm_named_tensor *entries, size_t count,
                                         const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
     batchnorm_status status = BATCHNORM_OK;
-    for (size_t i = 0; status == BATCHNORM_OK && i < count; i++) {
+    for (size_t i = 0; !status && i < count; i++) {
         items[i].index = i;
         status = check_entry(&entries[i], &items[i], message);
     }
-    if (status == BATCHNORM_OK) status = place(items, count, message);
-    if (status == BATCHNORM_OK && pairs > 0) status = set_metadata(header, metadata, pairs, message);
-    if (status == BATCHNORM_OK) status = set_tensors(header, entries, items, count, message);
-    if (status == BATCHNORM_OK) status = write_file(path, header, items, count, message);
+    if (!status) status = place(items, count, message);
+    if (!status && pairs > 0) status = set_metadata(header, metadata, pairs, message);
+    if (!status) status = set_tensors(header, entries, items, count, message);
+    if (!status) status = write_file(path, header, items, count, message);
     return status;
 }
 

@@ -39,8 +39,8 @@ static const char *read_pipe(struct bn_source *s, bool (*is_worth_reading)(const
         if (s->bytes == room) {
             room = room == 0 ? 65536 : 2 * room;
             char *more = room < PTRDIFF_MAX ? realloc(s->memory, room) : NULL;
-            s->no_memory = more == NULL;
-            if (more == NULL) return say(why, "no memory for more than %" PRIu64 " bytes of a pipe", s->bytes);
+            s->no_memory = !more;
+            if (!more) return say(why, "no memory for more than %" PRIu64 " bytes of a pipe", s->bytes);
             s->memory = more;
         }
         got = read_some(s->fd, s->memory + s->bytes, room - (size_t)s->bytes);
@@ -57,8 +57,8 @@ static const char *read_pipe(struct bn_source *s, bool (*is_worth_reading)(const
 static int open_path(const char *path, bool *is_open_file) {
     int number;
     char *target = bn_links_follow(path, &number);
-    if (target == NULL && number < 0 && errno == ENOMEM) return -1;
-    *is_open_file = target == NULL && number >= 0;
+    if (!target && number < 0 && errno == ENOMEM) return -1;
+    *is_open_file = !target && number >= 0;
     free(target);
     return *is_open_file ? fcntl(number, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
 }
@@ -79,7 +79,7 @@ const char *bn_source_open(struct bn_source *s, const char *path, bool (*is_wort
 }
 
 const char *bn_source_read(const struct bn_source *s, uint64_t offset, void *to, size_t bytes, char *why) {
-    if (s->memory != NULL) {
+    if (s->memory) {
         if (offset > s->bytes || bytes > s->bytes - offset) return say(why, "ends at byte %" PRIu64, s->bytes);
         memcpy(to, s->memory + offset, bytes);
         return NULL;

@@ -14,10 +14,10 @@ struct bn_coefficients {
     size_t pitch;
 };
 
-/* The settings of the kernels for an activation. */
+/* Returns the settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
-/* Write the coefficients of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
+/* Writes the coefficients of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
  * bits. */
 static inline void bn_set_coefficients(struct bn_coefficients k, size_t channel, double pivot, const double *rest, int count) {
     if (k.computing == BATCHNORM_F64) {
@@ -33,11 +33,12 @@ static inline void bn_set_coefficients(struct bn_coefficients k, size_t channel,
     }
 }
 
-/* With the zero of y as pivot, y is a product, and its error is relative to y even where the bias cancels most of it. That
- * needs a zero at which floats are dense enough to be useful; far out, y is all bias and the mean serves as well. */
+/* Returns whether the zero of y may be the pivot. With it, y is a product, and its error is relative to y even where the bias
+ * cancels most of it. That needs a zero at which floats are dense enough to be useful; far out, y is all bias and the mean
+ * serves as well. */
 static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
 
-/* y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
+/* Sets y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
 static inline void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias,
                                  bool constant) {
     bool by_zero = k.computing == BATCHNORM_F32 && bias != 0 && !constant;
@@ -46,10 +47,10 @@ static inline void bn_set_affine(struct bn_coefficients k, size_t channel, doubl
     bn_set_coefficients(k, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
 }
 
-/* The same among the coefficients of a blend: for the v that gates it. */
+/* Sets the same among the coefficients of a blend, for the v that gates it. */
 void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);
 
-/* dx = p * dy + q * (x - mean) + s */
+/* Sets dx = p * dy + q * (x - mean) + s. */
 void bn_set_blend(struct bn_coefficients k, size_t channel, double mean, double p, double q, double s);
 
 /* Sums of a channel: n values, sum and dot as the kernels leave them, pieces folded. */
@@ -57,8 +58,8 @@ struct bn_sums {
     double sum, dot;
 };
 
-/* Merging statistics of `a` values with those of `b`, which are not none. Infinities must come out as a plain sum would give
- * them, where a difference of means gives NaN. */
+/* The factors for merging statistics of `a` values and of `b` others, which are not none. Infinities must come out as a plain
+ * sum would give them, where a difference of means gives NaN. */
 struct bn_merging {
     double weight_a, weight_b, product;
 };
@@ -74,7 +75,7 @@ static inline void bn_merge_by(struct bn_merging by, double *mean, double *m2, d
     *m2 = *m2 + m2_b + d * d * by.product;
 }
 
-/* Merge (count, mean, m2) of b into a. */
+/* Merges (count, mean, m2) of b into a. */
 static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     if (b.count == 0) return;
     if (a->count == 0) {
@@ -85,7 +86,7 @@ static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     a->count += b.count;
 }
 
-/* 1 / sqrt(var + eps) of the population variance */
+/* Returns 1 / sqrt(var + eps), with the population variance. */
 static inline double bn_rstd(batchnorm_stat s, double eps) { return 1 / sqrt(s.m2 / s.count + eps); }
 
 #endif

@@ -6,7 +6,7 @@
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Products that only decide something: what does not fit is as large as can be. */
+/* Returns a product that only decides something: SIZE_MAX where it does not fit. */
 static size_t times(size_t a, size_t b) {
     size_t product;
     return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
@@ -14,7 +14,7 @@ static size_t times(size_t a, size_t b) {
 
 static size_t eighths(size_t bytes, size_t count) { return times(bytes / 8, count); }
 
-/* The bytes of one array. */
+/* Returns the bytes of one array. */
 static size_t array_bytes(const struct bn_pass *p) { return p->channels * p->count * bn_element_bytes(p->dtype); }
 
 /* Items */
@@ -61,9 +61,9 @@ static size_t block_channels(const struct bn_pass *p) {
     return bytes < room ? room / bytes : 1;
 }
 
-/* A block is read in runs: its channels of one sample. Short ones cost more than a second reading saves, mostly because each is
- * on other pages of memory; the more so where that reading finds everything in the last-level cache, and where rows are
- * short. */
+/* Returns whether the runs of a block, its channels of one sample, are long enough. Short ones cost more than a second reading
+ * saves, because each lies on other pages of memory; the more so where that reading finds everything in the last-level cache,
+ * and where rows are short. */
 static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     const struct bn_machine *m = &p->way.machine;
     const struct bn_view *v = &p->reduce[0].view;
@@ -72,7 +72,7 @@ static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     return channels * row >= (long_rows ? m->limits->run : m->limits->run_else);
 }
 
-/* Blocks need something to find in the cache again, and enough channels for every thread. */
+/* Returns whether to go by blocks. They need something to find in the cache again, and enough channels for every thread. */
 static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     const struct bn_machine *m = &p->way.machine;
     if (p->reduces == 0 || bn_tuning.by_blocks == BN_NEVER || !all_planes(p)) return false;
@@ -93,8 +93,8 @@ static bool can_fuse(const struct bn_pass *p) {
 
 /* Sweeps */
 
-/* Reductions of planes get blocks of channels whose runs are no longer than they need be; those of rows whole rows, because
- * what lies together is read together. Both as far as there is enough left to hand out. */
+/* Cuts a reduction into blocks of channels. In planes their runs are no longer than they need be; rows stay whole, because what
+ * lies together is read together. Blocks become smaller where there would not be enough of them to hand out. */
 static void cut_reduction(const struct bn_pass *p, struct bn_sweep *s) {
     const struct bn_limits *limits = p->way.machine.limits;
     struct bn_view *v = &s->view;
@@ -142,7 +142,8 @@ static void decide_sweeps(struct bn_pass *p) {
 
 /* Memory */
 
-/* Whether some output is an input. What is read is in cache then, and a stream of parts of a line would throw it out again. */
+/* Returns whether some output is an input. What is read is in cache then, and a stream of parts of a line would throw it out
+ * again. */
 static bool is_in_place(const struct bn_sweep *s) {
     for (int i = 0; i < s->view.arrays; i++)
         for (int j = 0; j < s->view.arrays; j++) {
@@ -152,8 +153,9 @@ static bool is_in_place(const struct bn_sweep *s) {
     return false;
 }
 
-/* Memory is about a hundred nanoseconds away: at its speed, some kilobytes. A block that does not fit the second-level cache is
- * fetched half of that cache ahead, which keeps the reading away from the writing of the block before. */
+/* Returns how far ahead planes fetch. Memory is about a hundred nanoseconds away: at its speed, some kilobytes. A block that
+ * does not fit the second-level cache is fetched half of that cache ahead, which keeps the reading away from the writing of the
+ * block before. */
 static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_sweep *s, size_t channels) {
     const struct bn_machine *m = &p->way.machine;
     size_t row = channels * s->view.length * s->kernels->bytes, ahead = eighths(m->l2_bytes, m->limits->ahead_l2);
@@ -161,8 +163,9 @@ static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_swee
     return least((far ? ahead : m->limits->near) / row + 1, s->view.rows);
 }
 
-/* In rows, those that a kernel does together. With more, the processor's own fetching, which goes by the order of reading,
- * helps less. Elements of 16 bits are computed with for longer than they are read, and fetched earlier. */
+/* Returns how far ahead rows fetch: those that a kernel does together. With more, the processor's own fetching, which goes
+ * by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and fetched
+ * earlier. */
 static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep *s) {
     size_t together = s->verb == BNK_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
     size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
@@ -170,8 +173,9 @@ static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep 
     return together * (p->way.machine.limits->near / bytes / together + 1);
 }
 
-/* Outputs that do not stay in the last-level cache anyway go past all of them; inputs that are not there are fetched ahead. A
- * part of that cache is always taken by something else, which makes streams worth while earlier. */
+/* Decides about streams and fetches. Outputs that do not stay in the last-level cache anyway go past all caches; inputs that
+ * are not there are fetched ahead. A part of that cache is always taken by something else, so the limit is less than all of
+ * it. */
 static void decide_memory(struct bn_pass *p) {
     const struct bn_machine *m = &p->way.machine;
     size_t arrays = p->writes || !p->reduces ? 0 : (size_t)p->reduce[0].view.arrays;

@@ -64,7 +64,7 @@ void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *
     p->job = job;
 }
 
-/* Works on copies, which no store can change. */
+/* Sets the coefficients of some channels. It works on copies, which no store can change. */
 static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_forward j = *(const struct bn_forward *)p->job;
     const struct bn_coefficients k = p->coefficients[0];
@@ -108,8 +108,8 @@ static bool all_finite(const batchnorm_stat *stats, size_t channels) {
     return true;
 }
 
-/* The variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var is
- * taken. */
+/* Returns the variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var
+ * is taken. */
 static double running_variance(batchnorm_stat s, const batchnorm_options *options) {
     bool biased = options->running_variance == BATCHNORM_VARIANCE_BIASED || (s.count == 1 && options->allow_one_value);
     return s.m2 / (biased ? s.count : s.count - 1);

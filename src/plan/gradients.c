@@ -62,7 +62,7 @@ static void backward_coefficients(const struct bn_pass *p, size_t channel, size_
     for (size_t c = channel; c < channel + channels; c++) backward_channel(p, &j, c);
 }
 
-/* v is computed again with the coefficients of the forward. */
+/* Sets the coefficients with which v is computed again: those of the forward. */
 static void backward_gates(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_backward *j = p->job;
     for (size_t c = channel; c < channel + channels; c++) {
@@ -71,7 +71,7 @@ static void backward_gates(const struct bn_pass *p, size_t channel, size_t chann
     }
 }
 
-/* Without dx the statistics play no part. */
+/* Without dx the statistics play no part, and count as frozen. */
 void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_backward *j = job;
     bool dx = bn_is_there(g, BN_DX), identity = j->activation.kind == BATCHNORM_IDENTITY;
@@ -187,7 +187,7 @@ static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
     if (p->at[GX_OF_BOTH] >= 0) bn_set_gate(p->coefficients[at], c, 0, C, 0);
 }
 
-/* E d + s vx + F */
+/* Sets the coefficients of gdy = E d + s vx + F. */
 static void set_gdy(const struct bn_pass *p, size_t c, const struct channel *k) {
     double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
     bool frozen = p->at[VX_D] < 0;

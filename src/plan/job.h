@@ -135,19 +135,12 @@ struct bn_decision {
 void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *job, const batchnorm_exec *exec,
                     struct bn_decision *decision);
 
-/* Declares bn_NAME_bytes(), bn_run_NAME() and bn_explain_NAME(), for a `struct bn_NAME`. */
+/* Declares bn_build_NAME() and bn_run_NAME(), for a `struct bn_NAME`. */
 #define BN_JOB(name)                                                                                                           \
     bn_build bn_build_##name;                                                                                                  \
-    static inline size_t bn_##name##_bytes(const struct bn_geometry *g, const struct bn_##name *job) {                         \
-        return bn_job_bytes(g, bn_build_##name, job);                                                                          \
-    }                                                                                                                          \
     static inline batchnorm_status bn_run_##name(const struct bn_geometry *g, const struct bn_##name *job,                     \
                                                  const struct bn_exec *exec) {                                                 \
         return bn_job_run(g, bn_build_##name, job, exec);                                                                      \
-    }                                                                                                                          \
-    static inline void bn_explain_##name(const struct bn_geometry *g, const struct bn_##name *job, const batchnorm_exec *exec, \
-                                         struct bn_decision *decision) {                                                       \
-        bn_job_explain(g, bn_build_##name, job, exec, decision);                                                               \
     }
 
 /* Statistics of x alone, merged into stats[channels]. Array: X. */

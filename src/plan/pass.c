@@ -7,7 +7,7 @@
 
 /* Building */
 
-/* Where all arrays have the strides of another sweep's, it takes over how that is cut. */
+/* Sets the view of a sweep. Where all arrays have the strides of another sweep's, it takes over how that is cut. */
 static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
                      const struct bn_use *use) {
     if (like && bn_view_like(&s->view, &like->view, g, uses, use)) {
@@ -100,7 +100,7 @@ static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool
     p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
 
-/* Lays everything out from an aligned address on. A reduction that is gated has coefficients also where nothing is written. */
+/* Lays everything out from an aligned address on. A gated reduction has coefficients even if nothing is written. */
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
     bool gated = p->reduces && reads_gate(&p->reduce[0]), copies = false;
@@ -124,7 +124,7 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         if (p->reduce[i].view.layout == BNK_ROWS) p->reduce[i].mean = p->mean_copy;
 }
 
-/* Lays out in memory; returns what that takes in all, or SIZE_MAX when it does not fit. */
+/* Lays out the pass in memory; returns the bytes that this takes, or SIZE_MAX when they do not fit. */
 static size_t lay_out_in(struct bn_pass *p, void *memory) {
     const uint64_t first = ((uintptr_t)memory + LINE - 1) / LINE * LINE;
     struct scratch s = {first, false};
@@ -144,7 +144,8 @@ static batchnorm_status take_from_owner(struct bn_pass *p, const struct bn_exec 
     return BATCHNORM_OK;
 }
 
-/* Addresses in a workspace that turns out to be too small are not used. *memory is what must be freed. */
+/* Gives the pass its scratch memory. *memory is what must be freed after it. Addresses in a workspace that turns out to be too
+ * small are never used. */
 static batchnorm_status take_scratch(struct bn_pass *p, const struct bn_exec *exec, void **memory) {
     const bool has_owner = exec && exec->reserve;
     if (p->caller && p->caller->workspace) {
@@ -235,7 +236,7 @@ static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
     }
 }
 
-/* In the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
+/* Folds in the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];

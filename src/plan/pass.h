@@ -55,7 +55,7 @@ static const batchnorm_activation bn_identity = {BATCHNORM_IDENTITY, 0};
 void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
                    batchnorm_activation activation);
 
-/* Decides how a pass goes that has been built. */
+/* Decides how a pass goes. It must have been built. */
 void bn_pass_decide(struct bn_pass *p);
 
 /* Runs everything, as it was decided. */
@@ -64,7 +64,7 @@ void bn_pass_run(const struct bn_pass *p);
 /* Folds the pieces of some channels, in the order of the pieces; once, before `set_coefficients`. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 
-/* For the job's `set_coefficients`: the folded result of reduction i in a channel. */
+/* Returns the folded result of reduction i in a channel, for the job's `set_coefficients`. */
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;

@@ -32,7 +32,14 @@ static void flush_streams(const struct bn_pass *p) {
         }
 }
 
-/* By blocks */
+/* By blocks. The blocks 0 to 2 of an item, where the write of one goes together with the reduction of the next (f: the sums of
+ * its pieces are folded, and become coefficients):
+ *
+ *     visit       0            1                2                3
+ *     reduces  block 0      block 1          block 2
+ *     writes             f  block 0       f  block 1       f  block 2
+ *
+ * The write of a block reads again what its reduction brought into the cache one visit before. */
 
 static struct bn_block block_of(const struct bn_pass *p, const struct bn_sweep *s, size_t block, size_t end) {
     const struct bn_view *v = &p->reduce[0].view;
@@ -40,7 +47,7 @@ static struct bn_block block_of(const struct bn_pass *p, const struct bn_sweep *
     return (struct bn_block){s, first, left < v->block ? left : v->block, last < v->channels ? last : v->channels};
 }
 
-/* Writes a block, reduces the next, or both; NULL: there is none. */
+/* Writes a block, reduces the next, or both. NULL: there is no such block. */
 static void write_and_reduce(const struct bn_block *write, const struct bn_block *reduce) {
     const struct bn_view *v = write ? &write->sweep->view : &reduce->sweep->view;
     for (size_t piece = 0; piece < v->pieces; piece++) bn_plane_piece(write, reduce, piece);
@@ -91,7 +98,7 @@ static void coefficients_item(void *arg, size_t item) {
     fold_and_set(j->pass, begin, end - begin);
 }
 
-/* Reductions of a plane go on within a channel; everything else goes on across the blocks of a row: the order of memory. */
+/* Goes in the order of memory: reductions of a plane go on within a channel, everything else across the blocks of a row. */
 static void do_pieces(const struct bn_sweep *s, size_t begin, size_t end) {
     const struct bn_view *v = &s->view;
     bool within = v->layout == BNK_PLANE && (bn_sweep_reduces(s) || v->parts > 1);
@@ -108,7 +115,7 @@ static void reduce_item(void *arg, size_t item) {
     do_pieces(j->sweep, begin_of(j->share, item), begin_of(j->share, item + 1));
 }
 
-/* The last items come first: what the reduction has read last is still in cache. */
+/* Writes from the last item to the first: what the reduction has read last is still in cache. */
 static void write_item(void *arg, size_t item) {
     const struct job *j = arg;
     item = j->share->items - 1 - item;

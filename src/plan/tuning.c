@@ -28,8 +28,8 @@ static const struct bn_limits *choose_limits(void) { return &limits[0]; }
 enum { DEFAULT_L2 = 1 << 20, DEFAULT_LLC = 16 << 20, LEVELS = 5 };
 
 #if defined(__linux__)
-/* The number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. A 32-bit program
- * may run on a machine whose caches are larger than it can count. */
+/* Returns the number at the beginning of a small file, times 1024 or 1024^2 if K or M follows; 0 if there is none. A 32-bit
+ * program may run on a machine whose caches are larger than it can count. */
 static size_t read_number(const char *path) {
     char text[32];
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -45,7 +45,7 @@ static size_t read_number(const char *path) {
     return (size_t)number == number ? (size_t)number : SIZE_MAX;
 }
 
-/* The sizes of levels 2 and up; where a level has several caches, that of the last one listed. */
+/* Finds the sizes of levels 2 and up; where a level has several caches, that of the last one listed. */
 static void read_levels(size_t size[LEVELS]) {
     char level_file[] = "/sys/devices/system/cpu/cpu0/cache/index0/level";
     char size_file[] = "/sys/devices/system/cpu/cpu0/cache/index0/size";
@@ -61,7 +61,7 @@ static void read_levels(size_t size[LEVELS]) {
 static void read_levels(size_t size[LEVELS]) { (void)size; }
 #endif
 
-/* Two threads may ask at once; they get the same. */
+/* 0 until the system was asked. Two threads may ask at once; they get the same. */
 static _Atomic size_t l2, llc;
 
 static void ask(void) {

@@ -6,7 +6,8 @@ enum { PLANE_PIECE = 16384, ROWS_PIECE = 65536, ROWS_PIECES_MAX = 256, ROWS_BLOC
 
 static size_t distance(ptrdiff_t stride) { return stride < 0 ? 0 - (size_t)stride : (size_t)stride; }
 
-/* A dimension along which the first array does not move counts as the largest: it is a repetition of everything else. */
+/* Returns whether the dimension with the first stride goes around the other one. A dimension along which an array does not move
+ * counts as the largest: it repeats everything else. */
 static bool goes_outside(ptrdiff_t stride, ptrdiff_t other) {
     if (stride == 0 || other == 0) return stride == 0 && other != 0;
     return distance(stride) > distance(other);
@@ -26,7 +27,8 @@ static void take_dims(struct bn_view *v, const struct bn_geometry *g, const stru
     }
 }
 
-/* The product fits in every array that exists; strides that only ask for a workspace may be anything. */
+/* Returns whether a dimension and the next one merge, in all arrays. The product fits in every array that exists; the
+ * strides of one that only asks for a workspace may be anything. */
 static bool merges(const struct bn_view *v, int outer) {
     for (int i = 0; i < v->arrays; i++)
         if ((size_t)v->array[i].stride[outer] != (size_t)v->array[i].stride[outer + 1] * v->extent[outer + 1]) return false;
@@ -64,7 +66,8 @@ static void choose_layout(struct bn_view *v) {
 
 static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
 
-/* Most planes are one part, and most small ones one piece: then nothing is divided, which takes long. */
+/* Cuts a plane for reductions. Most planes are one part, and most small ones one piece: nothing is divided then, because that
+ * takes long. */
 static void cut_plane(struct bn_view *v) {
     v->parts = 1;
     v->part = bn_padded(v->length);
@@ -112,7 +115,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
         cut_rows(v);
 }
 
-/* Whether all arrays of a view have the same strides. */
+/* Returns whether all arrays of a view have the same strides. */
 static bool is_uniform(const struct bn_view *v) {
     for (int i = 1; i < v->arrays; i++) {
         if (v->array[i].channel != v->array[0].channel || v->spacing[i] != v->spacing[0]) return false;
@@ -164,8 +167,8 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
     v->blocks = v->block == v->channels ? 1 : divide_up(v->channels, v->block);
 }
 
-/* Long rows stay cut in parts. Otherwise as many channels as give the elements, side by side as they lie in memory, and then
- * rows. */
+/* Cuts a plane for writing. Long rows stay cut in parts. Otherwise a piece gets as many channels as give the elements, side by
+ * side as they lie in memory, and then rows. */
 void bn_view_recut(struct bn_view *v, size_t elements) {
     size_t length = v->layout == BNK_PLANE ? v->length : 1;
     if (v->parts > 1) return;

@@ -32,21 +32,22 @@ struct bn_use {
     enum bnk_role role;
 };
 
-/* View some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
+/* Makes a view of some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
 void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use);
 
-/* If the arrays, and those of another view of the same geometry, all have the same strides: makes a view of them that differs
- * from the other one in the arrays only, and returns true. */
+/* Makes a view that differs from another view of the same geometry in its arrays only, and returns true, if all arrays of both
+ * have the same strides. */
 bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,
                   const struct bn_use *use);
 
-/* Cut a view anew for writing, where a cut changes no bit: into pieces of about `elements`. */
+/* Cuts a view anew for writing, where a cut changes no bit, into pieces of about `elements`. */
 void bn_view_recut(struct bn_view *v, size_t elements);
 
-/* Cut a plane into blocks of `channels` channels. */
+/* Cuts a plane into blocks of `channels` channels. */
 void bn_view_set_block(struct bn_view *v, size_t channels);
 
-/* Whether two views of the same geometry have the same rows and the same pieces, so that they can be gone through in step. */
+/* Returns whether two views of the same geometry have the same rows and the same pieces, so that they can be gone through in
+ * step. */
 bool bn_view_matches(const struct bn_view *a, const struct bn_view *b);
 
 /* The rows and the elements of each row that a piece covers, and how many values of a channel that is. */
@@ -64,7 +65,7 @@ static inline struct bn_piece bn_view_piece(const struct bn_view *v, size_t piec
     return p;
 }
 
-/* Equally spaced rows from `row` on: how many (at most `limit`), and where each array has the first. */
+/* Returns how many rows from `row` on, at most `limit`, are equally far from each other, and where each array has the first. */
 static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t limit, ptrdiff_t *offset) {
     for (int i = 0; i < v->arrays; i++) offset[i] = 0;
     size_t left = 1;
@@ -78,10 +79,10 @@ static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t li
     return left < limit ? left : limit;
 }
 
-/* Distance between the rows that bn_view_walk() returned, in array i. */
+/* Returns the distance between the rows that bn_view_walk() found, in array i. */
 static inline ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }
 
-/* channels rounded up to whole steps of the kernels */
+/* Returns the channels, rounded up to whole steps of the kernels. */
 static inline size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "api/geometry.h"
 #include "tests/support/support.h"
 #include "tests/support/test.h"
 

@@ -258,14 +258,14 @@ TEST(what_is_explained_is_done) {
         batchnorm_exec exec = {.parallel_for = counting_for, .user = &handed, .threads = (int)(i % 5)};
         struct bn_decision d;
         bn_tuning = ways[i / 2];
-        bn_explain_forward(&g, &forward, &exec, &d);
+        bn_job_explain(&g, bn_build_forward, &forward, &exec, &d);
         assert_int_equal(bn_run_forward(&g, &forward, &(struct bn_exec){.caller = &exec}), BATCHNORM_OK);
         expect_as_explained(&handed, &d, 1);
         blocks += d.by_blocks;
         sweeps += !d.by_blocks;
         streams += d.sweep[1].stream;
         exec.user = &back;
-        bn_explain_backward(&g, &backward, &exec, &d);
+        bn_job_explain(&g, bn_build_backward, &backward, &exec, &d);
         assert_int_equal(bn_run_backward(&g, &backward, &(struct bn_exec){.caller = &exec}), BATCHNORM_OK);
         expect_as_explained(&back, &d, 1);
         bn_tuning = (struct bn_tuning){0};

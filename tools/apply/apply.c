@@ -21,7 +21,7 @@ static bool fail(const char *where, const char *what) {
 
 /* Report what the layer says, or what the status means where it says nothing. */
 static bool check(const struct run *run, batchnorm_status status, const char *where) {
-    if (status == BATCHNORM_OK) return true;
+    if (!status) return true;
     const char *message = run->layer ? batchnorm_layer_message(run->layer) : "";
     return fail(where, message[0] ? message : batchnorm_status_string(status));
 }
@@ -68,10 +68,10 @@ static const char *channels_hint(const struct run *run) {
     options.num_features = x->shape[x->rank - 1];
     options.dtype = BATCHNORM_F32;
     batchnorm_layer *other;
-    if (batchnorm_layer_create(&options, &other) != BATCHNORM_OK) return "";
+    if (batchnorm_layer_create(&options, &other)) return "";
     struct stat status;
     const bool is_file = stat(r->state_file, &status) == 0 && S_ISREG(status.st_mode);
-    const bool fits = is_file && batchnorm_layer_load_prefix(other, r->state_file, r->prefix, NULL) == BATCHNORM_OK;
+    const bool fits = is_file && !batchnorm_layer_load_prefix(other, r->state_file, r->prefix, NULL);
     batchnorm_layer_destroy(other);
     return fits ? " The last size of x would fit: if its channels are the last, give --channels-last." : "";
 }
@@ -81,7 +81,7 @@ static bool load_state(struct run *run) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES];
     const char *path = strcmp(r->state_file, "-") == 0 ? "/dev/stdin" : r->state_file;
-    if (batchnorm_layer_load_prefix(run->layer, path, r->prefix, message) != BATCHNORM_OK) {
+    if (batchnorm_layer_load_prefix(run->layer, path, r->prefix, message)) {
         report(EXIT_FAILED, "%s: %s%s", r->state, message, channels_hint(run));
         return false;
     }
@@ -139,7 +139,7 @@ static bool finish(struct run *run, struct output *outputs) {
     outputs[OUT_STATE].layer = run->layer;
     if (!outputs_write(outputs, OUTPUTS)) return false;
     /* before the files are put in place: a text that cannot be printed is a failure too, and main says so */
-    if (run->request->print && (batchnorm_layer_print(run->layer, stdout) != BATCHNORM_OK || fflush(stdout) != 0)) return false;
+    if (run->request->print && (batchnorm_layer_print(run->layer, stdout) || fflush(stdout) != 0)) return false;
     return outputs_commit(outputs, OUTPUTS);
 }
 

@@ -64,9 +64,9 @@ static bool time_case(struct run *run, size_t index, struct bench_line *line) {
     struct bench_job job;
     bench_line_case(line, c);
     batchnorm_status status = bench_job_prepare(&job, c, run->memory);
-    if (status == BATCHNORM_OK) status = bench_measure(&job, run->request->seconds, show, line, &run->results[index]);
+    if (!status) status = bench_measure(&job, run->request->seconds, show, line, &run->results[index]);
     bench_line_hide(line);
-    if (status == BATCHNORM_OK) return true;
+    if (!status) return true;
     report(EXIT_FAILED, "%s: %s", bench_case_text(c, text), batchnorm_status_string(status));
     return false;
 }

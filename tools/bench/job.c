@@ -208,7 +208,7 @@ static void fill_all(struct bench_job *job) {
 static batchnorm_status prepare_backward(struct bench_job *job) {
     const batchnorm_stats_call call = stats_call(job, strides_of(job));
     const batchnorm_status status = batchnorm_stats_accumulate(&call, NULL);
-    if (status != BATCHNORM_OK) return status;
+    if (status) return status;
     batchnorm_stats_finish(job->stats, job->shape.channels, 0, 1e-5, job->save_mean, NULL, job->save_rstd);
     return BATCHNORM_OK;
 }
@@ -222,6 +222,6 @@ batchnorm_status bench_job_prepare(struct bench_job *job, const struct bench_cas
     lay_out(job, (unsigned char *)memory + (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT);
     fill_all(job);
     if (c->operation == BENCH_BACKWARD) job->status = prepare_backward(job);
-    if (job->status == BATCHNORM_OK) bench_job_run(job);
+    if (!job->status) bench_job_run(job);
     return job->status;
 }

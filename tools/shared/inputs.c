@@ -26,7 +26,7 @@ static void list_names(const batchnorm_safetensors *file, char *text, size_t byt
 }
 
 static bool read_tensor(struct array *array, const struct location *location, bool converts, char *message) {
-    if (batchnorm_safetensors_open(location->path, &array->file, message) != BATCHNORM_OK) return false;
+    if (batchnorm_safetensors_open(location->path, &array->file, message)) return false;
     const batchnorm_safetensors_entry *entry = batchnorm_safetensors_find(array->file, location->name);
     char names[200];
     if (!entry) {

@@ -113,7 +113,7 @@ static size_t count_pairs(const batchnorm_safetensors *file) {
 
 static bool collect(struct members *m, const struct output *outputs, size_t count, const struct output *o, char *message) {
     char why[MESSAGE_BYTES];
-    if (o->place.exists && batchnorm_safetensors_open(o->place.target, &m->old, why) != BATCHNORM_OK) {
+    if (o->place.exists && batchnorm_safetensors_open(o->place.target, &m->old, why)) {
         snprintf(message, MESSAGE_BYTES, "is there, but cannot be added to: %.400s", why);
         return false;
     }
@@ -141,7 +141,7 @@ static const char *path_of(struct output *o) {
 static bool write_members(struct output *outputs, size_t count, struct output *o, char *message) {
     struct members m = {0};
     bool ok = collect(&m, outputs, count, o, message) &&
-              batchnorm_safetensors_write(path_of(o), m.tensors, m.count, m.pairs, m.pair_count, message) == BATCHNORM_OK;
+              !batchnorm_safetensors_write(path_of(o), m.tensors, m.count, m.pairs, m.pair_count, message);
     free(m.tensors);
     free(m.pairs);
     batchnorm_safetensors_close(m.old);
@@ -161,7 +161,7 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     if (wrong) return fail(o, wrong);
     bool ok;
     if (o->layer)
-        ok = batchnorm_layer_save(o->layer, path_of(o), message) == BATCHNORM_OK;
+        ok = !batchnorm_layer_save(o->layer, path_of(o), message);
     else if (o->text)
         ok = write_text(o->text, o->place.fd, message);
     else if (o->location.name)

@@ -64,7 +64,7 @@ bool checkpoint_open(const char *path, struct checkpoint *c, char *message) {
     char why[BATCHNORM_MESSAGE_BYTES];
     const char *from = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
     *c = (struct checkpoint){0};
-    if (batchnorm_safetensors_open(from, &c->file, why) != BATCHNORM_OK) return nn_wrong(message, path, "%s", why);
+    if (batchnorm_safetensors_open(from, &c->file, why)) return nn_wrong(message, path, "%s", why);
     if (read_fields(c, path, message) && read_classes(c, path, message) && is_sound(c, path, message)) return true;
     checkpoint_close(c);
     return false;

@@ -139,7 +139,7 @@ bool checkpoint_save(const char *path, const struct train_request *request, cons
     batchnorm_status status = BATCHNORM_NO_MEMORY;
     char why[BATCHNORM_MESSAGE_BYTES] = NN_NO_MEMORY;
     if (!c.failed) status = batchnorm_safetensors_write(path, c.tensors, c.count, c.pairs, c.pair_count, why);
-    if (status != BATCHNORM_OK) nn_wrong(message, path, "%s", why);
+    if (status) nn_wrong(message, path, "%s", why);
     free_contents(&c);
-    return status == BATCHNORM_OK;
+    return !status;
 }
