@@ -380,9 +380,12 @@ typedef struct batchnorm_backward_call {
  *
  * Formula: with g = dy * act'(v), rounded to the type of dy, xhat = (x - mean) * rstd and S[.] the sum over a channel: dz = g;
  *          dbias = S[g];  dweight = S[g * xhat];  dx = weight * rstd * (g - S[g] / M - xhat * S[g * xhat] / M), or with
- *          BATCHNORM_FROZEN weight * rstd * g. act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0;
- *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling; 1 elsewhere
- * Units:   where v lies is read from y, or, without y, computed again as the forward did.
+ *          BATCHNORM_FROZEN weight * rstd * g. act'(v):
+ *          RELU 0 where v <= 0;
+ *          LEAKY_RELU the slope where not v > 0;
+ *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
+ *          1 elsewhere
+ * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
  * Memory:  batchnorm_backward_workspace_bytes(call).

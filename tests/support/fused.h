@@ -16,6 +16,8 @@ struct fused {
 /* Every activation of the list, those with a parameter with several of it. The first is the identity. */
 extern const batchnorm_activation fused_activations[];
 extern const int fused_activation_count;
+/* Whether backward reads the y that it is given. */
+bool fused_told_by_y(batchnorm_activation activation);
 /* The first number that is no activation. */
 extern const batchnorm_activation_kind fused_no_kind;
 
