@@ -19,12 +19,22 @@ BNK_INLINE bnk_vd clip(bnk_vd v, double low, double high) {
     return choose_vd((bnk_vm)(v > high), splat_vd(high), v);
 }
 
+/* v * (v + 3) / 6, with what v + 3 loses; v / 3 + 1 / 2 */
+BNK_INLINE bnk_vd hardswish(bnk_vd v, bool derivative) {
+    const bnk_vd w = clip(v, -3, 3), up = w + 3, lost = w - (up - 3);
+    if (!derivative) return choose_vd((bnk_vm)(v > 3), v, w * up / 6 + w * lost / 6);
+    const bnk_vd inner = w / 3 + 0.5;
+    return choose_vd((bnk_vm)(v <= -3), splat_vd(0), choose_vd((bnk_vm)(v >= 3), splat_vd(1), inner));
+}
+
 /* The curve of a kind, or its derivative, in place. */
 static void curve(int kind, bool derivative, double v[BNK_LANES]) {
-    (void)derivative;
     for (double *p = v; p < v + BNK_LANES; p += BNK_WD) {
         bnk_vd y = load_vd(p);
         switch (kind) {
+        case BATCHNORM_HARDSWISH:
+            y = hardswish(y, derivative);
+            break;
         default:
             break;
         }
