@@ -171,13 +171,15 @@ typedef enum batchnorm_framework {
  * RELU:         y = v, or 0 where v < 0
  * LEAKY_RELU:   y = v, or slope * v where not v > 0
  * CLIPPED_RELU: y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6)
- * HARDSWISH:    y = v * min(max(v + 3, 0), 6) / 6; 0 for -inf */
+ * HARDSWISH:    y = v * min(max(v + 3, 0), 6) / 6; 0 for -inf
+ * SIGMOID:      y = 1 / (1 + exp(-v)) */
 #define BATCHNORM_ACTIVATION_LIST(X)                                                                                           \
     X(IDENTITY, "identity", NONE, true)                                                                                        \
     X(RELU, "relu", NONE, true)                                                                                                \
     X(LEAKY_RELU, "leaky_relu", SLOPE, true)                                                                                   \
     X(CLIPPED_RELU, "clipped_relu", CEILING, true)                                                                             \
-    X(HARDSWISH, "hardswish", NONE, false)
+    X(HARDSWISH, "hardswish", NONE, false)                                                                                     \
+    X(SIGMOID, "sigmoid", NONE, false)
 
 /*! The kinds of BATCHNORM_ACTIVATION_LIST: BATCHNORM_IDENTITY is 0. */
 typedef enum batchnorm_activation_kind {
@@ -214,6 +216,12 @@ static inline batchnorm_activation batchnorm_clipped_relu(double ceiling) {
 static inline batchnorm_activation batchnorm_hardswish(void) {
     const batchnorm_activation hardswish = {BATCHNORM_HARDSWISH, 0};
     return hardswish;
+}
+
+/*! 1 / (1 + exp(-v)). */
+static inline batchnorm_activation batchnorm_sigmoid(void) {
+    const batchnorm_activation sigmoid = {BATCHNORM_SIGMOID, 0};
+    return sigmoid;
 }
 
 /*! Flags of the backward family; combine with |. */
@@ -393,6 +401,7 @@ typedef struct batchnorm_backward_call {
  *          LEAKY_RELU the slope where not v > 0;
  *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
  *          HARDSWISH 0 where v <= -3, v / 3 + 1 / 2 where v < 3;
+ *          SIGMOID s * (1 - s) with s = 1 / (1 + exp(-v));
  *          1 elsewhere
  * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
  * NULL:    exec = defaults; the rest stands beside the members.
@@ -410,7 +419,7 @@ typedef struct batchnorm_backward_call {
  *          NO_MEMORY
  *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
- *          leaky_relu_backward, hardtanh_backward, hardswish_backward.
+ *          leaky_relu_backward, hardtanh_backward, hardswish_backward, sigmoid_backward.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnorm_backward_call *call,
