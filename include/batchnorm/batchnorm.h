@@ -172,14 +172,16 @@ typedef enum batchnorm_framework {
  * LEAKY_RELU:   y = v, or slope * v where not v > 0
  * CLIPPED_RELU: y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6)
  * HARDSWISH:    y = v * min(max(v + 3, 0), 6) / 6; 0 for -inf
- * SIGMOID:      y = 1 / (1 + exp(-v)) */
+ * SIGMOID:      y = 1 / (1 + exp(-v))
+ * SILU:         y = v / (1 + exp(-v)); 0 for -inf */
 #define BATCHNORM_ACTIVATION_LIST(X)                                                                                           \
     X(IDENTITY, "identity", NONE, true)                                                                                        \
     X(RELU, "relu", NONE, true)                                                                                                \
     X(LEAKY_RELU, "leaky_relu", SLOPE, true)                                                                                   \
     X(CLIPPED_RELU, "clipped_relu", CEILING, true)                                                                             \
     X(HARDSWISH, "hardswish", NONE, false)                                                                                     \
-    X(SIGMOID, "sigmoid", NONE, false)
+    X(SIGMOID, "sigmoid", NONE, false)                                                                                         \
+    X(SILU, "silu", NONE, false)
 
 /*! The kinds of BATCHNORM_ACTIVATION_LIST: BATCHNORM_IDENTITY is 0. */
 typedef enum batchnorm_activation_kind {
@@ -222,6 +224,12 @@ static inline batchnorm_activation batchnorm_hardswish(void) {
 static inline batchnorm_activation batchnorm_sigmoid(void) {
     const batchnorm_activation sigmoid = {BATCHNORM_SIGMOID, 0};
     return sigmoid;
+}
+
+/*! v / (1 + exp(-v)), which is v times its sigmoid. */
+static inline batchnorm_activation batchnorm_silu(void) {
+    const batchnorm_activation silu = {BATCHNORM_SILU, 0};
+    return silu;
 }
 
 /*! Flags of the backward family; combine with |. */
@@ -402,6 +410,7 @@ typedef struct batchnorm_backward_call {
  *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
  *          HARDSWISH 0 where v <= -3, v / 3 + 1 / 2 where v < 3;
  *          SIGMOID s * (1 - s) with s = 1 / (1 + exp(-v));
+ *          SILU s * (1 + v * (1 - s)) with the same s, and its limits 0 for -inf and 1 for inf;
  *          1 elsewhere
  * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
  * NULL:    exec = defaults; the rest stands beside the members.
@@ -419,7 +428,7 @@ typedef struct batchnorm_backward_call {
  *          NO_MEMORY
  *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
- *          leaky_relu_backward, hardtanh_backward, hardswish_backward, sigmoid_backward.
+ *          leaky_relu_backward, hardtanh_backward, hardswish_backward, sigmoid_backward, silu_backward.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnorm_backward_call *call,

@@ -81,6 +81,14 @@ BNK_INLINE bnk_vd sigmoid(bnk_vd v, bool derivative) {
     return (derivative ? s * (s * l.exponential) : s) * l.unit; /* 1 - s is s * exp(-v) */
 }
 
+BNK_INLINE bnk_vd silu(bnk_vd v, bool derivative) {
+    const bnk_vd w = clip(v, -760, 41);
+    const struct logistic l = logistic_of(w);
+    if (!derivative) return choose_vd((bnk_vm)(v > 41), v, over(w, &l) * l.unit);
+    const bnk_vd s = over(splat_vd(1), &l);
+    return s * (1 + w * (s * l.exponential)) * l.unit;
+}
+
 /* The curve of a kind, or its derivative, in place. */
 static void curve(int kind, bool derivative, double v[BNK_LANES]) {
     for (double *p = v; p < v + BNK_LANES; p += BNK_WD) {
@@ -91,6 +99,9 @@ static void curve(int kind, bool derivative, double v[BNK_LANES]) {
             break;
         case BATCHNORM_SIGMOID:
             y = sigmoid(y, derivative);
+            break;
+        case BATCHNORM_SILU:
+            y = silu(y, derivative);
             break;
         default:
             break;

@@ -22,6 +22,7 @@ static const struct golden {
     {"", 0, {0x21fa6b8fd8f04640, 0x1bae264718ac5419, 0x1b11554ec5a45206, 0x9f87177c37fed7d5}},
     {" hardswish", BATCHNORM_HARDSWISH, {0xafb9a9247c83b194, 0xc50cf378a53f8f42, 0x1b153583ca40cc97, 0x0d5c4155ee5ebd50}},
     {" sigmoid", BATCHNORM_SIGMOID, {0x5b5d7f557fbeac14, 0x47d0a4754460d6bd, 0xcf09b45fab554b32, 0xa720c71156b3fee2}},
+    {" silu", BATCHNORM_SILU, {0x2acd054e65fbcf82, 0xccc065a6273b5b6b, 0x082f00b99a87f375, 0xed8864ea45234347}},
 };
 
 /* Every activation that y does not tell is a curve, and has a row. */

@@ -76,12 +76,26 @@ static double sigmoid_slope(double v) {
     return ldexp(l.quotient * (l.quotient * l.other), -l.lift);
 }
 
+static double silu(double v) {
+    const double w = within(v, -760, 41);
+    const struct logistic l = logistic(w, w);
+    return v > 41 ? v : ldexp(l.quotient, -l.lift);
+}
+
+static double silu_slope(double v) {
+    const double w = within(v, -760, 41);
+    const struct logistic l = logistic(1, w);
+    return ldexp(l.quotient * (1 + w * (l.quotient * l.other)), -l.lift);
+}
+
 double curve_value(batchnorm_activation_kind kind, double v) {
     switch (kind) {
     case BATCHNORM_HARDSWISH:
         return hardswish(v);
     case BATCHNORM_SIGMOID:
         return sigmoid(v);
+    case BATCHNORM_SILU:
+        return silu(v);
     default:
         return v;
     }
@@ -93,6 +107,8 @@ double curve_slope(batchnorm_activation_kind kind, double v) {
         return hardswish_slope(v);
     case BATCHNORM_SIGMOID:
         return sigmoid_slope(v);
+    case BATCHNORM_SILU:
+        return silu_slope(v);
     default:
         return v;
     }
@@ -111,6 +127,8 @@ long double exact_value(batchnorm_activation a, long double v) {
         return v <= -3 ? 0 : v >= 3 ? v : v * (v + 3) / 6;
     case BATCHNORM_SIGMOID:
         return 1 / (1 + expl(-v));
+    case BATCHNORM_SILU:
+        return v < -11000 ? 0 : v / (1 + expl(-v)); /* expl() is infinite soon after */
     default:
         return v;
     }
@@ -129,6 +147,8 @@ long double exact_slope(batchnorm_activation a, long double v) {
         return v <= -3 ? 0 : v >= 3 ? 1 : v / 3 + 0.5L;
     case BATCHNORM_SIGMOID:
         return 1 / (1 + expl(-v)) / (1 + expl(v));
+    case BATCHNORM_SILU:
+        return v < -11000 ? 0 : v > 11000 ? 1 : (1 + v / (1 + expl(v))) / (1 + expl(-v));
     default:
         return 1;
     }
