@@ -15,5 +15,7 @@ extern const char *const nn_schedule_words[];   /* nn_schedule_kind */
 
 /* An activation of the library, with the parameter that it has where none is said: slope 0.01, ceiling 6. */
 batchnorm_activation nn_usual_activation(batchnorm_activation_kind kind);
+/* Whether its backward can do with y alone. */
+bool nn_is_told_by_y(batchnorm_activation_kind kind);
 
 #endif
