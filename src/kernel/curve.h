@@ -11,23 +11,23 @@
 #include "batchnorm/batchnorm.h"
 #include "kernel/vectors.h"
 
-typedef BNK_VECTOR(uint64_t, BNK_BYTES) bnk_vu;
+typedef BNK_VECTOR(uint64_t, BNK_BYTES) bnk_bits; /* of bnk_vd */
 
-BNK_INLINE bnk_vd choose_vd(bnk_vm where, bnk_vd yes, bnk_vd no) {
-    return (bnk_vd)(((bnk_vm)yes & where) | ((bnk_vm)no & ~where));
+BNK_INLINE bnk_vd choose_vd(bnk_md where, bnk_vd yes, bnk_vd no) {
+    return (bnk_vd)(((bnk_md)yes & where) | ((bnk_md)no & ~where));
 }
 
 BNK_INLINE bnk_vd clip(bnk_vd v, double low, double high) {
-    v = choose_vd((bnk_vm)(v < low), splat_vd(low), v);
-    return choose_vd((bnk_vm)(v > high), splat_vd(high), v);
+    v = choose_vd((bnk_md)(v < low), splat_vd(low), v);
+    return choose_vd((bnk_md)(v > high), splat_vd(high), v);
 }
 
 /* v * (v + 3) / 6, with what v + 3 loses; v / 3 + 1 / 2 */
 BNK_INLINE bnk_vd hardswish(bnk_vd v, bool derivative) {
     const bnk_vd w = clip(v, -3, 3), up = w + 3, lost = w - (up - 3);
-    if (!derivative) return choose_vd((bnk_vm)(v > 3), v, w * up / 6 + w * lost / 6);
+    if (!derivative) return choose_vd((bnk_md)(v > 3), v, w * up / 6 + w * lost / 6);
     const bnk_vd inner = w / 3 + 0.5;
-    return choose_vd((bnk_vm)(v <= -3), splat_vd(0), choose_vd((bnk_vm)(v >= 3), splat_vd(1), inner));
+    return choose_vd((bnk_md)(v <= -3), splat_vd(0), choose_vd((bnk_md)(v >= 3), splat_vd(1), inner));
 }
 
 /* 1 / (1 + exp(-v)) in parts: `rest` is the sum of 1 and the exponential, less what it `lost`, both times `unit`, a power of
@@ -58,9 +58,9 @@ BNK_INLINE struct logistic logistic_of(bnk_vd v) {
     const bnk_vd square = r2 * (low + (middle + (c[8] + c[9] * r + c[10] * r2) * r4) * r4), p = r + square, e = 1 + p;
     const bnk_vd e_lost = ((1 - e) + p) + (((r - p) + square) + ((head - r) - tail));
     /* 2^k, times 2^-256 where it is large */
-    const bnk_vm large = (bnk_vm)(t > 360);
+    const bnk_md large = (bnk_md)(t > 360);
     const bnk_vd unit = choose_vd(large, splat_vd(0x1p-256), splat_vd(1));
-    const bnk_vd power = (bnk_vd)(((bnk_vu)shifted + 1023 - ((bnk_vu)large & 256)) << 52);
+    const bnk_vd power = (bnk_vd)(((bnk_bits)shifted + 1023 - ((bnk_bits)large & 256)) << 52);
     const bnk_vd exponential = e * power, rest = unit + exponential, other = rest - unit;
     const bnk_vd lost = ((unit - (rest - other)) + (exponential - other)) + e_lost * power;
     return (struct logistic){rest, lost, exponential, unit};
@@ -69,13 +69,13 @@ BNK_INLINE struct logistic logistic_of(bnk_vd v) {
 /* n / (rest + lost). What was lost is so little that a coarse reciprocal will do for it: 1 / rest from its bits, and a step of
  * Newton. */
 BNK_INLINE bnk_vd over(bnk_vd n, const struct logistic *l) {
-    const bnk_vd coarse = (bnk_vd)(0x7fde9f73aabb2400 - (bnk_vu)l->rest), reciprocal = coarse * (2 - l->rest * coarse);
+    const bnk_vd coarse = (bnk_vd)(0x7fde9f73aabb2400 - (bnk_bits)l->rest), reciprocal = coarse * (2 - l->rest * coarse);
     const bnk_vd quotient = n / l->rest;
     return quotient - quotient * (l->lost * reciprocal);
 }
 
 BNK_INLINE bnk_vd sigmoid(bnk_vd v, bool derivative) {
-    if (derivative) v = choose_vd((bnk_vm)(v > 0), -v, v); /* the same on either side */
+    if (derivative) v = choose_vd((bnk_md)(v > 0), -v, v); /* the same on either side */
     const struct logistic l = logistic_of(clip(v, -760, 41));
     const bnk_vd s = over(splat_vd(1), &l);
     return (derivative ? s * (s * l.exponential) : s) * l.unit; /* 1 - s is s * exp(-v) */
@@ -84,7 +84,7 @@ BNK_INLINE bnk_vd sigmoid(bnk_vd v, bool derivative) {
 BNK_INLINE bnk_vd silu(bnk_vd v, bool derivative) {
     const bnk_vd w = clip(v, -760, 41);
     const struct logistic l = logistic_of(w);
-    if (!derivative) return choose_vd((bnk_vm)(v > 41), v, over(w, &l) * l.unit);
+    if (!derivative) return choose_vd((bnk_md)(v > 41), v, over(w, &l) * l.unit);
     const bnk_vd s = over(splat_vd(1), &l);
     return s * (1 + w * (s * l.exponential)) * l.unit;
 }

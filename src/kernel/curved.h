@@ -8,7 +8,7 @@
 #include "kernel/steps.h"
 
 /* `keep` elements as numbers, with zeros after them to a whole step, and back. */
-static void widen(const void *from, size_t keep, void *to) {
+static void to_numbers(const void *from, size_t keep, void *to) {
     elem copy[BNK_LANES];
     if (keep < BNK_LANES) take_part(copy, from, keep, sizeof(elem));
     const elem *p = keep < BNK_LANES ? copy : from;
@@ -18,7 +18,7 @@ static void widen(const void *from, size_t keep, void *to) {
     }
 }
 
-static void narrow(const void *from, size_t keep, void *to) {
+static void from_numbers(const void *from, size_t keep, void *to) {
     elem copy[BNK_LANES];
     for (int i = 0; i < BNK_LANES; i += VEC_LANES) store(copy + i, load_num((const num *)from + i));
     if (keep < BNK_LANES)
@@ -35,8 +35,7 @@ BNK_INLINE vec from_doubles(const double *p) {
 #if BNK_TYPE_IS(f64)
     return load_vd(p);
 #else
-    const bnk_f_part half[2] = {__builtin_convertvector(load_vd(p), bnk_f_part),
-                                __builtin_convertvector(load_vd(p + BNK_WD), bnk_f_part)};
+    const bnk_fd half[2] = {__builtin_convertvector(load_vd(p), bnk_fd), __builtin_convertvector(load_vd(p + BNK_WD), bnk_fd)};
     vec v;
     memcpy(&v, half, sizeof v);
     return v;
@@ -75,17 +74,17 @@ static void curved_step(const struct bnk_verbs *elements, const struct bnk_call 
     }
     if (verb == BNK_AFFINE) return;
     if (elements->bytes < sizeof(elem)) {
-        elements->narrow(to, BNK_LANES, rounded);
-        elements->widen(rounded, BNK_LANES, to);
+        elements->from_numbers(to, BNK_LANES, rounded);
+        elements->to_numbers(rounded, BNK_LANES, to);
     }
     row.at[BNK_Y] = to;
     row.at[BNK_Z] = NULL;
     if (verb == BNK_DOTS) {
-        bnk_vd sum[DOUBLES], dot[DOUBLES], shift[DOUBLES];
-        load_sums(k->sum + c, k->dot + c, sum, dot);
+        bnk_vd sums[2][DOUBLES], shift[DOUBLES];
+        load_sums(sums, k->sums, c);
         for (size_t i = 0; i < DOUBLES; i++) shift[i] = load_vd(k->shift + c + i * BNK_WD);
-        reduce_step(sum, dot, opaque_one(), shift, none, through, &active_dots, row, 0, keep);
-        store_sums(k->sum + c, k->dot + c, sum, dot);
+        reduce_step(sums, opaque_one(), shift, none, through, &active_dots, row, 0, keep);
+        store_sums(k->sums, c, sums);
     } else {
         for (size_t i = 0; i < BNK_LANES; i += VEC_LANES)
             write_gated_blend(blend_at(k, c + i, BNK_ROWS), none[0], through, &active_blend, row, i, k->without_x, false);
@@ -94,21 +93,20 @@ static void curved_step(const struct bnk_verbs *elements, const struct bnk_call 
 
 /* What belongs to a channel of a plane, repeated: it then looks like a row of equal channels. */
 struct repeated {
-    num k[BNK_GATED_NUMBERS][BNK_LANES];
+    num coefficients[BNK_GATED_COEFFICIENTS][BNK_LANES];
     double shift[BNK_LANES];
 };
 
 static void repeat(const struct bnk_call *k, enum bnk_verb verb, size_t c, struct repeated *to, struct bnk_call *rows) {
-    const size_t count = verb == BNK_AFFINE ? BNK_AFFINE_NUMBERS : BNK_GATED_NUMBERS;
-    const num *from = (const num *)k->k.numbers + c;
+    const size_t count = verb == BNK_AFFINE ? BNK_AFFINE_COEFFICIENTS : BNK_GATED_COEFFICIENTS;
+    const num *from = (const num *)k->coefficients.at + c;
     for (size_t i = 0; i < count; i++)
-        for (int lane = 0; lane < BNK_LANES; lane++) to->k[i][lane] = from[i * k->k.pitch];
-    rows->k = (struct bnk_numbers){to->k, BNK_LANES};
+        for (int lane = 0; lane < BNK_LANES; lane++) to->coefficients[i][lane] = from[i * k->coefficients.pitch];
+    rows->coefficients = (struct bnk_coefficients){to->coefficients, BNK_LANES};
     if (verb != BNK_DOTS) return;
     for (int lane = 0; lane < BNK_LANES; lane++) to->shift[lane] = k->shift[c];
     rows->shift = to->shift;
-    rows->sum = k->sums + c * BNK_SUMS;
-    rows->dot = rows->sum + BNK_LANES;
+    for (int i = 0; i < 2; i++) rows->sums[i] = k->sums[i] + c * BNK_SUMS;
 }
 
 /* Of elements of any type that is computed in numbers of this one. */
@@ -131,12 +129,12 @@ static void curved(const struct bnk_verbs *elements, const struct bnk_call *k, e
                     if (!array->at) continue;
                     at[a] = array->at + ((ptrdiff_t)r * array->row + (ptrdiff_t)c * array->channel + (ptrdiff_t)i) * bytes;
                     row.at[a] = copies.of[a];
-                    if (a < BNK_INPUTS) elements->widen(at[a], keep, copies.of[a]);
+                    if (a < BNK_INPUTS) elements->to_numbers(at[a], keep, copies.of[a]);
                     if (a < BNK_INPUTS && array->ahead) BNK_FETCH(at[a] + array->ahead);
                 }
                 curved_step(elements, &call, verb, row, layout == BNK_PLANE ? 0 : i, keep);
                 for (int a = BNK_INPUTS; a < BNK_ARRAYS; a++)
-                    if (row.at[a]) elements->narrow(copies.of[a], keep, at[a]);
+                    if (row.at[a]) elements->from_numbers(copies.of[a], keep, at[a]);
             }
         }
 }

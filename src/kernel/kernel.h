@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Room 4: the only code that reads or writes elements. A kernel knows runs of elements and a few numbers; it cannot fail and
- * cannot allocate. One table per instruction set; every table gives the same bits. */
+/* Room 4: the only code that reads or writes elements. A kernel knows runs of elements and a few coefficients; it cannot fail
+ * and cannot allocate. One table per instruction set; every table gives the same bits. */
 #ifndef BN_KERNEL_H
 #define BN_KERNEL_H
 
@@ -10,15 +10,15 @@
 /* Virtual lanes: in a plane, element i of a row is added to lane i % BNK_LANES, whatever the register width is. */
 #define BNK_LANES 16
 
-/* Sums of one channel in a plane: the lanes of the one sum, then those of the other. */
+/* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of both. */
 #define BNK_SUMS (2 * BNK_LANES)
 
-/* Rows that the kernels do together, so that sums or numbers are loaded once for all of them, and several pages of memory are
- * on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
+/* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory
+ * are on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
 enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
-/* Bytes of one number of every channel of a row, up to which all of its numbers stay in the first-level cache. */
-enum { BNK_FEW_NUMBERS = 4096 };
+/* Bytes of one coefficient of every channel of a row, up to which all coefficients of the row stay in the first-level cache. */
+enum { BNK_FEW_COEFFICIENTS = 4096 };
 
 /* The element types that have kernels: BATCHNORM_F32, F64, BF16, F16, in that order. */
 #define BNK_DTYPES 4
@@ -32,17 +32,18 @@ enum bnk_verb { BNK_MOMENTS, BNK_AFFINE, BNK_DOTS, BNK_BLEND, BNK_VERBS };
 /* What a kernel takes an array for. The inputs come first. */
 enum bnk_role { BNK_X, BNK_DY, BNK_Z, BNK_Y, BNK_OUT, BNK_DZ, BNK_ARRAYS, BNK_INPUTS = BNK_OUT };
 
-/* A per-channel number k is numbers[k * pitch + channel], in the type that the elements are computed in: double for F64, float
- * for the others. */
-struct bnk_numbers {
-    const void *numbers;
+/* Coefficient i of channel c is element i * pitch + c, in the type that the elements are computed in: double for F64, float for
+ * the others. */
+struct bnk_coefficients {
+    const void *at;
     size_t pitch;
 };
 
 /* affine: y = ((x - M1) - M2) * K + B. blend: dx = (P * dy + Q * ((x - M1) - M2)) + S. A blend that is gated by a v that must
- * be computed again has the numbers of that v, too; one with an addend has those of the addend there. */
-enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_NUMBERS, BNK_P = BNK_K, BNK_Q = BNK_B, BNK_S = 4, BNK_BLEND_NUMBERS };
-enum { BNK_GATE = BNK_BLEND_NUMBERS, BNK_GATED_NUMBERS = BNK_GATE + BNK_AFFINE_NUMBERS };
+ * be computed again has the coefficients of that v, too, from BNK_GATE on; one with an addend has those of the addend there. */
+enum { BNK_M1, BNK_M2, BNK_K, BNK_B, BNK_AFFINE_COEFFICIENTS };
+enum { BNK_P = BNK_M2 + 1, BNK_Q, BNK_S, BNK_BLEND_COEFFICIENTS };
+enum { BNK_GATE = BNK_BLEND_COEFFICIENTS, BNK_GATED_COEFFICIENTS = BNK_GATE + BNK_AFFINE_COEFFICIENTS };
 
 /* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope
  * where not v > 0, and 0 from the ceiling on. Most activations are settings of these; of the others `curve` is the
@@ -62,16 +63,16 @@ struct bnk_array {
 
 /* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In
  * rows: for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are
- * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls: of
- * channel c in a plane they are sums[c * BNK_SUMS ...]; in rows one lane a channel, in `sum` and `dot`. Everything in rows is
- * padded to whole steps of BNK_LANES by its owner. */
+ * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls:
+ * sum i of channel c is in a plane in the lanes sums[i][c * BNK_SUMS ...], in rows the one number sums[i][c]. Everything in
+ * rows is padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
     /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
     struct bnk_array array[BNK_ARRAYS];
     const double *shift; /* of each channel; dots subtracts it as the mean */
-    double *sums, *sum, *dot;
-    struct bnk_numbers k;
+    double *sums[2];     /* what moments and dots add up: see struct bnk_verbs */
+    struct bnk_coefficients coefficients;
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
     struct bnk_act act;
     bool without_x; /* active blend: leave out Q * (x - ...), also where it is not finite */
@@ -87,8 +88,8 @@ typedef void bnk_curved(const struct bnk_verbs *elements, const struct bnk_call 
 
 /* The kernels of one element type. */
 struct bnk_verbs {
-    size_t bytes;        /* of an element */
-    size_t number_bytes; /* of a number in struct bnk_numbers */
+    size_t bytes;             /* of an element */
+    size_t coefficient_bytes; /* of a coefficient */
     /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
     void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
     /* The kernels of each verb, for either layout.
@@ -107,8 +108,8 @@ struct bnk_verbs {
     /* An active call of any verb but moments whose activation is a curve, of these elements. */
     bnk_curved *curved;
     /* for that: BNK_LANES or fewer elements as numbers, with zeros up to BNK_LANES, and back */
-    void (*widen)(const void *from, size_t keep, void *to);
-    void (*narrow)(const void *from, size_t keep, void *to);
+    void (*to_numbers)(const void *from, size_t keep, void *to);
+    void (*from_numbers)(const void *from, size_t keep, void *to);
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
     void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
     void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);

@@ -10,6 +10,7 @@
 #ifndef BNK_LANES_H
 #define BNK_LANES_H
 
+#include "kernel/half.h"
 #include "kernel/partial.h"
 
 #define BNK_TYPE_IS(type) (BNK_PASTED(BNK_TYPE_, BNK_TYPE) == BNK_TYPE_##type)
@@ -21,7 +22,7 @@
 #if BNK_TYPE_IS(f64)
 typedef double num;
 typedef bnk_vd vec;
-typedef bnk_vm mask;
+typedef bnk_md mask;
 enum { VEC_LANES = BNK_WD };
 BNK_INLINE vec splat(double x) { return splat_vd(x); }
 BNK_INLINE vec load_num(const double *p) { return load_vd(p); }
@@ -31,7 +32,7 @@ BNK_INLINE void to_doubles(vec v, bnk_vd *doubles) { to_doubles_vd(v, doubles); 
 #else
 typedef float num;
 typedef bnk_vf vec;
-typedef bnk_vmf mask;
+typedef bnk_mf mask;
 enum { VEC_LANES = BNK_WF };
 BNK_INLINE vec splat(float x) { return splat_vf(x); }
 BNK_INLINE vec load_num(const float *p) { return load_vf(p); }
@@ -50,12 +51,12 @@ BNK_INLINE void put_bytes(void *p, const void *v, size_t bytes, bool past) {
 #if BNK_TYPE_IS(f32)
 typedef float elem;
 BNK_INLINE bnk_vd load_double(const elem *p) {
-    bnk_f_part v;
+    bnk_fd v;
     memcpy(&v, p, sizeof v);
     return to_double(v);
 }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
-    bnk_f_part v = {0};
+    bnk_fd v = {0};
     load_some(&v, p, n, sizeof *p);
     return to_double(v);
 }
@@ -76,29 +77,28 @@ BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past
 #else
 typedef uint16_t elem;
 #if BNK_TYPE_IS(bf16)
-BNK_INLINE bnk_f_part widen_part(const elem *p) { return bf16_widen_part(p); }
-BNK_INLINE bnk_f_full widen_full(const elem *p) { return bf16_widen_full(p); }
-BNK_INLINE bnk_h_full narrow_full(vec v) { return bf16_narrow_full(v); }
+BNK_INLINE bnk_fd widen_fd(const elem *p) { return bf16_widen_fd(p); }
+BNK_INLINE vec load(const elem *p) { return bf16_widen_vf(p); }
+BNK_INLINE bnk_vh narrow(vec v) { return bf16_narrow(v); }
 #else
-BNK_INLINE bnk_f_part widen_part(const elem *p) { return f16_widen_part(p); }
-BNK_INLINE bnk_f_full widen_full(const elem *p) { return f16_widen_full(p); }
-BNK_INLINE bnk_h_full narrow_full(vec v) { return f16_narrow_full(v); }
+BNK_INLINE bnk_fd widen_fd(const elem *p) { return f16_widen_fd(p); }
+BNK_INLINE vec load(const elem *p) { return f16_widen_vf(p); }
+BNK_INLINE bnk_vh narrow(vec v) { return f16_narrow(v); }
 #endif
-BNK_INLINE bnk_vd load_double(const elem *p) { return to_double(widen_part(p)); }
+BNK_INLINE bnk_vd load_double(const elem *p) { return to_double(widen_fd(p)); }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
     elem some[BNK_WD] = {0};
     load_some(some, p, n, sizeof *p);
-    return to_double(widen_part(some));
+    return to_double(widen_fd(some));
 }
-BNK_INLINE vec load(const elem *p) { return widen_full(p); }
 BNK_INLINE void store(elem *p, vec v) {
-    const bnk_h_full h = narrow_full(v);
+    const bnk_vh h = narrow(v);
     memcpy(p, &h, sizeof h);
 }
-/* Rounded on either side of the question: that is fewer instructions. Half a register is not streamed anywhere. */
+/* Both branches round for themselves, which takes fewer instructions than rounding before. Nothing streams half a register. */
 BNK_INLINE void put(elem *p, vec v, bool past) {
-    if (past && sizeof(bnk_h_full) >= 16) {
-        const bnk_h_full h = narrow_full(v);
+    if (past && sizeof(bnk_vh) >= 16) {
+        const bnk_vh h = narrow(v);
         stream_bytes(p, &h, sizeof h);
     } else {
         store(p, v);

@@ -5,15 +5,15 @@
 
 #include "kernel/vectors.h"
 
-/* Zero the lanes of step `part` from element `keep` on. */
-BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
+/* Returns vector i of a step with zeros in the place of the step's elements from `keep` on. */
+BNK_INLINE bnk_vd keep_vd(bnk_vd v, int i, size_t keep) {
     static const int64_t ones_then_zeros[2 * BNK_LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-    bnk_vm mask;
-    memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)part * BNK_WD, sizeof mask);
-    return (bnk_vd)((bnk_vm)v & mask);
+    bnk_md mask;
+    memcpy(&mask, ones_then_zeros + BNK_LANES - keep + (size_t)i * BNK_WD, sizeof mask);
+    return (bnk_vd)((bnk_md)v & mask);
 }
 
-/* Masked moves are a few instructions; without them a partial step is worth a call. */
+/* A masked move is one instruction for each register. The moves without masks are many, and so a function that is called. */
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define BNK_PART BNK_INLINE
 #define BNK_MASKS 1
@@ -22,7 +22,18 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int part, size_t keep) {
 #define BNK_MASKS 0
 #endif
 
-/* The first n < BNK_LANES elements of `size` bytes each: copied to a full step, the rest of which becomes zero, and back.
+/* Copies n < BNK_LANES elements of `size` bytes each, in pieces of 8, 4, 2 and 1. */
+BNK_INLINE void copy_some(void *to, const void *from, size_t n, size_t size) {
+    size_t done = 0;
+#pragma GCC unroll 4
+    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
+        if (n & piece) {
+            memcpy((char *)to + done, (const char *)from + done, piece * size);
+            done += piece * size;
+        }
+}
+
+/* Copies the first n < BNK_LANES elements of `size` bytes each to a full step, the rest of which becomes zero, and back.
  * Nothing else is read or written. */
 BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -42,13 +53,7 @@ BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
     }
 #endif
     memset(to, 0, BNK_LANES * size);
-    size_t done = 0;
-#pragma GCC unroll 4
-    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
-        if (n & piece) {
-            memcpy((char *)to + done, (const char *)from + done, piece * size);
-            done += piece * size;
-        }
+    copy_some(to, from, n, size);
 }
 
 BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
@@ -68,16 +73,10 @@ BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
         return;
     }
 #endif
-    size_t done = 0;
-#pragma GCC unroll 4
-    for (size_t piece = BNK_LANES / 2; piece > 0; piece /= 2)
-        if (n & piece) {
-            memcpy((char *)to + done, (const char *)from + done, piece * size);
-            done += piece * size;
-        }
+    copy_some(to, from, n, size);
 }
 
-/* The first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
+/* Loads the first n of the elements that make a vector of double, and zeros after them. Only where there are masks. */
 BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
 #if BNK_MASKS
     const __mmask8 mask = (__mmask8)(n < 8 ? (1u << n) - 1 : 0xff);

@@ -5,9 +5,11 @@
 
 #include "kernel/steps.h"
 
-/* Writes. A row of a write is done up to `done`. Where the rows of neighbouring channels are one run without gaps, in all
- * arrays, a step may be a seam: it goes from the end of a row into the next, whose first `carry` elements are done then. So
- * only a run, not each row, has a partial step before its first aligned address and one at its end. */
+/* Writes. A row is done up to `done`. Where the rows of neighbouring channels follow each other without gaps in all arrays,
+ * they are joined: only the first begins with a partial step, up to an aligned address, and only the last ends with one. The
+ * others end with a seam, a step that goes on into the next row, whose first `carry` elements are done then. Three rows of 37:
+ *    |channel 0                           |channel 1                           |channel 2                           |
+ *    |4  |16 full        |16 full        |16 seam        |16 full        |16 seam        |16 full        |11 tail   | */
 struct write {
     const struct bnk_call *k;
     bool stream, joined;
@@ -53,7 +55,7 @@ BNK_INLINE void write_vector_at(const struct write *w, const struct kind *kind, 
 
 BNK_INLINE void write_step(struct write *w, const struct kind *kind) {
     if (kind->verb == BNK_AFFINE && has(kind, w->row, BNK_Z)) fetch(w->row.at[BNK_Z], w->done, w->k->array[BNK_Z].ahead);
-    if (kind->verb == BNK_BLEND && kind->active) { /* long enough without being unrolled */
+    if (kind->verb == BNK_BLEND && kind->active) { /* a loop: a gated part is long */
         for (int part = 0; part < PARTS; part++) write_vector_at(w, kind, w->done + (size_t)part * VEC_LANES);
     } else {
 #pragma GCC unroll 8
@@ -62,7 +64,7 @@ BNK_INLINE void write_step(struct write *w, const struct kind *kind) {
     w->done += BNK_LANES;
 }
 
-/* A partial step of `keep` elements, on copies. */
+/* Writes a partial step of `keep` elements, on copies. */
 BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t keep) {
     struct copies copies;
     const struct row row = row_from(part.row, kind, part.done);
@@ -72,7 +74,7 @@ BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t 
     give_copies(&copies, kind, row, keep);
 }
 
-/* Not inlined where it is rare or, of narrow vectors, long. */
+/* Active partial steps are long, and so are all of them where vectors are narrow: they are compiled once, not in every loop. */
 static __attribute__((noinline)) void write_copied_apart(const struct write *part, const struct kind *kind, size_t keep) {
     write_copied(*part, kind, keep);
 }
@@ -98,7 +100,7 @@ BNK_INLINE void write_row(struct write *w, const struct kind *kind, size_t r, si
     if (w->stream || w->joined) write_part(w, kind, lead(w));
 }
 
-/* One full step that begins in this row and ends in the next: both have `keep` lanes or more of their own. */
+/* Writes the step that begins in this row, of which it has the first `keep` elements, and ends in the next. */
 BNK_INLINE void write_seam(const struct write *w, const struct kind *kind, size_t keep) {
     struct write next = *w;
     set_coefficients(&next.affine, &next.blend, w->k, kind, w->row, w->channel + 1, BNK_PLANE);
@@ -115,7 +117,7 @@ static __attribute__((noinline)) void write_seam_apart(const struct write *w, co
     write_seam(w, kind, keep);
 }
 
-/* What is left of a row after its full steps. */
+/* Writes what is left of a row after its full steps: a partial step, or a seam. */
 BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
     size_t left = w->length - w->done;
     if (!w->joined || w->channel + 1 == w->k->channels) {
@@ -131,7 +133,7 @@ BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
     }
 }
 
-/* Reductions. Their sums, shifts and numbers are local arrays of the verbs. */
+/* Reductions. Their sums, shifts and coefficients are local arrays of the verbs. */
 struct reduce {
     const struct bnk_call *k;
     size_t length, done;
@@ -158,46 +160,46 @@ BNK_INLINE void reduce_row(struct reduce *s, bnk_vd *shift, struct affine *forwa
         forward[i] = has(kind, s->row, BNK_Y) ? (struct affine){0} : affine_at(s->k, BNK_GATE, c, BNK_PLANE);
 }
 
-BNK_INLINE void reduce_full(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_full(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
                             const struct kind *kind) {
     fetch_row(s->k, kind, s->row, s->done);
-    reduce_step(sum, dot, s->one, shift, forward, s->act, kind, s->row, s->done, BNK_LANES);
+    reduce_step(sums, s->one, shift, forward, s->act, kind, s->row, s->done, BNK_LANES);
     s->done += BNK_LANES;
 }
 
-/* A partial step of `keep` elements, on copies where the processor has no masks. */
-BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift,
+/* Reduces a partial step of `keep` elements: active ones on copies, others only where the processor has no masks. */
+BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
                               const struct affine *forward, size_t keep, const struct kind *kind) {
     struct copies copies;
     struct row part = row_from(s->row, kind, s->done);
     if (kind->active || !BNK_MASKS) part = take_copies(&copies, kind, part, keep);
-    reduce_step(sum, dot, s->one, shift, forward, s->act, kind, part, 0, keep);
+    reduce_step(sums, s->one, shift, forward, s->act, kind, part, 0, keep);
 }
 
-static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *sums, const bnk_vd *shift,
+static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *const *kept, const bnk_vd *shift,
                                                            const struct affine *forward, size_t keep) {
-    bnk_vd sum[DOUBLES], dot[DOUBLES];
-    load_sums(sums, sums + BNK_LANES, sum, dot);
-    reduce_copied(part, sum, dot, shift, forward, keep, &active_dots);
-    store_sums(sums, sums + BNK_LANES, sum, dot);
+    bnk_vd sums[2][DOUBLES];
+    load_sums(sums, kept, 0);
+    reduce_copied(part, sums, shift, forward, keep, &active_dots);
+    store_sums(kept, 0, sums);
 }
 
-BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd *sum, bnk_vd *dot, const bnk_vd *shift, const struct affine *forward,
+BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
                             const struct kind *kind) {
     size_t keep = s->length - s->done;
     if (keep == 0) return;
     if (kind->active) { /* copies, so that the originals stay in registers */
         struct reduce part = *s;
-        double sums[BNK_SUMS];
+        double lanes[BNK_SUMS], *const kept[2] = {lanes, lanes + BNK_LANES};
         bnk_vd part_shift[DOUBLES];
         struct affine part_forward[PARTS];
         memcpy(part_shift, shift, sizeof part_shift);
         memcpy(part_forward, forward, sizeof part_forward);
-        store_sums(sums, sums + BNK_LANES, sum, dot);
-        reduce_copied_active(&part, sums, part_shift, part_forward, keep);
-        load_sums(sums, sums + BNK_LANES, sum, dot);
+        store_sums(kept, 0, sums);
+        reduce_copied_active(&part, kept, part_shift, part_forward, keep);
+        load_sums(sums, kept, 0);
     } else {
-        reduce_copied(s, sum, dot, shift, forward, keep, kind);
+        reduce_copied(s, sums, shift, forward, keep, kind);
     }
 }
 
@@ -213,23 +215,22 @@ BNK_INLINE void all_writes(const struct bnk_call *call, const struct kind *kind)
         }
 }
 
-/* Several rows of a channel are done one after the other, so that its sums are loaded once for all of them. */
+/* Reduces several rows of a channel, one after the other, so that its sums are loaded once for all of them. */
 BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy;
     struct reduce s = reduce_start(k, kind);
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->channels == 1 || k->rows - r < BNK_ROWS_OF_CHANNEL ? k->rows - r : BNK_ROWS_OF_CHANNEL;
         for (size_t c = 0; c < k->channels; c++) {
-            double *sums = k->sums + c * BNK_SUMS;
-            bnk_vd sum[DOUBLES], dot[DOUBLES], shift[DOUBLES];
+            bnk_vd sums[2][DOUBLES], shift[DOUBLES];
             struct affine forward[PARTS];
-            load_sums(sums, sums + BNK_LANES, sum, dot);
+            load_sums(sums, k->sums, c * BNK_SUMS);
             for (size_t i = 0; i < rows; i++) {
                 reduce_row(&s, shift, forward, r + i, c, kind);
-                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, kind);
-                reduce_tail(&s, sum, dot, shift, forward, kind);
+                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, kind);
+                reduce_tail(&s, sums, shift, forward, kind);
             }
-            store_sums(sums, sums + BNK_LANES, sum, dot);
+            store_sums(k->sums, c * BNK_SUMS, sums);
         }
     }
 }
@@ -240,23 +241,22 @@ BNK_INLINE void all_both(const struct bnk_call *writes, const struct bnk_call *r
     const struct bnk_call copies[2] = {*writes, *reduces}, *write = copies, *reduce = copies + 1;
     struct write w = write_start(write);
     struct reduce s = reduce_start(reduce, reduce_kind);
-    bnk_vd sum[DOUBLES], dot[DOUBLES], shift[DOUBLES];
+    bnk_vd sums[2][DOUBLES], shift[DOUBLES];
     struct affine forward[PARTS];
     for (size_t r = 0; r < write->rows; r++)
         for (size_t c = 0; c < write->channels; c++) {
-            double *sums = reduce->sums + c * BNK_SUMS;
-            load_sums(sums, sums + BNK_LANES, sum, dot);
+            load_sums(sums, reduce->sums, c * BNK_SUMS);
             reduce_row(&s, shift, forward, r, c, reduce_kind);
             write_row(&w, write_kind, r, c);
             while (w.done + BNK_LANES <= w.length) {
                 write_step(&w, write_kind);
-                reduce_full(&s, sum, dot, shift, forward, reduce_kind);
+                reduce_full(&s, sums, shift, forward, reduce_kind);
             }
             /* the write began at 0 or, less than a step, later */
-            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sum, dot, shift, forward, reduce_kind);
+            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, reduce_kind);
             write_tail(&w, write_kind);
-            reduce_tail(&s, sum, dot, shift, forward, reduce_kind);
-            store_sums(sums, sums + BNK_LANES, sum, dot);
+            reduce_tail(&s, sums, shift, forward, reduce_kind);
+            store_sums(reduce->sums, c * BNK_SUMS, sums);
         }
 }
 

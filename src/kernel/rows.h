@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The verbs on rows: a row is one element of every channel. See steps.h. Several rows are done together, so that the sums and
- * numbers of the channels are loaded once for all of them. Every channel still gets its elements in the order of the rows. */
+/* The verbs on rows: a row is one element of every channel. See steps.h. Some rows are done together, a tile; within it a few
+ * channels of all of its rows come first, then the next few channels. So the sums and coefficients of the channels are loaded
+ * once for all rows of the tile, and each channel still gets its elements in the order of the rows.
+ *
+ *               lead   channels ->
+ *     row 0    | .... | 1 2 3 4 | 17 18 19 20 | ... | ....       The numbers are the order of vectors in a tile of 4 rows.
+ *     row 1    | .... | 5 6 7 8 | 21 22 23 24 | ... | ....       Partial steps (....) come last: the lead of a stream before
+ *     ...                                                        its first aligned address, and the end of each row. */
 #ifndef BNK_ROWS_H
 #define BNK_ROWS_H
 
 #include "kernel/steps.h"
 
-/* The most frequent active kinds have loops of their own, which ask nothing: v comes from x alone, and there is one output. Beside
- * long steps questions do not count. */
+/* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
+ * nothing. */
 static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0}, dots_of_x = {BNK_DOTS, true, X | DY, 0},
                          blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0};
 
@@ -16,37 +22,37 @@ BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
 }
 
-/* To the next row. */
+/* Goes on to the next row. */
 BNK_INLINE void advance(const struct bnk_call *k, const struct kind *kind, struct row *row) {
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_ARRAYS; a++)
         if (has(kind, *row, (enum bnk_role)a)) row->at[a] += k->array[a].row;
 }
 
-/* Steps that a row is done in at a time: as many as have their sums in registers. */
+/* How many steps of a row are reduced together: as many as have their sums in registers. */
 enum { STEPS_REDUCED = 2 * 3 * DOUBLES < BNK_REGISTERS ? 2 : 1 };
 
-/* `steps` steps of one row, and to the next. */
-BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, bnk_vd (*sum)[DOUBLES],
-                                       bnk_vd (*dot)[DOUBLES], bnk_vd one, bnk_vd (*shift)[DOUBLES],
-                                       struct affine (*forward)[PARTS], size_t steps, const struct kind *kind) {
+/* Reduces `steps` steps of one row, and goes on to the next row. */
+BNK_INLINE void reduce_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, bnk_vd (*sums)[2][DOUBLES],
+                                       bnk_vd one, bnk_vd (*shift)[DOUBLES], struct affine (*forward)[PARTS], size_t steps,
+                                       const struct kind *kind) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         fetch_row(k, kind, *row, s * BNK_LANES);
-        reduce_step(sum[s], dot[s], one, shift[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
+        reduce_step(sums[s], one, shift[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
     }
     advance(k, kind, row);
 }
 
-/* Sums of the channels from c on, `steps` steps of them, over `rows` rows; `row` begins with them. */
+/* Reduces `steps` steps of channels, from c on, over `rows` rows. `row` begins with channel c of the first. */
 BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct row row, size_t rows, size_t c, size_t steps,
                                 const struct kind *kind) {
-    bnk_vd sum[STEPS_REDUCED][DOUBLES], dot[STEPS_REDUCED][DOUBLES], shift[STEPS_REDUCED][DOUBLES], one = opaque_one();
+    bnk_vd sums[STEPS_REDUCED][2][DOUBLES], shift[STEPS_REDUCED][DOUBLES], one = opaque_one();
     struct affine forward[STEPS_REDUCED][PARTS];
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        load_sums(k->sum + first, k->dot + first, sum[s], dot[s]);
+        load_sums(sums[s], k->sums, first);
 #pragma GCC unroll 8
         for (size_t i = 0; i < DOUBLES; i++) shift[s][i] = load_vd(k->shift + first + i * BNK_WD);
 #pragma GCC unroll 8
@@ -54,20 +60,20 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
             forward[s][i] = kind->active && !has(kind, row, BNK_Y) ? affine_at(k, BNK_GATE, first + i * VEC_LANES, BNK_ROWS)
                                                                    : (struct affine){0};
     }
-    if (kind->active) { /* a loop of one row: an active step is long enough */
-        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
+    if (kind->active) { /* an active step is long: its loop is not unrolled */
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sums, one, shift, forward, steps, kind);
     } else {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sum, dot, one, shift, forward, steps, kind);
+        for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sums, one, shift, forward, steps, kind);
     }
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        store_sums(k->sum + first, k->dot + first, sum[s], dot[s]);
+        store_sums(k->sums, first, sums[s]);
     }
 }
 
-/* The last, partial step of a row. */
+/* Reduces the last, partial step of a row. */
 static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size_t r, size_t c, const struct kind *kind) {
     struct copies copies;
     struct act act = act_splat(k->act);
@@ -78,7 +84,7 @@ static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size
 }
 
 BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind) {
-    const struct bnk_call copy = *call, *k = &copy; /* as in planes */
+    const struct bnk_call copy = *call, *k = &copy; /* no store can change a copy, so that its members stay in registers */
     struct act act = {0};
     if (kind->active) act = act_splat(k->act);
     const size_t together = kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
@@ -94,42 +100,40 @@ BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind
     }
 }
 
-/* Vectors of a row that are written at a time: as many as have their numbers in registers. One that is gated has twice as many.
- * Elements of 16 bits are widened for computing, which changes what is fast. */
+/* How many vectors of a row are written together: as many as have their coefficients in registers. A gated vector has nine of
+ * them, others four or five. */
 enum { GROUP = 4, GATED_GROUP = 2 };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
-/* `group` vectors of one row, and to the next. */
+/* Writes `group` vectors of one row, and goes on to the next row. */
 BNK_INLINE void write_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, const struct affine *affine,
-                                      const struct blend *blend, size_t at, size_t fetched, size_t group,
-                                      const struct kind *kind, bool stream) {
+                                      const struct blend *blend, size_t fetched, size_t group, const struct kind *kind,
+                                      bool stream) {
 #pragma GCC unroll 4
-    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, kind, *row, at + f);
+    for (size_t f = 0; f < fetched; f += BNK_LANES) fetch_row(k, kind, *row, f);
 #pragma GCC unroll 4
-    for (size_t v = 0; v < group; v++)
-        write_vector(affine[v], blend[v], act, kind, *row, at + v * VEC_LANES, k->without_x, stream);
+    for (size_t v = 0; v < group; v++) write_vector(affine[v], blend[v], act, kind, *row, v * VEC_LANES, k->without_x, stream);
     advance(k, kind, row);
 }
 
-/* `group` vectors of channels from c on in `rows` rows, for `fetched` elements of which the rows fetch ahead. */
+/* Writes `group` vectors of channels, from c on, in `rows` rows. The first group of some channels fetches ahead for all of
+ * them, `fetched` elements of each row; `fetched` is 0 in the others. */
 BNK_INLINE void write_group(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t fetched,
                             size_t group, const struct kind *kind, bool stream) {
-    /* not part of the addresses: the loop that this makes is faster */
-    const size_t at = IS_SHORT && kind->verb == BNK_AFFINE ? c : 0;
-    struct row row = row_from(row_at(k, kind, r, 0), kind, c - at);
+    struct row row = row_from(row_at(k, kind, r, 0), kind, c);
     struct affine affine[GROUP] = {{.m1 = {0}}};
     struct blend blend[GROUP] = {{.m1 = {0}}};
 #pragma GCC unroll 4
     for (size_t v = 0; v < group; v++) set_coefficients(affine + v, blend + v, k, kind, row, c + v * VEC_LANES, BNK_ROWS);
     if (kind->active) {
-        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, fetched, group, kind, stream);
     } else {
 #pragma GCC unroll 4
-        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, at, fetched, group, kind, stream);
+        for (size_t j = 0; j < rows; j++) write_row_of_channels(k, act, &row, affine, blend, fetched, group, kind, stream);
     }
 }
 
-/* `width` channels from c on in `rows` rows, whole groups of them. `width` and `group` are constants. */
+/* Writes `width` channels, from c on, in `rows` rows, in whole groups. `width` and `group` are constants. */
 BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t c, size_t width,
                                size_t group, const struct kind *kind, bool stream) {
     if (kind->active) {
@@ -142,7 +146,7 @@ BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t 
     }
 }
 
-/* `keep` elements of a row from c on. */
+/* Writes `keep` elements of a row, from c on: a partial step. */
 static __attribute__((noinline)) void write_partly(const struct bnk_call *k, size_t r, size_t c, size_t keep,
                                                    const struct kind *kind) {
     struct copies copies;
@@ -158,19 +162,19 @@ static __attribute__((noinline)) void write_partly(const struct bnk_call *k, siz
     give_copies(&copies, kind, there, keep);
 }
 
-/* `rows` rows; `lead` elements come before the first aligned address of a stream. */
-BNK_INLINE void write_tile(const struct bnk_call *call, const struct bnk_call *k, struct act act, size_t r, size_t rows,
-                           size_t lead, const struct kind *kind, bool stream) {
+/* Writes a tile. `lead` elements of each row come before the first aligned address of a stream. */
+BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t lead,
+                           const struct kind *kind, bool stream) {
     size_t first = lead < k->length ? lead : k->length, c = first;
     const size_t most = kind->verb == BNK_BLEND && kind->active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
     for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, kind, stream);
     for (; WIDE > BNK_LANES && c + BNK_LANES <= k->length; c += BNK_LANES)
         write_channels(k, act, r, rows, c, BNK_LANES, least, kind, stream);
-    for (size_t i = 0; i < rows && first > 0; i++) write_partly(call, r + i, 0, first, kind);
-    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(call, r + i, c, k->length - c, kind);
+    for (size_t i = 0; i < rows && first > 0; i++) write_partly(k, r + i, 0, first, kind);
+    for (size_t i = 0; i < rows && c < k->length; i++) write_partly(k, r + i, c, k->length - c, kind);
 }
 
-/* Whether all outputs can be streamed, and whether their rows begin alike within a line. */
+/* Returns whether all outputs can be streamed, and tells whether all their rows begin at the same place within a line. */
 BNK_INLINE bool streams(const struct bnk_call *k, bool *alike) {
     const struct bnk_array *out = &k->array[BNK_OUT], *dz = &k->array[BNK_DZ], *a = out->at ? out : dz, *b = dz->at ? dz : a;
     *alike = (size_t)a->row * sizeof(elem) % ALIGNED == 0 && (size_t)b->row * sizeof(elem) % ALIGNED == 0;
@@ -178,20 +182,21 @@ BNK_INLINE bool streams(const struct bnk_call *k, bool *alike) {
     return k->stream && same && (uintptr_t)a->at % sizeof(elem) == 0;
 }
 
-/* Two rows at a time are a case of its own where a vector is a line and nothing is widened. */
+/* Whether tiles of two rows have a loop of their own: where a vector is a line and nothing is widened. */
 enum { TWO_ROWS = !IS_SHORT && VEC_LANES * sizeof(elem) >= BNK_LINE };
 
-/* How many rows go together. Rows that do not begin alike within a line are streamed one by one. Others, too, are mostly
- * streamed faster a few at a time, as long as the numbers of a row stay in the first-level cache until the next. */
+/* Returns how many rows a tile has. Rows that do not begin alike within a line are streamed one by one. Where the
+ * coefficients of a row do not stay in the first-level cache until the next row, several rows share one load of them. Where
+ * they stay, the number below was the fastest that was measured for each width of vectors and verb. */
 BNK_INLINE size_t rows_written(const struct bnk_call *k, const struct kind *kind, bool stream, bool alike) {
     if (stream && !alike) return 1;
-    if (!stream || IS_SHORT || k->length > BNK_FEW_NUMBERS / sizeof(num)) return BNK_ROWS_WRITTEN;
+    if (!stream || IS_SHORT || k->length > BNK_FEW_COEFFICIENTS / sizeof(num)) return BNK_ROWS_WRITTEN;
     if (!TWO_ROWS) return kind->verb == BNK_BLEND ? BNK_ROWS_WRITTEN : 1;
     return kind->verb == BNK_BLEND ? 1 : 2;
 }
 
 BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind) {
-    const struct bnk_call copy = *call, *k = &copy; /* as in planes */
+    const struct bnk_call copy = *call, *k = &copy; /* as in reduce_rows() */
     const struct bnk_array *out = &k->array[k->array[BNK_OUT].at ? BNK_OUT : BNK_DZ];
     struct act act = {0};
     bool alike, stream = streams(k, &alike);
@@ -200,12 +205,12 @@ BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind)
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->rows - r < most ? k->rows - r : most;
         if (stream) lead = (0 - (uintptr_t)begin_of(out, r, 0)) % ALIGNED / sizeof(elem);
-        if (!kind->active && rows == 1) /* a constant makes other loops */
-            write_tile(call, k, act, r, 1, lead, kind, stream);
+        if (!kind->active && rows == 1) /* a constant: there is no loop over rows within a group */
+            write_tile(k, act, r, 1, lead, kind, stream);
         else if (!kind->active && rows == 2 && TWO_ROWS && kind->verb == BNK_AFFINE)
-            write_tile(call, k, act, r, 2, lead, kind, stream);
+            write_tile(k, act, r, 2, lead, kind, stream);
         else
-            write_tile(call, k, act, r, rows, lead, kind, stream);
+            write_tile(k, act, r, rows, lead, kind, stream);
     }
 }
 
@@ -238,7 +243,8 @@ static void blend_rows(const struct bnk_call *k) {
         write_rows(k, &plain_blend);
 }
 
-/* Copies between strided memory and packed rows: in squares, so that a line of either side is used up while it is in cache. */
+/* Copies between strided memory and packed rows go in squares, so that a line of either side is used up while it is in the
+ * cache. */
 enum { SQUARE = 16 };
 
 static void gather(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch) {

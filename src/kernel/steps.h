@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* What one step of BNK_LANES elements does, for one element type. Longer than 300 lines, because the steps of all verbs share
- * their loads, their gates and their last parts. plane.h and rows.h make verbs of the steps. The last, partial step of a row
- * works on a copy, so that nothing outside the row is read or written. */
+/* What a step of BNK_LANES elements computes, for one element type; plane.h and rows.h make verbs of the steps. The last,
+ * partial step of a row works on copies, so that nothing outside the row is read or written. This file is longer than 300
+ * lines, because the steps of all verbs share their loads, their gates and their copies. */
 #ifndef BNK_STEPS_H
 #define BNK_STEPS_H
 
 #include "kernel/lanes.h"
 
+/* A step has so many vectors of double, and so many parts: vectors of the type that outputs are computed in. */
 enum { DOUBLES = BNK_LANES / BNK_WD, PARTS = BNK_LANES / VEC_LANES };
-/* Elements of 16 bits are widened, which takes the portable kernels many instructions: their active loops are neither
- * unrolled nor specialized. */
+/* Widening elements of 16 bits takes the portable kernels many instructions. Their active loops are not unrolled and have no
+ * kinds of their own, which would save little beside that. */
 enum { IS_SHORT = sizeof(elem) < sizeof(num), LONG_STEPS = IS_SHORT && BNK_IS == BNK_IS_generic };
-/* elements of a cache line, and what streams are aligned to */
+/* The elements of a line of the cache, and the bytes to which streams are aligned. */
 enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(elem) < 64 ? BNK_LANES * sizeof(elem) : 64 };
 
-/* 0 in place of what is not finite */
-BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_vm)v & (bnk_vm)(v - v == 0)); }
+/* Returns v with 0 in the place of what is not finite. */
+BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
 
-/* Those that do not lie side by side are collected first, a step of them at a time: a load that waits for several stores takes
- * long. */
+/* Elements that do not lie side by side are collected first, a whole step of them before the first load: a load of a vector
+ * waits until the stores of all its elements have reached the cache. */
 static void pivot(const void *x, ptrdiff_t stride, size_t count, double *out) {
     const elem *p = x;
     elem some[BNK_LANES] = {0};
@@ -64,7 +65,7 @@ BNK_INLINE bool has(const struct kind *kind, struct row row, enum bnk_role role)
     return (kind->has >> role & 1) != 0 || ((kind->may_have >> role & 1) != 0 && row.at[role]);
 }
 
-/* Where row r of channel c of an array begins. */
+/* Returns where row r of channel c of an array begins. */
 BNK_INLINE elem *begin_of(const struct bnk_array *a, size_t r, size_t c) {
     return (elem *)(void *)a->at + (ptrdiff_t)r * a->row + (ptrdiff_t)c * a->channel;
 }
@@ -86,7 +87,7 @@ BNK_INLINE elem *opaque(elem *p) {
     return p;
 }
 
-/* The row from element i on. */
+/* Returns the row from element i on. */
 BNK_INLINE struct row row_from(struct row row, const struct kind *kind, size_t i) {
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_ARRAYS; a++)
@@ -94,7 +95,7 @@ BNK_INLINE struct row row_from(struct row row, const struct kind *kind, size_t i
     return row;
 }
 
-/* Fetch what lies `ahead` bytes after the step at p, once for every line; nothing if that is 0. */
+/* Fetches what lies `ahead` bytes after the step at p + i, each line once. Does nothing if `ahead` is 0. */
 BNK_INLINE void fetch(const elem *p, size_t i, ptrdiff_t ahead) {
     if (ahead == 0 || (LINE_ELEMENTS > BNK_LANES && (uintptr_t)(p + i) % BNK_LINE >= BNK_LANES * sizeof(elem))) return;
     for (size_t k = 0; k < BNK_LANES; k += LINE_ELEMENTS) BNK_FETCH((const char *)(p + i + k) + ahead);
@@ -108,7 +109,7 @@ BNK_INLINE vec choose(mask where, vec yes, vec no) {
 #endif
 }
 
-/* The numbers of one vector of channels, or those of one channel in every lane. */
+/* The coefficients of one vector of channels, or those of one channel in every lane. */
 struct affine {
     vec m1, m2, k, b;
 };
@@ -116,26 +117,26 @@ struct blend {
     vec m1, m2, p, q, s;
 };
 
-/* The coefficients at p: in planes one of a channel, for every lane; in rows one of each channel from there on. */
+/* Returns a coefficient: in planes that of one channel, in every lane; in rows those of the channels that lie side by side. */
 BNK_INLINE vec lanes_of(const num *p, enum bnk_layout layout) { return layout == BNK_PLANE ? splat(*p) : load_num(p); }
 
-/* `first` is 0, or BNK_GATE for the v that gates. */
+/* Returns the coefficients of an affine from `first` on, which is 0, or BNK_GATE for the v that gates. */
 BNK_INLINE struct affine affine_at(const struct bnk_call *k, size_t first, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->k.pitch;
-    const num *p = (const num *)k->k.numbers + first * pitch + c;
+    const size_t pitch = k->coefficients.pitch;
+    const num *p = (const num *)k->coefficients.at + first * pitch + c;
     return (struct affine){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
                            lanes_of(p + BNK_K * pitch, layout), lanes_of(p + BNK_B * pitch, layout)};
 }
 
 BNK_INLINE struct blend blend_at(const struct bnk_call *k, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->k.pitch;
-    const num *p = (const num *)k->k.numbers + c;
+    const size_t pitch = k->coefficients.pitch;
+    const num *p = (const num *)k->coefficients.at + c;
     return (struct blend){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
                           lanes_of(p + BNK_P * pitch, layout), lanes_of(p + BNK_Q * pitch, layout),
                           lanes_of(p + BNK_S * pitch, layout)};
 }
 
-/* Sets what a write of this row needs. */
+/* Sets the coefficients that a write of this row needs. */
 BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, const struct bnk_call *k, const struct kind *kind,
                                  struct row row, size_t c, enum bnk_layout layout) {
     if (kind->verb == BNK_AFFINE) {
@@ -146,13 +147,14 @@ BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, con
     }
 }
 
-/* Lanes of vector `part` of a step that are among its first `keep`, and numbers that are `a` there and `b` elsewhere. */
+/* Returns which lanes of part `part` are among the first `keep` of their step. */
 BNK_INLINE mask first_lanes(int part, size_t keep) {
     num lane[VEC_LANES];
     for (int i = 0; i < VEC_LANES; i++) lane[i] = (num)(part * VEC_LANES + i);
     return (mask)(load_num(lane) < splat((num)keep));
 }
 
+/* Returns coefficients that are those of a in the lanes of `here`, and those of b in the others. */
 BNK_INLINE struct affine join_affines(mask here, struct affine a, struct affine b) {
     return (struct affine){choose(here, a.m1, b.m1), choose(here, a.m2, b.m2), choose(here, a.k, b.k), choose(here, a.b, b.b)};
 }
@@ -164,7 +166,7 @@ BNK_INLINE struct blend join_blends(mask here, struct blend a, struct blend b) {
 
 BNK_INLINE vec affine_of(struct affine n, const elem *x) { return ((load(x) - n.m1) - n.m2) * n.k + n.b; }
 
-/* act and its derivative, with the settings in every lane */
+/* The settings of an activation, in every lane. */
 struct act {
     vec slope, ceiling;
     bool cut;
@@ -178,7 +180,7 @@ BNK_INLINE vec act_of(struct act a, vec v) {
     return choose((mask)(v > a.ceiling), a.ceiling, v);
 }
 
-/* dy * act'(v), rounded to an element */
+/* Returns dy * act'(v), rounded to the element type. */
 BNK_INLINE vec gate_of(struct act a, vec v, vec dy) {
     if (a.cut) return gate(v, a.ceiling, dy);
     vec g = choose((mask)(v > 0), dy, dy * a.slope);
@@ -190,7 +192,7 @@ BNK_INLINE vec gate_of(struct act a, vec v, vec dy) {
     return g;
 }
 
-/* dy, gated by y or by the v that is computed again. */
+/* Returns part of dy, gated by y, or by a v that is computed again. */
 BNK_INLINE vec gated_dy(struct affine forward, struct act act, const struct kind *kind, struct row row, size_t i) {
     vec v;
     if (has(kind, row, BNK_Y)) {
@@ -202,7 +204,7 @@ BNK_INLINE vec gated_dy(struct affine forward, struct act act, const struct kind
     return gate_of(act, v, load(row.at[BNK_DY] + i));
 }
 
-/* Writes one vector, from element i of the row on. */
+/* Writes one part, which begins at element i of the row. */
 BNK_INLINE void write_affine(struct affine n, struct act act, const struct kind *kind, struct row row, size_t i, bool stream) {
     vec y = affine_of(n, row.at[BNK_X] + i);
     if (has(kind, row, BNK_Z)) y = y + load(row.at[BNK_Z] + i);
@@ -234,7 +236,7 @@ BNK_INLINE void write_vector(struct affine affine, struct blend blend, struct ac
         write_blend(blend, row.at[BNK_DY] + i, row.at[BNK_X] + i, row.at[BNK_OUT] + i, stream);
 }
 
-/* A partial step: every array that is there is copied, and the outputs are copied back. */
+/* Copies of the arrays in a partial step. Inputs are copied before it, outputs after it. */
 struct copies {
     elem of[BNK_ARRAYS][BNK_LANES];
 };
@@ -243,10 +245,7 @@ BNK_INLINE struct row take_copies(struct copies *copies, const struct kind *kind
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_ARRAYS; a++) {
         if (!has(kind, row, (enum bnk_role)a)) continue;
-        if (a < BNK_INPUTS)
-            take_part(copies->of[a], row.at[a], keep, sizeof(elem));
-        else
-            memset(copies->of[a], 0, sizeof copies->of[a]);
+        if (a < BNK_INPUTS) take_part(copies->of[a], row.at[a], keep, sizeof(elem));
         row.at[a] = copies->of[a];
     }
     return row;
@@ -258,62 +257,62 @@ BNK_INLINE void give_copies(const struct copies *copies, const struct kind *kind
         if (has(kind, row, (enum bnk_role)a)) give_part(row.at[a], copies->of[a], keep, sizeof(elem));
 }
 
-/* Vector i of a step; beyond `keep` elements it has zeros where the processor has masks, and reads on where it has none. */
+/* Returns vector i of a step. Beyond `keep` elements it has zeros where the processor has masks; where it has none, callers
+ * give a copy of a whole step. */
 BNK_INLINE bnk_vd doubles_at(const elem *p, int i, size_t keep) {
     const size_t before = (size_t)i * BNK_WD;
     if (BNK_MASKS && keep < BNK_LANES) return some_double(p + before, keep > before ? keep - before : 0);
     return load_double(p + before);
 }
 
-/* Sums of one step, `keep` of whose elements are real: a vector without any would add 0, which changes no sum that began with
- * 0; shift and mean have one vector for every vector of sums. Arrays of vectors with constant indices stay in registers;
- * structs of them do not. */
-BNK_INLINE void moments_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *shift, const elem *x, size_t keep) {
+/* Adds up one step, of which the first `keep` elements are real. Vectors without any are left out: they would add 0, which
+ * changes no sum that began with 0. `shift` or `mean` has one vector for each vector of sums. Arrays of vectors with constant
+ * indices stay in registers; structs of them do not. */
+BNK_INLINE void moments_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *shift, const elem *x, size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         if (keep <= (size_t)i * BNK_WD) break;
         bnk_vd d = subtract_by(one, doubles_at(x, i, keep), shift[i]);
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, d, sum[i]);
-        dot[i] += d * d;
+        sums[0][i] = add_by(one, d, sums[0][i]);
+        sums[1][i] += d * d;
     }
 }
 
-BNK_INLINE void dots_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *mean, const elem *dy, const elem *x,
-                          size_t keep) {
+BNK_INLINE void dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const elem *dy, const elem *x, size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         if (keep <= (size_t)i * BNK_WD) break;
         bnk_vd g = doubles_at(dy, i, keep), d = g * subtract_by(one, doubles_at(x, i, keep), mean[i]);
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, g, sum[i]);
-        dot[i] += d;
+        sums[0][i] = add_by(one, g, sums[0][i]);
+        sums[1][i] += d;
     }
 }
 
-/* The same, of a dy that was gated; without x the second sum is of no use. */
-BNK_INLINE void gated_dots_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *mean, const bnk_vd *g, const elem *x,
+/* The same with a dy that was gated, g. Without x nobody reads the second sum, which then adds up g, too. */
+BNK_INLINE void gated_dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const bnk_vd *g, const elem *x,
                                 size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
         bnk_vd d = x ? g[i] * subtract_by(one, load_double(x + i * BNK_WD), mean[i]) : g[i];
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
-        sum[i] = add_by(one, g[i], sum[i]);
-        dot[i] += d;
+        sums[0][i] = add_by(one, g[i], sums[0][i]);
+        sums[1][i] += d;
     }
 }
 
-/* A step of a reduction: of the elements i... of a row. `forward` has one entry for every vector of the step. */
-BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *shift, const struct affine *forward,
+/* Reduces the step that begins at element i of the row. `forward` has one entry for each part of the step. */
+BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *shift, const struct affine *forward,
                             struct act act, const struct kind *kind, struct row row, size_t i, size_t keep) {
     const elem *x = has(kind, row, BNK_X) ? row.at[BNK_X] + i : NULL;
     if (kind->verb == BNK_MOMENTS) {
-        moments_step(sum, dot, one, shift, x, keep);
+        moments_step(sums, one, shift, x, keep);
     } else if (!kind->active) {
-        dots_step(sum, dot, one, shift, row.at[BNK_DY] + i, x, keep);
+        dots_step(sums, one, shift, row.at[BNK_DY] + i, x, keep);
     } else {
         bnk_vd g[DOUBLES];
-        if (LONG_STEPS) { /* the sums have no registers to lose */
+        if (LONG_STEPS) { /* the sums do not fit into the registers in any case */
             for (int part = 0; part < PARTS; part++)
                 to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         } else {
@@ -321,27 +320,28 @@ BNK_INLINE void reduce_step(bnk_vd *sum, bnk_vd *dot, bnk_vd one, const bnk_vd *
             for (int part = 0; part < PARTS; part++)
                 to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         }
-        gated_dots_step(sum, dot, one, shift, g, x, keep);
+        gated_dots_step(sums, one, shift, g, x, keep);
     }
 }
 
-BNK_INLINE void load_sums(const double *sums, const double *dots, bnk_vd *sum, bnk_vd *dot) {
+/* Loads the sums of a step, which begin at index `at` of both arrays of a call. */
+BNK_INLINE void load_sums(bnk_vd (*sums)[DOUBLES], double *const *from, size_t at) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        sum[i] = load_vd(sums + i * BNK_WD);
-        dot[i] = load_vd(dots + i * BNK_WD);
+        sums[0][i] = load_vd(from[0] + at + i * BNK_WD);
+        sums[1][i] = load_vd(from[1] + at + i * BNK_WD);
     }
 }
 
-BNK_INLINE void store_sums(double *sums, double *dots, const bnk_vd *sum, const bnk_vd *dot) {
+BNK_INLINE void store_sums(double *const *to, size_t at, bnk_vd (*sums)[DOUBLES]) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        store_vd(sums + i * BNK_WD, sum[i]);
-        store_vd(dots + i * BNK_WD, dot[i]);
+        store_vd(to[0] + at + i * BNK_WD, sums[0][i]);
+        store_vd(to[1] + at + i * BNK_WD, sums[1][i]);
     }
 }
 
-/* Fetch what the reduction or the write of the elements i... of a row will read later. */
+/* Fetches what a later step will read, as each array's `ahead` says. */
 BNK_INLINE void fetch_row(const struct bnk_call *k, const struct kind *kind, struct row row, size_t i) {
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_INPUTS; a++)

@@ -22,8 +22,9 @@
 
 typedef BNK_VECTOR(double, BNK_BYTES) bnk_vd;
 typedef BNK_VECTOR(float, BNK_BYTES) bnk_vf;
-typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_vm;  /* a mask over bnk_vd */
-typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_vmf; /* a mask over bnk_vf */
+typedef BNK_VECTOR(float, BNK_BYTES / 2) bnk_fd; /* as many floats as a bnk_vd has doubles */
+typedef BNK_VECTOR(int64_t, BNK_BYTES) bnk_md;   /* a mask over bnk_vd */
+typedef BNK_VECTOR(int32_t, BNK_BYTES) bnk_mf;   /* a mask over bnk_vf */
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { BNK_REGISTERS = 32 };
 #else
@@ -31,10 +32,10 @@ enum { BNK_REGISTERS = 16 };
 #endif
 enum { BNK_WD = BNK_BYTES / 8, BNK_WF = BNK_BYTES / 4, BNK_LINE = 64 };
 
-/* Fetch into the second-level cache: it takes many more fetches at once than the first, and so hides the way to memory. */
+/* Fetches into the second-level cache, which takes many more fetches at once than the first, and so hides the way to memory. */
 #define BNK_FETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
 
-/* Store past the caches. `p` is aligned to the size of the vector. */
+/* Stores past the caches. `p` is aligned to the size of the vector. */
 BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
 #if defined(__AVX512F__) && BNK_BYTES == 64
     if (bytes == 64) {
@@ -62,19 +63,6 @@ BNK_INLINE void stream_bytes(void *p, const void *v, size_t bytes) {
 #endif
     memcpy(p, v, bytes);
 }
-
-/* Conversions between 16-bit and 32-bit floats, for a vector of `bytes` bytes of float: once for a full vector (affine and
- * blend compute in float), once for a half one (it becomes a full vector of double). */
-#define BNK_WIDTH BNK_BYTES
-#define BNK_NAME(x) x##_full
-#include "kernel/half.h"
-#undef BNK_WIDTH
-#undef BNK_NAME
-#define BNK_WIDTH (BNK_BYTES / 2)
-#define BNK_NAME(x) x##_part
-#include "kernel/half.h"
-#undef BNK_WIDTH
-#undef BNK_NAME
 
 BNK_INLINE bnk_vd load_vd(const double *p) {
     bnk_vd v;
@@ -140,7 +128,7 @@ BNK_INLINE bnk_vd subtract_by(bnk_vd one, bnk_vd a, bnk_vd b) {
 }
 
 /* GCC 12 converts to a wide vector by halves unless it is told the instruction. */
-BNK_INLINE bnk_vd to_double(bnk_f_part v) {
+BNK_INLINE bnk_vd to_double(bnk_fd v) {
 #if defined(__AVX512F__) && BNK_BYTES == 64
     return (bnk_vd)_mm512_cvtps_pd((__m256)v);
 #elif defined(__AVX__) && BNK_BYTES == 32
@@ -150,16 +138,17 @@ BNK_INLINE bnk_vd to_double(bnk_f_part v) {
 #endif
 }
 
-/* A vector as doubles. */
+/* Converts a vector to vectors of double. */
 BNK_INLINE void to_doubles_vd(bnk_vd v, bnk_vd *doubles) { doubles[0] = v; }
 BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {
-    bnk_f_part half[2];
+    bnk_fd half[2];
     memcpy(half, &v, sizeof v);
     doubles[0] = to_double(half[0]);
     doubles[1] = to_double(half[1]);
 }
 
-/* v between 0 and the ceiling, and dy where v lies between them, 0 elsewhere; a NaN in v stays, and lets dy through. */
+/* cut_... returns v, or 0 or the ceiling where v lies beyond them. gate_... returns dy where v lies between 0 and the ceiling,
+ * and 0 elsewhere. A NaN in v stays, and lets dy through. */
 #if defined(__AVX512F__) && BNK_BYTES == 64
 BNK_INLINE bnk_vf cut_vf(bnk_vf v, bnk_vf ceiling) {
     const __m512 w = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLT_UQ), (__m512)v);
@@ -186,8 +175,8 @@ BNK_INLINE bnk_vd gate_vd(bnk_vd v, bnk_vd ceiling, bnk_vd dy) {
     BNK_INLINE vector gate_##name(vector v, vector ceiling, vector dy) {                                                       \
         return (vector)((mask)dy & ~((mask)(v <= 0) | (mask)(v >= ceiling)));                                                  \
     }
-BNK_CUT_AND_GATE(bnk_vf, bnk_vmf, vf)
-BNK_CUT_AND_GATE(bnk_vd, bnk_vm, vd)
+BNK_CUT_AND_GATE(bnk_vf, bnk_mf, vf)
+BNK_CUT_AND_GATE(bnk_vd, bnk_md, vd)
 #undef BNK_CUT_AND_GATE
 #endif
 

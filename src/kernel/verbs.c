@@ -11,7 +11,7 @@
 extern const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE);
 const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .bytes = sizeof(elem),
-    .number_bytes = sizeof(num),
+    .coefficient_bytes = sizeof(num),
     .pivot = pivot,
     .verb =
         {[BNK_PLANE] =
@@ -19,8 +19,8 @@ const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
          [BNK_ROWS] =
              {[BNK_MOMENTS] = moments_rows, [BNK_AFFINE] = affine_rows, [BNK_DOTS] = dots_rows, [BNK_BLEND] = blend_rows}},
     .pair = {[BNK_AFFINE] = affine_moments, [BNK_BLEND] = blend_dots},
-    .widen = widen,
-    .narrow = narrow,
+    .to_numbers = to_numbers,
+    .from_numbers = from_numbers,
     .curved = curved,
     .gather = gather,
     .scatter = scatter,

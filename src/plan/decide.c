@@ -169,7 +169,7 @@ static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_swee
 static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep *s) {
     size_t together = s->verb == BNK_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
     size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
-    if (s->kernels->bytes == s->kernels->number_bytes) return together;
+    if (s->kernels->bytes == s->kernels->coefficient_bytes) return together;
     return together * (p->way.machine.limits->near / bytes / together + 1);
 }
 
@@ -187,7 +187,7 @@ static void decide_memory(struct bn_pass *p) {
     for (int i = 0; i < p->writes; i++) {
         struct bn_sweep *s = &p->write[i];
         bool worth_it = p->way.large && p->writes == 1 && !is_in_place(s);
-        if (p->way.large) s->repeat = bn_rows_repeat_written(&s->view, s->kernels->number_bytes, m->limits->wide_rows);
+        if (p->way.large) s->repeat = bn_rows_repeat_written(&s->view, s->kernels->coefficient_bytes, m->limits->wide_rows);
         s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
         s->tile_row = least(m->limits->tile_row, BN_STAGE_BYTES);
     }

@@ -95,7 +95,7 @@ static bool reads_gate(const struct bn_sweep *s) { return s->active && s->verb !
 
 static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool gate, size_t padded) {
     batchnorm_dtype computing = bn_computing_dtype(p->dtype);
-    size_t count = gate ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    size_t count = gate ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
     void *data = take(s, padded, count * bn_element_bytes(computing));
     p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
@@ -108,16 +108,16 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
         r->shift = take(s, slots, sizeof(double));
-        r->sum = take(s, slots, sizeof(double));
-        r->dot = take(s, slots, sizeof(double));
+        r->sums[0] = take(s, slots, sizeof(double));
+        r->sums[1] = take(s, slots, sizeof(double));
         r->mean = p->mean;
         copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
     for (int i = 0; i < p->writes || (i == 0 && gated); i++) {
         place_coefficients(p, i, s, gated || reads_gate(&p->write[i]), padded);
-        p->write[i].coefficients = (struct bnk_numbers){p->coefficients[i].data, padded};
+        p->write[i].coefficients = (struct bnk_coefficients){p->coefficients[i].data, padded};
     }
-    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_numbers){p->coefficients[0].data, padded};
+    for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_coefficients){p->coefficients[0].data, padded};
     p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
@@ -204,7 +204,7 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
 
 static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
     double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, 0).count);
-    double *restrict mean = s->sum + first, *restrict m2 = s->dot + first;
+    double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
         struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
@@ -214,7 +214,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
     for (size_t k = 1; k < s->view.pieces; k++) {
         double n = (double)bn_view_piece(&s->view, k).count;
         size_t from = first + k * s->slot_piece;
-        const double *restrict shift = s->shift + from, *restrict sum = s->sum + from, *restrict dot = s->dot + from;
+        const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
             struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
@@ -226,7 +226,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
 }
 
 static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
-    double *restrict sum = s->sum + first, *restrict dot = s->dot + first;
+    double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
     for (size_t k = 1; k < s->view.pieces; k++) {
         const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
         for (size_t c = 0; c < channels; c++) {

@@ -68,13 +68,13 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;
-    return (batchnorm_stat){(double)s->view.count, s->sum[slot], s->dot[slot]};
+    return (batchnorm_stat){(double)s->view.count, s->sums[0][slot], s->sums[1][slot]};
 }
 
 static inline struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;
-    return (struct bn_sums){s->sum[slot], s->dot[slot]};
+    return (struct bn_sums){s->sums[0][slot], s->sums[1][slot]};
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sweeps over planes. A block of channels is gone through row by row, as it lies in memory; its sums are kept side by side. */
+/* Sweeps over planes. A kernel goes through a block of channels row by row, as it lies in memory; its sums lie side by side. */
 #include <string.h>
 
 #include "plan/sweep.h"
@@ -63,7 +63,7 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
         a->at = bn_sweep_at(s, i, offset[i], t.first, side->b->first);
         a->row = bn_view_pitch(v, i);
         a->channel = v->array[i].channel;
-        /* what a write reads, the reduction before it has read; but for a residual */
+        /* the reduction before a write has read what the write reads, but for a residual */
         bool first_time = bn_sweep_reduces(s) ? !bn_is_output(s->role[i]) : s->role[i] == BNK_Z;
         a->ahead = first_time && s->ahead && !v->staged ? ahead_of(side->b, i, t, offset[i]) : 0;
     }
@@ -73,7 +73,7 @@ static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
     if (a->at) a->at += elements * (ptrdiff_t)bytes;
 }
 
-/* Row r of a call on its own. */
+/* Returns a call for row r alone. */
 static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
     struct bnk_call row = *k;
     row.rows = 1;
@@ -81,7 +81,7 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
     return row;
 }
 
-/* Some elements of some channels of one row: inputs without a contiguous direction are gathered before, such outputs are
+/* Runs some elements of some channels of one row. Inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][TILE]; /* room for any element type */
@@ -103,13 +103,14 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     }
 }
 
-/* `count` channels of one row from channel c on. */
+/* Returns a call for `count` channels of one row, from channel c on. */
 static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
     some.channels = count;
     if (some.shift) some.shift += c;
-    if (some.sums) some.sums += c * BNK_SUMS;
-    some.k.numbers = (const char *)k->k.numbers + c * s->kernels->number_bytes;
+    for (int i = 0; i < 2; i++)
+        if (some.sums[i]) some.sums[i] += c * BNK_SUMS;
+    some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
     for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
 }
@@ -157,7 +158,7 @@ static void run_stretch(struct side *write, struct side *reduce) {
         run(w, &write->call);
 }
 
-/* The order is fixed: halves are added lane by lane until one lane is left. */
+/* Adds the upper half of the lanes to the lower half. The order of additions is part of the result. */
 static inline void fold_once(double *lanes, int width) {
     for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
 }
@@ -186,8 +187,8 @@ static void finish_sums(struct side *side, size_t piece) {
     for (size_t i = 0; i < side->b->count; i++) {
         size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
-        s->sum[slot] = fold_lanes(side->sums + i * BNK_SUMS);
-        s->dot[slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
+        s->sums[0][slot] = fold_lanes(side->sums + i * BNK_SUMS);
+        s->sums[1][slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
     }
 }
 
@@ -202,7 +203,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         r.b = reduce;
         bn_sweep_call(reduce->sweep, reduce->first, &r.call);
         r.call.shift = r.shift;
-        r.call.sums = r.sums;
+        r.call.sums[0] = r.sums;
+        r.call.sums[1] = r.sums + BNK_LANES;
     }
     for (size_t done = 0; done < p.rows;) {
         struct stretch t = {.row = p.first_row + done, .rows = p.rows - done, .first = p.first, .length = p.length};

@@ -9,7 +9,7 @@ static void run(const struct bn_sweep *s, const struct bnk_call *k) {
     if (k->rows) bn_sweep_run(s, BNK_ROWS, k);
 }
 
-/* Small rows, one after the other: made in tiles, and streamed from there as runs of whole lines. */
+/* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. */
 static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     _Alignas(BN_LINE_BYTES) char tile[BNK_ARRAYS - BNK_INPUTS][BN_STAGE_BYTES];
     size_t bytes = s->kernels->bytes, row_bytes = k->length * bytes, together = BN_STAGE_BYTES / row_bytes;
@@ -32,8 +32,8 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     }
 }
 
-/* Whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but are small
- * and do not begin and end with a line of the cache. */
+/* Returns whether outputs are better made in a tile and streamed from there: rows that follow each other without a gap, but
+ * are small and do not begin and end with a line of the cache. */
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
@@ -54,14 +54,14 @@ static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
         run(s, k);
 }
 
-/* Unsigned, as that many rows ahead may lie outside the address space. There is nothing to fetch there then, and no harm in
- * it. */
+/* The product is unsigned, because that many rows ahead may lie outside the address space. There is nothing to fetch there
+ * then, and no harm in it. */
 static ptrdiff_t bytes_ahead(const struct bn_sweep *s, ptrdiff_t pitch) {
     return (ptrdiff_t)(s->ahead * (size_t)pitch * s->kernels->bytes);
 }
 
-/* The next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a piece: most often
- * it is they that come next. */
+/* Returns a call for the next stretch of a piece, from `row` on. What is fetched ahead are the next rows, also at the end of a
+ * piece: most often it is they that come next. */
 static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limit, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
     ptrdiff_t offset[BN_VIEW_ARRAYS];
@@ -78,19 +78,18 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     return k;
 }
 
-/* Sums start at zero; so do shifts, which pad the block up to whole steps. */
+/* Sums start at zero, and so do shifts. Both are padded up to whole steps. */
 static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) {
     size_t bytes = bn_padded(channels) * sizeof(double);
-    memset(s->sum + slot, 0, bytes);
-    memset(s->dot + slot, 0, bytes);
+    memset(s->sums[0] + slot, 0, bytes);
+    memset(s->sums[1] + slot, 0, bytes);
     memset(s->shift + slot, 0, bytes);
 }
 
-/* Where a piece's sums are. */
+/* Sets where the sums of a piece are. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
     if (!bn_sweep_reduces(s)) return;
-    k->sum = s->sum + slot;
-    k->dot = s->dot + slot;
+    for (int i = 0; i < 2; i++) k->sums[i] = s->sums[i] + slot;
     k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
@@ -130,8 +129,8 @@ size_t bn_rows_repeat(const struct bn_view *v) {
     return is_packed(v) && v->channels * repeat <= WIDE ? repeat : 1;
 }
 
-size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows) {
-    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / number_bytes / v->channels;
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows) {
+    size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / coefficient_bytes / v->channels;
     if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
     while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
     return repeat;
@@ -140,59 +139,58 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size
 /* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
-    double shift[WIDE_PITCH], sum[WIDE_PITCH], dot[WIDE_PITCH];
-    double coefficients[BNK_GATED_NUMBERS * WIDE_PITCH];
-    struct bnk_numbers k;
+    double shift[WIDE_PITCH], sums[2][WIDE_PITCH];
+    double coefficients[BNK_GATED_COEFFICIENTS * WIDE_PITCH];
+    struct bnk_coefficients k;
 };
 
-/* Sums are zero at first, and the shifts of the channels are repeated. */
+/* Sets the sums to zero, and repeats the shifts of the channels. */
 static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
     size_t bytes = channels * sizeof(double);
     for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
-    memset(w->sum, 0, w->repeat * bytes);
-    memset(w->dot, 0, w->repeat * bytes);
+    memset(w->sums[0], 0, w->repeat * bytes);
+    memset(w->sums[1], 0, w->repeat * bytes);
 }
 
-static void finish_wide_sums(const struct wide *w, size_t channels, double *sum, double *dot) {
-    for (size_t i = 0; i < channels * w->repeat; i += channels)
-        for (size_t c = 0; c < channels; c++) {
-            sum[c] += w->sum[i + c];
-            dot[c] += w->dot[i + c];
-        }
+static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, size_t slot) {
+    const size_t channels = s->view.channels;
+    for (int i = 0; i < 2; i++)
+        for (size_t at = 0; at < channels * w->repeat; at += channels)
+            for (size_t c = 0; c < channels; c++) s->sums[i][slot + c] += w->sums[i][at + c];
 }
 
-/* How many coefficients of a channel a sweep reads. */
+/* Returns how many coefficients of a channel a sweep reads. */
 static size_t coefficient_count(const struct bn_sweep *s) {
-    if (s->verb == BNK_AFFINE) return BNK_AFFINE_NUMBERS;
-    return s->active ? BNK_GATED_NUMBERS : BNK_BLEND_NUMBERS;
+    if (s->verb == BNK_AFFINE) return BNK_AFFINE_COEFFICIENTS;
+    return s->active ? BNK_GATED_COEFFICIENTS : BNK_BLEND_COEFFICIENTS;
 }
 
-static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_numbers k) {
-    size_t bytes = s->kernels->number_bytes, all = s->view.channels * bytes, pitch = s->view.channels * w->repeat + BNK_LANES;
+static void repeat_coefficients(const struct bn_sweep *s, struct wide *w, struct bnk_coefficients k) {
+    size_t bytes = s->kernels->coefficient_bytes, all = s->view.channels * bytes,
+           pitch = s->view.channels * w->repeat + BNK_LANES;
     for (size_t i = 0; i < coefficient_count(s); i++) {
-        const char *from = (const char *)k.numbers + i * k.pitch * bytes;
+        const char *from = (const char *)k.at + i * k.pitch * bytes;
         char *to = (char *)w->coefficients + i * pitch * bytes;
         for (size_t r = 0; r < w->repeat; r++) memcpy(to + r * all, from, all);
     }
-    w->k = (struct bnk_numbers){w->coefficients, pitch};
+    w->k = (struct bnk_coefficients){w->coefficients, pitch};
 }
 
 static void start_wide(const struct bn_sweep *s, struct wide *w, const struct bnk_call *k) {
     if (bn_sweep_reduces(s)) start_wide_sums(w, s->view.channels, k->shift);
-    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->k);
+    if (!bn_sweep_reduces(s) || s->active) repeat_coefficients(s, w, k->coefficients);
 }
 
-/* Do the whole wide rows of a stretch; the stretch is left with what remains. */
+/* Runs the whole wide rows of a stretch, and leaves in k what remains of it. */
 static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *k) {
     struct bnk_call wide = *k;
     wide.rows = k->rows / w->repeat;
     wide.length = k->length * w->repeat;
     if (bn_sweep_reduces(s)) {
         wide.shift = w->shift;
-        wide.sum = w->sum;
-        wide.dot = w->dot;
+        for (int i = 0; i < 2; i++) wide.sums[i] = w->sums[i];
     }
-    wide.k = w->k;
+    wide.coefficients = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = &k->array[s->role[i]], *b = &wide.array[s->role[i]];
         b->row = (ptrdiff_t)wide.length;
@@ -219,7 +217,7 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
-    if (bn_sweep_reduces(s)) finish_wide_sums(&w, channels, s->sum + slot, s->dot + slot);
+    if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, slot);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {

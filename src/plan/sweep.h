@@ -21,13 +21,13 @@ struct bn_sweep {
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
-    double *shift, *sum, *dot;
+    double *shift, *sums[2];
     const double *mean;
     bool mean_of_x;
     size_t slot_channel, slot_piece;
     size_t repeat; /* rows that are taken as one wide row; 1 if none are */
     /* affine, blend, and dots that are gated: those of channel c are at c */
-    struct bnk_numbers coefficients;
+    struct bnk_coefficients coefficients;
     bool active, without_x; /* see struct bnk_call */
     struct bnk_act act;
     bool stream;           /* the outputs */
@@ -45,7 +45,7 @@ struct bn_block {
     size_t first, count, end;
 };
 
-/* How many doubles each of shift, sum and dot needs. */
+/* How many doubles shift and each of the sums need. */
 static inline size_t bn_sweep_slots(const struct bn_view *v) {
     return v->layout == BNK_PLANE ? v->channels * v->pieces : bn_padded(v->channels) * v->pieces;
 }
@@ -67,8 +67,8 @@ void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece);
 size_t bn_rows_repeat(const struct bn_view *v);
 
 /* Returns the same for what is written to memory, where a wide row is best a page long: as many as there is room for.
- * `number_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
-size_t bn_rows_repeat_written(const struct bn_view *v, size_t number_bytes, size_t wide_rows);
+ * `coefficient_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
+size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows);
 
 /* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
@@ -77,8 +77,9 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
     for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
-    k->sums = k->sum = k->dot = NULL;
-    k->k = (struct bnk_numbers){(const char *)s->coefficients.numbers + c * s->kernels->number_bytes, s->coefficients.pitch};
+    k->sums[0] = k->sums[1] = NULL;
+    k->coefficients =
+        (struct bnk_coefficients){(const char *)s->coefficients.at + c * s->kernels->coefficient_bytes, s->coefficients.pitch};
     k->active = s->active;
     k->act = s->act;
     k->without_x = s->without_x;

@@ -2,8 +2,8 @@
 /* What decides between ways of doing the same work: the sizes of the caches, and limits that were measured. Nothing here
  * changes a bit of a result. What does is cut from the shape and the strides alone, in view.c and rows.c, and is no limit.
  *
- * Three kinds of measured numbers are not here, because loops and arrays are made for them: BNK_ROWS_* and BNK_FEW_NUMBERS in
- * kernel.h, BN_BLOCK_MAX and BN_STAGE_BYTES in sweep.h, and the tiles of plane.c. */
+ * Three kinds of measured numbers are not here, because loops and arrays are made for them: BNK_ROWS_* and
+ * BNK_FEW_COEFFICIENTS in kernel.h, BN_BLOCK_MAX and BN_STAGE_BYTES in sweep.h, and the tiles of plane.c. */
 #ifndef BN_TUNING_H
 #define BN_TUNING_H
 

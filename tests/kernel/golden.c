@@ -85,8 +85,8 @@ static const struct geometry {
 
 static uint64_t state;
 static union elements finite[BNK_INPUTS], any[BNK_INPUTS]; /* the same, but some are infinite or NaN */
-static float numbers32[BNK_GATED_NUMBERS][PITCH];
-static double numbers64[BNK_GATED_NUMBERS][PITCH], shifts[PITCH];
+static float numbers32[BNK_GATED_COEFFICIENTS][PITCH];
+static double numbers64[BNK_GATED_COEFFICIENTS][PITCH], shifts[PITCH];
 static struct side write, reduce;
 
 static uint32_t random_bits(void) {
@@ -109,7 +109,7 @@ static void fill(int dtype) {
             put(&any[a], dtype, i, random_bits() % 16 == 0 ? odd[random_bits() % 5] : get(&finite[a], dtype, i));
         }
     for (size_t i = 0; i < PITCH; i++) shifts[i] = random_number();
-    for (int k = 0; k < BNK_GATED_NUMBERS; k++)
+    for (int k = 0; k < BNK_GATED_COEFFICIENTS; k++)
         for (size_t i = 0; i < PITCH; i++) {
             numbers64[k][i] = random_number();
             numbers32[k][i] = (float)numbers64[k][i];
@@ -168,24 +168,23 @@ static struct bnk_call call_of(struct side *s, const struct item *t) {
     for (size_t i = 0; i < 2 * PITCH; i++) s->sums[i] = (double)i / 4;
     memset(&s->out, PATTERN, used(s) * sizeof(double));
     memset(&s->dz, PATTERN, used(s) * sizeof(double));
-    return (struct bnk_call){.rows = s->rows,
-                             .channels = s->channels,
-                             .length = s->length,
-                             .array[BNK_X] = array(s, s->in[BNK_X], s->first, ahead),
-                             .array[BNK_DY] = array(s, s->in[BNK_DY], s->first, ahead),
-                             .array[BNK_Z] = array(s, s->in[BNK_Z], s->first, ahead),
-                             .array[BNK_Y] = array(s, s->in[BNK_Y], s->first, ahead),
-                             .array[BNK_OUT] = array(s, s->has_out ? &s->out : NULL, s->first, 0),
-                             .array[BNK_DZ] = array(s, s->has_dz ? &s->dz : NULL, s->first_dz, 0),
-                             .shift = s->shift,
-                             .sums = s->sums,
-                             .sum = s->sums,
-                             .dot = s->sums + second_sum(s),
-                             .k = {s->dtype == BATCHNORM_F64 ? (const void *)s->numbers64 : (const void *)s->numbers32, PITCH},
-                             .active = t->variant->active,
-                             .act = s->act,
-                             .without_x = t->variant->without_x,
-                             .stream = t->stream};
+    return (struct bnk_call){
+        .rows = s->rows,
+        .channels = s->channels,
+        .length = s->length,
+        .array[BNK_X] = array(s, s->in[BNK_X], s->first, ahead),
+        .array[BNK_DY] = array(s, s->in[BNK_DY], s->first, ahead),
+        .array[BNK_Z] = array(s, s->in[BNK_Z], s->first, ahead),
+        .array[BNK_Y] = array(s, s->in[BNK_Y], s->first, ahead),
+        .array[BNK_OUT] = array(s, s->has_out ? &s->out : NULL, s->first, 0),
+        .array[BNK_DZ] = array(s, s->has_dz ? &s->dz : NULL, s->first_dz, 0),
+        .shift = s->shift,
+        .sums = {s->sums, s->sums + second_sum(s)},
+        .coefficients = {s->dtype == BATCHNORM_F64 ? (const void *)s->numbers64 : (const void *)s->numbers32, PITCH},
+        .active = t->variant->active,
+        .act = s->act,
+        .without_x = t->variant->without_x,
+        .stream = t->stream};
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value) {
