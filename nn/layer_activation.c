@@ -1,76 +1,78 @@
 /* SPDX-License-Identifier: MIT */
-/* relu(x) = max(x, 0); sigmoid(x) = 1 / (1 + exp(-x)); tanh. All gradients can be read off y, so y may overwrite x. */
+/* Activations as layers: those of the library as a normalization with mean 0 and rstd 1, so that there is one implementation of
+ * each; and tanh. Where y tells how steep an activation was, y may overwrite x. */
 #include "network_layer.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "choices.h"
 #include "vectorize.h"
-
-/* y = f(x), and dx = dy f'(x); x may be y, and dy dx. */
-typedef void forward_loop(size_t count, const float *x, float *y);
-typedef void backward_loop(size_t count, const float *y, const float *dy, float *dx);
 
 struct activation_layer {
     nn_layer base;
-    forward_loop *forward;
-    backward_loop *backward;
+    batchnorm_activation activation;
 };
 
-NN_VECTORIZED static void identity_forward(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i++) y[i] = x[i];
+static const double zero = 0, one = 1;
+
+static nn_error check(batchnorm_status status) { return status ? batchnorm_status_string(status) : NULL; }
+
+static batchnorm_shape shape_of(const nn_layer *base, size_t n) {
+    return (batchnorm_shape){1, 1, n * nn_shape_size(base->in), BATCHNORM_F32};
 }
 
-NN_VECTORIZED static void identity_backward(size_t count, const float *y, const float *dy, float *dx) {
-    (void)y;
-    for (size_t i = 0; i < count; i++) dx[i] = dy[i];
+static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
+    const batchnorm_shape shape = shape_of(base, n);
+    const batchnorm_strides strides = batchnorm_planar(shape);
+    const batchnorm_normalize_call call = {.size = sizeof call,
+                                           .shape = shape,
+                                           .x = {a->x, strides},
+                                           .y = {a->y, strides},
+                                           .mean = &zero,
+                                           .rstd = &one,
+                                           .activation = ((struct activation_layer *)base)->activation};
+    return check(batchnorm_normalize(&call, NULL));
 }
 
-/* A NaN passes: a diverging network must not look healthy. */
-NN_VECTORIZED static void relu_forward(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i++) y[i] = x[i] < 0.0f ? 0.0f : x[i];
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
+    const batchnorm_shape shape = shape_of(base, n);
+    const batchnorm_strides strides = batchnorm_planar(shape);
+    const batchnorm_backward_call call = {.size = sizeof call,
+                                          .shape = shape,
+                                          .x = {base->uses.reads_x ? a->x : NULL, strides},
+                                          .y = {base->uses.reads_y ? a->y : NULL, strides},
+                                          .dy = {a->dy, strides},
+                                          .dz = {a->dx, strides},
+                                          .save_mean = &zero,
+                                          .save_rstd = &one,
+                                          .activation = ((struct activation_layer *)base)->activation,
+                                          .flags = BATCHNORM_FROZEN};
+    return check(batchnorm_backward(&call, NULL));
 }
 
-NN_VECTORIZED static void relu_backward(size_t count, const float *y, const float *dy, float *dx) {
-    for (size_t i = 0; i < count; i++) {
-        const float gradient = dy[i]; /* read in any case, or compilers cannot vectorize */
-        dx[i] = y[i] > 0.0f ? gradient : 0.0f;
-    }
-}
-
-NN_VECTORIZED static void sigmoid_forward(size_t count, const float *x, float *y) {
-    NN_SIMD
-    for (size_t i = 0; i < count; i++) y[i] = 1.0f / (1.0f + expf(-x[i]));
-}
-
-NN_VECTORIZED static void sigmoid_backward(size_t count, const float *y, const float *dy, float *dx) {
-    for (size_t i = 0; i < count; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
-}
-
-NN_VECTORIZED static void tanh_forward(size_t count, const float *x, float *y) {
+NN_VECTORIZED static void tanh_of(size_t count, const float *x, float *y) {
     NN_SIMD
     for (size_t i = 0; i < count; i++) y[i] = tanhf(x[i]);
 }
 
-NN_VECTORIZED static void tanh_backward(size_t count, const float *y, const float *dy, float *dx) {
+NN_VECTORIZED static void tanh_gradient(size_t count, const float *y, const float *dy, float *dx) {
     for (size_t i = 0; i < count; i++) dx[i] = dy[i] * (1.0f - y[i] * y[i]);
 }
 
-static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
-    forward_loop *loop = ((struct activation_layer *)base)->forward;
+static nn_error tanh_forward(nn_layer *base, size_t n, const nn_arrays *a) {
     const size_t count = n * nn_shape_size(base->in);
 #pragma omp parallel for schedule(static)
-    for (size_t b = 0; b < nn_blocks(count); b++) loop(nn_block_size(count, b), a->x + b * NN_BLOCK, a->y + b * NN_BLOCK);
+    for (size_t b = 0; b < nn_blocks(count); b++) tanh_of(nn_block_size(count, b), a->x + b * NN_BLOCK, a->y + b * NN_BLOCK);
     return NULL;
 }
 
-static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
-    backward_loop *loop = ((struct activation_layer *)base)->backward;
+static nn_error tanh_backward(nn_layer *base, size_t n, const nn_arrays *a) {
     const size_t count = a->dx ? n * nn_shape_size(base->in) : 0;
 #pragma omp parallel for schedule(static)
     for (size_t b = 0; b < nn_blocks(count); b++) {
         const size_t at = b * NN_BLOCK;
-        loop(nn_block_size(count, b), a->y + at, a->dy + at, a->dx + at);
+        tanh_gradient(nn_block_size(count, b), a->y + at, a->dy + at, a->dx + at);
     }
     return NULL;
 }
@@ -78,22 +80,21 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
 static void destroy(nn_layer *base) { free(base); }
 
 nn_error nn_layer_activation(nn_shape in, nn_activation activation, nn_layer **layer) {
-    static const nn_layer_kind kinds[] = {
-        [NN_IDENTITY] = {"identity", forward, backward, NULL, destroy},
-        [NN_RELU] = {"relu", forward, backward, NULL, destroy},
-        [NN_SIGMOID] = {"sigmoid", forward, backward, NULL, destroy},
-        [NN_TANH] = {"tanh", forward, backward, NULL, destroy},
-    };
-    static forward_loop *const forwards[] = {identity_forward, relu_forward, sigmoid_forward, tanh_forward};
-    static backward_loop *const backwards[] = {identity_backward, relu_backward, sigmoid_backward, tanh_backward};
+#define KIND(kind, word, parameter, by_y) {word, forward, backward, NULL, destroy},
+    static const nn_layer_kind kinds[] = {BATCHNORM_ACTIVATION_LIST(KIND){"tanh", tanh_forward, tanh_backward, NULL, destroy}};
     struct activation_layer *made = calloc(1, sizeof *made);
     *layer = NULL;
     if (!made) return NN_NO_MEMORY;
+    const batchnorm_activation_kind kind = (batchnorm_activation_kind)activation;
+    const bool by_y = activation == NN_TANH || nn_is_told_by_y(kind);
     made->base.kind = &kinds[activation];
     made->base.in = made->base.out = in;
-    made->base.uses = (nn_uses){.reads_y = activation != NN_IDENTITY, .y_may_be_x = true, .dx_may_be_dy = true};
-    made->forward = forwards[activation];
-    made->backward = backwards[activation];
+    made->base.uses = (nn_uses){.reads_x = !by_y,
+                                .reads_y = by_y && activation != NN_IDENTITY,
+                                .y_may_be_x = by_y,
+                                .dx_may_be_dy = true,
+                                .dx_may_be_x = !by_y};
+    if (activation != NN_TANH) made->activation = nn_usual_activation(kind);
     *layer = &made->base;
     return NULL;
 }

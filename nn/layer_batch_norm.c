@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "batchnorm/layer.h"
+#include "choices.h"
 
 struct batch_norm_layer {
     nn_layer base;
@@ -29,9 +30,11 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
-    const float *x = base->uses.reads_x ? a->x : NULL, *y = base->uses.reads_y ? a->y : NULL;
+    const nn_uses *uses = &base->uses;
+    const float *x = uses->reads_x ? a->x : NULL, *z = uses->reads_z ? a->z : NULL, *y = uses->reads_y ? a->y : NULL;
     const batchnorm_layer_backward_call call = {.size = sizeof call,
                                                 .x = nn_layer_view(base, n, x),
+                                                .z = nn_layer_view(base, n, z),
                                                 .y = nn_layer_view(base, n, y),
                                                 .dy = nn_layer_view(base, n, a->dy),
                                                 .dx = nn_layer_view(base, n, a->dx),
@@ -52,28 +55,33 @@ static void destroy(nn_layer *base) {
     free(base);
 }
 
-/* Where relu was 0 can be computed again from x, which is read anyway; with a residual that would take z, and y is as good. */
+/* Where y tells how steep the activation was, so does x, which is read anyway; with a residual that would take z, and y is as
+ * good. Where y does not tell, x does, and z. */
 static nn_uses uses(const nn_batch_norm_options *o) {
-    return (nn_uses){.reads_x = !o->frozen,
-                     .reads_y = o->activation == NN_RELU && (o->residual || o->frozen),
-                     .y_may_be_z = true,
-                     .y_may_be_x = o->frozen,
+    const bool active = o->activation != NN_IDENTITY, by_y = nn_is_told_by_y((batchnorm_activation_kind)o->activation);
+    const bool reads_x = !o->frozen || !by_y, reads_z = o->residual && !by_y;
+    return (nn_uses){.reads_x = reads_x,
+                     .reads_z = reads_z,
+                     .reads_y = active && by_y && (o->residual || o->frozen),
+                     .y_may_be_z = !reads_z,
+                     .y_may_be_x = !reads_x,
                      .dx_may_be_dy = !o->residual,
-                     .dx_may_be_x = !o->frozen,
+                     .dx_may_be_x = reads_x,
                      .dz_may_be_dy = o->residual};
 }
 
 nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *o, nn_layer **layer) {
+#define KIND(kind, word, parameter, by_y) {"batch norm, " word, forward, backward, set_training, destroy},
+    static const nn_layer_kind active[] = {BATCHNORM_ACTIVATION_LIST(KIND)};
     static const nn_layer_kind plain = {"batch norm", forward, backward, set_training, destroy};
-    static const nn_layer_kind active = {"batch norm, relu", forward, backward, set_training, destroy};
     *layer = NULL;
-    if (o->activation != NN_IDENTITY && o->activation != NN_RELU) return "batch norm can be fused with relu only";
+    if (o->activation == NN_TANH) return "batch norm cannot be fused with tanh";
     struct batch_norm_layer *norm = calloc(1, sizeof *norm);
     if (!norm) return NN_NO_MEMORY;
-    norm->base.kind = o->activation == NN_RELU ? &active : &plain;
+    norm->base.kind = o->activation == NN_IDENTITY ? &plain : &active[o->activation];
     norm->base.in = norm->base.out = in;
     norm->base.uses = uses(o);
-    norm->activation.kind = o->activation == NN_RELU ? BATCHNORM_RELU : BATCHNORM_IDENTITY;
+    norm->activation = nn_usual_activation((batchnorm_activation_kind)o->activation);
     norm->frozen = o->frozen;
     norm->exec = (batchnorm_exec){.size = sizeof norm->exec, .threads = o->threads};
     *layer = &norm->base;

@@ -16,8 +16,8 @@ static bool has_bias(const struct builder *b) { return b->options->norm != NN_NO
 static nn_value activated(const struct builder *b, nn_value x, nn_value z, const char *norm) {
     const nn_activation activation = b->options->activation;
     if (b->options->norm == NN_NORM_BEFORE) {
-        const bool fused = activation == NN_RELU && !b->options->separate;
-        x = nn_network_batch_norm(b->network, x, z, fused ? NN_RELU : NN_IDENTITY, norm);
+        const bool fused = activation != NN_TANH && !b->options->separate;
+        x = nn_network_batch_norm(b->network, x, z, fused ? activation : NN_IDENTITY, norm);
         return fused ? x : nn_network_activation(b->network, x, activation);
     }
     if (z != NN_NO_VALUE) x = nn_network_add(b->network, x, z);

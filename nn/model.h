@@ -18,7 +18,7 @@ typedef struct nn_model_options {
     nn_norm norm;
     bool frozen; /* batch norm keeps its running statistics and parameters, in training too */
     nn_activation activation;
-    /* batch norm, relu and pool are layers of their own, whose values an observer sees, where they would be one */
+    /* batch norm, activation and pool are layers of their own, whose values an observer sees, where they would be one */
     bool separate;
     size_t batch; /* at most so many images at a time */
     int threads;

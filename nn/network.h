@@ -71,7 +71,7 @@ void nn_network_destroy(nn_network *network);
 nn_value nn_network_conv(nn_network *network, nn_value x, const nn_conv_options *options, const char *name);
 /* An image is flattened. */
 nn_value nn_network_linear(nn_network *network, nn_value x, size_t channels, bool bias, const char *name);
-/* y = activation(batch norm(x) + z); z: NN_NO_VALUE if there is none; activation: NN_IDENTITY or NN_RELU. */
+/* y = activation(batch norm(x) + z); z: NN_NO_VALUE if there is none; activation: not NN_TANH. */
 nn_value nn_network_batch_norm(nn_network *network, nn_value x, nn_value z, nn_activation activation, const char *name);
 /* y = max pool(relu(batch norm(x))), with less traffic than the layers one by one. Never frozen. */
 nn_value nn_network_batch_norm_pool(nn_network *network, nn_value x, const char *name);

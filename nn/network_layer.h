@@ -8,6 +8,7 @@
 #define NN_NETWORK_LAYER_H
 
 #include "backend.h"
+#include "batchnorm/batchnorm.h"
 #include "batchnorm/tensor.h"
 #include "floats.h"
 #include "rng.h"
@@ -15,7 +16,13 @@
 
 enum { NN_NAME_BYTES = 64 };
 
-typedef enum nn_activation { NN_IDENTITY, NN_RELU, NN_SIGMOID, NN_TANH } nn_activation;
+/* Those of the library, with its numbers, and one more. */
+typedef enum nn_activation {
+#define NN_ACTIVATION(kind, word, parameter, by_y) NN_##kind = BATCHNORM_##kind,
+    BATCHNORM_ACTIVATION_LIST(NN_ACTIVATION)
+#undef NN_ACTIVATION
+        NN_TANH
+} nn_activation;
 
 /* A learnable array and the gradient of the loss with respect to it. In memory it is [out][height][width][in]. PyTorch's
  * shape is [out] where rank is 1, [out, in * height * width] where it is 2 (there the index of `in` varies slowest), and
@@ -77,7 +84,7 @@ typedef struct nn_conv_options {
 } nn_conv_options;
 
 typedef struct nn_batch_norm_options {
-    nn_activation activation; /* NN_IDENTITY or NN_RELU */
+    nn_activation activation; /* not NN_TANH */
     bool residual;            /* z is added before the activation */
     bool frozen;              /* running statistics in training too, and no gradients of the parameters */
     int threads;

@@ -163,19 +163,37 @@ typedef enum batchnorm_framework {
     BATCHNORM_TF_FUSED /*!< TensorFlow fused op: eps 1e-3, momentum 0.99 of the old value, unbiased, one value allowed */
 } batchnorm_framework;
 
-/*! Functions that the fused calls apply to v = bn(x) + z. A NaN stays NaN; gradients are those of torch's functions. */
+/*! Every activation that the fused calls apply to v = bn(x) + z: X(kind, word, parameter, by_y). The word is what commands and
+ * files call it. The parameter is NONE, a SLOPE (finite, >= 0) or a CEILING (> 0). by_y: y tells act'(v), and so may stand in
+ * for x and z in batchnorm_backward(). A NaN stays NaN.
+ *
+ * IDENTITY:     y = v
+ * RELU:         y = v, or 0 where v < 0
+ * LEAKY_RELU:   y = v, or slope * v where not v > 0
+ * CLIPPED_RELU: y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6)
+ * HARDSWISH:    y = v * min(max(v + 3, 0), 6) / 6; 0 for -inf
+ * SIGMOID:      y = 1 / (1 + exp(-v))
+ * SILU:         y = v / (1 + exp(-v)); 0 for -inf */
+#define BATCHNORM_ACTIVATION_LIST(X)                                                                                           \
+    X(IDENTITY, "identity", NONE, true)                                                                                        \
+    X(RELU, "relu", NONE, true)                                                                                                \
+    X(LEAKY_RELU, "leaky_relu", SLOPE, true)                                                                                   \
+    X(CLIPPED_RELU, "clipped_relu", CEILING, true)                                                                             \
+    X(HARDSWISH, "hardswish", NONE, false)                                                                                     \
+    X(SIGMOID, "sigmoid", NONE, false)                                                                                         \
+    X(SILU, "silu", NONE, false)
+
+/*! The kinds of BATCHNORM_ACTIVATION_LIST: BATCHNORM_IDENTITY is 0. */
 typedef enum batchnorm_activation_kind {
-    BATCHNORM_IDENTITY,    /*!< y = v */
-    BATCHNORM_RELU,        /*!< y = v, or 0 where v < 0 */
-    BATCHNORM_LEAKY_RELU,  /*!< y = v, or slope * v where not v > 0 */
-    BATCHNORM_CLIPPED_RELU /*!< y = v, or 0 where v < 0, or the ceiling where v > ceiling (ReLU6: ceiling 6) */
+#define BATCHNORM_ACTIVATION_ENUM(kind, word, parameter, by_y) BATCHNORM_##kind,
+    BATCHNORM_ACTIVATION_LIST(BATCHNORM_ACTIVATION_ENUM)
+#undef BATCHNORM_ACTIVATION_ENUM
 } batchnorm_activation_kind;
 
-/*! An activation; zeros are the identity. batchnorm_relu(), batchnorm_leaky_relu() and batchnorm_clipped_relu() make the
- * others. */
+/*! An activation; zeros are the identity. The functions after it make the others. */
 typedef struct batchnorm_activation {
     batchnorm_activation_kind kind; /*!< which function */
-    double parameter;               /*!< the slope (finite, >= 0) or the ceiling (> 0); ignored by the other two */
+    double parameter;               /*!< what the list says; ignored where that is NONE */
 } batchnorm_activation;
 
 /*! max(v, 0) as an activation. */
@@ -194,6 +212,24 @@ static inline batchnorm_activation batchnorm_leaky_relu(double slope) {
 static inline batchnorm_activation batchnorm_clipped_relu(double ceiling) {
     const batchnorm_activation clipped = {BATCHNORM_CLIPPED_RELU, ceiling};
     return clipped;
+}
+
+/*! v * min(max(v + 3, 0), 6) / 6. */
+static inline batchnorm_activation batchnorm_hardswish(void) {
+    const batchnorm_activation hardswish = {BATCHNORM_HARDSWISH, 0};
+    return hardswish;
+}
+
+/*! 1 / (1 + exp(-v)). */
+static inline batchnorm_activation batchnorm_sigmoid(void) {
+    const batchnorm_activation sigmoid = {BATCHNORM_SIGMOID, 0};
+    return sigmoid;
+}
+
+/*! v / (1 + exp(-v)), which is v times its sigmoid. */
+static inline batchnorm_activation batchnorm_silu(void) {
+    const batchnorm_activation silu = {BATCHNORM_SILU, 0};
+    return silu;
 }
 
 /*! Flags of the backward family; combine with |. */
@@ -349,8 +385,8 @@ typedef struct batchnorm_backward_call {
     batchnorm_input x;               /*!< that of the forward; not needed with FROZEN, without dweight, and if v need not be
                                           computed again */
     batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
-    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there: v is computed again
-                                          from x, z, weight and bias */
+    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there, or not by_y in the
+                                          list: v is computed again from x, z, weight and bias */
     batchnorm_input dy;              /*!< gradient of y; needed, if anything is wanted */
     batchnorm_output dx;             /*!< gradient of x; not there: not wanted */
     batchnorm_output dz;             /*!< gradient of z; not there: not wanted */
@@ -368,9 +404,15 @@ typedef struct batchnorm_backward_call {
  *
  * Formula: with g = dy * act'(v), rounded to the type of dy, xhat = (x - mean) * rstd and S[.] the sum over a channel: dz = g;
  *          dbias = S[g];  dweight = S[g * xhat];  dx = weight * rstd * (g - S[g] / M - xhat * S[g * xhat] / M), or with
- *          BATCHNORM_FROZEN weight * rstd * g. act'(v): RELU 0 where v <= 0; LEAKY_RELU the slope where not v > 0;
- *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling; 1 elsewhere
- * Units:   where v lies is read from y, or, without y, computed again as the forward did.
+ *          BATCHNORM_FROZEN weight * rstd * g. act'(v):
+ *          RELU 0 where v <= 0;
+ *          LEAKY_RELU the slope where not v > 0;
+ *          CLIPPED_RELU 0 where v <= 0 or v >= ceiling;
+ *          HARDSWISH 0 where v <= -3, v / 3 + 1 / 2 where v < 3;
+ *          SIGMOID s * (1 - s) with s = 1 / (1 + exp(-v));
+ *          SILU s * (1 + v * (1 - s)) with the same s, and its limits 0 for -inf and 1 for inf;
+ *          1 elsewhere
+ * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
  * Memory:  batchnorm_backward_workspace_bytes(call).
@@ -386,7 +428,7 @@ typedef struct batchnorm_backward_call {
  *          NO_MEMORY
  *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
- *          leaky_relu_backward, hardtanh_backward.
+ *          leaky_relu_backward, hardtanh_backward, hardswish_backward, sigmoid_backward, silu_backward.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_backward(const batchnorm_backward_call *call,

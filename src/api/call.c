@@ -21,9 +21,16 @@ batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec) {
     return status;
 }
 
+/* Whether y tells act'(v). A kind that is none is refused elsewhere. */
+static bool is_told_by_y(batchnorm_activation_kind kind) {
+#define BY_Y(kind, word, parameter, by_y) by_y,
+    static const bool by_y[] = {BATCHNORM_ACTIVATION_LIST(BY_Y)};
+    return (size_t)kind >= sizeof by_y / sizeof *by_y || by_y[kind];
+}
+
 struct bn_needs bn_backward_needs(const batchnorm_backward_call *call) {
     const bool acts = call->activation.kind != BATCHNORM_IDENTITY, frozen = (call->flags & BATCHNORM_FROZEN) != 0;
-    const bool y = acts && call->y.data, again = acts && !y;
+    const bool y = acts && call->y.data && is_told_by_y(call->activation.kind), again = acts && !y;
     return (struct bn_needs){.anything = call->dx.data || call->dz.data || call->dweight || call->dbias,
                              .x = call->dweight || (!frozen && call->dx.data) || again,
                              .y = y,

@@ -175,18 +175,15 @@ batchnorm_status bn_check_options(const batchnorm_options *options) {
 }
 
 batchnorm_status bn_check_activation(batchnorm_activation activation) {
-    const double parameter = activation.parameter;
-    switch ((int)activation.kind) {
-    case BATCHNORM_IDENTITY:
-    case BATCHNORM_RELU:
-        return BATCHNORM_OK;
-    case BATCHNORM_LEAKY_RELU:
-        return isfinite(parameter) && parameter >= 0 ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
-    case BATCHNORM_CLIPPED_RELU:
-        return parameter > 0 ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
-    default:
-        return BATCHNORM_BAD_OPTION;
-    }
+    const double p = activation.parameter;
+#define IS_NONE(p) true
+#define IS_SLOPE(p) (isfinite(p) && (p) >= 0)
+#define IS_CEILING(p) ((p) > 0)
+#define CASE(kind, word, parameter, by_y)                                                                                      \
+    case BATCHNORM_##kind:                                                                                                     \
+        return IS_##parameter(p) ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
+    switch ((int)activation.kind) { BATCHNORM_ACTIVATION_LIST(CASE) }
+    return BATCHNORM_BAD_OPTION;
 }
 
 batchnorm_status bn_check_eps(double eps, bool batch_statistics) {

@@ -46,10 +46,12 @@ enum { BNK_P = BNK_M2 + 1, BNK_Q, BNK_S, BNK_BLEND_COEFFICIENTS };
 enum { BNK_GATE = BNK_BLEND_COEFFICIENTS, BNK_GATED_COEFFICIENTS = BNK_GATE + BNK_AFFINE_COEFFICIENTS };
 
 /* act(v) = v where v > 0, slope * v elsewhere (0 where `cut`, also for v = -inf), at most ceiling. Its derivative is 0 or slope
- * where not v > 0, and 0 from the ceiling on. All activations are settings of these. */
+ * where not v > 0, and 0 from the ceiling on. Most activations are settings of these; of the others `curve` is the
+ * batchnorm_activation_kind, which is never 0, and v is never taken from y. */
 struct bnk_act {
     double slope, ceiling;
     bool cut;
+    int curve;
 };
 
 /* An array as a kernel sees it; at NULL: not there. Distances in elements, but `ahead`: so many bytes before an input is read
@@ -80,6 +82,10 @@ struct bnk_call {
 typedef void bnk_kernel(const struct bnk_call *call);
 typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduce);
 
+struct bnk_verbs;
+typedef void bnk_curved(const struct bnk_verbs *elements, const struct bnk_call *call, enum bnk_verb verb,
+                        enum bnk_layout layout);
+
 /* The kernels of one element type. */
 struct bnk_verbs {
     size_t bytes;             /* of an element */
@@ -92,12 +98,18 @@ struct bnk_verbs {
      * dots:    sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or
      *          computed again from x and z if there is no y
      * blend:   out = blend(g, x), dz = g. If active, x, out or dz may be absent; otherwise there is no dz. Where there are both
-     *          y, which gates, and z, affine(z) is added to out */
+     *          y, which gates, and z, affine(z) is added to out
+     * None of them takes an active call whose activation is a curve. */
     bnk_kernel *verb[BNK_LAYOUTS][BNK_VERBS];
     /* In planes, by the verb of the write: a write and the reduction of other channels at once, row by row, so that the memory
      * has both to do all the time. Affine goes with moments, blend with dots; NULL for the verbs that reduce. Rows, channels
      * and length of the two are equal. */
     bnk_pair *pair[BNK_VERBS];
+    /* An active call of any verb but moments whose activation is a curve, of these elements. */
+    bnk_curved *curved;
+    /* for that: BNK_LANES or fewer elements as numbers, with zeros up to BNK_LANES, and back */
+    void (*to_numbers)(const void *from, size_t keep, void *to);
+    void (*from_numbers)(const void *from, size_t keep, void *to);
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
     void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
     void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);
@@ -110,6 +122,8 @@ struct bnk_table {
     void (*stream)(const void *from, size_t bytes, void *to);
     /* what was streamed is seen by other threads from here on */
     void (*fence)(void);
+    /* act(v) of an activation that is a curve, or act'(v), in place of each v */
+    void (*curve)(int kind, bool derivative, double v[BNK_LANES]);
 };
 
 /* The table in use: the best that this machine runs, or the one that the environment variable BATCHNORM_ISA names. */

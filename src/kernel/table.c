@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of one instruction set: compiled once for each with -DBNK_ISA=<name> and the flags of that set, as verbs.c is for
  * each of its element types. */
+#include "kernel/curve.h"
 #include "kernel/isa.h"
 #include "kernel/vectors.h"
 
@@ -30,4 +31,5 @@ extern const struct bnk_table BNK_TABLE;
 const struct bnk_table BNK_TABLE = {.name = TEXT_OF(BNK_ISA),
                                     .verbs = {&BNK_VERBS_OF(f32), &BNK_VERBS_OF(f64), &BNK_VERBS_OF(bf16), &BNK_VERBS_OF(f16)},
                                     .stream = stream,
-                                    .fence = fence};
+                                    .fence = fence,
+                                    .curve = curve};

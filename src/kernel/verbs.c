@@ -4,6 +4,7 @@
 #ifndef BNK_TYPE
 #error "define BNK_TYPE as f32, f64, bf16 or f16, and compile verbs.c for each (docs/building.md)"
 #endif
+#include "kernel/curved.h"
 #include "kernel/plane.h"
 #include "kernel/rows.h"
 
@@ -18,6 +19,9 @@ const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
          [BNK_ROWS] =
              {[BNK_MOMENTS] = moments_rows, [BNK_AFFINE] = affine_rows, [BNK_DOTS] = dots_rows, [BNK_BLEND] = blend_rows}},
     .pair = {[BNK_AFFINE] = affine_moments, [BNK_BLEND] = blend_dots},
+    .to_numbers = to_numbers,
+    .from_numbers = from_numbers,
+    .curved = curved,
     .gather = gather,
     .scatter = scatter,
 };

@@ -6,15 +6,16 @@
 struct bnk_act bn_act_of(batchnorm_activation activation) {
     switch (activation.kind) {
     case BATCHNORM_IDENTITY:
-        break;
+        return (struct bnk_act){.slope = 1, .ceiling = INFINITY};
     case BATCHNORM_RELU:
         return (struct bnk_act){.slope = 0, .ceiling = INFINITY, .cut = true};
     case BATCHNORM_LEAKY_RELU:
         return (struct bnk_act){.slope = activation.parameter, .ceiling = INFINITY};
     case BATCHNORM_CLIPPED_RELU:
         return (struct bnk_act){.slope = 0, .ceiling = activation.parameter, .cut = true};
+    default:
+        return (struct bnk_act){.curve = (int)activation.kind};
     }
-    return (struct bnk_act){.slope = 1, .ceiling = INFINITY};
 }
 
 void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias) {

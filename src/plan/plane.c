@@ -20,7 +20,7 @@ struct stretch {
     size_t row, rows, first, length;
 };
 
-static void run(const struct bn_sweep *s, const struct bnk_call *k) { s->kernels->verb[BNK_PLANE][s->verb](k); }
+static void run(const struct bn_sweep *s, const struct bnk_call *k) { bn_sweep_run(s, BNK_PLANE, k); }
 
 /* Bytes to where array i will be read some rows after this row, or, where rows are long, a part after this part. After the last
  * row comes the next block. 0 at the end of everything. */
@@ -142,7 +142,7 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
 
 static void run_stretch(struct side *write, struct side *reduce) {
     const struct bn_sweep *w = write ? write->b->sweep : NULL, *r = reduce ? reduce->b->sweep : NULL;
-    if (r && (!w || write->b->count != reduce->b->count || r->view.staged || w->view.staged)) {
+    if (r && (!w || write->b->count != reduce->b->count || r->view.staged || w->view.staged || bn_sweep_is_curved(w))) {
         if (r->view.staged)
             run_staged(r, &reduce->call);
         else

@@ -6,7 +6,7 @@
 #include "plan/sweep.h"
 
 static void run(const struct bn_sweep *s, const struct bnk_call *k) {
-    if (k->rows) s->kernels->verb[BNK_ROWS][s->verb](k);
+    if (k->rows) bn_sweep_run(s, BNK_ROWS, k);
 }
 
 /* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. */

@@ -86,6 +86,16 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     k->stream = s->stream;
 }
 
+/* Whether the activation has a loop of its own, which goes alone. */
+static inline bool bn_sweep_is_curved(const struct bn_sweep *s) { return s->active && s->act.curve; }
+
+static inline void bn_sweep_run(const struct bn_sweep *s, enum bnk_layout layout, const struct bnk_call *k) {
+    if (bn_sweep_is_curved(s))
+        s->kernels->curved(s->kernels, k, s->verb, layout);
+    else
+        s->kernels->verb[layout][s->verb](k);
+}
+
 /* Where array i of the sweep has element `first` of row `row` and channel c. */
 static inline char *bn_sweep_at(const struct bn_sweep *s, int i, ptrdiff_t row_offset, size_t first, size_t c) {
     const struct bn_view *v = &s->view;

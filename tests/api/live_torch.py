@@ -32,20 +32,55 @@ class Strides(C.Structure):
     _fields_ = [(n, C.c_ssize_t) for n in ("outer", "channel", "inner")]
 
 
+class Array(C.Structure):
+    _fields_ = [("data", C.c_void_p), ("strides", Strides)]
+
+
 class Shape(C.Structure):
-    _fields_ = [("outer", C.c_size_t), ("channels", C.c_size_t), ("inner", C.c_size_t), ("dtype", C.c_int),
-                ("x", Strides), ("y", Strides), ("dy", Strides), ("dx", Strides),
-                ("z", Strides), ("dz", Strides)]
+    _fields_ = [("outer", C.c_size_t), ("channels", C.c_size_t), ("inner", C.c_size_t), ("dtype", C.c_int)]
 
 
 class Exec(C.Structure):
-    _fields_ = [("parallel_for", C.c_void_p), ("user", C.c_void_p), ("threads", C.c_int), ("workspace", C.c_void_p),
-                ("workspace_bytes", C.c_size_t)]
+    _fields_ = [("size", C.c_size_t), ("parallel_for", C.c_void_p), ("user", C.c_void_p), ("threads", C.c_int),
+                ("workspace", C.c_void_p), ("workspace_bytes", C.c_size_t), ("message", C.c_char_p),
+                ("message_bytes", C.c_size_t)]
 
 
 class Options(C.Structure):
-    _fields_ = [("eps", C.c_double), ("momentum", C.c_double), ("momentum_rule", C.c_int), ("running_variance", C.c_int),
-                ("allow_one_value", C.c_bool), ("require_finite", C.c_bool)]
+    _fields_ = [("size", C.c_size_t), ("eps", C.c_double), ("momentum", C.c_double), ("momentum_rule", C.c_int),
+                ("running_variance", C.c_int), ("allow_one_value", C.c_bool), ("require_finite", C.c_bool),
+                ("reserved", C.c_uint64 * 4)]
+
+
+class Activation(C.Structure):
+    _fields_ = [("kind", C.c_int), ("parameter", C.c_double)]
+
+
+def call_struct(arrays, pointers, tail):
+    """A struct of a raw call: its size, the shape, arrays with strides, pointers, and what follows them."""
+    fields = ([("size", C.c_size_t), ("shape", Shape)] + [(n, Array) for n in arrays.split()] +
+              [(n, C.c_void_p) for n in pointers.split()] + tail)
+    return type("Call", (C.Structure,), {"_fields_": fields})
+
+
+ACTS, FLAGS = ("activation", Activation), ("flags", C.c_uint)
+CALLS = {
+    "infer": call_struct("x z y", "weight bias mean var save_mean save_rstd", [ACTS, ("options", C.c_void_p)]),
+    "forward": call_struct("x z y", "weight bias running_mean running_var save_mean save_rstd", [ACTS, ("options", C.c_void_p)]),
+    "backward": call_struct("x z y dy dx dz", "weight bias save_mean save_rstd dweight dbias", [ACTS, FLAGS]),
+    "jvp": call_struct("x tx ty", "weight tweight tbias save_mean save_rstd", [FLAGS]),
+    "double_backward": call_struct("x dy vx gx gdy", "weight vweight vbias save_mean save_rstd gweight", [FLAGS]),
+}
+# The kinds of BATCHNORM_ACTIVATION_LIST: parameter, and torch's function.
+ACTIVATIONS = [
+    (0.0, lambda v: v),
+    (0.0, F.relu),
+    (0.01, lambda v: F.leaky_relu(v, 0.01)),
+    (6.0, F.relu6),
+    (0.0, F.hardswish),
+    (0.0, torch.sigmoid),
+    (0.0, F.silu),
+]
 
 
 class Tensor(C.Structure):
@@ -54,9 +89,9 @@ class Tensor(C.Structure):
 
 
 class LayerOptions(C.Structure):
-    _fields_ = [("dims", C.c_int), ("num_features", C.c_int64), ("convention", Options), ("cumulative", C.c_bool),
-                ("affine", C.c_bool), ("bias", C.c_bool), ("track_running_stats", C.c_bool), ("lazy", C.c_bool),
-                ("dtype", C.c_int), ("allocator", C.c_void_p)]
+    _fields_ = [("size", C.c_size_t), ("dims", C.c_int), ("num_features", C.c_int64), ("convention", Options),
+                ("cumulative", C.c_bool), ("affine", C.c_bool), ("bias", C.c_bool), ("track_running_stats", C.c_bool),
+                ("lazy", C.c_bool), ("dtype", C.c_int), ("allocator", C.c_void_p), ("reserved", C.c_uint64 * 4)]
 
 
 class Parameter(C.Structure):
@@ -76,9 +111,6 @@ def open_library(path):
         getattr(lib, "batchnorm_layer_" + name).argtypes = [pointer]
     lib.batchnorm_layer_forward.argtypes = [pointer, Tensor, Tensor, pointer, C.c_uint, pointer]
     lib.batchnorm_layer_backward.argtypes = [pointer, pointer, Tensor, Tensor, Tensor, C.c_uint, pointer]
-    lib.batchnorm_layer_jvp.argtypes = [pointer, pointer, Tensor, Tensor, pointer, pointer, Tensor, pointer]
-    lib.batchnorm_layer_double_backward.argtypes = ([pointer, pointer] + [Tensor] * 3 + [pointer] * 2 + [Tensor] * 2 +
-                                                    [pointer] * 2)
     lib.batchnorm_layer_message.restype = C.c_char_p
     lib.batchnorm_layer_message.argtypes = [pointer]
     lib.batchnorm_status_string.restype = C.c_char_p
@@ -157,9 +189,9 @@ class Trial:
     def check(self, what, got, exact, scale, native=None):
         """got against exact: a rounding to its type, and a few of the type that is computed in, of the scale of its terms."""
         got, exact = got.detach().double(), exact.detach().double()
-        stored = ROUNDING[self.dtype] if what in ("y", "dx", "ty", "gx", "gdy") else 0.0
-        bound = 1.02 * stored * exact.abs() + (24 * COMPUTED[self.dtype] + (stored if what == "gx" else 0)) * scale + 1e-7 * (
-            self.dtype == F16)
+        stored = ROUNDING[self.dtype] if what.split()[-1] in ("y", "dx", "dz", "ty", "gx", "gdy") else 0.0
+        twice = stored if what in ("gx", "fused dx") else 0.0  # a gated dy is rounded before it goes on
+        bound = 1.02 * stored * exact.abs() + (24 * COMPUTED[self.dtype] + twice) * scale + 1e-7 * (self.dtype == F16)
         off = ((got - exact).abs() - bound).max() if got.numel() else torch.tensor(-1.0)
         if not off <= 0:
             self.failures.append(f"{self.name}: {what} is off by {float((got - exact).abs().max()):.3g}")
@@ -192,26 +224,36 @@ class RawTrial(Trial):
         if not self.affine:
             w = b = None
         mean, var = self.vector(), self.vector(True)
-        s = Shape(self.shape[0], self.c, self.shape[2], self.dtype, strides(x), strides(y), strides(dy), strides(dx))
+        shape = Shape(self.shape[0], self.c, self.shape[2], self.dtype)
         options = self.lib.batchnorm_convention(0)
         options.eps, options.momentum = self.eps, self.momentum
         saved = torch.empty(2, self.c, dtype=torch.float64)
         rm, rv = mean.clone(), var.clone()
-        p = lambda t: C.c_void_p(address(t))
-        ref, flags, threads = C.byref, 0 if self.training else FROZEN, Exec(threads=int(self.r.integers(0, 4)))
+        exec_ = Exec(size=C.sizeof(Exec), threads=int(self.r.integers(0, 4)))
+        flags = 0 if self.training else FROZEN
+
+        def call(kind, **members):
+            """One raw call: tensors with three dimensions are arrays, others pointers."""
+            c = CALLS[kind](size=C.sizeof(CALLS[kind]), shape=shape)
+            for name, value in members.items():
+                if isinstance(value, torch.Tensor):
+                    value = Array(address(value), strides(value)) if value.dim() == 3 else address(value)
+                setattr(c, name, value)
+            self.ok(getattr(self.lib, "batchnorm_" + kind)(C.byref(c), C.byref(exec_)))
+
+        stats = dict(save_mean=saved[0], save_rstd=saved[1])
+        settings = dict(options=C.addressof(options), weight=w, bias=b, **stats)
         if self.training:
-            self.ok(self.lib.batchnorm_forward(ref(s), p(x), p(w), p(b), p(y), p(rm), p(rv), p(saved[0]), p(saved[1]),
-                                               ref(options), ref(threads)))
+            call("forward", x=x, y=y, running_mean=rm, running_var=rv, **settings)
         else:
-            self.ok(self.lib.batchnorm_infer(ref(s), p(x), p(w), p(b), p(mean), p(var), p(y), p(saved[0]), p(saved[1]),
-                                             ref(options), ref(threads)))
+            call("infer", x=x, y=y, mean=mean, var=var, **settings)
         dw, db, gw = (torch.empty(self.c, dtype=TORCH[self.parameter]) for _ in range(3))
-        self.ok(self.lib.batchnorm_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(dx), p(dw), p(db), flags,
-                                            None))
+        call("backward", x=x, dy=dy, dx=dx, weight=w, dweight=dw, dbias=db, flags=flags, **stats)
         ty = torch.empty_strided(dy.shape, dy.stride(), dtype=dy.dtype)
-        self.ok(self.lib.batchnorm_jvp(ref(s), p(x), p(vx), p(w), p(tw), p(tb), p(saved[0]), p(saved[1]), p(ty), flags, None))
-        self.ok(self.lib.batchnorm_double_backward(ref(s), p(x), p(dy), p(w), p(saved[0]), p(saved[1]), p(vx), p(tw), p(tb),
-                                                   p(gx), p(gdy), p(gw), flags, None))
+        call("jvp", x=x, tx=vx, ty=ty, weight=w, tweight=tw, tbias=tb, flags=flags, **stats)
+        call("double_backward", x=x, dy=dy, vx=vx, gx=gx, gdy=gdy, weight=w, vweight=tw, vbias=tb, gweight=gw, flags=flags,
+             **stats)
+        self.fused(call, settings, flags, x, dy, w, b, mean, var)
         self.compare(x, dy, vx, w, b, tw, tb, mean, var, y, rm, rv, saved, dx, dw, db, ty, gx, gdy, gw)
 
     def compare(self, x, dy, vx, w, b, tw, tb, mean, var, y, rm, rv, saved, dx, dw, db, ty, gx, gdy, gw):
@@ -250,6 +292,43 @@ class RawTrial(Trial):
         self.check("gx", gx, parts[0], ws * float(rstd.max()) ** 2 * both * 8 + through_weight)
         self.check("gdy", gdy, parts[1], tangent)
         self.check("gweight", gw, parts[2], M * float(rstd.max()) * both)
+
+
+    def fused(self, call, settings, flags, x, dy, w, b, mean, var):
+        """One activation with a residual, forward and backward, against torch in float64 from the same statistics."""
+        kind = int(self.r.integers(1, len(ACTIVATIONS)))
+        parameter, function = ACTIVATIONS[kind]
+        z = self.data()
+        y, dx, dz = (self.layout(self.shape) for _ in range(3))
+        activation = dict(activation=Activation(kind, parameter))
+        if self.training:
+            call("forward", x=x, z=z, y=y, **settings, **activation)
+        else:
+            call("infer", x=x, z=z, y=y, mean=mean, var=var, **settings, **activation)
+        saved = settings["save_mean"], settings["save_rstd"]
+        call("backward", x=x, z=z, dy=dy, dx=dx, dz=dz, weight=w, bias=b, save_mean=saved[0], save_rstd=saved[1], flags=flags,
+             **activation)
+        d = lambda t: t.detach().double().contiguous()
+        X, Z, one = d(x).requires_grad_(), d(z).requires_grad_(), torch.ones(self.c, dtype=torch.float64)
+        W, B = d(w) if w is not None else one, d(b) if b is not None else 0 * one
+        V = F.batch_norm(X, None if self.training else d(mean), None if self.training else d(var), W, B, self.training, 0.0,
+                         self.eps) + Z
+        Y = function(V)
+        spread = float(((d(x) - saved[0][:, None]) * saved[1][:, None]).abs().max()) + 1 if x.numel() else 1.0
+        count = self.shape[0] * self.shape[2]
+        far = float((d(x).abs().max() * saved[1].max())) * (1 + count / 64) if self.dtype == F64 and x.numel() else 1.0
+        size = self.size(W) * (spread + far) + self.size(B) + self.size(z)
+        self.check("fused y", y, Y, size)
+        DX, DZ = torch.autograd.grad(Y, (X, Z), d(dy))
+        # where v is next to a bend, v with an error may lie on its other side
+        bends = {1: (0,), 2: (0,), 3: (0, 6), 4: (-3, 3)}.get(kind, ())
+        near = torch.zeros_like(V, dtype=torch.bool)
+        for bend in bends:
+            near |= (V.detach() - bend).abs() < 64 * COMPUTED[self.dtype] * size + 1e-12
+        if near.any():
+            return
+        self.check("fused dz", dz, DZ, self.size(dy) * size)
+        self.check("fused dx", dx, DX, self.size(W) * float(saved[1].max()) * self.size(dy) * size * (spread + far) ** 2)
 
 
 class LayerTrial(Trial):

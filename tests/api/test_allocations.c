@@ -32,38 +32,41 @@ void *__wrap_realloc(void *old, size_t bytes) {
 /* The plain calls, then the fused ones gated by y, then those that compute v again. */
 enum { CALLS = VERBS + 2 * FUSED_VERBS };
 
-static struct fused fused_of(int call) {
-    return (struct fused){{BATCHNORM_LEAKY_RELU, 0.01}, true, call < VERBS + FUSED_VERBS};
+static struct fused fused_of(int call, batchnorm_activation activation) {
+    return (struct fused){activation, true, call < VERBS + FUSED_VERBS};
 }
 
 static enum fused_verb fused_verb_of(int call) { return (enum fused_verb)((call - VERBS) % FUSED_VERBS); }
 
-static size_t bytes_of(const struct problem *p, int call) {
+static size_t bytes_of(const struct problem *p, int call, batchnorm_activation activation) {
     if (call < VERBS) return problem_workspace_bytes(p, (enum verb)call);
-    const struct fused f = fused_of(call);
+    const struct fused f = fused_of(call, activation);
     return fused_workspace_bytes(p, fused_verb_of(call), &f);
 }
 
-static batchnorm_status run_call(struct problem *p, int call, const batchnorm_exec *exec) {
+static batchnorm_status run_call(struct problem *p, int call, batchnorm_activation activation, const batchnorm_exec *exec) {
     if (call < VERBS) return problem_run(p, (enum verb)call, exec);
-    const struct fused f = fused_of(call);
+    const struct fused f = fused_of(call, activation);
     return fused_run(p, fused_verb_of(call), &f, exec);
 }
 
 /* The workspace ends at a forbidden page, wherever that makes it begin. */
 static void count(const struct strided *shape) {
     struct problem *p = problem_create(shape, 1, true);
-    for (int call = 0; call < CALLS; call++) {
-        size_t bytes = bytes_of(p, call);
+    for (int i = 0; i < VERBS + 2 * FUSED_VERBS * fused_activation_count; i++) {
+        const int call = i < CALLS ? i : VERBS + (i - VERBS) % (2 * FUSED_VERBS);
+        const batchnorm_activation activation = fused_activations[i < VERBS ? 0 : (i - VERBS) / (2 * FUSED_VERBS)];
+        size_t bytes = bytes_of(p, call, activation);
         struct guarded workspace = guarded_alloc(bytes, true);
         batchnorm_exec exec = {
             .size = sizeof(batchnorm_exec), .threads = 1, .workspace = workspace.data, .workspace_bytes = bytes};
-        assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK); /* warm: the processor and the caches have been asked about */
+        assert_int_equal(run_call(p, call, activation, &exec),
+                         BATCHNORM_OK); /* warm: the processor and the caches have been asked about */
         calls = 0;
-        assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK);
+        assert_int_equal(run_call(p, call, activation, &exec), BATCHNORM_OK);
         if (calls) fail_msg("call %d on %s allocates %zu times", call, dtype_name(shape->dtype), calls);
         exec.workspace = NULL;
-        assert_int_equal(run_call(p, call, &exec), BATCHNORM_OK);
+        assert_int_equal(run_call(p, call, activation, &exec), BATCHNORM_OK);
         if (bytes) assert_true(calls > 0); /* so they are counted */
         guarded_free(&workspace);
     }

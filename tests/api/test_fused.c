@@ -6,13 +6,6 @@
 #include "tests/support/fused.h"
 #include "tests/support/test.h"
 
-static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},
-                                                   {BATCHNORM_RELU, 0},
-                                                   {BATCHNORM_LEAKY_RELU, 0.01},
-                                                   {BATCHNORM_CLIPPED_RELU, 6},
-                                                   {BATCHNORM_CLIPPED_RELU, 0.5}};
-enum { ACTIVATIONS = sizeof activations / sizeof *activations };
-
 /* Two problems of the same data: one for the fused call, one for the separate steps. */
 struct pair {
     struct problem *fused, *steps;
@@ -42,8 +35,8 @@ static void for_all(property *holds, size_t types) {
             for (size_t d = 0; d < types; d++) {
                 struct strided shape = fused_shape(layouts[i], all_dtypes[d], sizes[j][0], sizes[j][1], sizes[j][2]);
                 struct pair pair = {problem_create(&shape, 5, true), problem_create(&shape, 5, true), layouts[i]};
-                for (size_t k = 0; k < ACTIVATIONS * 4; k++) {
-                    struct fused f = {activations[k / 4], k & 1, k & 2};
+                for (int k = 0; k < fused_activation_count * 4; k++) {
+                    struct fused f = {fused_activations[k / 4], k & 1, k & 2};
                     holds(&pair, &f);
                 }
                 problem_destroy(pair.fused);
@@ -78,18 +71,22 @@ static void forward_steps(struct pair *pair, const struct fused *f) {
 
 TEST(forward_has_the_bits_of_the_separate_steps) { for_all(forward_steps, 2); /* F32 and F64 */ }
 
-/* y in the fused problem is that of a forward with the saved statistics. In the other one dy becomes dy gated by y. */
+/* y in the fused problem is that of a forward with the saved statistics. In the other one dy becomes dy gated by y, or where y
+ * does not tell by v, which is y for a moment. */
 static void prepare_backward(struct pair *pair, const struct fused *f) {
     struct problem *p = pair->fused, *q = pair->steps;
     batchnorm_dtype dtype = p->shape.dtype;
+    struct fused gating = *f;
+    if (!fused_told_by_y(f->activation)) gating.activation = (batchnorm_activation){BATCHNORM_IDENTITY, 0};
     problem_restore(p);
     problem_restore(q);
-    assert_int_equal(fused_run(p, NORMALIZE_FUSED, f, NULL), BATCHNORM_OK);
+    assert_int_equal(fused_run(p, NORMALIZE_FUSED, &gating, NULL), BATCHNORM_OK);
     for (size_t i = 0; i < p->shape.outer * p->shape.channels * p->shape.inner; i++) {
         double y = element_get(dtype, p->array[Y].home, fused_index(p, Y, i));
         double dy = element_get(dtype, p->array[DY].home, fused_index(p, DY, i));
         element_set(dtype, q->array[DY].home, fused_index(q, DY, i), gated(dtype, f->activation, y, dy));
     }
+    assert_int_equal(fused_run(p, NORMALIZE_FUSED, f, NULL), BATCHNORM_OK);
 }
 
 static void expect_gradients(struct pair *pair, const struct fused *f, const char *call) {
@@ -102,7 +99,7 @@ static void expect_gradients(struct pair *pair, const struct fused *f, const cha
 static void backward_steps(struct pair *pair, const struct fused *f) {
     struct problem *p = pair->fused;
     bool half = p->shape.dtype != BATCHNORM_F32 && p->shape.dtype != BATCHNORM_F64;
-    if (half && !f->from_y) return; /* v is not rounded, and y is */
+    if (half && !(f->from_y && fused_told_by_y(f->activation))) return; /* v is not rounded, and y is */
     for (enum fused_verb verb = BACKWARD_FUSED; verb < FUSED_VERBS; verb++) {
         enum verb plain = verb == BACKWARD_FUSED ? BACKWARD : BACKWARD_FROZEN;
         prepare_backward(pair, f);

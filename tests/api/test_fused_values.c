@@ -5,13 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/activations.h"
 #include "tests/support/fused.h"
 #include "tests/support/test.h"
-
-static const batchnorm_activation activations[] = {{BATCHNORM_IDENTITY, 0},      {BATCHNORM_RELU, 0},
-                                                   {BATCHNORM_LEAKY_RELU, 0.01}, {BATCHNORM_LEAKY_RELU, 0},
-                                                   {BATCHNORM_CLIPPED_RELU, 6},  {BATCHNORM_CLIPPED_RELU, 0.5}};
-enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
 static size_t elements(const struct problem *p) { return p->shape.outer * p->shape.channels * p->shape.inner; }
 
@@ -19,20 +15,14 @@ static double value(const struct problem *p, enum array array, size_t i) {
     return element_get(p->shape.dtype, p->array[array].home, fused_index(p, array, i));
 }
 
-static long double activated_exactly(batchnorm_activation a, long double v) {
-    if (a.kind == BATCHNORM_LEAKY_RELU) return v > 0 ? v : a.parameter * v;
-    if (a.kind != BATCHNORM_IDENTITY && v < 0) return 0;
-    return a.kind == BATCHNORM_CLIPPED_RELU && v > a.parameter ? a.parameter : v;
-}
-
-/* Half a unit of the stored type, and some roundings of the terms in float. No activation here makes an error larger. */
+/* Half a unit of the stored type, and some roundings of the terms in float. No activation here makes an error much larger. */
 static void expect_rounded_once(const struct problem *p, const struct fused *f) {
     for (size_t i = 0; i < elements(p); i++) {
         size_t c = i / p->shape.inner % p->shape.channels;
         long double x = value(p, X, i), z = f->residual ? value(p, Z, i) : 0;
         long double mean = problem_number(p, SAVE_MEAN, c, 0), rstd = problem_number(p, SAVE_RSTD, c, 0);
         long double scaled = (x - mean) * rstd * problem_number(p, WEIGHT, c, 1), bias = problem_number(p, BIAS, c, 0);
-        long double want = activated_exactly(f->activation, scaled + bias + z), got = value(p, Y, i);
+        long double want = exact_value(f->activation, scaled + bias + z), got = value(p, Y, i);
         long double larger = fmaxl(fabsl(want), fabsl(got));
         long double slack = ulp_of(p->shape.dtype, larger) / 2 + 8 * 0x1p-24L * (fabsl(scaled) + fabsl(bias) + fabsl(z));
         if (fabsl(want - got) > slack)
@@ -44,10 +34,10 @@ static void expect_rounded_once(const struct problem *p, const struct fused *f) 
 TEST(halves_are_rounded_once) {
     for (int d = 2; d < 4; d++)
         for (enum layout layout = PLANAR; layout <= MIXED; layout++)
-            for (int k = 0; k < ACTIVATIONS * 2; k++) {
+            for (int k = 0; k < fused_activation_count * 2; k++) {
                 struct strided shape = fused_shape(layout, all_dtypes[d], 3, 33, 49);
                 struct problem *p = problem_create(&shape, 7, true);
-                const struct fused f = {activations[k / 2], k & 1, true};
+                const struct fused f = {fused_activations[k / 2], k & 1, true};
                 for (enum fused_verb verb = INFER_FUSED; verb <= FORWARD_FUSED; verb++) {
                     problem_restore(p);
                     assert_int_equal(fused_run(p, verb, &f, NULL), BATCHNORM_OK);
@@ -66,7 +56,7 @@ static long double loss(struct problem *p, enum fused_verb verb, const struct fu
     return sum;
 }
 
-/* z, or without a residual x, is moved until no v lies near 0 or the ceiling. */
+/* z, or without a residual x, is moved until no v lies near a kink. */
 static void leave_kinks(struct problem *p, enum fused_verb verb, const struct fused *f) {
     const struct fused linear = {{BATCHNORM_IDENTITY, 0}, f->residual, true};
     enum array moved = f->residual ? Z : X;
@@ -75,9 +65,7 @@ static void leave_kinks(struct problem *p, enum fused_verb verb, const struct fu
         near = false;
         assert_int_equal(fused_run(p, verb, &linear, NULL), BATCHNORM_OK);
         for (size_t i = 0; i < elements(p); i++) {
-            double v = value(p, Y, i);
-            if (fabs(v) > 0.01 && !(f->activation.kind == BATCHNORM_CLIPPED_RELU && fabs(v - f->activation.parameter) < 0.01))
-                continue;
+            if (!has_kink(f->activation, value(p, Y, i))) continue;
             near = true;
             element_set(BATCHNORM_F64, p->array[moved].home, fused_index(p, moved, i), value(p, moved, i) + 0.05);
         }
@@ -120,18 +108,18 @@ static void differ(enum fused_verb verb, const struct fused *f) {
 }
 
 TEST(gradients_are_those_of_finite_differences) {
-    for (int k = 0; k < ACTIVATIONS * 4; k++) {
-        const struct fused f = {activations[k / 4], k & 1, k & 2};
+    for (int k = 0; k < fused_activation_count * 4; k++) {
+        const struct fused f = {fused_activations[k / 4], k & 1, k & 2};
         differ(INFER_FUSED, &f);
         differ(FORWARD_FUSED, &f);
     }
 }
 
-/* Not a number stays so; -inf is cut, times a slope, or stays; inf is clipped, or stays. */
+/* Not a number stays so; the limits of -inf and inf. */
 TEST(values_that_are_not_finite) {
     for (int d = 0; d < 4; d++)
-        for (int k = 0; k < ACTIVATIONS * 4; k++) {
-            const struct fused f = {activations[k / 4], k & 1, true};
+        for (int k = 0; k < fused_activation_count * 4; k++) {
+            const struct fused f = {fused_activations[k / 4], k & 1, true};
             struct strided shape = fused_shape(k & 2 ? CHANNELS_LAST : PLANAR, all_dtypes[d], 2, 21, 37);
             struct problem *p = problem_create(&shape, 7, true);
             const double special[] = {(double)NAN, -(double)INFINITY, (double)INFINITY};
@@ -140,11 +128,7 @@ TEST(values_that_are_not_finite) {
                 element_set(shape.dtype, p->array[X].home, fused_index(p, X, i), special[i / 2 % 3]);
             assert_int_equal(fused_run(p, INFER_FUSED, &f, NULL), BATCHNORM_OK);
             for (size_t i = 0; i < elements(p); i += 2) {
-                double want = special[i / 2 % 3], got = value(p, Y, i);
-                bool relu = f.activation.kind == BATCHNORM_RELU || f.activation.kind == BATCHNORM_CLIPPED_RELU;
-                if (want > 0 && f.activation.kind == BATCHNORM_CLIPPED_RELU) want = f.activation.parameter;
-                if (want < 0 && relu) want = 0;
-                if (want < 0 && f.activation.kind == BATCHNORM_LEAKY_RELU) want *= f.activation.parameter; /* 0 * inf is NaN */
+                double want = (double)exact_value(f.activation, special[i / 2 % 3]), got = value(p, Y, i); /* 0 * inf is NaN */
                 if (!(got == want || (isnan(got) && isnan(want))))
                     fail_msg("activation %d of %s: %g and not %g", (int)f.activation.kind, dtype_name(shape.dtype), got, want);
             }
@@ -153,10 +137,14 @@ TEST(values_that_are_not_finite) {
 }
 
 TEST(activations_outside_their_range_are_refused) {
-    const batchnorm_activation bad[] = {
-        {(batchnorm_activation_kind)4, 1},   {(batchnorm_activation_kind)77, 1},       {BATCHNORM_LEAKY_RELU, -0.01},
-        {BATCHNORM_LEAKY_RELU, (double)NAN}, {BATCHNORM_LEAKY_RELU, (double)INFINITY}, {BATCHNORM_CLIPPED_RELU, 0},
-        {BATCHNORM_CLIPPED_RELU, -6},        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
+    const batchnorm_activation bad[] = {{fused_no_kind, 1},
+                                        {(batchnorm_activation_kind)77, 1},
+                                        {BATCHNORM_LEAKY_RELU, -0.01},
+                                        {BATCHNORM_LEAKY_RELU, (double)NAN},
+                                        {BATCHNORM_LEAKY_RELU, (double)INFINITY},
+                                        {BATCHNORM_CLIPPED_RELU, 0},
+                                        {BATCHNORM_CLIPPED_RELU, -6},
+                                        {BATCHNORM_CLIPPED_RELU, (double)NAN}};
     for (int d = 0; d < 4; d++)
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
             struct strided shape = fused_shape(PLANAR, all_dtypes[d], 2, 3, 5);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batchnorm/layer.h"
+#include "tests/support/fused.h"
 #include "tests/support/layer_calls.h"
 #include "tests/support/raw_calls.h"
 #include "tests/support/test.h"
@@ -42,7 +43,7 @@ static batchnorm_layer *make_layer(bool training) {
 }
 
 /* The same by the raw calls; `got` holds what the layer gave. */
-static void compare(batchnorm_layer *layer, const struct arrays *got, bool training) {
+static void compare(batchnorm_layer *layer, const struct arrays *got, batchnorm_activation activation, bool training) {
     static struct arrays a;
     const struct strided shape = planar(BATCHNORM_F32, N, C, S);
     const float *weight = batchnorm_layer_weight(layer)->value.data, *bias = batchnorm_layer_bias(layer)->value.data;
@@ -50,11 +51,12 @@ static void compare(batchnorm_layer *layer, const struct arrays *got, bool train
     double save_mean[C], save_rstd[C];
     fill(&a);
     batchnorm_status status =
-        training ? raw_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, relu, NULL, NULL)
-                 : raw_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, relu, NULL, NULL);
+        training
+            ? raw_forward_fused(&shape, a.x, a.z, weight, bias, a.y, mean, var, save_mean, save_rstd, activation, NULL, NULL)
+            : raw_infer_fused(&shape, a.x, a.z, weight, bias, mean, var, a.y, save_mean, save_rstd, activation, NULL, NULL);
     assert_int_equal(status, BATCHNORM_OK);
     status = raw_backward_fused(&shape, a.x, a.z, NULL, a.dy, weight, bias, save_mean, save_rstd, a.dx, a.dz, dweight, dbias,
-                                relu, training ? 0 : BATCHNORM_FROZEN, NULL);
+                                activation, training ? 0 : BATCHNORM_FROZEN, NULL);
     assert_int_equal(status, BATCHNORM_OK);
     assert_memory_equal(got->y, a.y, sizeof a.y);
     assert_memory_equal(got->dx, a.dx, sizeof a.dx);
@@ -65,11 +67,12 @@ static void compare(batchnorm_layer *layer, const struct arrays *got, bool train
 
 TEST(bits_are_those_of_the_raw_calls) {
     static struct arrays a;
-    for (int way = 0; way < 4; way++) {
-        const bool training = way & 1, by_y = way & 2;
+    for (int way = 0; way < 4 * fused_activation_count; way++) {
+        const batchnorm_activation activation = fused_activations[way / 4];
+        const bool training = way & 1, by_y = (way & 2) && fused_told_by_y(activation);
         batchnorm_layer *layer = make_layer(training);
         fill(&a);
-        assert_int_equal(layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, relu, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, activation, 0, NULL), BATCHNORM_OK);
         /* the backward has the numbers of its forward, whatever the parameters have become */
         float *bias = batchnorm_layer_bias(layer)->value.data;
         bias[1] += 100;
@@ -78,7 +81,7 @@ TEST(bits_are_those_of_the_raw_calls) {
                          BATCHNORM_OK);
         bias[1] -= 100;
         bias[1] = 0.2F - 0.3F;
-        compare(layer, &a, training);
+        compare(layer, &a, activation, training);
         batchnorm_layer_destroy(layer);
     }
 }
@@ -89,7 +92,7 @@ TEST(what_does_not_fit_is_refused) {
     fill(&a);
     batchnorm_tensor x = view(a.x), z = view(a.z), y = view(a.y), dy = view(a.dy), dx = view(a.dx), dz = view(a.dz);
     const batchnorm_activation bad[] = {
-        {(batchnorm_activation_kind)17, 0}, {BATCHNORM_LEAKY_RELU, -1}, {BATCHNORM_CLIPPED_RELU, 0}};
+        {(batchnorm_activation_kind)77, 0}, {BATCHNORM_LEAKY_RELU, -1}, {BATCHNORM_CLIPPED_RELU, 0}};
     for (int i = 0; i < 3; i++)
         assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, bad[i], 0, NULL), BATCHNORM_BAD_OPTION);
     batchnorm_tensor small = z;
@@ -103,6 +106,10 @@ TEST(what_does_not_fit_is_refused) {
     assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, relu, 0, NULL), BATCHNORM_OK);
     assert_int_equal(layer_backward_fused(layer, NULL, x, none, none, dy, dx, dz, 0, NULL), BATCHNORM_NULL_POINTER);
     assert_int_equal(layer_backward_fused(layer, NULL, x, z, y, dy, dx, dx, 0, NULL), BATCHNORM_OVERLAP);
+    /* y does not stand in for x and z where it does not tell */
+    assert_int_equal(layer_forward_fused(layer, x, z, y, NULL, batchnorm_silu(), 0, NULL), BATCHNORM_OK);
+    assert_int_equal(layer_backward_fused(layer, NULL, x, none, y, dy, dx, dz, 0, NULL), BATCHNORM_NULL_POINTER);
+    assert_int_equal(layer_backward_fused(layer, NULL, none, z, y, dy, dx, dz, 0, NULL), BATCHNORM_NULL_POINTER);
     batchnorm_layer_destroy(layer);
 }
 

@@ -7,7 +7,7 @@
 # ROOM: the rooms that it may include. nn calls the library, and the library never nn.
 rooms='
 include:
-src/kernel:
+src/kernel:   include
 src/parallel: include src/kernel
 src/plan:     include src/kernel src/parallel
 src/api:      include src/kernel src/parallel src/plan

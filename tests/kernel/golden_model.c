@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/support/activations.h"
+
 /* 16-bit floats, written with ldexp and nearbyint instead of bit tricks. mantissa: stored bits; low: exponent of the smallest
  * normal. */
 static double half_value(uint16_t h, int mantissa, int low) {
@@ -101,6 +103,7 @@ static double in(const struct side *s, enum bnk_role role, size_t at) {
 
 static double activated(const struct side *s, double v) {
     const double ceiling = computed(s, s->act.ceiling);
+    if (s->act.curve) return computed(s, curve_value((batchnorm_activation_kind)s->act.curve, v));
     if (s->act.cut && v < 0) return 0;
     if (v < 0) v = computed(s, v * computed(s, s->act.slope));
     return v > ceiling ? ceiling : v;
@@ -116,6 +119,7 @@ static double gated(const struct side *s, size_t at, size_t c) {
     const double dy = in(s, BNK_DY, at);
     if (!s->variant->active) return dy;
     const double v = s->in[BNK_Y] ? in(s, BNK_Y, at) : before(s, BNK_GATE, at, c);
+    if (s->act.curve) return rounded(s, computed(s, dy * computed(s, curve_slope((batchnorm_activation_kind)s->act.curve, v))));
     if (s->act.cut) return v <= 0 || v >= computed(s, s->act.ceiling) ? 0 : dy;
     return v > 0 ? dy : rounded(s, computed(s, dy * computed(s, s->act.slope)));
 }

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/choices.h"
+#include "tests/support/activations.h"
+
 static double parameter(const nn_layer *layer, int which, size_t index, struct nudge nudge) {
     const bool changed = nudge.which == which && nudge.index == index;
     return (double)layer->parameters[which].value[index] + (changed ? nudge.step : 0.0);
@@ -82,18 +85,22 @@ static void max_pool(const nn_layer *layer, size_t n, const double *x, double *y
     }
 }
 
-static double relu(double v) { return fmax(v, 0); }
-static double sigmoid(double v) { return 1 / (1 + exp(-v)); }
-
-static void each(size_t count, double (*function)(double), const double *x, double *y) {
-    for (size_t i = 0; i < count; i++) y[i] = function(x[i]);
+/* y of what a word names; false: it is no activation. */
+static bool activate(const char *word, size_t count, const double *x, double *y) {
+    for (size_t k = 0; nn_activation_words[k]; k++) {
+        if (strcmp(nn_activation_words[k], word) != 0) continue;
+        for (size_t i = 0; i < count; i++)
+            y[i] = k == NN_TANH ? tanh(x[i]) : (double)exact_value(nn_usual_activation((batchnorm_activation_kind)k), x[i]);
+        return true;
+    }
+    return false;
 }
 
 static void norm_pool(const nn_layer *layer, size_t n, const double *x, double *y, struct nudge nudge) {
     const size_t count = n * nn_shape_size(layer->in);
     double *v = calloc(count, sizeof *v);
     batch_norm(layer, n, x, v, nudge);
-    each(count, relu, v, v);
+    activate("relu", count, v, v);
     max_pool(layer, n, v, y);
     free(v);
 }
@@ -117,18 +124,12 @@ void reference_forward(const nn_layer *layer, size_t n, const double *x, const d
         max_pool(layer, n, x, y);
     else if (strcmp(name, "global average pool") == 0)
         global_average_pool(layer, n, x, y);
-    else if (strcmp(name, "relu") == 0)
-        each(count, relu, x, y);
-    else if (strcmp(name, "sigmoid") == 0)
-        each(count, sigmoid, x, y);
-    else if (strcmp(name, "tanh") == 0)
-        each(count, tanh, x, y);
-    else if (strcmp(name, "identity") == 0 || strcmp(name, "add") == 0)
+    else if (strcmp(name, "add") == 0)
         memcpy(y, x, count * sizeof *y);
-    else
+    else if (!activate(name, count, x, y))
         abort();
     add(count, z, y);
-    if (strcmp(name, "batch norm, relu") == 0) each(count, relu, y, y);
+    if (strncmp(name, "batch norm, ", 12) == 0) activate(name + 12, count, y, y);
 }
 
 static double mean_cross_entropy(size_t n, size_t classes, const double *logits, const uint8_t *labels) {

@@ -104,7 +104,7 @@ TEST(wrong_graphs_are_refused) {
 
     n = new_graph(image);
     nn_network_batch_norm(n, NN_INPUT, NN_NO_VALUE, NN_TANH, "a");
-    refuses(n, "batch norm can be fused with relu only");
+    refuses(n, "batch norm cannot be fused with tanh");
 
     n = new_graph(image);
     nn_network_linear(n, NN_INPUT, 1, true, "0123456789012345678901234567890123456789012345678901234567890123");

@@ -1,6 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "fused.h"
 
+#include "activations.h"
+
+#define WITH_NONE(kind) {kind, 0},
+#define WITH_SLOPE(kind) {kind, 0.01}, {kind, 0},
+#define WITH_CEILING(kind) {kind, 6}, {kind, 0.5},
+#define WITH(kind, word, parameter, by_y) WITH_##parameter(BATCHNORM_##kind)
+const batchnorm_activation fused_activations[] = {BATCHNORM_ACTIVATION_LIST(WITH)};
+const int fused_activation_count = sizeof fused_activations / sizeof *fused_activations;
+
+#define ONE(kind, word, parameter, by_y) +1
+const batchnorm_activation_kind fused_no_kind = (batchnorm_activation_kind)(BATCHNORM_ACTIVATION_LIST(ONE));
+
+bool fused_told_by_y(batchnorm_activation activation) {
+#define BY_Y(kind, word, parameter, by_y) by_y,
+    static const bool by_y[] = {BATCHNORM_ACTIVATION_LIST(BY_Y)};
+    return by_y[activation.kind];
+}
+
 const char *fused_verb_name(enum fused_verb verb) {
     static const char *const names[FUSED_VERBS] = {"infer fused", "normalize fused", "forward fused", "backward fused",
                                                    "backward fused frozen"};
@@ -75,35 +93,38 @@ size_t fused_workspace_bytes(const struct problem *p, enum fused_verb verb, cons
     }
 }
 
-static double times(batchnorm_dtype dtype, double slope, double v) {
-    return dtype == BATCHNORM_F64 ? slope * v : (double)((float)slope * (float)v);
-}
+/* In the type that is computed in. */
+static double computed(batchnorm_dtype dtype, double v) { return dtype == BATCHNORM_F64 ? v : (double)(float)v; }
 
 double activated(batchnorm_dtype dtype, batchnorm_activation a, double v) {
-    double ceiling = dtype == BATCHNORM_F64 ? a.parameter : (double)(float)a.parameter;
+    const double parameter = computed(dtype, a.parameter);
     switch (a.kind) {
+    case BATCHNORM_IDENTITY:
+        return v;
     case BATCHNORM_RELU:
         return v < 0 ? 0 : v;
     case BATCHNORM_LEAKY_RELU:
-        return v > 0 ? v : times(dtype, a.parameter, v);
+        return v > 0 ? v : computed(dtype, parameter * v);
     case BATCHNORM_CLIPPED_RELU:
-        return v < 0 ? 0 : v > ceiling ? ceiling : v;
+        return v < 0 ? 0 : v > parameter ? parameter : v;
     default:
-        return v;
+        return computed(dtype, curve_value(a.kind, v));
     }
 }
 
 double gated(batchnorm_dtype dtype, batchnorm_activation a, double v, double dy) {
-    double ceiling = dtype == BATCHNORM_F64 ? a.parameter : (double)(float)a.parameter;
+    const double parameter = computed(dtype, a.parameter);
     switch (a.kind) {
+    case BATCHNORM_IDENTITY:
+        return dy;
     case BATCHNORM_RELU:
         return v <= 0 ? 0 : dy;
     case BATCHNORM_LEAKY_RELU:
-        return v > 0 ? dy : times(dtype, a.parameter, dy);
+        return v > 0 ? dy : computed(dtype, parameter * dy);
     case BATCHNORM_CLIPPED_RELU:
-        return v <= 0 || v >= ceiling ? 0 : dy;
+        return v <= 0 || v >= parameter ? 0 : dy;
     default:
-        return dy;
+        return computed(dtype, dy * computed(dtype, curve_slope(a.kind, v)));
     }
 }
 

@@ -13,6 +13,14 @@ struct fused {
     bool residual, from_y;
 };
 
+/* Every activation of the list, those with a parameter with several of it. The first is the identity. */
+extern const batchnorm_activation fused_activations[];
+extern const int fused_activation_count;
+/* Whether backward reads the y that it is given. */
+bool fused_told_by_y(batchnorm_activation activation);
+/* The first number that is no activation. */
+extern const batchnorm_activation_kind fused_no_kind;
+
 const char *fused_verb_name(enum fused_verb verb);
 /* layout_shape() with the strides of Z and DZ. */
 struct strided fused_shape(enum layout layout, batchnorm_dtype dtype, size_t n, size_t c, size_t s);

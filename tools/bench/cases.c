@@ -7,7 +7,28 @@
 
 const char *const bench_layout_names[] = {"nchw", "nhwc", NULL};
 const char *const bench_operation_names[] = {"train", "eval", "backward", "stats", NULL};
-const char *const bench_activation_names[] = {"none", "relu", "leaky", "clipped", NULL};
+
+/* The words of the library's list, and shorter ones for some, which are the ones that are printed. */
+#define SHORTER(X) X(IDENTITY, "none") X(LEAKY_RELU, "leaky") X(CLIPPED_RELU, "clipped")
+#define LISTED(kind, word, parameter, by_y) word,
+#define WORD(kind, word) word,
+#define KIND(kind, word) BATCHNORM_##kind,
+const char *const bench_activation_words[] = {BATCHNORM_ACTIVATION_LIST(LISTED) SHORTER(WORD) NULL};
+static const batchnorm_activation_kind shorter[] = {SHORTER(KIND)};
+enum {
+    SHORT_WORDS = sizeof shorter / sizeof *shorter,
+    KINDS = sizeof bench_activation_words / sizeof *bench_activation_words - SHORT_WORDS - 1
+};
+
+batchnorm_activation_kind bench_activation_kind(size_t word) {
+    return word < KINDS ? (batchnorm_activation_kind)word : shorter[word - KINDS];
+}
+
+const char *bench_activation_name(batchnorm_activation_kind kind) {
+    for (int i = 0; i < SHORT_WORDS; i++)
+        if (shorter[i] == kind) return bench_activation_words[KINDS + i];
+    return bench_activation_words[kind];
+}
 
 enum { ARRAYS = 6 };
 
@@ -28,7 +49,7 @@ size_t bench_array_bytes(const struct bench_shape *shape, batchnorm_dtype dtype)
 
 /* x; a residual; in backward dy, and the residual only where an activation needs it. */
 int bench_reads(const struct bench_case *c) {
-    if (c->operation == BENCH_BACKWARD) return 2 + (c->residual && c->activation != BENCH_NONE);
+    if (c->operation == BENCH_BACKWARD) return 2 + (c->residual && c->activation != BATCHNORM_IDENTITY);
     return 1 + c->residual;
 }
 

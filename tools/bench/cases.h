@@ -7,12 +7,14 @@
 
 enum bench_layout { BENCH_NCHW, BENCH_NHWC, BENCH_LAYOUTS };
 enum bench_operation { BENCH_TRAIN, BENCH_EVAL, BENCH_BACKWARD, BENCH_STATS, BENCH_OPERATIONS };
-enum bench_activation { BENCH_NONE, BENCH_RELU, BENCH_LEAKY, BENCH_CLIPPED, BENCH_ACTIVATIONS };
 
 /* As the user writes them. */
 extern const char *const bench_layout_names[];
 extern const char *const bench_operation_names[];
-extern const char *const bench_activation_names[];
+extern const char *const bench_activation_words[];
+/* The kind that one of these words names, and the word that is printed for a kind. */
+batchnorm_activation_kind bench_activation_kind(size_t word);
+const char *bench_activation_name(batchnorm_activation_kind kind);
 
 enum { BENCH_RANK = 5 };
 
@@ -27,8 +29,8 @@ struct bench_case {
     batchnorm_dtype dtype;
     enum bench_layout layout;
     enum bench_operation operation;
-    enum bench_activation activation; /* BENCH_NONE for stats */
-    bool residual;                    /* false for stats */
+    batchnorm_activation_kind activation; /* the identity for stats */
+    bool residual;                        /* false for stats */
     int threads;
 };
 

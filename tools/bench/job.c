@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batchnorm/stats.h"
+#include "nn/choices.h"
 #include "tools/shared/convert.h"
 
 /* Of every array: a page, as for large arrays from malloc. */
@@ -16,16 +17,6 @@ static size_t rounded(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT
 
 static batchnorm_shape call_shape(const struct bench_case *c) {
     return (batchnorm_shape){(size_t)c->shape.size[0], (size_t)c->shape.size[1], bench_inner(&c->shape), c->dtype};
-}
-
-static batchnorm_activation activation_of(const struct bench_case *c) {
-    static const batchnorm_activation activations[BENCH_ACTIVATIONS] = {
-        [BENCH_NONE] = {BATCHNORM_IDENTITY, 0},
-        [BENCH_RELU] = {BATCHNORM_RELU, 0},
-        [BENCH_LEAKY] = {BATCHNORM_LEAKY_RELU, 0.01},
-        [BENCH_CLIPPED] = {BATCHNORM_CLIPPED_RELU, 6},
-    };
-    return activations[c->activation];
 }
 
 static batchnorm_forward_call train_call(const struct bench_job *job, batchnorm_strides t) {
@@ -41,7 +32,7 @@ static batchnorm_forward_call train_call(const struct bench_job *job, batchnorm_
                                     .running_var = job->var,
                                     .save_mean = job->save_mean,
                                     .save_rstd = job->save_rstd,
-                                    .activation = activation_of(&job->what)};
+                                    .activation = nn_usual_activation(job->what.activation)};
 }
 
 static batchnorm_infer_call eval_call(const struct bench_job *job, batchnorm_strides t) {
@@ -55,7 +46,7 @@ static batchnorm_infer_call eval_call(const struct bench_job *job, batchnorm_str
                                   .bias = job->bias,
                                   .mean = job->mean,
                                   .var = job->var,
-                                  .activation = activation_of(&job->what)};
+                                  .activation = nn_usual_activation(job->what.activation)};
 }
 
 /* It is not given y, so that an activation's gradient needs no more than the x and z that are there anyway. */
@@ -74,7 +65,7 @@ static batchnorm_backward_call backward_call(const struct bench_job *job, batchn
                                      .save_rstd = job->save_rstd,
                                      .dweight = job->dweight,
                                      .dbias = job->dbias,
-                                     .activation = activation_of(&job->what)};
+                                     .activation = nn_usual_activation(job->what.activation)};
 }
 
 static batchnorm_stats_call stats_call(const struct bench_job *job, batchnorm_strides t) {

@@ -76,8 +76,8 @@ static void print_json(const struct bench_result *r) {
     printf("{\"shape\": [");
     for (int i = 0; i < c->shape.rank; i++) printf(i ? ", %ld" : "%ld", c->shape.size[i]);
     printf("], \"layout\": \"%s\", \"dtype\": \"%s\", \"op\": \"%s\", \"act\": \"%s\", \"residual\": %s, \"threads\": %d, ",
-           bench_layout_name(c), type_name(c->dtype), bench_operation_names[c->operation],
-           bench_activation_names[c->activation], c->residual ? "true" : "false", c->threads);
+           bench_layout_name(c), type_name(c->dtype), bench_operation_names[c->operation], bench_activation_name(c->activation),
+           c->residual ? "true" : "false", c->threads);
     printf("\"bytes\": %zu, \"ms\": %.6g, \"gb_per_s\": %.4g, \"share\": %.4g, ", bench_bytes(c), 1e3 * r->seconds,
            bench_rate(r), bench_share(r));
     printf("\"copy\": \"%s\", \"copy_threads\": %d, \"copy_ms\": %.6g, \"copy_gb_per_s\": %.4g, \"rounds\": %zu}\n",
@@ -88,7 +88,7 @@ static void print_csv(const struct bench_machine *m, const struct bench_result *
     const struct bench_case *c = &r->what;
     char shape[BENCH_SHAPE_TEXT_BYTES], caches[BENCH_CACHES_TEXT_BYTES];
     printf("%s,%s,%s,%s,%s,%d,%d,", bench_shape_text(&c->shape, shape), bench_layout_name(c), type_name(c->dtype),
-           bench_operation_names[c->operation], bench_activation_names[c->activation], c->residual, c->threads);
+           bench_operation_names[c->operation], bench_activation_name(c->activation), c->residual, c->threads);
     printf("%zu,%.6g,%.4g,%.4g,%s,%d,%.6g,%.4g,%zu,", bench_bytes(c), 1e3 * r->seconds, bench_rate(r), bench_share(r),
            bench_copy_kind_names[r->copy], r->copy_threads, 1e3 * r->copy_seconds, bench_copy_rate(r), r->rounds);
     printf("%s,%s,", m->version, m->isa);

@@ -87,9 +87,9 @@ static const struct option_row rows[] = {
     {.name = "act",
      .kind = OPTION_WORD,
      AT(activation),
-     .words = bench_activation_names,
-     .help = "An activation in the same call: ReLU, leaky ReLU with slope 0.01, or ReLU clipped at 6",
-     .more = "Not for stats."},
+     .words = bench_activation_words,
+     .help = "An activation in the same call; a slope is 0.01, a ceiling 6",
+     .more = "_none_ is the identity, _leaky_ and _clipped_ are short for _leaky_relu_ and _clipped_relu_. Not for stats."},
     {.name = "residual",
      .kind = OPTION_ON,
      AT(residual),
@@ -156,6 +156,7 @@ static const char *check(void *request, char *message) {
     struct bench_request *r = request;
     char text[BENCH_SHAPE_TEXT_BYTES];
     fill_lists(r);
+    r->activation = bench_activation_kind(r->activation);
     if (r->json && r->csv) return "--json and --csv exclude each other";
     if (r->explain && r->csv) return "--explain and --csv exclude each other";
     if (r->explain && r->svg) return "--explain and --svg exclude each other: nothing is timed that could be drawn";
@@ -167,7 +168,7 @@ static const char *check(void *request, char *message) {
     }
     if (r->operations != 1u << BENCH_STATS) return NULL;
     if (r->residual) return "--residual: stats has none; choose another --op too";
-    return r->activation != BENCH_NONE ? "--act: stats has none; choose another --op too" : NULL;
+    return r->activation != BATCHNORM_IDENTITY ? "--act: stats has none; choose another --op too" : NULL;
 }
 
 const struct option_table bench_options = {
@@ -199,7 +200,7 @@ static size_t list_cases(const struct bench_request *r, struct bench_case c, str
             if (!(r->operations >> operation & 1)) continue;
             c.layout = (enum bench_layout)layout;
             c.operation = (enum bench_operation)operation;
-            c.activation = operation == BENCH_STATS ? BENCH_NONE : r->activation;
+            c.activation = operation == BENCH_STATS ? BATCHNORM_IDENTITY : r->activation;
             c.residual = operation == BENCH_STATS ? false : r->residual;
             if (to) to[count] = c;
             count++;

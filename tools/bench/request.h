@@ -14,7 +14,7 @@ struct bench_request {
     int threads[BENCH_MOST_THREAD_COUNTS];
     size_t shape_count, thread_count;
     unsigned dtypes, layouts, operations; /* bit i: the type, layout or operation i */
-    enum bench_activation activation;
+    batchnorm_activation_kind activation;
     bool residual;
     double seconds; /* of each case */
     bool json, csv, explain;

@@ -160,7 +160,7 @@ static void write_panel(const struct chart *chart, int operation, bool first, bo
     const double step = 1 / (double)(chart->bar_count + 1), middle = ((double)chart->bar_count - 1) / 2;
     for (size_t i = 0; i < chart->count && c->operation != (enum bench_operation)operation; i++) c = &chart->results[i].what;
     fprintf(script, "set title '%s", bench_operation_names[operation]);
-    if (c->activation != BENCH_NONE) fprintf(script, ", %s", bench_activation_names[c->activation]);
+    if (c->activation != BATCHNORM_IDENTITY) fprintf(script, ", %s", bench_activation_name(c->activation));
     fprintf(script, "%s' offset 0, -0.4 font ',14'\n%s\nset xlabel '%s'\nplot ", c->residual ? ", residual" : "",
             first ? "set key" : "unset key", last ? "shape, N x C x H x W" : "");
     for (size_t k = 0; k < chart->bar_count; k++) {

@@ -81,9 +81,9 @@ void bench_table_head(const struct bench_request *request, const struct bench_ma
     snprintf(text, sizeof text, "copies with vectors of %d bytes%s", m->copy_vector_bytes,
              bench_copy_has_non_temporal() ? "" : "; this build has no non-temporal stores");
     print_text(text);
-    snprintf(text, sizeof text, "train, eval and backward with activation %s%s", bench_activation_names[request->activation],
+    snprintf(text, sizeof text, "train, eval and backward with activation %s%s", bench_activation_name(request->activation),
              request->residual ? " and a residual" : "");
-    if (request->activation != BENCH_NONE || request->residual) print_text(text);
+    if (request->activation != BATCHNORM_IDENTITY || request->residual) print_text(text);
     print_hidden();
     printf("\n");
     for (int i = 0; i < COLUMNS; i++) snprintf(names[i], CELL_BYTES, "%s", columns[i].name);

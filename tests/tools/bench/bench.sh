@@ -26,7 +26,9 @@ case_wrong_usage() {
     refuses 2 "--layout: 'ncwh' is not nchw, nhwc or both" --layout ncwh
     refuses 2 "--op: 'test' in 'train,test' is not train, eval, backward, stats or all" --op train,test
     refuses 2 "--op: '' is not train, eval, backward, stats or all" --op ''
-    refuses 2 "--act: 'gelu' is not none, relu, leaky or clipped" --act gelu
+    ! bench --act gelu >out.log 2>err.log || fail "an activation that there is not"
+    grep -qE "^batchnorm bench: --act: 'gelu' is not identity, relu, .*, none, leaky or clipped$" err.log ||
+        fail "$(cat err.log)"
     refuses 2 "--act: stats has none; choose another --op too" --act relu --op stats
     refuses 2 "--residual: stats has none; choose another --op too" --residual --op stats
     refuses 2 "--threads: '0' is not a whole number from 1 to 1024, or several with commas" --threads 0
@@ -207,6 +209,8 @@ stats,none,0,96 " ] || fail "$(cat out.log)"
         [ "$(cut -d, -f4-6,8 out.log | tail -2 | tr '\n' ' ')" = "train,$act,0,192 backward,$act,0,288 " ] ||
             fail "$(cat out.log)"
     done
+    shows --csv --shape 2,3 --threads 1 --op eval --act leaky_relu >/dev/null
+    [ "$(cut -d, -f4-5 out.log | tail -1)" = "eval,leaky" ] || fail "$(cat out.log)"
     shows --csv --shape 2,3,4 --layout nhwc --threads 1 --residual --op backward >/dev/null
     [ "$(cut -d, -f4-6,8 out.log | tail -1)" = "backward,none,1,384" ] || fail "$(cat out.log)"
     shows --shape 2,3 --act leaky --residual >/dev/null

@@ -38,7 +38,8 @@ case_wrong_usage() {
     refuses 2 "--lr: is 0 or infinite as a float" --lr 1e39
     refuses 2 "--momentum: '1' is not a number from 0 to below 1" --momentum 1
     refuses 2 "--momentum: is 1 as a float, and must be below" --momentum 0.99999999999
-    refuses 2 "--activation: 'identity' is not relu, sigmoid or tanh" --activation identity
+    "${command[@]}" compare --activation identity >out.log 2>err.log && fail "the identity is an activation"
+    grep -qE "^batchnorm compare: --activation: 'identity' is not relu, .* or tanh$" err.log || fail "$(cat err.log)"
     refuses 2 "--model: 'vgg' is not mlp, cnn or resnet" --model vgg
     refuses 2 "--depth: '9' is not 8, 14 or 20" --model resnet --depth 9
     refuses 2 "--depth: only a resnet has one; give --model resnet too" --depth 8

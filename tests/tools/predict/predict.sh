@@ -105,6 +105,26 @@ case_data() {
     grep -Eq '^[34] images: ' out.log || fail "$(cat out.log)"
 }
 
+# Every activation that train has, with batch norm and as a layer: the checkpoint keeps its word, and the training learns.
+case_activations() {
+    make_network
+    local words word norm accuracy
+    "${command[@]}" train --data data --activation none >out.log 2>err.log && fail "an activation that there is not"
+    words=$(sed -n "s/.*--activation: 'none' is not //p" err.log | sed 's/ or / /; s/,//g')
+    [ "$(wc -w <<<"$words")" -ge 7 ] || fail "$(cat err.log)"
+    for word in $words; do
+        for norm in before none; do
+            rm network
+            train_network --activation "$word" --norm $norm
+            grep -aq "\"activation\":\"$word\"" network || fail "$word is not in the checkpoint"
+            predict --data data || fail "$(cat err.log)"
+            accuracy=$(tail -1 train.log | awk '{ print $4 }')
+            [ "$(sed 's/.*accuracy \(.*\) %.*/\1/' out.log)" = "$accuracy" ] || fail "$word: $(cat out.log train.log)"
+            [ "$word $norm" = "sigmoid none" ] || [ "${accuracy%.*}" -ge 75 ] || fail "$word $norm: $(cat train.log)"
+        done
+    done
+}
+
 case_what_is_refused() {
     make_network
     refuses 2 "images are missing, or --data PATH"

@@ -31,7 +31,8 @@ case_wrong_usage() {
     refuses 2 "--batch: '4097' is not a whole number from 1 to 4096" --batch 4097
     refuses 2 "--lr: '0' is not a number above 0" --lr 0
     refuses 2 "--lr: 'nan' is not a number above 0" --lr nan
-    refuses 2 "--activation: 'gelu' is not relu, sigmoid or tanh" --activation gelu
+    "${command[@]}" train --activation gelu >out.log 2>err.log && fail "an activation that there is not"
+    grep -qE "^batchnorm train: --activation: 'gelu' is not relu, .* or tanh$" err.log || fail "$(cat err.log)"
     refuses 2 "--model: 'vgg' is not mlp, cnn or resnet" --model vgg
     refuses 2 "--depth: '9' is not 8, 14 or 20" --model resnet --depth 9
     refuses 2 "--norm: 'x' is not none, before or after" --norm x
