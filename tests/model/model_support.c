@@ -16,7 +16,7 @@ void put(struct bytes *b, const void *from, size_t count) {
 void put_text(struct bytes *b, const char *text) { put(b, text, strlen(text)); }
 
 void put_number(struct bytes *b, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) put(b, &(unsigned char){(unsigned char)(value >> 8 * i)}, 1);
+    for (int i = 0; i < bytes; i++) put(b, &(unsigned char){(unsigned char)(i < 8 ? value >> 8 * i : 0)}, 1);
 }
 
 void put_varint(struct bytes *b, uint64_t value) {
