@@ -21,6 +21,7 @@ const char *fuzz_file(const void *head, size_t head_count, const uint8_t *bytes,
     fuzz_expect(fd >= 0);
     if (head_count) put(fd, head, head_count);
     put(fd, bytes, count);
+    fuzz_expect(lseek(fd, 0, SEEK_SET) == 0); /* an open file is read from where it stands */
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return path;
 }
