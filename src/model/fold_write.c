@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a plan to changes of the file. New numbers replace those of an initializer, or of a Constant, that nobody else uses;
- * otherwise they get a name of their own. What nobody uses any more goes. */
+ * otherwise they get a name of their own. What nobody uses any more goes. Longer than 300 lines, because all of them share one
+ * list of changes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

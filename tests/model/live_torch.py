@@ -43,7 +43,8 @@ def states():
     shared = torch.arange(12.0).reshape(3, 4)
     yield "network", state
     yield "types", {str(t): torch.ones(2, 3).to(t) for t in names}
-    yield "views", {"t": shared.t(), "part": shared[1:, 2], "same": shared, "scalar": torch.tensor(2.5), "none": torch.zeros(0, 3)}
+    yield "views", {"t": shared.t(), "part": shared[1:, 2], "same": shared, "scalar": torch.tensor(2.5),
+                    "none": torch.zeros(0, 3)}
     yield "nested", {"a": {"b": torch.ones(2)}, "c": torch.ones(1)}
     yield "parameters", {"p": torch.nn.Parameter(torch.ones(3))}
     yield "training", {"epoch": 3, "state_dict": state, "optimizer": torch.optim.SGD(net.parameters(), 0.1).state_dict()}

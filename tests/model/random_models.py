@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Random graphs with batch norms, folded and compared in ONNX Runtime: random_models.py COMMAND [FIRST COUNT].
 
-Each seed makes a chain with branches of what can stand around a batch norm; every second one is folded with --rewrite. A seed whose
-outputs differ, or that does not pass onnx.checker, is printed. Needs the packages onnx, onnxruntime and numpy."""
+Each seed makes a chain with branches of what can stand around a batch norm; every second one is folded with --rewrite. A seed
+whose outputs differ, or that does not pass onnx.checker, is printed. Needs the packages onnx, onnxruntime and numpy."""
 import os
 import subprocess
 import sys
@@ -20,7 +20,8 @@ TOLERANCE = 2e-4
 
 
 class Chain:
-    """A graph that grows by random steps from values that are there. A value is (name, channels, size of an image or 1, rank)."""
+    """A graph that grows by random steps from values that are there. A value is (name, channels, size of an image or 1,
+    rank)."""
 
     def __init__(self, seed):
         make_models.random = np.random.default_rng(seed + 10**6)

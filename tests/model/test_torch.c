@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints of PyTorch, written byte by byte in both forms: tensors of every type are found by their names, views and nested
- * dicts too; what is a program is refused, and nothing that is declared is believed. */
+ * dicts too; what is a program is refused, and nothing that is declared is believed. Longer than 300 lines, because it brings a
+ * writer of both forms. */
 #include <string.h>
 
 #include "model_support.h"
