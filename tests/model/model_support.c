@@ -126,7 +126,7 @@ static double sum_of(const batchnorm_model *model, size_t index, const batchnorm
     double sum = 0;
     for (int d = 0; d < t->rank; d++)
         if (t->shape[d] < 0 || __builtin_mul_overflow(count, (size_t)t->shape[d], &count)) return 0;
-    if (t->rank < 0 || count > 1 << 22) return 0;
+    if (t->rank < 0 || count > 1 << 16) return 0;
     double *values = malloc((count + 1) * sizeof *values);
     assert_non_null(values);
     if (batchnorm_model_tensor_read(model, index, values, count, message) == BATCHNORM_OK)

@@ -8,6 +8,34 @@
 #include "tests/support/files.h"
 #include "tests/support/test.h"
 
+/* No file of a few hundred bytes is a reason to take much memory, whatever sizes it declares. */
+enum { MOST = 1 << 20 };
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+
+static void expect_few(size_t bytes) {
+    if (bytes > MOST) fail_msg("it asks for %zu bytes", bytes);
+}
+
+void *__wrap_malloc(size_t bytes) {
+    expect_few(bytes);
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes) {
+    expect_few(bytes ? (count > SIZE_MAX / bytes ? SIZE_MAX : count * bytes) : 0);
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *memory, size_t bytes) {
+    expect_few(bytes);
+    return __real_realloc(memory, bytes);
+}
+
 static const char *const names[] = {"conv",       "concat",     "constant_nodes", "inside_if",       "inside_function",
                                     "int32_data", "float_data", "shared_weights", "norm_conv_padded"};
 
