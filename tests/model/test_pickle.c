@@ -122,6 +122,7 @@ TEST(what_is_broken_is_refused) {
         {"0.", 2, "takes more than it has"},
         {"NN\x93.", 4, "without a name"},
         {"q\0.", 3, "remembers nothing"},
+        {"Nr\0\0\1\0.", 7, "remembers more than it has"},
         {"Nr\xff\xff\xff\x7f.", 7, "remembers more than it has"},
         {"Nr\xff\xff\xff\xff.", 7, "remembers more than it has"},
         {"h\0.", 3, "never had"},

@@ -123,6 +123,10 @@ TEST(what_is_compressed_or_elsewhere_has_no_data) {
         assert_int_equal(entries_of(&z.file, z.file.count, &whole, &wrong), 2);
         if (whole != 1 || wrong) fail_msg("case %zu: %zu are whole", i, whole);
     }
+    two_entries(&z);
+    z.file.at[first + 21] = z.file.at[first + 25] = 0xff; /* stored, and longer than the file */
+    assert_int_equal(entries_of(&z.file, z.file.count, &whole, &wrong), 2);
+    assert_int_equal(whole, 1);
 }
 
 TEST(directories_that_are_not_there_are_refused) {
