@@ -521,7 +521,7 @@ BATCHNORM_API size_t batchnorm_jvp_workspace_bytes(const batchnorm_jvp_call *cal
 /*! See batchnorm_infer_workspace_bytes(). */
 BATCHNORM_API size_t batchnorm_double_backward_workspace_bytes(const batchnorm_double_backward_call *call);
 
-/*! The same in C for a call of any kind: batchnorm_workspace_bytes(&call). */
+/*! The same in C for a call of any of these kinds: batchnorm_workspace_bytes(&call). */
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define batchnorm_workspace_bytes(call)                                                                                        \
     _Generic(*(call), batchnorm_infer_call                                                                                     \
@@ -540,7 +540,8 @@ BATCHNORM_API size_t batchnorm_double_backward_workspace_bytes(const batchnorm_d
  * NULL:    text may be NULL if size is 0; call and exec as in batchnorm_infer_workspace_bytes() and batchnorm_infer(). What is
  *          needed may have data NULL.
  * Threads: any number of calls may run at once.
- * Returns: the length of the whole text without the NUL, as snprintf does; 0 for a call that does nothing or is refused.
+ * Returns: the length of the whole text without the NUL, as snprintf does; 0 for a call that does nothing, or whose
+ *          size, options, activation or flags are refused; arrays need not be there, and are not checked.
  * Since:   0.1
  */
 BATCHNORM_API size_t batchnorm_infer_explain(const batchnorm_infer_call *call, const batchnorm_exec *exec, char *text,

@@ -140,7 +140,8 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  *          BAD_STRIDE
  *          OVERLAP
  *          NO_MEMORY
- *          Checked in this order; batchnorm_layer_message() has the details. On error nothing was written.
+ *          Checked in this order, but a wrong size of a struct first of all; batchnorm_layer_message() has the details. On
+ *          error nothing was written.
  * Source:  torch.nn.modules.batchnorm._BatchNorm.forward.
  * Since:   0.1
  */
@@ -170,7 +171,7 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  *          BAD_STRIDE
  *          OVERLAP
  *          NO_MEMORY
- *          Checked in this order. On error nothing was written.
+ *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
  * Source:  torch native_batch_norm_backward.
  * Since:   0.1
  */

@@ -98,13 +98,13 @@ BATCHNORM_API void batchnorm_stats_finish(const batchnorm_stat *stats, size_t ch
  * Alias:   running_mean and running_var must overlap neither each other nor stats.
  * Threads: safe to call at once on different outputs.
  * Returns: OK
- *          NOT_COMMITTED: options->require_finite, and a mean or variance is not finite; nothing was changed
  *          NULL_POINTER
  *          BAD_DTYPE
  *          BAD_OPTION: a wrong size of the options
  *          ONE_VALUE: a count is 1 and not options->allow_one_value
  *          BAD_OPTION: an option outside its range
  *          OVERLAP
+ *          NOT_COMMITTED: options->require_finite, and a mean or variance is not finite; nothing was changed
  *          Checked in this order. Channels with count 0 are left alone. On error nothing was written.
  * Since:   0.1
  */

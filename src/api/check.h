@@ -48,7 +48,7 @@ struct bn_numbers {
 batchnorm_status bn_check_numbers(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
                                   struct bn_fault *fault);
 
-/* Checks that a workspace has no byte in common with memory of a layer. NULL has none. */
+/* Checks that a workspace, or an output, has no byte in common with memory of a layer. NULL has none. */
 batchnorm_status bn_check_bytes(const void *workspace, size_t workspace_bytes, const void *own, size_t own_bytes,
                                 struct bn_fault *fault);
 

@@ -258,6 +258,15 @@ batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_lay
     return bn_layer_end(layer, bn_run_jvp(&p.k.g, &job, &p.exec));
 }
 
+/* Checks that an output of numbers stays away from what the layer normalizes with. Its gradients are a fine place. */
+static batchnorm_status check_own(struct pass *p, const char *name, const void *numbers) {
+    const batchnorm_layer *layer = p->layer;
+    const size_t bytes = bn_layer_channels(layer) * batchnorm_dtype_bytes(layer->options.dtype);
+    struct bn_fault fault;
+    const batchnorm_status status = bn_check_bytes(numbers, numbers ? bytes : 0, layer->block, BN_COUNT * bytes, &fault);
+    return status ? bn_layer_fail(p->layer, status, "%s overlaps the layer's parameters or statistics", name) : BATCHNORM_OK;
+}
+
 static batchnorm_status check_double_backward(struct pass *p, const batchnorm_layer_double_backward_call *call) {
     const struct argument arguments[] = {{"x", &call->x, BN_X, true, true},
                                          {"dy", &call->dy, BN_DY, true, false},
@@ -274,7 +283,8 @@ static batchnorm_status check_double_backward(struct pass *p, const batchnorm_la
     if (!status) status = check_parameter(p, "vbias", call->vbias, BN_BIAS);
     if (!status) status = check_parameter(p, "gweight", call->gweight, BN_WEIGHT);
     if (!status) status = add_arguments(p, arguments, 5);
-    return status ? status : check_memory(p, arguments, 5);
+    if (!status) status = check_memory(p, arguments, 5);
+    return status ? status : check_own(p, "gweight", call->gweight);
 }
 
 static batchnorm_status double_backward(struct pass *p, const batchnorm_layer_double_backward_call *call) {

@@ -145,6 +145,7 @@ size_t bn_raw_explain(const struct bn_raw_kind *kind, const void *given, const b
     const batchnorm_exec *exec = given_exec ? bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place) : NULL;
     if (size) text[0] = '\0';
     if ((given_exec && !exec) || !take_question(&r, kind, given, &place)) return 0;
+    if (kind->check && kind->check(&r, bn_sized(given, &place, kind->bytes, kind->bytes))) return 0;
     bn_job_explain(&r.k.g, kind->build, &r.job, exec, &decision);
     describe(&t, &decision);
     return t.length;

@@ -33,7 +33,7 @@ BNK_INLINE struct write write_start(const struct bnk_call *k) {
     struct write w; /* its coefficients are those of a row */
     w.k = k, w.length = length, w.carry = 0;
     w.joined = k->channels > 1 && length >= BNK_LANES && are_runs(k);
-    if (k->active) w.act = act_splat(k->act);
+    if (k->active) w.act = act_splat(k);
     return w;
 }
 
@@ -144,7 +144,7 @@ struct reduce {
 
 BNK_INLINE struct reduce reduce_start(const struct bnk_call *k, const struct kind *kind) {
     struct reduce s = {.k = k, .length = k->length, .one = opaque_one()};
-    if (kind->active) s.act = act_splat(k->act);
+    if (kind->active) s.act = act_splat(k);
     return s;
 }
 

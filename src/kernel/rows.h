@@ -76,7 +76,7 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
 /* Reduces the last, partial step of a row. */
 static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size_t r, size_t c, const struct kind *kind) {
     struct copies copies;
-    struct act act = act_splat(k->act);
+    struct act act = act_splat(k);
     struct row row = row_from(row_at(k, kind, r, 0), kind, c);
     struct bnk_call alone = *k; /* without fetches: what is read are copies */
     for (int a = 0; a < BNK_INPUTS; a++) alone.array[a].ahead = 0;
@@ -86,7 +86,7 @@ static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size
 BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy; /* no store can change a copy, so that its members stay in registers */
     struct act act = {0};
-    if (kind->active) act = act_splat(k->act);
+    if (kind->active) act = act_splat(k);
     const size_t together = kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
     size_t wide = STEPS_REDUCED * BNK_LANES, whole = k->length / BNK_LANES * BNK_LANES;
     for (size_t r = 0, rows; r < k->rows; r += rows) {
@@ -150,7 +150,7 @@ BNK_INLINE void write_channels(const struct bnk_call *k, struct act act, size_t 
 static __attribute__((noinline)) void write_partly(const struct bnk_call *k, size_t r, size_t c, size_t keep,
                                                    const struct kind *kind) {
     struct copies copies;
-    struct act act = act_splat(k->act);
+    struct act act = act_splat(k);
     const struct row there = row_from(row_at(k, kind, r, 0), kind, c);
     struct row row = take_copies(&copies, kind, there, keep);
     for (size_t i = 0; i < BNK_LANES; i += VEC_LANES) {
@@ -201,7 +201,7 @@ BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind)
     struct act act = {0};
     bool alike, stream = streams(k, &alike);
     size_t most = rows_written(k, kind, stream, alike), lead = 0;
-    if (kind->active) act = act_splat(k->act);
+    if (kind->active) act = act_splat(k);
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->rows - r < most ? k->rows - r : most;
         if (stream) lead = (0 - (uintptr_t)begin_of(out, r, 0)) % ALIGNED / sizeof(elem);

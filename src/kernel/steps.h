@@ -172,7 +172,16 @@ struct act {
     bool cut;
 };
 
-BNK_INLINE struct act act_splat(struct bnk_act a) { return (struct act){splat((num)a.slope), splat((num)a.ceiling), a.cut}; }
+/* A y that gates was rounded to an element, and so was the ceiling where y is at it. */
+BNK_INLINE struct act act_splat(const struct bnk_call *k) {
+    vec ceiling = splat((num)k->act.ceiling);
+    if (sizeof(elem) < sizeof(num) && k->array[BNK_Y].at) {
+        elem rounded[VEC_LANES];
+        store(rounded, ceiling);
+        ceiling = load(rounded);
+    }
+    return (struct act){splat((num)k->act.slope), ceiling, k->act.cut};
+}
 
 BNK_INLINE vec act_of(struct act a, vec v) {
     if (a.cut) return cut(v, a.ceiling);

@@ -8,7 +8,7 @@ struct bnk_act bn_act_of(batchnorm_activation activation) {
     case BATCHNORM_IDENTITY:
         return (struct bnk_act){.slope = 1, .ceiling = INFINITY};
     case BATCHNORM_RELU:
-        return (struct bnk_act){.slope = 0, .ceiling = INFINITY, .cut = true};
+        return (struct bnk_act){.slope = 0, .ceiling = NAN, .cut = true}; /* nothing is at or above it, not even infinity */
     case BATCHNORM_LEAKY_RELU:
         return (struct bnk_act){.slope = activation.parameter, .ceiling = INFINITY};
     case BATCHNORM_CLIPPED_RELU:

@@ -66,7 +66,8 @@ def call_struct(arrays, pointers, tail):
 ACTS, FLAGS = ("activation", Activation), ("flags", C.c_uint)
 CALLS = {
     "infer": call_struct("x z y", "weight bias mean var save_mean save_rstd", [ACTS, ("options", C.c_void_p)]),
-    "forward": call_struct("x z y", "weight bias running_mean running_var save_mean save_rstd", [ACTS, ("options", C.c_void_p)]),
+    "forward": call_struct("x z y", "weight bias running_mean running_var save_mean save_rstd",
+                           [ACTS, ("options", C.c_void_p)]),
     "backward": call_struct("x z y dy dx dz", "weight bias save_mean save_rstd dweight dbias", [ACTS, FLAGS]),
     "jvp": call_struct("x tx ty", "weight tweight tbias save_mean save_rstd", [FLAGS]),
     "double_backward": call_struct("x dy vx gx gdy", "weight vweight vbias save_mean save_rstd gweight", [FLAGS]),

@@ -136,6 +136,60 @@ TEST(values_that_are_not_finite) {
         }
 }
 
+/* Runs one element forward and backward; returns what of dy = 1 comes through. */
+static double gated_one(batchnorm_dtype dtype, batchnorm_activation activation, double v, bool by_y) {
+    char x[8], y[8], dy[8], dz[8];
+    double numbers[3] = {0, 1, 1};
+    float floats[3] = {0, 1, 1};
+    const void *mean = dtype == BATCHNORM_F64 ? (void *)numbers : (void *)floats;
+    const void *var = dtype == BATCHNORM_F64 ? (void *)(numbers + 1) : (void *)(floats + 1);
+    batchnorm_options options = batchnorm_convention(BATCHNORM_PYTORCH);
+    options.eps = 0;
+    element_set(dtype, x, 0, v);
+    element_set(dtype, dy, 0, 1);
+    const batchnorm_infer_call forward = {.size = sizeof forward,
+                                          .shape = {1, 1, 1, dtype},
+                                          .x = {x, {1, 1, 1}},
+                                          .y = {y, {1, 1, 1}},
+                                          .mean = mean,
+                                          .var = var,
+                                          .activation = activation,
+                                          .options = &options};
+    assert_int_equal(batchnorm_infer(&forward, NULL), BATCHNORM_OK);
+    const batchnorm_backward_call backward = {.size = sizeof backward,
+                                              .shape = forward.shape,
+                                              .x = forward.x,
+                                              .y = {by_y ? y : NULL, {1, 1, 1}},
+                                              .dy = {dy, {1, 1, 1}},
+                                              .dz = {dz, {1, 1, 1}},
+                                              .save_mean = numbers,
+                                              .save_rstd = numbers + 1,
+                                              .activation = activation,
+                                              .flags = BATCHNORM_FROZEN};
+    assert_int_equal(batchnorm_backward(&backward, NULL), BATCHNORM_OK);
+    return element_get(dtype, dz, 0);
+}
+
+/* A ReLU has no ceiling: not even at infinity, nor where y of 16 bits became infinite. */
+TEST(relu_passes_the_gradient_at_infinity) {
+    for (int d = 0; d < 4; d++)
+        for (int by_y = 0; by_y < 2; by_y++) {
+            assert_true(gated_one(all_dtypes[d], batchnorm_relu(), (double)INFINITY, by_y) == 1);
+            assert_true(gated_one(all_dtypes[d], batchnorm_relu(), -(double)INFINITY, by_y) == 0);
+        }
+}
+
+/* In 16 bits y at the ceiling is the ceiling rounded, which may lie below it. */
+TEST(what_is_at_the_ceiling_passes_no_gradient) {
+    static const double ceilings[] = {0.1, 1.1, 5.9, 1.0 / 3, 0.7, 2.3, 6, 1e-3};
+    for (int d = 0; d < 4; d++)
+        for (size_t i = 0; i < sizeof ceilings / sizeof *ceilings; i++)
+            for (int by_y = 0; by_y < 2; by_y++) {
+                assert_true(gated_one(all_dtypes[d], batchnorm_clipped_relu(ceilings[i]), 100, by_y) == 0);
+                assert_true(gated_one(all_dtypes[d], batchnorm_clipped_relu(ceilings[i]), ceilings[i] / 2, by_y) == 1);
+            }
+}
+
 TEST(activations_outside_their_range_are_refused) {
     const batchnorm_activation bad[] = {{fused_no_kind, 1},
                                         {(batchnorm_activation_kind)77, 1},
@@ -186,9 +240,13 @@ TEST(overlaps_are_refused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(halves_are_rounded_once),    cmocka_unit_test(gradients_are_those_of_finite_differences),
-        cmocka_unit_test(values_that_are_not_finite), cmocka_unit_test(activations_outside_their_range_are_refused),
+        cmocka_unit_test(halves_are_rounded_once),
+        cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(values_that_are_not_finite),
+        cmocka_unit_test(activations_outside_their_range_are_refused),
         cmocka_unit_test(overlaps_are_refused),
+        cmocka_unit_test(relu_passes_the_gradient_at_infinity),
+        cmocka_unit_test(what_is_at_the_ceiling_passes_no_gradient),
     };
     return cmocka_run_group_tests_name("api.fused.values", tests, NULL, NULL);
 }

@@ -290,6 +290,16 @@ TEST(double_backward_follows_its_forward) {
         assert_true(box_at(f.dx, 0, 0, 0) == 0 && f.gweight[0] == 0);
         assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none, NULL, NULL),
                          BATCHNORM_OK);
+        /* its own gradient is a place for gweight; what the layer normalizes with is none */
+        assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none,
+                                               batchnorm_layer_weight(f.layer)->grad.data, NULL),
+                         BATCHNORM_OK);
+        void *const own[] = {batchnorm_layer_weight(f.layer)->value.data, batchnorm_layer_running_var(f.layer).data};
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(layer_double_backward(f.layer, NULL, f.x, f.dy, f.vx, f.t1, f.t2, none, none, own[i], NULL),
+                             BATCHNORM_OVERLAP);
+            assert_string_equal(batchnorm_layer_message(f.layer), "gweight overlaps the layer's parameters or statistics");
+        }
     }
 }
 

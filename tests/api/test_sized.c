@@ -181,6 +181,9 @@ TEST(a_call_can_be_explained) {
     call.size = sizeof call;
     exec.size = 0;
     assert_int_equal(batchnorm_forward_explain(&call, &exec, text, sizeof text), 0);
+    call.shape.outer = 4;
+    call.activation.kind = (batchnorm_activation_kind)77;
+    assert_int_equal(batchnorm_forward_explain(&call, NULL, text, sizeof text), 0);
     assert_int_equal(batchnorm_forward_explain(NULL, NULL, NULL, 0), 0);
 }
 

@@ -120,7 +120,8 @@ static double gated(const struct side *s, size_t at, size_t c) {
     if (!s->variant->active) return dy;
     const double v = s->in[BNK_Y] ? in(s, BNK_Y, at) : before(s, BNK_GATE, at, c);
     if (s->act.curve) return rounded(s, computed(s, dy * computed(s, curve_slope((batchnorm_activation_kind)s->act.curve, v))));
-    if (s->act.cut) return v <= 0 || v >= computed(s, s->act.ceiling) ? 0 : dy;
+    const double ceiling = computed(s, s->act.ceiling);
+    if (s->act.cut) return v <= 0 || v >= (s->in[BNK_Y] ? rounded(s, ceiling) : ceiling) ? 0 : dy;
     return v > 0 ? dy : rounded(s, computed(s, dy * computed(s, s->act.slope)));
 }
 
