@@ -21,7 +21,7 @@ batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec) {
     return status;
 }
 
-/* Whether y tells act'(v). A kind that is none is refused elsewhere. */
+/* Returns whether y tells act'(v). A kind that is none is refused elsewhere. */
 static bool is_told_by_y(batchnorm_activation_kind kind) {
 #define BY_Y(kind, word, parameter, by_y) by_y,
     static const bool by_y[] = {BATCHNORM_ACTIVATION_LIST(BY_Y)};

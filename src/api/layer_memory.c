@@ -78,7 +78,7 @@ static void *reserve_workspace(void *owner, size_t bytes) {
 
 const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
                           struct bn_layer_run *run) {
-    const batchnorm_exec *caller = exec ? bn_sized(exec, &run->place, sizeof run->place, sizeof run->place) : NULL;
+    const batchnorm_exec *caller = bn_sized(exec, &run->place, sizeof run->place, sizeof run->place);
     const void *call = bn_sized(given, place, known, known);
     run->status = BATCHNORM_OK;
     run->exec = (struct bn_exec){.caller = caller,

@@ -64,7 +64,7 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
     union place place;
     batchnorm_exec exec_place;
     struct bn_raw r;
-    const batchnorm_exec *exec = given_exec ? bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place) : NULL;
+    const batchnorm_exec *exec = bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place);
     if (given_exec && !exec) return BATCHNORM_BAD_OPTION; /* also of its message one cannot tell whether it is there */
     if (!given) return say(exec, BATCHNORM_NULL_POINTER, "the call is NULL", "");
     const void *call = bn_sized(given, &place, kind->bytes, kind->bytes);
@@ -87,15 +87,16 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
     return end(&r, exec, !status && r.not_committed ? BATCHNORM_NOT_COMMITTED : status);
 }
 
-/* Takes a call that is asked about: needed arrays count as there. Returns whether it would do anything. */
-static bool take_question(struct bn_raw *r, const struct bn_raw_kind *kind, const void *given, union place *place) {
+/* Takes a call that is asked about: needed arrays count as there. Returns it as this library knows it; NULL if it would do
+ * nothing. */
+static const void *take_question(struct bn_raw *r, const struct bn_raw_kind *kind, const void *given, union place *place) {
     static char nowhere[BN_ARRAYS]; /* each at an address of its own: none is done in place */
     const void *call = bn_sized(given, place, kind->bytes, kind->bytes);
-    if (!call || start(r, kind, call) || bn_geometry_is_empty(&r->k.g) || r->wants_nothing) return false;
+    if (!call || start(r, kind, call) || bn_geometry_is_empty(&r->k.g) || r->wants_nothing) return NULL;
     for (int i = 0; i < BN_ARRAYS; i++)
         if ((r->needed >> i & 1) && !bn_is_there(&r->k.g, i)) r->k.g.array[i].data = &nowhere[i];
     kind->fill(r, call);
-    return true;
+    return call;
 }
 
 size_t bn_raw_bytes(const struct bn_raw_kind *kind, const void *given) {
@@ -142,10 +143,11 @@ size_t bn_raw_explain(const struct bn_raw_kind *kind, const void *given, const b
     struct bn_raw r;
     struct bn_decision decision;
     struct text t = {text, size, 0};
-    const batchnorm_exec *exec = given_exec ? bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place) : NULL;
+    const batchnorm_exec *exec = bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place);
     if (size) text[0] = '\0';
-    if ((given_exec && !exec) || !take_question(&r, kind, given, &place)) return 0;
-    if (kind->check && kind->check(&r, bn_sized(given, &place, kind->bytes, kind->bytes))) return 0;
+    if (given_exec && !exec) return 0;
+    const void *call = take_question(&r, kind, given, &place);
+    if (!call || (kind->check && kind->check(&r, call))) return 0;
     bn_job_explain(&r.k.g, kind->build, &r.job, exec, &decision);
     describe(&t, &decision);
     return t.length;

@@ -116,7 +116,7 @@ static void curved(const struct bnk_verbs *elements, const struct bnk_call *k, e
     struct bnk_call call = *k;
     struct repeated repeated;
     struct copies copies;
-    memset(&copies, 0, sizeof copies); /* for the compiler's peace of mind */
+    memset(&copies, 0, sizeof copies); /* GCC does not see that a step reads no copy before it was filled */
     for (size_t r = 0; r < k->rows; r++)
         for (size_t c = 0; c < channels; c++) {
             if (layout == BNK_PLANE) repeat(k, verb, c, &repeated, &call);
