@@ -33,6 +33,7 @@ typedef struct batchnorm_model_options {
     bool follow_symlinks; /*!< external data may be symbolic or hard links, as in caches of downloads */
     bool assume_constant; /*!< initializers that are inputs of the graph, too, are constants (ONNX, IR 4 and later) */
     bool rewrite;         /*!< what cannot be folded shall become a Mul and an Add (ONNX) */
+    double eps;           /*!< of all batch norms of a state, which does not tell it; 0: not known */
 } batchnorm_model_options;
 
 /*! Opens a file and finds out what it is.
@@ -41,7 +42,7 @@ typedef struct batchnorm_model_options {
  * Memory:  an index of the file; close it with batchnorm_model_close().
  * Returns: OK
  *          NULL_POINTER: path or model
- *          BAD_OPTION: a wrong size of options
+ *          BAD_OPTION: a wrong size of options, or an eps that is negative or no number
  *          IO
  *          BAD_FILE: neither ONNX nor a checkpoint, or not whole; a TorchScript or pickled module
  *          NO_MEMORY
@@ -55,13 +56,16 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_open(const char *
 /*! Makes a model of tensors that the caller has: a state. It refers to them and to their names, which must stay as long as it
  * is open.
  *
+ * NULL:    options = defaults.
  * Returns: OK
  *          NULL_POINTER: entries where count is not 0, a name, or model
+ *          BAD_OPTION: a wrong size of options, or an eps that is negative or no number
  *          NO_MEMORY
  *          On error *model is NULL.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entries, size_t count,
+                                                                          const batchnorm_model_options *options,
                                                                           batchnorm_model **model);
 
 /*! Frees it. NULL is fine. */

@@ -69,12 +69,19 @@ static batchnorm_status open_file(batchnorm_model *m, char *message) {
     return status ? bn_model_fail(message, status, "%s", why) : open_state(m, message);
 }
 
+static batchnorm_status check_options(const batchnorm_model_options *options, char *message) {
+    if (!options) return BATCHNORM_OK;
+    if (options->size != sizeof *options)
+        return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the options' size must be sizeof(batchnorm_model_options)");
+    if (!(options->eps >= 0)) return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the options' eps must not be negative");
+    return BATCHNORM_OK;
+}
+
 batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options, batchnorm_model **model,
                                       char *message) {
     if (model) *model = NULL;
     if (!path || !model) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the path or the model is NULL");
-    if (options && options->size != sizeof *options)
-        return bn_model_fail(message, BATCHNORM_BAD_OPTION, "the options' size must be sizeof(batchnorm_model_options)");
+    if (check_options(options, message)) return BATCHNORM_BAD_OPTION;
     batchnorm_model *m = calloc(1, sizeof *m);
     if (!m) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory");
     m->map.source.fd = -1;
@@ -88,17 +95,20 @@ batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_op
     return status;
 }
 
-batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entries, size_t count, batchnorm_model **model) {
+batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entries, size_t count,
+                                            const batchnorm_model_options *options, batchnorm_model **model) {
     if (model) *model = NULL;
     if (!model || (!entries && count)) return BATCHNORM_NULL_POINTER;
     for (size_t i = 0; i < count; i++)
         if (!entries[i].name) return BATCHNORM_NULL_POINTER;
+    if (check_options(options, NULL)) return BATCHNORM_BAD_OPTION;
     batchnorm_model *m = calloc(1, sizeof *m);
     if (!m) return BATCHNORM_NO_MEMORY;
     m->map.source.fd = -1;
     m->format = BATCHNORM_MODEL_STATE;
     m->entries = entries;
     m->entry_count = count;
+    if (options) m->options = *options;
     const batchnorm_status status = open_state(m, NULL);
     if (status)
         batchnorm_model_close(m);

@@ -136,7 +136,7 @@ static batchnorm_status read_norm(batchnorm_model *m, const struct sorted *all, 
     const size_t channels = m->tensors[var].rank == 1 ? (size_t)m->tensors[var].shape[0] : 0;
     *n = (batchnorm_model_norm){.name = bn_model_text(m, name, prefix ? prefix - 1 : 0),
                                 .channels = (int64_t)channels,
-                                .eps = (double)NAN,
+                                .eps = m->options.eps > 0 ? m->options.eps : (double)NAN,
                                 .num_batches_tracked = -1,
                                 .why = "a state has no graph: name the pair"};
     for (int i = 0; i < BN_NORM_ARRAYS && !status; i++) {
@@ -149,7 +149,7 @@ static batchnorm_status read_norm(batchnorm_model *m, const struct sorted *all, 
     if (!status && find(all, m->tensor_count, name, prefix, keys[KEY_COUNT], &index) &&
         batchnorm_model_tensor_read(m, index, &count, 1, NULL) == BATCHNORM_OK && count >= 0 && count < 0x1p63)
         n->num_batches_tracked = (int64_t)count;
-    if (!status) bn_count_ills(array, channels, 0, n->ill);
+    if (!status) bn_count_ills(array, channels, m->options.eps, n->ill);
     for (int i = 0; i < BN_NORM_ARRAYS; i++) free(array[i]);
     return status;
 }

@@ -28,7 +28,7 @@ struct run {
     const batchnorm_model *model;
     struct item *items; /* the tensors of the file, then biases that are new */
     size_t count, room;
-    size_t folded;
+    size_t folded, flushed;
     double eps;
     char message[BATCHNORM_MODEL_MESSAGE];
 };
@@ -113,6 +113,29 @@ static struct item *add_bias(struct run *run, const char *layer, const struct it
 
 static double at(const struct item *item, size_t c, double absent) { return item ? item->values[c] : absent; }
 
+/* Makes numbers that would be subnormal in their type 0, as in models, and refuses what would be an infinity. */
+static bool settle(struct run *run, struct item *item, const char *norm) {
+    static const struct {
+        double smallest, too_large; /* the smallest normal number; what rounds to an infinity */
+    } ranges[] = {[BATCHNORM_F32] = {0x1p-126, 0x1.ffffffp127},
+                  [BATCHNORM_F64] = {0x1p-1022, HUGE_VAL},
+                  [BATCHNORM_F16] = {0x1p-14, 65520},
+                  [BATCHNORM_BF16] = {0x1p-126, 0x1.ffp127}};
+    const batchnorm_dtype dtype = item->entry.tensor.dtype;
+    if (dtype == BATCHNORM_I64)
+        return fail(run, "\"%.200s\" has integers, into which %.200s cannot go", item->entry.name, norm);
+    for (size_t i = 0; i < item->count; i++) {
+        const double v = fabs(item->values[i]);
+        if (!(v < ranges[dtype].too_large))
+            return fail(run, "\"%.200s\" with %.200s would have a number that is not finite in its type", item->entry.name,
+                        norm);
+        if (v == 0 || v >= ranges[dtype].smallest) continue;
+        item->values[i] = 0;
+        run->flushed++;
+    }
+    return true;
+}
+
 /* Computes the weights and the bias of one pair. */
 static bool fold_arrays(struct run *run, struct item *weight, struct item *bias, const char *norm) {
     const struct item *mean = find(run, norm, "running_mean"), *var = find(run, norm, "running_var");
@@ -124,7 +147,7 @@ static bool fold_arrays(struct run *run, struct item *weight, struct item *bias,
         for (size_t i = c * each; i < (c + 1) * each; i++) weight->values[i] *= k;
         bias->values[c] = (bias->values[c] - mean->values[c]) * k + at(shift, c, 0);
     }
-    return true;
+    return settle(run, weight, norm) && settle(run, bias, norm);
 }
 
 static bool fold_pair(struct run *run, const char *layer, const char *norm) {
@@ -222,9 +245,7 @@ static bool write_all(struct run *run) {
 
 /* eps from the command line, or from a file that tells it. */
 static bool find_eps(struct run *run, const struct model_file *file) {
-    const char *text = file->file ? batchnorm_safetensors_metadata(file->file, "batchnorm.eps") : NULL;
-    char *end = NULL;
-    run->eps = run->request->has_eps ? run->request->eps : text ? strtod(text, &end) : -1;
+    run->eps = run->request->has_eps ? run->request->eps : file->eps;
     return run->eps >= 0 || fail(run, "the file does not tell eps: --eps X is missing (PyTorch's default is 1e-5)%s%s", "", "");
 }
 
@@ -236,11 +257,12 @@ static void print_result(const struct run *run) {
         print_json_text(r->models.at[0]);
         printf(", \"output\": ");
         print_json_text(r->output);
-        printf(", \"count\": %zu, \"left\": %zu}\n", all, all - run->folded);
+        printf(", \"count\": %zu, \"left\": %zu, \"flushed\": %zu}\n", all, all - run->folded, run->flushed);
         return;
     }
     print_clean(stdout, r->output);
     printf(": %zu of %zu batch norms are folded, with eps %g\n", run->folded, all, run->eps);
+    if (run->flushed) printf("%zu numbers would have been subnormal and are 0\n", run->flushed);
     printf("A state has no graph: that nothing is between the pairs is your word.\n");
 }
 

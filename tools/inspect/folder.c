@@ -32,12 +32,13 @@ static int is_model(const struct dirent *entry) {
     return 0;
 }
 
-static struct line count(const struct model_file *file) {
+static struct line count(const struct model_file *file, const struct inspect_request *request) {
     struct line line = {.batches = -1};
     char text[HEALTH_BYTES];
     const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
     for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
         const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
+        if (!inspect_wants(request, n->name)) continue;
         line.norms++;
         line.unhealthy += health_text(n, is_state, text) > 0;
         line.channels += n->channels > 0 ? n->channels : 0;
@@ -64,14 +65,14 @@ static void print_line(const char *name, const struct line *line, bool json) {
            line->unhealthy);
 }
 
-static bool inspect(const char *path, const char *name, bool json, bool *unhealthy) {
+static bool inspect(const char *path, const char *name, const struct inspect_request *request,
+                    const batchnorm_model_options *options, bool *unhealthy) {
     struct model_file file;
     char message[BATCHNORM_MODEL_MESSAGE];
-    const batchnorm_model_options options = {.size = sizeof options};
-    const bool ok = model_file_open(&file, path, &options, message);
+    const bool ok = model_file_open(&file, path, options, message);
     if (ok) {
-        const struct line line = count(&file);
-        print_line(name, &line, json);
+        const struct line line = count(&file, request);
+        print_line(name, &line, request->json);
         *unhealthy = *unhealthy || line.unhealthy > 0;
     } else {
         report(EXIT_FAILED, "%s: %s", path, message);
@@ -80,13 +81,15 @@ static bool inspect(const char *path, const char *name, bool json, bool *unhealt
     return ok;
 }
 
-bool folder_inspect(const char *path, bool json, bool *unhealthy) {
+bool folder_inspect(const char *path, const struct inspect_request *request, const batchnorm_model_options *options,
+                    bool *unhealthy) {
     struct dirent **entries;
+    if (request->all) return report(EXIT_FAILED, "%s: --all lists the tensors of a file, and this is a folder", path), false;
     const int found = scandir(path, &entries, is_model, versionsort);
     bool ok = found > 0;
     if (found < 0) return report(EXIT_FAILED, "%s: the folder cannot be read", path), false;
     if (found == 0) report(EXIT_FAILED, "%s: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it", path);
-    if (found > 0 && !json) {
+    if (found > 0 && !request->json) {
         terminal_print_name("file", 32);
         printf(" %7s %8s %10s %7s %9s %7s %8s %10s %9s\n", "norms", "channels", "batches", "var = 0", "subnormal", "< eps",
                "weight~0", "not finite", "unhealthy");
@@ -95,7 +98,7 @@ bool folder_inspect(const char *path, bool json, bool *unhealthy) {
         const size_t bytes = strlen(path) + strlen(entries[i]->d_name) + 2;
         char *full = malloc(bytes);
         if (full) snprintf(full, bytes, "%s/%s", path, entries[i]->d_name);
-        ok = full && inspect(full, entries[i]->d_name, json, unhealthy) && ok;
+        ok = full && inspect(full, entries[i]->d_name, request, options, unhealthy) && ok;
         free(full);
         free(entries[i]);
     }

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "folder.h"
@@ -19,20 +18,16 @@
 /* What a run has found. */
 struct run {
     struct inspect_request request;
+    batchnorm_model_options options;
     bool failed, unhealthy;
 };
-
-static bool is_wanted(const struct run *run, const char *name) {
-    const char *prefix = run->request.prefix;
-    return !prefix || strncmp(name, prefix, strlen(prefix)) == 0;
-}
 
 /* Tensors */
 
 static void print_tensors(const struct run *run, const batchnorm_model *model) {
     batchnorm_model_tensor t;
     for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) {
-        if (!is_wanted(run, t.name)) continue;
+        if (!inspect_wants(&run->request, t.name)) continue;
         print_clean(stdout, t.name);
         printf("  %s [", t.type);
         for (int d = 0; d < t.rank; d++) printf(d ? ", %" PRId64 : "%" PRId64, t.shape[d]);
@@ -49,7 +44,7 @@ static void print_tensors_json(const struct run *run, const batchnorm_model *mod
     bool first = true;
     printf(", \"tensors\": [");
     for (size_t i = 0; batchnorm_model_tensor_at(model, i, &t); i++) {
-        if (!is_wanted(run, t.name)) continue;
+        if (!inspect_wants(&run->request, t.name)) continue;
         printf(first ? "{\"name\": " : ", {\"name\": ");
         print_json_text(t.name);
         printf(", \"type\": \"%s\", \"shape\": [", t.type);
@@ -155,7 +150,7 @@ static int name_width(const struct run *run, const batchnorm_model *model) {
     int width = 10;
     for (size_t i = 0; i < batchnorm_model_norm_count(model); i++) {
         const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
-        const int columns = is_wanted(run, n->name) ? terminal_columns(n->name) : 0;
+        const int columns = inspect_wants(&run->request, n->name) ? terminal_columns(n->name) : 0;
         if (columns > width) width = columns;
     }
     return width < 40 ? width : 40;
@@ -165,15 +160,16 @@ static void print_norms(struct run *run, const char *path, const struct model_fi
     const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
     const int width = name_width(run, file->model);
     struct summary s = {0};
-    bool default_eps = false;
+    bool default_eps = false, no_eps = false;
     for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
         const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
-        if (!is_wanted(run, n->name)) continue;
+        if (!inspect_wants(&run->request, n->name)) continue;
         if (run->request.json)
             print_norm_json(n, is_state, s.norms == 0);
         else
             print_norm(n, is_state, width);
         default_eps = default_eps || (!is_state && !n->has_eps);
+        no_eps = no_eps || isnan(n->eps);
         count(&s, n, is_state);
     }
     run->unhealthy = run->unhealthy || s.unhealthy || s.unread;
@@ -183,7 +179,8 @@ static void print_norms(struct run *run, const char *path, const struct model_fi
         return;
     }
     if (default_eps) printf("* eps is not in the file; the default of ONNX is taken\n");
-    if (is_state && s.norms) printf("A state has no eps and no graph: what follows what is not in it.\n");
+    if (is_state && s.norms) printf("A state has no graph: what follows what is not in it.\n");
+    if (is_state && no_eps) printf("It has no eps either: with --eps X the variances below X are counted, too.\n");
     print_clean(stdout, path);
     printf(" (%s): ", file->kind);
     print_summary(&s, is_state);
@@ -192,10 +189,7 @@ static void print_norms(struct run *run, const char *path, const struct model_fi
 static void inspect(struct run *run, const char *path) {
     struct model_file file;
     char message[BATCHNORM_MODEL_MESSAGE];
-    const batchnorm_model_options options = {.size = sizeof options,
-                                             .assume_constant = run->request.assume_constant,
-                                             .follow_symlinks = run->request.follow_symlinks};
-    if (!model_file_open(&file, path, &options, message)) {
+    if (!model_file_open(&file, path, &run->options, message)) {
         report(EXIT_FAILED, "%s: %s", path, message);
         run->failed = true;
     } else if (run->request.json) {
@@ -224,10 +218,14 @@ static bool is_folder(const char *path) {
 int cmd_inspect(int argc, char **argv) {
     struct run run = {.failed = false};
     options_parse(&inspect_options, argc, argv, &run.request);
+    run.options = (batchnorm_model_options){.size = sizeof run.options,
+                                            .assume_constant = run.request.assume_constant,
+                                            .follow_symlinks = run.request.follow_symlinks,
+                                            .eps = run.request.eps};
     for (int i = 0; i < run.request.files.count; i++) {
         const char *path = run.request.files.at[i];
         if (is_folder(path))
-            run.failed = !folder_inspect(path, run.request.json, &run.unhealthy) || run.failed;
+            run.failed = !folder_inspect(path, &run.request, &run.options, &run.unhealthy) || run.failed;
         else
             inspect(&run, path);
     }

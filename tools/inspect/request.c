@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
+#include <string.h>
+
 #define AT(member) OPTION_AT(struct inspect_request, member)
 
 static const struct option_row rows[] = {
@@ -15,6 +17,13 @@ static const struct option_row rows[] = {
      AT(strict),
      .help = "Exit with status 1 if a batch norm is unhealthy or cannot be read"},
     {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print one JSON object for each file"},
+    {.name = "eps",
+     .kind = OPTION_REAL,
+     AT(eps),
+     .value = "X",
+     .range = {.least = 0, .most = 1},
+     .usual = "of the file, where it tells",
+     .help = "For a state: what its layers add to the variances, so that those below it are counted"},
     {.name = "assume-constant",
      .kind = OPTION_ON,
      AT(assume_constant),
@@ -25,6 +34,10 @@ static const struct option_row rows[] = {
      AT(follow_symlinks),
      .help = "Read external data through symbolic and hard links, as caches of downloads have them"},
 };
+
+bool inspect_wants(const struct inspect_request *r, const char *name) {
+    return !r->prefix || strncmp(name, r->prefix, strlen(r->prefix)) == 0;
+}
 
 static void set_defaults(void *request) { *(struct inspect_request *)request = (struct inspect_request){.all = false}; }
 

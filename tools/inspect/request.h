@@ -8,8 +8,12 @@
 struct inspect_request {
     struct option_arguments files;
     const char *prefix;
+    double eps;
     bool all, strict, json, assume_constant, follow_symlinks;
 };
+
+/* Returns whether --prefix lets a name through. */
+bool inspect_wants(const struct inspect_request *request, const char *name);
 
 extern const struct option_table inspect_options;
 

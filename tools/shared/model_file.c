@@ -16,9 +16,20 @@ static bool is_safetensors(const char *path) {
     return whole && first[8] == '{' && first[7] == 0 && first[6] == 0;
 }
 
-static bool open_safetensors(struct model_file *f, const char *path, char *message) {
+/* eps where the writer of the file has told it; -1 if not. */
+static double told_eps(const batchnorm_safetensors *file) {
+    const char *text = batchnorm_safetensors_metadata(file, "batchnorm.eps");
+    char *end = NULL;
+    const double eps = text ? strtod(text, &end) : -1;
+    return text && end != text && *end == '\0' && eps >= 0 && eps <= 1 ? eps : -1;
+}
+
+static bool open_safetensors(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
+    batchnorm_model_options own = *options;
     f->kind = "safetensors";
     if (batchnorm_safetensors_open(path, &f->file, message)) return false;
+    f->eps = told_eps(f->file);
+    if (own.eps == 0 && f->eps > 0) own.eps = f->eps;
     const size_t count = batchnorm_safetensors_count(f->file);
     f->entries = calloc(count + 1, sizeof *f->entries);
     size_t kept = 0;
@@ -30,14 +41,14 @@ static bool open_safetensors(struct model_file *f, const char *path, char *messa
         else
             f->skipped++;
     }
-    if (f->entries && batchnorm_model_from_state(f->entries, kept, &f->model) == BATCHNORM_OK) return true;
+    if (f->entries && batchnorm_model_from_state(f->entries, kept, &own, &f->model) == BATCHNORM_OK) return true;
     snprintf(message, BATCHNORM_MODEL_MESSAGE, "no memory");
     return false;
 }
 
 bool model_file_open(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
-    *f = (struct model_file){.kind = "ONNX"};
-    if (is_safetensors(path)) return open_safetensors(f, path, message);
+    *f = (struct model_file){.kind = "ONNX", .eps = -1};
+    if (is_safetensors(path)) return open_safetensors(f, path, options, message);
     if (batchnorm_model_open(path, options, &f->model, message)) return false;
     if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_TORCH) f->kind = "PyTorch";
     return true;

@@ -13,6 +13,7 @@ struct model_file {
     const char *kind; /* "ONNX", "PyTorch", "safetensors" */
     batchnorm_safetensors *file;
     batchnorm_named_tensor *entries;
+    double eps;     /* of its batch norms, where a state tells it; -1: it does not */
     size_t skipped; /* tensors of a safetensors file of types that are not read */
 };
 

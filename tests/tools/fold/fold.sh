@@ -3,6 +3,7 @@
 # Cases of `batchnorm fold`: fold.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Small models are in
 # tests/model/models; make_models.py there made them.
 . "$(dirname "$0")/../cases.sh"
+. "$here/../states.sh"
 models=$here/../../model/models
 
 fold() { "${command[@]}" fold "$@"; }
@@ -10,28 +11,6 @@ folds() { silently fold "$@"; }
 # prints TEXT: that is all that the last command printed.
 prints() { [ "$(cat out.log)" = "$1" ] || fail "$(cat out.log)"; }
 needs_state() { needs_safetensors; }
-
-# A state of two pairs, 0 and 1 under a.: as `apply --save-state` has a layer, once more under other names.
-make_state() {
-    needs_safetensors
-    needs python3
-    python3 - "$@" <<'P'
-import json, struct, sys
-tensors = {"a.0.weight": ("F32", [2, 1], [1, 2]), "a.1.weight": ("F32", [2], [3, 4]), "a.1.bias": ("F32", [2], [5, 6]),
-           "a.1.running_mean": ("F32", [2], [0, 1]), "a.1.running_var": ("F32", [2], [0.75, 3.75]),
-           "a.1.num_batches_tracked": ("I64", [], [7]), "other": ("F32", [1], [9])}
-metadata = {"batchnorm.eps": "0.25"} if "eps" in sys.argv else None
-header, data = {}, b""
-if metadata:
-    header["__metadata__"] = metadata
-for name, (dtype, shape, values) in tensors.items():
-    new = struct.pack("<%d%s" % (len(values), "f" if dtype == "F32" else "q"), *values)
-    header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(new)]}
-    data += new
-text = json.dumps(header).encode()
-open("state.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
-P
-}
 
 # values FILE NAME: the numbers of a tensor of F32.
 values() {
@@ -177,6 +156,17 @@ A state has no graph: that nothing is between the pairs is your word."
     make_state eps
     folds state.safetensors -o told.safetensors --pair '*.0=*.1'
     cmp out.safetensors told.safetensors || fail "eps of the file gives another state"
+}
+
+case_state_whose_numbers_do_not_fit() {
+    make_state type=F16 "a.1.weight=1e4 1" "a.0.weight=100 1"
+    refuses 1 'state.safetensors: "a.0.weight" with a.1 would have a number that is not finite in its type' \
+        state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
+    make_state type=F16 "a.1.weight=1e-3 1" "a.0.weight=1e-3 1" "a.1.bias=0 0" "a.1.running_mean=0 0"
+    folds state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
+    grep -qx "1 numbers would have been subnormal and are 0" out.log || fail "$(cat out.log)"
+    folds state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25 --json
+    [ "$(python3 -c 'import json; print(json.load(open("out.log"))["flushed"])')" = 1 ] || fail "$(cat out.log)"
 }
 
 case_state_that_is_not_told_enough() {

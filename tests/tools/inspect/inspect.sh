@@ -3,6 +3,7 @@
 # Cases of `batchnorm inspect`: inspect.sh CASE COMMAND... runs the function case_CASE in a directory of its own. Small models
 # are in tests/model/models; make_models.py there made them.
 . "$(dirname "$0")/../cases.sh"
+. "$here/../states.sh"
 models=$here/../../model/models
 
 inspect() { "${command[@]}" inspect "$@"; }
@@ -85,8 +86,29 @@ case_folder() {
     [ "$(sed -E 's/ +/ /g' out.log)" = "file norms channels batches var = 0 subnormal < eps weight~0 not finite unhealthy
 model_9.onnx 1 4 -1 1 1 2 2 0 1
 model_10.onnx 1 4 -1 0 0 0 0 0 0" ] || fail "$(cat out.log)"
+    inspects --prefix nothing checkpoints
+    grep -q "^model_9.onnx  *0  *0  *-1  *0 " out.log || fail "$(cat out.log)"
+    refuses 1 "checkpoints: --all lists the tensors of a file, and this is a folder" --all checkpoints
     mkdir empty
     refuses 1 "empty: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it" empty
+}
+
+case_state() {
+    make_state "a.1.running_var=0.125 2"
+    inspects state.safetensors
+    [ "$(sed -E 's/  +/  /g' out.log)" = "a.1  2  7 batches  ok
+A state has no graph: what follows what is not in it.
+It has no eps either: with --eps X the variances below X are counted, too.
+state.safetensors (safetensors): 1 batch norm with 2 channels; 0 unhealthy" ] || fail "$(cat out.log)"
+    inspects --eps 0.25 state.safetensors
+    grep -q "7 batches  1 with running_var < eps" out.log && ! grep -q "no eps" out.log || fail "$(cat out.log)"
+    make_state eps "a.1.running_var=0.125 2"
+    inspects state.safetensors
+    grep -q "7 batches  1 with running_var < eps" out.log && ! grep -q "no eps" out.log || fail "$(cat out.log)"
+    mkdir states
+    mv state.safetensors states
+    inspects --json --eps 0.125 states
+    grep -q '"var_below_eps": 0' out.log || fail "$(cat out.log)"
 }
 
 case_wrong_files() {
