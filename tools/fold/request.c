@@ -50,8 +50,8 @@ static const struct option_row rows[] = {
      .value = "LAYER=NORM",
      .parse = add_pair,
      .help = "For a state: NORM follows LAYER and nothing is between; may be given several times",
-     .more = "LAYER must have its output channels first: a transposed convolution has not, which a state does not tell. "
-             "Both are prefixes of keys. A \\* in both stands for any text that they have in common: \"\\*.0=\\*.1\"."},
+     .more = "LAYER must have its output channels first: a transposed convolution has not, which a state does not tell. Both "
+             "are prefixes of keys. A \\* in both stands for any text that they have in common: \"\\*.0=\\*.1\"."},
     {.name = "eps",
      .kind = OPTION_REAL,
      AT(eps),
