@@ -90,8 +90,9 @@ typedef void bnk_curved(const struct bnk_verbs *elements, const struct bnk_call 
 struct bnk_verbs {
     size_t bytes;             /* of an element */
     size_t coefficient_bytes; /* of a coefficient */
-    /* out[i] = x[i * stride], or 0 where that is not finite: a shift that is close to the data and never poisons a sum */
-    void (*pivot)(const void *x, ptrdiff_t stride, size_t count, double *out);
+    /* out[i] = the median of x[0][i * stride], x[1][i * stride] and x[2][i * stride], each of them 0 where it is not finite: a
+     * shift that is close to the data, that no single value spoils, and that never poisons a sum */
+    void (*pivot)(const void *const x[3], ptrdiff_t stride, size_t count, double *out);
     /* The kernels of each verb, for either layout.
      * moments: sums of x - shift and of its square
      * affine:  out = affine(x), or if active act(affine(x) + z)

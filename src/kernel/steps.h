@@ -18,19 +18,41 @@ enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(ele
 /* Returns v with 0 in the place of what is not finite. */
 BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
 
-/* Elements that do not lie side by side are collected first, a whole step of them before the first load: a load of a vector
- * waits until the stores of all its elements have reached the cache. */
-static void pivot(const void *x, ptrdiff_t stride, size_t count, double *out) {
-    const elem *p = x;
+/* Return the smaller and the larger of two numbers, in every lane; of equal ones the second. */
+BNK_INLINE bnk_vd least(bnk_vd a, bnk_vd b) {
+    const bnk_md where = (bnk_md)(a < b);
+    return (bnk_vd)(((bnk_md)a & where) | ((bnk_md)b & ~where));
+}
+BNK_INLINE bnk_vd most(bnk_vd a, bnk_vd b) {
+    const bnk_md where = (bnk_md)(a > b);
+    return (bnk_vd)(((bnk_md)a & where) | ((bnk_md)b & ~where));
+}
+
+/* Loads n elements, which are `stride` apart. Those that do not lie side by side are collected first, a whole step of them
+ * before the first load: a load of a vector waits until the stores of all its elements have reached the cache. */
+BNK_INLINE void load_finite(const elem *p, ptrdiff_t stride, size_t n, bnk_vd *out) {
     elem some[BNK_LANES] = {0};
-    double finite[BNK_LANES];
+    const bool at_once = stride == 1 && n == BNK_LANES;
+    for (size_t k = 0; k < n && !at_once; k++) some[k] = p[(ptrdiff_t)k * stride];
+    const elem *from = at_once ? p : some;
+#pragma GCC unroll 8
+    for (int k = 0; k < DOUBLES; k++) out[k] = or_zero(load_double(from + k * BNK_WD));
+}
+
+static void pivot(const void *const x[3], ptrdiff_t stride, size_t count, double *out) {
+    bnk_vd a[DOUBLES], b[DOUBLES], c[DOUBLES];
+    double median[BNK_LANES];
     for (size_t i = 0, n; i < count; i += n) {
+        const ptrdiff_t at = (ptrdiff_t)i * stride;
         n = count - i < BNK_LANES ? count - i : BNK_LANES;
-        bool at_once = stride == 1 && n == BNK_LANES;
-        for (size_t k = 0; k < n && !at_once; k++) some[k] = p[(ptrdiff_t)(i + k) * stride];
-        const elem *from = at_once ? p + i : some;
-        for (int k = 0; k < BNK_LANES; k += BNK_WD) store_vd(finite + k, or_zero(load_double(from + k)));
-        memcpy(out + i, finite, n * sizeof *out);
+        load_finite((const elem *)x[0] + at, stride, n, a);
+        load_finite((const elem *)x[1] + at, stride, n, b);
+        load_finite((const elem *)x[2] + at, stride, n, c);
+        for (int k = 0; k < DOUBLES; k++) {
+            const bnk_vd low = least(a[k], b[k]), high = most(a[k], b[k]);
+            store_vd(median + k * BNK_WD, most(low, least(high, c[k])));
+        }
+        memcpy(out + i, median, n * sizeof *out);
     }
 }
 

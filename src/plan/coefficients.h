@@ -3,6 +3,7 @@
 #ifndef BN_COEFFICIENTS_H
 #define BN_COEFFICIENTS_H
 
+#include <float.h>
 #include <math.h>
 
 #include "plan/view.h"
@@ -38,12 +39,16 @@ static inline void bn_set_coefficients(struct bn_coefficients k, size_t channel,
  * serves as well. */
 static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
 
-/* Sets y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. */
+/* Sets y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. A scale
+ * with few digits left, or none, belongs to a y that is all bias. Without any no mean is subtracted, because a difference that
+ * overflowed would make it a NaN. */
 static inline void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias,
                                  bool constant) {
-    bool by_zero = k.computing == BATCHNORM_F32 && bias != 0 && !constant;
+    const bool is_float = k.computing == BATCHNORM_F32, vanishes = is_float ? (float)scale == 0 : scale == 0;
+    bool by_zero = is_float && bias != 0 && !constant && fabs(scale) >= FLT_MIN;
     double zero = by_zero ? mean - bias / scale : mean;
     by_zero = by_zero && bn_zero_is_useful(zero);
+    if (vanishes && isfinite(mean)) mean = 0;
     bn_set_coefficients(k, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
 }
 

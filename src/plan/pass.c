@@ -197,9 +197,11 @@ struct piece_moments {
     double mean, m2;
 };
 
+/* The squares of finite values may overflow, and m2 is infinite then. */
 static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
-    double offset = sum / n, m2 = dot - sum * offset;
-    return (struct piece_moments){shift - origin + offset, m2 < 0 ? 0 : m2};
+    const double offset = sum / n, m2 = dot - sum * offset;
+    const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
+    return (struct piece_moments){shift - origin + offset, overflows ? INFINITY : m2 < 0 ? 0 : m2};
 }
 
 static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {

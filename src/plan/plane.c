@@ -170,12 +170,26 @@ static double fold_lanes(double *lanes) {
     return lanes[0] + lanes[1];
 }
 
-static void start_sums(struct side *side) {
+/* Takes the pivots from elements of the first row that are spread over it, or from the first three rows where they are so short
+ * that they have none. */
+static void set_pivots(struct side *side, const struct bn_piece *p) {
     const struct bn_sweep *s = side->b->sweep;
-    const struct bnk_array *x = &side->call.array[BNK_X];
+    const bool down = p->length < 3 && p->rows >= 3;
+    const size_t edge = p->length / 6, element[3] = {edge, p->length / 2, p->length - 1 - edge};
+    const void *x[3];
+    ptrdiff_t offset[BN_VIEW_ARRAYS];
+    for (size_t i = 0; i < 3; i++) {
+        if (i == 0 || down) bn_view_walk(&s->view, p->first_row + (down ? i : 0), 1, offset);
+        x[i] = bn_sweep_at(s, 0, offset[0], p->first + (p->length < 3 ? 0 : element[i]), side->b->first);
+    }
+    s->kernels->pivot(x, s->view.array[0].channel, side->b->count, side->shift);
+}
+
+static void start_sums(struct side *side, const struct bn_piece *p) {
+    const struct bn_sweep *s = side->b->sweep;
     memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
     if (s->verb == BNK_MOMENTS)
-        s->kernels->pivot(x->at, x->channel, side->b->count, side->shift);
+        set_pivots(side, p);
     else if (s->mean_of_x)
         memcpy(side->shift, s->mean + side->b->first, side->b->count * sizeof *side->shift);
     else
@@ -189,6 +203,35 @@ static void finish_sums(struct side *side, size_t piece) {
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
         s->sums[0][slot] = fold_lanes(side->sums + i * BNK_SUMS);
         s->sums[1][slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
+    }
+}
+
+/* Makes the sums of one channel again, about another pivot. */
+static void sum_again(struct side *side, const struct bn_piece *p, size_t piece, size_t channel, double pivot) {
+    const struct bn_block alone = {side->b->sweep, channel, 1, 0}; /* there is nothing to fetch for it */
+    side->b = &alone;
+    side->shift[0] = pivot;
+    memset(side->sums, 0, sizeof *side->sums * BNK_SUMS);
+    for (size_t done = 0; done < p->rows;) {
+        struct stretch t = {.row = p->first_row + done, .rows = p->rows - done, .first = p->first, .length = p->length};
+        ptrdiff_t offset[BN_VIEW_ARRAYS];
+        t.rows = bn_view_walk(&alone.sweep->view, t.row, t.rows, offset);
+        place(side, t, offset);
+        run_stretch(NULL, side);
+        done += t.rows;
+    }
+    finish_sums(side, piece);
+}
+
+/* Looks at the moments of a piece a second time, where a pivot was far from the mean. */
+static void look_again(struct side *side, const struct bn_piece *p, size_t piece) {
+    const struct bn_block *b = side->b;
+    const struct bn_sweep *s = b->sweep;
+    const double n = (double)p->count;
+    for (size_t c = b->first; c < b->first + b->count; c++) {
+        const size_t slot = c * s->slot_channel + piece * s->slot_piece;
+        const double sum = s->sums[0][slot];
+        if (bn_is_far(sum, s->sums[1][slot], n)) sum_again(side, p, piece, c, s->shift[slot] + sum / n);
     }
 }
 
@@ -215,13 +258,15 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
             size_t straight = rows_until_turn(reduce, t.row);
             if (t.rows > straight) t.rows = straight;
             place(&r, t, reduced);
-            if (done == 0) start_sums(&r);
+            if (done == 0) start_sums(&r, &p);
         }
         if (write) place(&w, t, written);
         run_stretch(write ? &w : NULL, reduce ? &r : NULL);
         done += t.rows;
     }
-    if (reduce) finish_sums(&r, piece);
+    if (!reduce) return;
+    finish_sums(&r, piece);
+    if (reduce->sweep->verb == BNK_MOMENTS) look_again(&r, &p, piece);
 }
 
 void bn_plane_alone(const struct bn_sweep *s, size_t block, size_t piece) {

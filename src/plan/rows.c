@@ -78,12 +78,34 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
     return k;
 }
 
-/* Sums start at zero, and so do shifts. Both are padded up to whole steps. */
-static void clear_slots(const struct bn_sweep *s, size_t slot, size_t channels) {
-    size_t bytes = bn_padded(channels) * sizeof(double);
-    memset(s->sums[0] + slot, 0, bytes);
-    memset(s->sums[1] + slot, 0, bytes);
-    memset(s->shift + slot, 0, bytes);
+/* Sets some shifts or sums to zero, up to whole steps. */
+static void clear(double *at, size_t channels) { memset(at, 0, bn_padded(channels) * sizeof *at); }
+
+/* Sets the shifts to zero, and those of moments to pivots from the first three rows of the piece. */
+static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
+    const void *x[3];
+    ptrdiff_t offset[BN_VIEW_ARRAYS];
+    clear(s->shift + slot, channels);
+    if (s->verb != BNK_MOMENTS) return;
+    for (size_t i = 0; i < 3; i++) {
+        bn_view_walk(&s->view, p->first_row + (p->rows < 3 ? 0 : i), 1, offset);
+        x[i] = bn_sweep_at(s, 0, offset[0], 0, channel);
+    }
+    s->kernels->pivot(x, 1, channels, s->shift + slot);
+}
+
+/* Moves the pivots of some channels to the mean where they were far from it. Returns whether there were such, so that the sums
+ * must be made again. */
+static bool moves_pivots(const struct bn_sweep *s, const struct bn_piece *p, size_t channels, size_t slot) {
+    const double n = (double)p->count;
+    bool moved = false;
+    for (size_t i = slot; i < slot + channels && s->verb == BNK_MOMENTS; i++) {
+        const double sum = s->sums[0][i];
+        if (!bn_is_far(sum, s->sums[1][i], n)) continue;
+        s->shift[i] += sum / n;
+        moved = true;
+    }
+    return moved;
 }
 
 /* Sets where the sums of a piece are. */
@@ -93,18 +115,30 @@ static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channe
     k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
 }
 
-static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
-    const struct bn_view *v = &s->view;
-    struct bn_piece p = bn_view_piece(v, piece);
-    size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
-    size_t channels = v->channels - channel < v->block ? v->channels - channel : v->block;
-    if (bn_sweep_reduces(s)) clear_slots(s, slot, channels);
-    for (size_t r = 0; r < p.rows;) {
-        struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, channel, channels);
+/* Runs the rows of a piece for some channels, from sums that are zero. */
+static void run_piece(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
+    if (bn_sweep_reduces(s)) {
+        clear(s->sums[0] + slot, channels);
+        clear(s->sums[1] + slot, channels);
+    }
+    for (size_t r = 0; r < p->rows;) {
+        struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, channel, channels);
         set_sums(s, &k, channel, slot);
-        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         r += k.rows;
         run_stretch(s, &k);
+    }
+}
+
+static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
+    const struct bn_view *v = &s->view;
+    const struct bn_piece p = bn_view_piece(v, piece);
+    const size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
+    const size_t channels = v->channels - channel < v->block ? v->channels - channel : v->block;
+    if (bn_sweep_reduces(s)) start_shifts(s, &p, channel, channels, slot);
+    run_piece(s, &p, channel, channels, slot);
+    for (size_t c = 0, n; c < channels && s->verb == BNK_MOMENTS; c += n) { /* a channel whose pivot stays keeps its sums */
+        n = channels - c < BNK_LANES ? channels - c : BNK_LANES;
+        if (moves_pivots(s, &p, n, slot + c)) run_piece(s, &p, channel + c, n, slot + c);
     }
 }
 
@@ -201,23 +235,31 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     run_stretch(s, &wide);
 }
 
-/* Like plain_piece(), for few channels: there is one block. */
-static void wide_piece(const struct bn_sweep *s, size_t piece) {
-    size_t channels = s->view.channels, slot = piece * s->slot_piece;
-    struct bn_piece p = bn_view_piece(&s->view, piece);
+static void run_wide_piece(const struct bn_sweep *s, const struct bn_piece *p, size_t slot) {
     struct wide w;
     w.repeat = s->repeat;
-    if (bn_sweep_reduces(s)) clear_slots(s, slot, channels);
-    for (size_t r = 0; r < p.rows;) {
-        struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, 0, channels);
+    if (bn_sweep_reduces(s)) {
+        clear(s->sums[0] + slot, s->view.channels);
+        clear(s->sums[1] + slot, s->view.channels);
+    }
+    for (size_t r = 0; r < p->rows;) {
+        struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, 0, s->view.channels);
         set_sums(s, &k, 0, slot);
-        if (r == 0 && s->verb == BNK_MOMENTS) s->kernels->pivot(k.array[BNK_X].at, 1, channels, s->shift + slot);
         if (r == 0) start_wide(s, &w, &k);
         r += k.rows;
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
     if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, slot);
+}
+
+/* Like plain_piece(), for few channels: there is one block. */
+static void wide_piece(const struct bn_sweep *s, size_t piece) {
+    const size_t slot = piece * s->slot_piece;
+    const struct bn_piece p = bn_view_piece(&s->view, piece);
+    if (bn_sweep_reduces(s)) start_shifts(s, &p, 0, s->view.channels, slot);
+    run_wide_piece(s, &p, slot);
+    if (moves_pivots(s, &p, s->view.channels, slot)) run_wide_piece(s, &p, slot);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {
