@@ -16,6 +16,7 @@ static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtyp
     g->dtype = dtype;
     g->channels = channels;
     g->count = 0;
+    g->grain = g->first = 0;
     g->dims = dims;
     g->placed = 0;
     for (int i = 0; i < BN_ARRAYS; i++) g->array[i].data = NULL;

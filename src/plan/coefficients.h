@@ -80,6 +80,9 @@ static inline void bn_merge_by(struct bn_merging by, double *mean, double *m2, d
     *m2 = *m2 + m2_b + d * d * by.product;
 }
 
+/* Returns a mean that is an offset from `other` as one from `origin`. */
+static inline double bn_offset_from(double origin, double other, double offset) { return other - origin + offset; }
+
 /* Merges (count, mean, m2) of b into a. */
 static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     if (b.count == 0) return;

@@ -44,7 +44,9 @@ struct bn_geometry {
     size_t channels;
     size_t count; /* values per channel: the product of extent[0..dims) */
     int dims;
-    size_t extent[BN_MAX_DIMS];
+    size_t extent[BN_MAX_DIMS]; /* the samples come first */
+    size_t grain; /* samples of a chunk: sums are made of each chunk alone, and folded in a tree; 0: there are no chunks */
+    size_t first; /* the number of the first sample among those of all parts of the batch; a multiple of grain */
     struct bn_array array[BN_ARRAYS];
     unsigned placed; /* a bit for each array that has a place, low and high; room 1's */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Building a pass, its scratch memory, and the folding of pieces. */
+/* Building a pass, and its scratch memory. */
 #include "plan/pass.h"
 
 #include <stdlib.h>
@@ -52,6 +52,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
     p->dtype = g->dtype;
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
+    p->nodes = NULL;
     p->mean = NULL;
     p->set_gates = NULL;
     p->done = NULL;
@@ -186,68 +187,4 @@ batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const 
     if (p.done) p.done(&p);
     free(memory);
     return BATCHNORM_OK;
-}
-
-/* Folding */
-
-/* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`.
- * The mean of a piece is taken as an offset from the shift of the first, which is of the size of the deviations: nothing is
- * lost to a large common mean. */
-struct piece_moments {
-    double mean, m2;
-};
-
-/* The squares of finite values may overflow, and m2 is infinite then. */
-static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
-    const double offset = sum / n, m2 = dot - sum * offset;
-    const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
-    return (struct piece_moments){shift - origin + offset, overflows ? INFINITY : m2 < 0 ? 0 : m2};
-}
-
-static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
-    double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, 0).count);
-    double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
-    const double *restrict origin = s->shift + first;
-    for (size_t c = 0; c < channels; c++) {
-        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
-        mean[c] = m.mean;
-        m2[c] = m.m2;
-    }
-    for (size_t k = 1; k < s->view.pieces; k++) {
-        double n = (double)bn_view_piece(&s->view, k).count;
-        size_t from = first + k * s->slot_piece;
-        const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
-        struct bn_merging by = bn_merging_of(count, n);
-        for (size_t c = 0; c < channels; c++) {
-            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
-            bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
-        }
-        count += n;
-    }
-    for (size_t c = 0; c < channels; c++) mean[c] += origin[c];
-}
-
-static void fold_dots(const struct bn_sweep *s, size_t first, size_t channels) {
-    double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
-    for (size_t k = 1; k < s->view.pieces; k++) {
-        const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
-        for (size_t c = 0; c < channels; c++) {
-            sum[c] += more[c];
-            dot[c] += more_dot[c];
-        }
-    }
-}
-
-/* Folds in the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
-void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
-    for (int i = 0; i < p->reduces; i++) {
-        const struct bn_sweep *s = &p->reduce[i];
-        size_t each = s->slot_channel == 1 ? channels : 1;
-        for (size_t c = channel; c < channel + channels; c += each) {
-            if (s->verb == BNK_MOMENTS)
-                fold_moments(s, c * s->slot_channel, each);
-            else
-                fold_dots(s, c * s->slot_channel, each);
-        }
-    }
 }

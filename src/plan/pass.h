@@ -41,6 +41,7 @@ struct bn_pass {
     double *own;
     const double *mean; /* what reductions of dots with x subtract from x; they are given a copy where they need one */
     double *mean_copy;
+    double *nodes; /* where the nodes of the chunks go, an array of every channel for each number; NULL: they are not wanted */
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
     void (*set_gates)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*set_coefficients)(const struct bn_pass *pass, size_t channel, size_t channels);

@@ -28,7 +28,8 @@ static ptrdiff_t ahead_of(const struct bn_block *b, int i, struct stretch t, ptr
     const struct bn_sweep *s = b->sweep;
     const struct bn_view *v = &s->view;
     ptrdiff_t there[BN_VIEW_ARRAYS];
-    size_t row = t.row + (v->parts > 1 ? 0 : s->ahead), first = v->parts > 1 ? t.first + v->part : t.first;
+    const bool by_parts = bn_view_cuts_rows(v);
+    size_t row = t.row + (by_parts ? 0 : s->ahead), first = by_parts ? t.first + t.length : t.first;
     size_t channel = b->first;
     if (first >= v->length) {
         first = 0;

@@ -166,7 +166,7 @@ size_t bn_rows_repeat(const struct bn_view *v) {
 size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows) {
     size_t repeat = bn_rows_repeat(v), most = WIDE * sizeof(double) / coefficient_bytes / v->channels;
     if (!is_packed(v) || v->channels * repeat % BNK_LANES != 0) return 1;
-    while (repeat * 2 <= most && v->group / repeat >= wide_rows) repeat *= 2;
+    while (repeat * 2 <= most && v->last.group / repeat >= wide_rows) repeat *= 2;
     return repeat;
 }
 

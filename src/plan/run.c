@@ -101,7 +101,7 @@ static void coefficients_item(void *arg, size_t item) {
 /* Goes in the order of memory: reductions of a plane go on within a channel, everything else across the blocks of a row. */
 static void do_pieces(const struct bn_sweep *s, size_t begin, size_t end) {
     const struct bn_view *v = &s->view;
-    bool within = v->layout == BNK_PLANE && (bn_sweep_reduces(s) || v->parts > 1);
+    bool within = v->layout == BNK_PLANE && (bn_sweep_reduces(s) || bn_view_cuts_rows(v));
     for (size_t i = begin; i < end; i++) {
         if (within)
             s->do_piece(s, i / v->pieces, i % v->pieces);

@@ -13,12 +13,14 @@ static bool goes_outside(ptrdiff_t stride, ptrdiff_t other) {
     return distance(stride) > distance(other);
 }
 
+/* With a grain the samples are the outermost dimension, whatever their strides, so that a chunk is one stretch of rows. */
 static void take_dims(struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
+    const int outermost = g->grain && g->extent[0] > 1 ? 1 : 0;
     for (int d = 0; d < g->dims; d++) {
         if (g->extent[d] == 1) continue;
         int at = v->dims++;
         ptrdiff_t stride = g->array[use[0].array].stride[d];
-        for (; at > 0 && goes_outside(stride, v->array[0].stride[at - 1]); at--) {
+        for (; at > outermost && goes_outside(stride, v->array[0].stride[at - 1]); at--) {
             v->extent[at] = v->extent[at - 1];
             for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = v->array[i].stride[at - 1];
         }
@@ -54,7 +56,9 @@ static void choose_layout(struct bn_view *v) {
     v->layout = rows ? BNK_ROWS : BNK_PLANE;
     v->length = v->channels;
     for (int i = 0; i < v->arrays; i++) v->spacing[i] = 1;
+    v->samples_in_row = false;
     if (!rows) {
+        v->samples_in_row = v->dims == 1;
         v->length = v->dims ? v->extent[v->dims - 1] : 1;
         for (int i = 0; i < v->arrays && v->dims; i++) v->spacing[i] = v->array[i].stride[v->dims - 1];
         if (v->dims) v->dims--;
@@ -66,32 +70,73 @@ static void choose_layout(struct bn_view *v) {
 
 static size_t divide_up(size_t a, size_t b) { return a / b + (a % b != 0); }
 
-/* Cuts a plane for reductions. Most planes are one part, and most small ones one piece: nothing is divided then, because that
- * takes long. */
-static void cut_plane(struct bn_view *v) {
-    v->parts = 1;
-    v->part = bn_padded(v->length);
-    if (v->length > PLANE_PIECE) {
-        v->part = bn_padded(divide_up(v->length, divide_up(v->length, PLANE_PIECE)));
-        v->parts = divide_up(v->length, v->part);
+/* Cuts a chunk of a plane for reductions. Most planes are one part, and most small ones one piece: nothing is divided then,
+ * because that takes long. */
+static void cut_plane(struct bn_cut *c) {
+    c->parts = 1;
+    c->part = bn_padded(c->length);
+    if (c->length > PLANE_PIECE) {
+        c->part = bn_padded(divide_up(c->length, divide_up(c->length, PLANE_PIECE)));
+        c->parts = divide_up(c->length, c->part);
     }
-    bool whole = v->count <= PLANE_PIECE;
-    v->group = v->parts > 1 ? 1 : whole ? v->rows : PLANE_PIECE / v->length;
-    if (v->group > v->rows) v->group = v->rows;
-    v->pieces = whole ? 1 : divide_up(v->rows, v->group) * v->parts;
-    v->block = 1;
-    v->blocks = v->channels;
+    const bool whole = c->rows * c->length <= PLANE_PIECE;
+    c->group = c->parts > 1 ? 1 : whole ? c->rows : PLANE_PIECE / c->length;
+    if (c->group > c->rows) c->group = c->rows;
+    c->pieces = whole ? 1 : divide_up(c->rows, c->group) * c->parts;
 }
 
-static void cut_rows(struct bn_view *v) {
-    v->block = v->channels < ROWS_BLOCK ? v->channels : ROWS_BLOCK;
-    v->blocks = divide_up(v->channels, v->block);
-    v->group = ROWS_PIECE / v->block;
-    if (v->group < divide_up(v->rows, ROWS_PIECES_MAX)) v->group = divide_up(v->rows, ROWS_PIECES_MAX);
-    if (v->group > v->rows) v->group = v->rows;
-    v->pieces = divide_up(v->rows, v->group);
-    v->parts = 1;
-    v->part = v->channels;
+static void cut_rows(struct bn_cut *c, size_t block) {
+    c->group = ROWS_PIECE / block;
+    if (c->group < divide_up(c->rows, ROWS_PIECES_MAX)) c->group = divide_up(c->rows, ROWS_PIECES_MAX);
+    if (c->group > c->rows) c->group = c->rows;
+    c->pieces = divide_up(c->rows, c->group);
+    c->parts = 1;
+    c->part = c->length;
+}
+
+static void cut_chunk(const struct bn_view *v, struct bn_cut *c) {
+    if (v->layout == BNK_PLANE)
+        cut_plane(c);
+    else
+        cut_rows(c, v->block);
+}
+
+/* Makes the whole view one chunk. */
+static void cut_whole(struct bn_view *v) {
+    v->chunks = 1;
+    v->last.rows = v->rows;
+    v->last.length = v->length;
+    cut_chunk(v, &v->last);
+    v->pieces = v->last.pieces;
+}
+
+/* Cuts some more samples than one chunk has. A chunk is cut as if there were no others, so that a batch may be anywhere cut
+ * between two chunks without changing their sums. */
+static void cut_chunks(struct bn_view *v, const struct bn_geometry *g) {
+    const size_t samples = g->extent[0], rest = (samples - 1) % g->grain + 1;
+    v->chunks = divide_up(samples, g->grain);
+    v->cut.rows = v->last.rows = v->rows;
+    v->cut.length = v->last.length = v->length;
+    if (v->samples_in_row) {
+        v->cut.length = v->length / samples * g->grain;
+        v->last.length = v->length / samples * rest;
+    } else {
+        v->cut.rows = v->rows / samples * g->grain;
+        v->last.rows = v->rows / samples * rest;
+    }
+    cut_chunk(v, &v->cut);
+    cut_chunk(v, &v->last);
+    v->pieces = (v->chunks - 1) * v->cut.pieces + v->last.pieces;
+}
+
+static void cut(struct bn_view *v, const struct bn_geometry *g) {
+    v->block = v->layout == BNK_PLANE ? 1 : v->channels < ROWS_BLOCK ? v->channels : ROWS_BLOCK;
+    v->blocks = v->block == 1 ? v->channels : divide_up(v->channels, v->block);
+    v->first_chunk = g->grain ? g->first / g->grain : 0;
+    if (g->grain && g->extent[0] > g->grain)
+        cut_chunks(v, g);
+    else
+        cut_whole(v);
 }
 
 void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use) {
@@ -109,10 +154,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
     take_dims(v, g, use);
     merge_dims(v);
     choose_layout(v);
-    if (v->layout == BNK_PLANE)
-        cut_plane(v);
-    else
-        cut_rows(v);
+    cut(v, g);
 }
 
 /* Returns whether all arrays of a view have the same strides. */
@@ -147,9 +189,11 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
     v->arrays = arrays;
     v->first = use[0].array;
     v->staged = like->staged;
-    v->group = like->group;
-    v->parts = like->parts;
-    v->part = like->part;
+    v->samples_in_row = like->samples_in_row;
+    v->chunks = like->chunks;
+    if (v->chunks > 1) v->cut = like->cut;
+    v->last = like->last;
+    v->first_chunk = like->first_chunk;
     v->pieces = like->pieces;
     v->block = like->block;
     v->blocks = like->blocks;
@@ -170,19 +214,22 @@ void bn_view_set_block(struct bn_view *v, size_t channels) {
 /* Cuts a plane for writing. Long rows stay cut in parts. Otherwise a piece gets as many channels as give the elements, side by
  * side as they lie in memory, and then rows. */
 void bn_view_recut(struct bn_view *v, size_t elements) {
-    size_t length = v->layout == BNK_PLANE ? v->length : 1;
-    if (v->parts > 1) return;
-    size_t channels = elements / length ? elements / length : 1;
+    const size_t length = v->layout == BNK_PLANE ? v->length : 1;
+    struct bn_cut *c = &v->last;
+    if (v->chunks > 1) cut_whole(v);
+    if (c->parts > 1) return;
+    const size_t channels = elements / length ? elements / length : 1;
     bn_view_set_block(v, v->layout == BNK_ROWS && channels < v->channels ? bn_padded(channels) : channels);
-    v->group = elements / length / v->block;
-    if (v->group == 0) v->group = 1;
-    if (v->group > v->rows) v->group = v->rows;
-    v->pieces = divide_up(v->rows, v->group);
+    c->group = elements / length / v->block;
+    if (c->group == 0) c->group = 1;
+    if (c->group > c->rows) c->group = c->rows;
+    v->pieces = c->pieces = divide_up(c->rows, c->group);
 }
 
 bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {
     if (a->layout != b->layout || a->rows != b->rows || a->length != b->length || a->dims != b->dims) return false;
-    if (a->group != b->group || a->parts != b->parts || a->part != b->part) return false;
+    if (a->chunks != b->chunks || a->pieces != b->pieces || a->samples_in_row != b->samples_in_row) return false;
+    if (a->last.group != b->last.group || a->last.parts != b->last.parts || a->last.part != b->last.part) return false;
     for (int d = 0; d < a->dims; d++)
         if (a->extent[d] != b->extent[d]) return false;
     return true;

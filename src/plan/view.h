@@ -8,6 +8,13 @@
 
 #define BN_VIEW_ARRAYS 5
 
+/* How a chunk of a view is cut into pieces: in a plane each channel into `pieces` = row groups * parts, each of `group` rows (or
+ * of a part of one row); in rows into `pieces` groups of `group` rows. */
+struct bn_cut {
+    size_t rows, length; /* of the chunk */
+    size_t group, parts, part, pieces;
+};
+
 struct bn_view {
     enum bnk_layout layout;
     size_t channels, count;
@@ -20,10 +27,15 @@ struct bn_view {
     struct bn_array array[BN_VIEW_ARRAYS];
     ptrdiff_t spacing[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
     bool staged;                       /* some spacing is */
-    /* Pieces: in a plane each channel is cut into `pieces` = row_groups * parts, each of `group` rows (or of a part of one
-     * row); in rows the array is cut into `pieces` groups of `group` rows. In both, `blocks` blocks of `block` channels are
-     * done at a time. */
-    size_t group, parts, part, pieces, block, blocks;
+    /* Chunks of samples, in the order of memory: all but the last are cut alike. A chunk is some rows, or where a row has all
+     * samples, some elements of each row. Without a grain, and for writing, the whole view is one chunk, the last. */
+    size_t chunks;
+    bool samples_in_row;
+    struct bn_cut cut, last;
+    size_t first_chunk; /* the number of the first, among those of all parts of the batch */
+    size_t pieces;      /* of all chunks */
+    /* `blocks` blocks of `block` channels are done at a time. */
+    size_t block, blocks;
 };
 
 /* An array of a geometry, and what a kernel takes it for. */
@@ -58,11 +70,35 @@ struct bn_piece {
 };
 static inline struct bn_piece bn_view_piece(const struct bn_view *v, size_t piece) {
     struct bn_piece p = {0};
-    if (v->pieces > 1) p = (struct bn_piece){.first_row = piece / v->parts * v->group, .first = piece % v->parts * v->part};
-    p.rows = v->rows - p.first_row < v->group ? v->rows - p.first_row : v->group;
-    p.length = v->length - p.first < v->part ? v->length - p.first : v->part;
+    const struct bn_cut *c = &v->last;
+    size_t row = 0, first = 0; /* of the piece in its chunk */
+    if (v->chunks > 1) {
+        size_t chunk = piece / v->cut.pieces;
+        if (chunk >= v->chunks - 1)
+            chunk = v->chunks - 1;
+        else
+            c = &v->cut;
+        piece -= chunk * v->cut.pieces;
+        if (v->samples_in_row)
+            p.first = chunk * v->cut.length;
+        else
+            p.first_row = chunk * v->cut.rows;
+    }
+    if (c->pieces > 1) {
+        row = piece / c->parts * c->group;
+        first = piece % c->parts * c->part;
+    }
+    p.rows = c->rows - row < c->group ? c->rows - row : c->group;
+    p.length = c->length - first < c->part ? c->length - first : c->part;
+    p.first_row += row;
+    p.first += first;
     p.count = v->layout == BNK_PLANE ? p.rows * p.length : p.rows;
     return p;
+}
+
+/* Returns whether a row is cut. */
+static inline bool bn_view_cuts_rows(const struct bn_view *v) {
+    return v->last.parts > 1 || (v->chunks > 1 && (v->samples_in_row || v->cut.parts > 1));
 }
 
 /* Returns how many rows from `row` on, at most `limit`, are equally far from each other, and where each array has the first. */
