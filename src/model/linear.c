@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolutions and matrix products: what they are made of, and whether and how their weights can take over a batch norm. */
+/* Convolutions and matrix products: what they are made of, and whether and how their weights can take over a batch norm. Longer
+ * than 300 lines, because what is read of such a node is what a fold checks and changes. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
