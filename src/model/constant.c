@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Constants, and the operators that compute one from others. Longer than 300 lines, because each of these is a function here. */
+/* Constants, and the operators that compute one from others. Longer than 300 lines, because each of them is a function here. */
 #include "model/constant.h"
 
 #include <inttypes.h>
