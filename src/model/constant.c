@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Constants, and the operators that compute one from others. Longer than 300 lines, because each of them is a function here. */
 #include "model/constant.h"
 
 #include <inttypes.h>
@@ -14,13 +15,17 @@ static const struct bn_onnx_node *maker(const struct bn_onnx *o, uint32_t value)
 }
 
 bool bn_is_op(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *op) {
+    return !n->refers && bn_is_op_of(o, n, op);
+}
+
+bool bn_is_op_of(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *op) {
     return bn_onnx_is(o, n->op, op) && (n->domain.at == n->domain.end || bn_onnx_is(o, n->domain, "ai.onnx"));
 }
 
 /* Returns whether an operator computes a constant from constants. */
 static bool computes(const struct bn_onnx *o, const struct bn_onnx_node *n) {
-    static const char *const ops[] = {"Unsqueeze", "Squeeze", "Reshape", "Flatten", "Cast",
-                                      "Mul",       "Add",     "Sub",     "Div",     "ConstantOfShape"};
+    static const char *const ops[] = {"Unsqueeze", "Squeeze", "Reshape", "Flatten",         "Cast",  "CastLike", "Mul",
+                                      "Add",       "Sub",     "Div",     "ConstantOfShape", "Expand"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (bn_is_op(o, n, ops[i])) return true;
     return false;
@@ -41,7 +46,8 @@ static struct bn_origin origin_within(const struct bn_onnx *o, uint32_t value, i
     if (bn_is_op(o, n, "Identity") && n->inputs == 1) return origin_within(o, o->uses[n->input].value, steps - 1);
     if (!computes(o, n)) return unknown;
     struct bn_origin all = {.tensor = BN_NONE, .value = value};
-    for (uint32_t i = 0; i < n->inputs; i++) {
+    const uint32_t inputs = bn_is_op(o, n, "CastLike") ? 1 : n->inputs; /* of the other it takes the type alone */
+    for (uint32_t i = 0; i < inputs; i++) {
         const struct bn_origin one = origin_within(o, o->uses[n->input + i].value, steps - 1);
         if (one.is_runtime) return unknown;
         all.is_override = all.is_override || one.is_override;
@@ -163,10 +169,14 @@ static batchnorm_status reshape(const struct bn_onnx *o, const struct bn_onnx_no
     return BATCHNORM_OK;
 }
 
-/* Rounds to another type. */
+/* Rounds to another type, or to that of another value. */
 static batchnorm_status cast(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
     const struct bn_onnx_attribute *to = bn_onnx_attribute(o, n, "to");
-    c->type = to ? (int32_t)to->i : 0;
+    const uint32_t like = n->inputs > 1 ? o->uses[n->input + 1].value : BN_NONE;
+    const int32_t type = like == BN_NONE                     ? 0
+                         : o->values[like].tensor == BN_NONE ? o->values[like].type
+                                                             : o->tensors[o->values[like].tensor].type;
+    c->type = bn_is_op(o, n, "CastLike") ? type : to ? (int32_t)to->i : 0;
     if (c->type == BN_ONNX_DOUBLE) return BATCHNORM_OK;
     if (c->type != BN_ONNX_FLOAT)
         return refuse(why, BATCHNORM_BAD_OPTION, "a constant that is cast to a type that is not evaluated");
@@ -192,20 +202,26 @@ static double compute(const struct bn_onnx *o, const struct bn_onnx_node *n, dou
     return bn_is_op(o, n, "Sub") ? a - b : a / b;
 }
 
+/* Sets the sizes of what two operands are both spread over; false if there is no such, or it is too large. */
+static bool spread_over(const struct bn_constant *a, const struct bn_constant *b, struct bn_constant *y, uint64_t *count) {
+    *count = 1;
+    y->rank = a->rank > b->rank ? a->rank : b->rank;
+    for (int d = 0; d < y->rank; d++) {
+        const int ad = d - y->rank + a->rank, bd = d - y->rank + b->rank;
+        const int64_t as = ad < 0 ? 1 : a->dims[ad], bs = bd < 0 ? 1 : b->dims[bd];
+        if (as != bs && as != 1 && bs != 1) return false;
+        y->dims[d] = as == 1 ? bs : as;
+        if (__builtin_mul_overflow(*count, (uint64_t)y->dims[d], count) || *count > ELEMENTS_MAX) return false;
+    }
+    return true;
+}
+
 static batchnorm_status operate(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *a, char *why) {
     struct bn_constant b = {0}, y = {.type = a->type};
     batchnorm_status status = n->inputs == 2 ? bn_constant_read(o, o->uses[n->input + 1].value, &b, why) : BATCHNORM_BAD_FILE;
     uint64_t count = 1;
-    y.rank = a->rank > b.rank ? a->rank : b.rank;
-    bool ok = !status && (bn_opset_of(o, n->graph) >= 7) && (a->type == BN_ONNX_FLOAT || a->type == BN_ONNX_DOUBLE) &&
-              a->type == b.type;
-    for (int d = 0; ok && d < y.rank; d++) {
-        const int ad = d - y.rank + a->rank, bd = d - y.rank + b.rank;
-        const int64_t as = ad < 0 ? 1 : a->dims[ad], bs = bd < 0 ? 1 : b.dims[bd];
-        ok = as == bs || as == 1 || bs == 1;
-        y.dims[d] = as == 1 ? bs : as;
-        ok = ok && !__builtin_mul_overflow(count, (uint64_t)y.dims[d], &count) && count <= ELEMENTS_MAX;
-    }
+    const bool ok = !status && (bn_opset_of(o, n->graph) >= 7) && (a->type == BN_ONNX_FLOAT || a->type == BN_ONNX_DOUBLE) &&
+                    a->type == b.type && spread_over(a, &b, &y, &count);
     if (!status && !ok)
         status = refuse(why, BATCHNORM_BAD_OPTION, "a constant that is computed in a way that is not evaluated");
     if (!status) status = fill(&y, count, 0, why);
@@ -217,10 +233,35 @@ static batchnorm_status operate(const struct bn_onnx *o, const struct bn_onnx_no
     return BATCHNORM_OK;
 }
 
+/* Expand: spreads a constant over a shape. */
+static batchnorm_status expand(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
+    struct bn_constant shape = {0}, over = {0}, y = {.type = c->type};
+    uint64_t count = 1;
+    batchnorm_status status =
+        n->inputs == 2 ? bn_constant_read(o, o->uses[n->input + 1].value, &shape, why) : BATCHNORM_BAD_FILE;
+    if (status) return status;
+    bool ok = shape.count <= BN_ONNX_RANK;
+    over.rank = (int)shape.count;
+    for (size_t d = 0; ok && d < shape.count; d++) {
+        ok = shape.at[d] >= 0 && shape.at[d] <= (double)ELEMENTS_MAX;
+        over.dims[d] = ok ? (int64_t)shape.at[d] : 0;
+    }
+    free(shape.at);
+    if (!ok || !spread_over(c, &over, &y, &count))
+        return refuse(why, BATCHNORM_BAD_OPTION, "a constant that is expanded in a way that is not evaluated");
+    status = fill(&y, count, 0, why);
+    for (size_t i = 0; !status && i < y.count; i++) y.at[i] = c->at[spread(&y, c, i)];
+    if (status) return status;
+    free(c->at);
+    *c = y;
+    return BATCHNORM_OK;
+}
+
 /* Evaluates a node, of whose first input the value is in *c, and becomes the result. */
 static batchnorm_status evaluate(const struct bn_onnx *o, const struct bn_onnx_node *n, struct bn_constant *c, char *why) {
     if (bn_is_op(o, n, "Identity")) return BATCHNORM_OK;
-    if (bn_is_op(o, n, "Cast")) return cast(o, n, c, why);
+    if (bn_is_op(o, n, "Cast") || bn_is_op(o, n, "CastLike")) return cast(o, n, c, why);
+    if (bn_is_op(o, n, "Expand")) return expand(o, n, c, why);
     const bool operates = bn_is_op(o, n, "Mul") || bn_is_op(o, n, "Add") || bn_is_op(o, n, "Sub") || bn_is_op(o, n, "Div");
     return operates ? operate(o, n, c, why) : reshape(o, n, c, why);
 }

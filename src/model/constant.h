@@ -38,7 +38,8 @@ void bn_constant_row(const struct bn_constant *constant, size_t first, size_t co
 /* Reads the axes of a Squeeze or Unsqueeze: an attribute, or from opset 13 on an input. */
 batchnorm_status bn_axes_read(const struct bn_onnx *onnx, const struct bn_onnx_node *node, struct bn_constant *axes, char *why);
 
-/* Returns whether a node is that operator of ONNX itself. */
+/* Returns whether a node is that operator of ONNX itself, with attributes that are known; and whatever is known of them. */
+bool bn_is_op_of(const struct bn_onnx *onnx, const struct bn_onnx_node *node, const char *op);
 bool bn_is_op(const struct bn_onnx *onnx, const struct bn_onnx_node *node, const char *op);
 
 /* Finds the ranks that follow from those of other values, in the order of the nodes; then bn_rank_of() returns how many

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/fold.h"
+#include "model/round.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,6 +95,13 @@ static bool is_float(int32_t type) {
     return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
 }
 
+/* Returns whether what is added can be told in a type: it is finite and not flushed. */
+static bool shift_fits(const struct bn_affine *a, int32_t type) {
+    for (size_t c = 0; c < a->channels; c++)
+        if (!(fabs(a->b[c]) <= bn_largest_of(type)) || bn_is_flushed(type, a->b[c])) return false;
+    return true;
+}
+
 /* Gives the scale alone to a Conv with padding: its zeros get none of it. What is added is added before. */
 static void fold_scale(struct bn_fold *f, size_t i) {
     const struct bn_norm *n = &f->norms.at[i];
@@ -114,7 +122,7 @@ static void fold_scale(struct bn_fold *f, size_t i) {
     ok = ok && rank >= 2 && bn_fold_down(f, value, &scale, false, &target, why) &&
          bn_is_op(f->onnx, &f->onnx->nodes[target], "Conv");
     const struct bn_linear *l = ok ? bn_linear_of(f, target, why) : NULL;
-    ok = l && bn_fold_down(f, value, &scale, true, &target, why);
+    ok = l && shift_fits(&a, l->weight.type) && bn_fold_down(f, value, &scale, true, &target, why);
     if (ok) {
         free(a.k);
         a.k = NULL;
@@ -171,7 +179,11 @@ batchnorm_status bn_fold_plan(struct bn_fold *f, struct bn_onnx *onnx, struct bn
     f->rescaled = calloc(f->norms.count + 1, sizeof *f->rescaled);
     f->gone = calloc(onnx->node_count + 1, sizeof *f->gone);
     f->replaced = calloc(onnx->node_count + 1, sizeof *f->replaced);
-    f->no_memory = !f->folded || !f->rescaled || !f->gone || !f->replaced;
+    f->linear_of = malloc((onnx->node_count + 1) * sizeof *f->linear_of);
+    f->norm_of = malloc((onnx->node_count + 1) * sizeof *f->norm_of);
+    f->no_memory = !f->folded || !f->rescaled || !f->gone || !f->replaced || !f->linear_of || !f->norm_of;
+    for (uint32_t i = 0; i < onnx->node_count && !f->no_memory; i++) f->linear_of[i] = f->norm_of[i] = BN_NONE;
+    for (size_t i = 0; i < f->norms.count && !f->no_memory; i++) f->norm_of[f->norms.at[i].node] = (uint32_t)i;
     if (!f->no_memory) return plan(f, why);
     snprintf(why, BN_ONNX_BYTES, "no memory for a plan");
     return BATCHNORM_NO_MEMORY;
@@ -186,5 +198,7 @@ void bn_fold_free(struct bn_fold *f) {
     free(f->rescaled);
     free(f->gone);
     free(f->replaced);
+    free(f->linear_of);
+    free(f->norm_of);
     *f = (struct bn_fold){0};
 }

@@ -57,8 +57,9 @@ struct bn_fold {
     struct bn_fold_options options;
     struct bn_norms norms;
     struct bn_folded *folded;
-    bool *gone, *replaced; /* of nodes */
-    bool *rescaled;        /* of norms: their weight and bias changed */
+    bool *gone, *replaced;         /* of nodes */
+    uint32_t *linear_of, *norm_of; /* of nodes: among `linears` and `norms`; BN_NONE: it is none, or not yet read */
+    bool *rescaled;                /* of norms: their weight and bias changed */
     struct bn_linear *linears;
     size_t linear_count, linear_room;
     bool no_memory;
@@ -93,9 +94,6 @@ bool bn_fold_down(struct bn_fold *fold, uint32_t value, struct bn_affine *a, boo
 /* A node goes: what computes its input computes its output, or what takes its output takes its input. */
 void bn_fold_bypass_up(struct bn_fold *fold, uint32_t node, uint32_t input_use);
 void bn_fold_bypass_down(struct bn_fold *fold, uint32_t node, uint32_t input_use);
-
-/* Returns the largest finite number of a type. */
-double bn_largest_of(int32_t type);
 
 /* Makes a batch norm and the constants after it one batch norm. */
 void bn_fold_steps(struct bn_fold *fold, size_t norm);

@@ -58,6 +58,13 @@ static int64_t integer(const struct bn_onnx *o, const struct bn_onnx_node *n, co
     return a && a->has_i ? a->i : absent;
 }
 
+/* Returns an axis, counted from the front; below 0 if the file does not tell. */
+static int64_t axis_of(const struct bn_onnx *o, const struct bn_onnx_node *n, uint32_t value, int64_t absent) {
+    const int64_t axis = integer(o, n, "axis", absent);
+    const int rank = bn_rank_of(o, value);
+    return axis >= 0 || rank < 0 ? axis : axis + rank;
+}
+
 /* Returns whether the axes of a Squeeze or Unsqueeze all lie behind the channels. */
 static bool leaves_channels(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     struct bn_constant axes;
@@ -113,6 +120,8 @@ static bool commutes(const struct bn_onnx *o, const struct bn_onnx_node *n, cons
         return leaves_channels(o, n) || refuse(why, "a %.*s between moves its channels", op_bytes(n), op_text(o, n));
     if (bn_is_op(o, n, "AveragePool"))
         return averages_elements(o, n) || !has_shift(a) || refuse(why, "an AveragePool between counts zeros around its input");
+    if (bn_is_op(o, n, "MaxPool") && n->outputs > 1 && o->uses[n->output + 1].value != BN_NONE)
+        return refuse(why, "a MaxPool between that tells where its maxima are, which rounding may move");
     if (bn_is_op(o, n, "MaxPool") || bn_is_op(o, n, "GlobalMaxPool"))
         return !is_any_negative(a) || refuse(why, "a %.*s between, and a scale is negative", op_bytes(n), op_text(o, n));
     return false;
@@ -233,12 +242,12 @@ static size_t channels_of(struct bn_fold *f, uint32_t value, int steps) {
     const struct bn_onnx_node *n = &o->nodes[o->values[value].node];
     const struct bn_linear *l = bn_linear_of(f, o->values[value].node, why);
     if (l) return l->outs;
-    for (size_t i = 0; i < f->norms.count; i++)
-        if (f->norms.at[i].node == o->values[value].node) return f->norms.at[i].channels;
+    const uint32_t norm = f->norm_of[o->values[value].node];
+    if (norm != BN_NONE) return f->norms.at[norm].channels;
     static const char *const same[] = {"Identity",      "Dropout", "AveragePool", "MaxPool", "GlobalAveragePool",
                                        "GlobalMaxPool", "Relu",    "Clip",        NULL};
     if (is_any(o, n, same) && n->inputs > 0) return channels_of(f, o->uses[n->input].value, steps - 1);
-    if (!bn_is_op(o, n, "Concat") || integer(o, n, "axis", -1) != 1) return 0;
+    if (!bn_is_op(o, n, "Concat") || axis_of(o, n, value, -1) != 1) return 0;
     size_t all = 0;
     for (uint32_t i = 0; i < n->inputs; i++) {
         const size_t part = channels_of(f, o->uses[n->input + i].value, steps - 1);
@@ -251,7 +260,7 @@ static size_t channels_of(struct bn_fold *f, uint32_t value, int steps) {
 static bool up_concat(struct bn_fold *f, const struct bn_onnx_node *n, struct bn_affine *a, bool applies, uint32_t *target,
                       int steps, char *why) {
     const struct bn_onnx *o = f->onnx;
-    if (integer(o, n, "axis", -1) != 1) return refuse(why, "a Concat between does not join channels");
+    if (axis_of(o, n, o->uses[n->output].value, -1) != 1) return refuse(why, "a Concat between does not join channels");
     size_t first = 0;
     for (uint32_t i = 0; i < n->inputs; i++) {
         const uint32_t value = o->uses[n->input + i].value;
@@ -281,20 +290,18 @@ static bool up_step(struct bn_fold *f, uint32_t node, struct step *step, struct 
 
 /* Into the batch norm before. */
 static bool up_norm(struct bn_fold *f, uint32_t node, const struct bn_affine *a, bool applies, char *why) {
-    for (size_t i = 0; i < f->norms.count; i++) {
-        struct bn_norm *n = &f->norms.at[i];
-        if (n->node != node) continue;
-        if (n->wrong[0] || n->is_training || n->was_spatial || (n->is_override && !f->options.assume_constant) ||
-            n->channels != a->channels)
-            return refuse(why, "the batch norm before it cannot be changed");
-        for (size_t c = 0; c < n->channels && applies; c++) {
-            n->array[BN_SCALE][c] *= a->k[c];
-            n->array[BN_SHIFT][c] = n->array[BN_SHIFT][c] * a->k[c] + a->b[c];
-        }
-        if (applies) f->rescaled[i] = true;
-        return true;
+    const uint32_t i = f->norm_of[node];
+    if (i == BN_NONE) return refuse(why, "the batch norm before it cannot be changed");
+    struct bn_norm *n = &f->norms.at[i];
+    if (n->wrong[0] || n->is_training || n->was_spatial || (n->is_override && !f->options.assume_constant) ||
+        n->channels != a->channels)
+        return refuse(why, "the batch norm before it cannot be changed");
+    for (size_t c = 0; c < n->channels && applies; c++) {
+        n->array[BN_SCALE][c] *= a->k[c];
+        n->array[BN_SHIFT][c] = n->array[BN_SHIFT][c] * a->k[c] + a->b[c];
     }
-    return refuse(why, "the batch norm before it cannot be changed");
+    if (applies) f->rescaled[i] = true;
+    return true;
 }
 
 /* A MatMul that gets a bias becomes a Gemm, which spreads one over its rows from opset 7 on. */
@@ -336,7 +343,7 @@ static bool up_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, bo
     }
     if (is_step(f, n, a->channels, &step)) return up_step(f, node, &step, a, applies, target, steps, why);
     why[0] = '\0';
-    const bool flattens = bn_is_op(o, n, "Flatten") && integer(o, n, "axis", 1) == 1; /* fits if the channels are as many */
+    const bool flattens = bn_is_op(o, n, "Flatten") && axis_of(o, n, o->uses[n->input].value, 1) == 1;
     if (n->inputs > 0 && (flattens || commutes(o, n, a, why)))
         return up_within(f, o->uses[n->input].value, a, applies, target, steps - 1, why);
     if (why[0]) return false;
@@ -358,7 +365,7 @@ static bool down_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, 
     struct step step;
     if (steps == 0) return refuse(why, "the way to what is linear is too long");
     const struct bn_onnx_value *v = &o->values[value];
-    if (v->uses == 0) return refuse(why, "nobody takes its output");
+    if (v->uses == 0) return refuse(why, v->is_output ? "its output is one of the graph" : "nobody takes its output");
     const uint32_t node = v->user;
     const struct bn_onnx_node *n = &o->nodes[node];
     if (!is_private(o, value, n->graph, why)) return false;
@@ -372,7 +379,7 @@ static bool down_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, 
     }
     if (o->uses[n->input].value != value) return refuse(why, "a %.*s is after it", op_bytes(n), op_text(o, n));
     why[0] = '\0';
-    const bool flattens = bn_is_op(o, n, "Flatten") && integer(o, n, "axis", 1) == 1;
+    const bool flattens = bn_is_op(o, n, "Flatten") && axis_of(o, n, o->uses[n->input].value, 1) == 1;
     if (n->outputs > 0 && (flattens || commutes(o, n, a, why)))
         return down_within(f, o->uses[n->output].value, a, applies, target, steps - 1, why);
     if (why[0]) return false;

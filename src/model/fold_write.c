@@ -2,12 +2,12 @@
 /* From a plan to changes of the file. New numbers replace those of an initializer, or of a Constant, that nobody else uses;
  * otherwise they get a name of their own. What nobody uses any more goes. Longer than 300 lines, because all of them share one
  * list of changes. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/fold_write.h"
+#include "model/round.h"
 
 enum { NAME_BYTES = 200 };
 
@@ -18,7 +18,7 @@ struct writer {
     struct bn_fold_counts *counts;
     uint32_t *left;            /* uses of each value that are left */
     bool *gone;                /* nodes, of the plan and of what nobody uses any more */
-    char (*names)[NAME_BYTES]; /* that were made */
+    char (*names)[NAME_BYTES]; /* that were made, by their hashes; empty: a free place */
     size_t name_count, name_room;
     uint32_t serial;           /* in names that would be taken */
     const char *data_name;     /* of the new file for external data */
@@ -26,53 +26,45 @@ struct writer {
     bool no_memory;
 };
 
-/* Numbers in their type */
-
-static double smallest_normal(int32_t type) {
-    if (type == BN_ONNX_DOUBLE) return 0x1p-1022;
-    return type == BN_ONNX_F16 ? 0x1p-14 : 0x1p-126;
-}
-
-/* Rounds to a 16-bit float with so many bits of exponent; v is 0 or normal, or not finite. */
-static uint32_t to_half(double v, int exponent_bits) {
-    const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
-    const uint32_t sign = signbit(v) ? 0x8000 : 0, most = ((1u << exponent_bits) - 1) << fraction_bits;
-    int exponent;
-    if (isnan(v)) return sign | most | 1u << (fraction_bits - 1);
-    if (isinf(v)) return sign | most;
-    if (v == 0) return sign;
-    const double fraction = nearbyint(ldexp(frexp(fabs(v), &exponent), fraction_bits + 1)); /* from 2^bits to 2^(bits + 1) */
-    const int biased = exponent - 1 + bias;
-    const uint32_t bits = ((uint32_t)biased << fraction_bits) + ((uint32_t)fraction - (1u << fraction_bits));
-    return sign | (bits < most ? bits : most);
-}
-
 /* Rounds a number to its type, and counts one that would be subnormal. */
 static uint64_t bits_of(struct writer *w, int32_t type, double v) {
-    uint64_t bits = 0;
-    uint32_t low;
-    if (v != 0 && fabs(v) < smallest_normal(type)) {
-        w->counts->flushed++;
-        v = v < 0 ? -0.0 : 0;
-    }
-    const float f32 = (float)v;
-    if (type == BN_ONNX_F16) return to_half(v, 5);
-    if (type == BN_ONNX_BF16) return to_half(v, 8);
-    if (type == BN_ONNX_DOUBLE) {
-        memcpy(&bits, &v, sizeof v);
-        return bits;
-    }
-    memcpy(&low, &f32, sizeof low);
-    return low;
+    w->counts->flushed += bn_is_flushed(type, v);
+    return bn_round_bits(type, v);
 }
 
 /* Names */
 
+static size_t hash_of(const char *name) {
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(1099511628211);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+/* Returns where a name that was made stands among them, or would stand. */
+static size_t slot_of(const struct writer *w, const char *name) {
+    size_t at = hash_of(name) & (w->name_room - 1);
+    while (w->names[at][0] && strcmp(w->names[at], name) != 0) at = (at + 1) & (w->name_room - 1);
+    return at;
+}
+
+/* Makes room for another name: half of all places stay free. */
+static bool grow_names(struct writer *w) {
+    if (2 * (w->name_count + 1) <= w->name_room) return true;
+    struct writer larger = {.name_room = w->name_room ? 2 * w->name_room : 64};
+    larger.names = calloc(larger.name_room, sizeof *larger.names);
+    if (!larger.names) return false;
+    for (size_t i = 0; i < w->name_room; i++)
+        if (w->names[i][0]) memcpy(larger.names[slot_of(&larger, w->names[i])], w->names[i], NAME_BYTES);
+    free(w->names);
+    w->names = larger.names;
+    w->name_room = larger.name_room;
+    return true;
+}
+
 static bool is_taken(const struct writer *w, const char *name) {
-    for (size_t i = 0; i < w->name_count; i++)
-        if (strcmp(w->names[i], name) == 0) return true;
-    for (uint32_t i = 0; i < w->o->value_count; i++)
-        if (bn_onnx_is(w->o, w->o->values[i].name, name)) return true;
+    if (w->names[slot_of(w, name)][0]) return true;
+    for (uint32_t i = 0; i < w->o->graph_count; i++)
+        if (bn_onnx_has(w->o, i, name)) return true;
     return false;
 }
 
@@ -82,15 +74,11 @@ static void new_name(struct writer *w, struct bn_slice base, const char *end, ch
     const int kept = bytes < 120 ? (int)bytes : 120;
     const char *text = kept ? (const char *)w->o->map->base + base.at : "";
     snprintf(name, NAME_BYTES, "%.*s%s", kept, text, end);
+    w->no_memory = w->no_memory || !grow_names(w);
+    if (w->no_memory) return;
     while (is_taken(w, name)) snprintf(name, NAME_BYTES, "%.*s%s_%u", kept, text, end, ++w->serial);
-    if (w->name_count == w->name_room) {
-        char(*more)[NAME_BYTES] = realloc(w->names, 2 * (w->name_count + 32) * sizeof *more);
-        w->no_memory = w->no_memory || !more;
-        if (!more) return;
-        w->names = more;
-        w->name_room = 2 * (w->name_count + 32);
-    }
-    memcpy(w->names[w->name_count++], name, NAME_BYTES);
+    memcpy(w->names[slot_of(w, name)], name, NAME_BYTES);
+    w->name_count++;
 }
 
 /* Changes */

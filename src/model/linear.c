@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolutions and matrix products: what they are made of, and whether and how their weights can take over a batch norm. */
+/* Convolutions and matrix products: what they are made of, and whether and how their weights can take over a batch norm. Longer
+ * than 300 lines, because what is read of such a node is what a fold checks and changes. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "model/fold.h"
+#include "model/round.h"
 
 static bool refuse(char *why, const char *what) {
     snprintf(why, BN_NORM_TEXT, "%s", what);
@@ -15,12 +17,6 @@ static bool refuse(char *why, const char *what) {
 
 static bool is_float(int32_t type) {
     return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
-}
-
-double bn_largest_of(int32_t type) {
-    if (type == BN_ONNX_DOUBLE) return 0x1.fffffffffffffp1023;
-    if (type == BN_ONNX_F16) return 65504;
-    return type == BN_ONNX_BF16 ? 0x1.fep127 : 0x1.fffffep127;
 }
 
 /* Reads weights or a bias that may be changed. */
@@ -144,8 +140,7 @@ void bn_linear_free(struct bn_linear *l) {
 
 struct bn_linear *bn_linear_of(struct bn_fold *f, uint32_t node, char *why) {
     struct bn_linear l = {.node = node};
-    for (size_t i = 0; i < f->linear_count; i++)
-        if (f->linears[i].node == node) return &f->linears[i];
+    if (f->linear_of[node] != BN_NONE) return &f->linears[f->linear_of[node]];
     if (!kind_of(f->onnx, &f->onnx->nodes[node], &l.kind)) return NULL;
     if (f->linear_count == f->linear_room) {
         const size_t room = f->linear_room ? 2 * f->linear_room : 64;
@@ -160,6 +155,7 @@ struct bn_linear *bn_linear_of(struct bn_fold *f, uint32_t node, char *why) {
         return NULL;
     }
     f->linears[f->linear_count] = l;
+    f->linear_of[node] = (uint32_t)f->linear_count;
     return &f->linears[f->linear_count++];
 }
 
@@ -205,21 +201,60 @@ void bn_linear_bias(const struct bn_linear *l, double *bias) {
     for (size_t c = 0; c < l->outs; c++) bias[c] /= l->beta;
 }
 
-/* Returns whether all weights and biases fit their type. */
-static bool fits(struct bn_fold *f, struct bn_linear *l, char *why) {
-    const double largest = bn_largest_of(l->weight.type);
+/* How much of the weights of each channel, squared, rounding takes away: those that go out, then those that come in. */
+struct loss {
+    double all, lost;
+};
+
+/* Weights that lose more of their length than this in some channel are not folded: they would be another model's. Rounding
+ * takes 2^-12 of those of F16 that are not subnormal. */
+#define LOSS_MOST 0x1p-9
+
+static bool keeps_digits(const struct bn_linear *l, struct loss *loss) {
+    const size_t second = (size_t)l->weight.dims[1];
+    double row[ROW];
+    for (size_t i = 0, n; i < l->weight.count; i += n) {
+        n = l->weight.count - i < ROW ? l->weight.count - i : ROW;
+        bn_linear_row(l, i, n, row);
+        for (size_t k = 0; k < n; k++) {
+            const struct bn_pair p = pair_of(l, (i + k) / l->taps / second, (i + k) / l->taps % second);
+            const double lost = row[k] - bn_rounded(l->weight.type, row[k]);
+            struct loss *const of[] = {&loss[p.out], &loss[l->outs + p.in]};
+            for (int side = 0; side < 2; side++) {
+                of[side]->all += row[k] * row[k];
+                of[side]->lost += lost * lost;
+            }
+        }
+    }
+    for (size_t c = 0; c < l->outs + l->ins; c++)
+        if (!(sqrt(loss[c].lost) <= LOSS_MOST * sqrt(loss[c].all))) return false;
+    return true;
+}
+
+/* Returns whether all weights and biases fit their type. Only those of F16 are often so small that they lose digits. Of other
+ * types those that are flushed do; in what comes out that is nothing, but what goes in may be as large as they are small. */
+static bool fits(struct bn_fold *f, struct bn_linear *l, bool outside, char *why) {
+    const int32_t type = l->weight.type;
+    const double largest = bn_largest_of(type);
     double *bias = filled(l->outs, 0), row[ROW];
-    bool ok = bias != NULL && bn_linear_load(f, l);
+    struct loss *loss = calloc(l->outs + l->ins, sizeof *loss);
+    bool ok = bias && loss && bn_linear_load(f, l), small = type == BN_ONNX_F16;
     f->no_memory = f->no_memory || !ok;
     if (ok) bn_linear_bias(l, bias);
     for (size_t c = 0; ok && c < l->outs; c++) ok = fabs(bias[c]) <= largest;
     for (size_t i = 0, n; ok && i < l->weight.count; i += n) {
         n = l->weight.count - i < ROW ? l->weight.count - i : ROW;
         bn_linear_row(l, i, n, row);
-        for (size_t k = 0; k < n; k++) ok &= fabs(row[k]) <= largest;
+        for (size_t k = 0; k < n; k++) {
+            ok &= fabs(row[k]) <= largest;
+            small |= !outside && bn_is_flushed(type, row[k]);
+        }
     }
+    const bool is_lossy = ok && small && !keeps_digits(l, loss);
     free(bias);
+    free(loss);
     bn_linear_unload(l);
+    if (is_lossy) return refuse(why, "the folded weights would be too small for the digits of their type");
     return ok || refuse(why, "the folded weights would not fit their type, or are not finite");
 }
 
@@ -244,7 +279,7 @@ static bool change(struct bn_fold *f, struct bn_linear *l, double *scale, double
     struct bn_affine old = {count, scale, shift}, kept = bn_affine_copy(&old);
     if (!kept.k) return f->no_memory = true, refuse(why, "no memory");
     apply(scale, shift, count, a, outside);
-    const bool ok = applies || fits(f, l, why); /* it was asked before */
+    const bool ok = applies || fits(f, l, outside, why); /* it was asked before */
     if (!ok || !applies) {
         memcpy(scale, kept.k, count * sizeof *scale);
         memcpy(shift, kept.b, count * sizeof *shift);

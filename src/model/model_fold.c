@@ -141,13 +141,38 @@ static batchnorm_status check_folder(struct job *j) {
                          "the model has external data in %.150s; write the new model into that folder", here);
 }
 
+/* Returns whether the output is a file that the model has data in. */
+static bool is_data_of_model(const struct job *j) {
+    const struct bn_onnx *o = &j->model->onnx;
+    char folder[4096], path[2 * 4096];
+    directory_of(j->model->path, folder, sizeof folder);
+    for (uint32_t i = 0; i < o->tensor_count; i++) {
+        const struct bn_slice at = o->tensors[i].location;
+        if (!o->tensors[i].is_external || at.end - at.at >= 4096) continue;
+        snprintf(path, sizeof path, "%s/%.*s", folder, (int)(at.end - at.at), (const char *)o->map->base + at.at);
+        if (is_same_file(path, j->path)) return true;
+    }
+    return false;
+}
+
+/* Finds a name for new data that no file has: whoever has one may need it, the model itself, too. */
+static batchnorm_status find_data_path(struct job *j) {
+    const size_t room = strlen(j->path) + 32;
+    struct stat status;
+    j->data_path = malloc(room);
+    if (!j->data_path) return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory");
+    snprintf(j->data_path, room, "%s.data", j->path);
+    for (unsigned i = 1; lstat(j->data_path, &status) == 0; i++) snprintf(j->data_path, room, "%s.%u.data", j->path, i);
+    return BATCHNORM_OK;
+}
+
 static batchnorm_status make_changes(struct job *j) {
     const char *slash = strrchr(j->path, '/');
     batchnorm_status status = check_folder(j);
+    if (!status && is_data_of_model(j))
+        status = bn_model_fail(j->message, BATCHNORM_IO, "it has data of the model that is read; choose another name");
+    if (!status) status = find_data_path(j);
     if (status) return status;
-    j->data_path = malloc(strlen(j->path) + sizeof ".data");
-    if (!j->data_path) return bn_model_fail(j->message, BATCHNORM_NO_MEMORY, "no memory");
-    sprintf(j->data_path, "%s.data", j->path);
     status =
         bn_fold_changes(&j->model->plan, &j->splices, &j->counts, j->data_path + (slash ? slash + 1 - j->path : 0), &j->data);
     if (status) return bn_model_fail(j->message, status, "no memory for the folded weights");

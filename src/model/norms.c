@@ -91,8 +91,9 @@ static batchnorm_status describe(const struct bn_onnx *o, struct bn_norm *n, cha
     const struct bn_onnx_node *node = &o->nodes[n->node];
     const struct bn_onnx_attribute *eps = bn_onnx_attribute(o, node, "epsilon");
     const int64_t opset = bn_opset_of(o, node->graph);
-    n->has_eps = eps && eps->has_f;
-    n->eps = n->has_eps ? eps->f : (double)1e-5f;
+    n->has_eps = eps && eps->has_f && !eps->is_reference;
+    n->eps = n->has_eps ? eps->f : eps && eps->is_reference ? (double)NAN : (double)1e-5f;
+    if (node->refers) wrong(n, "an attribute of it is told by whoever calls its function");
     n->is_training = is_training(o, node, opset);
     batchnorm_status status = BATCHNORM_OK;
     for (int i = 0; i < BN_NORM_ARRAYS && !status; i++) status = read_array(o, n, i, why);
@@ -108,7 +109,7 @@ static batchnorm_status describe(const struct bn_onnx *o, struct bn_norm *n, cha
 batchnorm_status bn_norms_find(const struct bn_onnx *o, struct bn_norms *norms, char *why) {
     size_t count = 0;
     *norms = (struct bn_norms){0};
-    for (uint32_t i = 0; i < o->node_count; i++) count += bn_is_op(o, &o->nodes[i], "BatchNormalization");
+    for (uint32_t i = 0; i < o->node_count; i++) count += bn_is_op_of(o, &o->nodes[i], "BatchNormalization");
     norms->at = calloc(count ? count : 1, sizeof *norms->at);
     if (!norms->at) {
         snprintf(why, BN_ONNX_BYTES, "no memory for %zu batch norms", count);
@@ -116,7 +117,7 @@ batchnorm_status bn_norms_find(const struct bn_onnx *o, struct bn_norms *norms, 
     }
     batchnorm_status status = BATCHNORM_OK;
     for (uint32_t i = 0; i < o->node_count && !status; i++) {
-        if (!bn_is_op(o, &o->nodes[i], "BatchNormalization")) continue;
+        if (!bn_is_op_of(o, &o->nodes[i], "BatchNormalization")) continue;
         struct bn_norm *n = &norms->at[norms->count++];
         n->node = i;
         status = describe(o, n, why);

@@ -47,7 +47,8 @@ struct bn_onnx_attribute {
     double f;
     struct bn_slice s;
     bool has_i, has_f;
-    uint32_t tensor; /* BN_NONE: it is none */
+    bool is_reference; /* to an attribute of the function around it, which only a call tells */
+    uint32_t tensor;   /* BN_NONE: it is none */
 };
 
 /* An input or output of a node, or of a graph. */
@@ -64,6 +65,7 @@ struct bn_onnx_node {
     uint32_t input, inputs; /* in the index's `uses` */
     uint32_t output, outputs;
     uint32_t attribute, attributes;
+    bool refers; /* an attribute is a reference */
 };
 
 struct bn_onnx_value {
@@ -123,6 +125,9 @@ bool bn_onnx_is(const struct bn_onnx *onnx, struct bn_slice slice, const char *t
 
 /* Returns the value of a name as a graph sees it: its own, or one of a graph around it; BN_NONE if there is none. */
 uint32_t bn_onnx_find(const struct bn_onnx *onnx, uint32_t graph, struct bn_slice name);
+
+/* Returns whether a graph has a value of that name itself. */
+bool bn_onnx_has(const struct bn_onnx *onnx, uint32_t graph, const char *name);
 
 /* Returns the elements of a tensor; -1 if it has too many dimensions, a negative one, or more than fit. */
 int64_t bn_onnx_elements(const struct bn_onnx_tensor *tensor);

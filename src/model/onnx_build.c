@@ -111,6 +111,22 @@ static batchnorm_status define_initializer(const struct bn_onnx_build *b, uint32
     return BATCHNORM_OK;
 }
 
+/* A sparse initializer is a value of which nothing is known but its name, that of its numbers. */
+static batchnorm_status define_sparse(const struct bn_onnx_build *b, uint32_t graph, const struct bn_field *field) {
+    struct bn_wire w = bn_wire_begin(b->onnx->map->base, field->value);
+    for (struct bn_field f; bn_wire_next(&w, &f);) {
+        if (f.number != 1 || f.type != BN_BYTES) continue;
+        struct bn_wire tensor = bn_wire_begin(b->onnx->map->base, f.value);
+        for (struct bn_field g; bn_wire_next(&tensor, &g);) {
+            if (g.number != 8 || g.type != BN_BYTES || g.value.at == g.value.end) continue;
+            const uint32_t value = bn_onnx_define(b->onnx, graph, g.value);
+            if (value == BN_NONE) return bn_onnx_no_memory(b);
+            b->onnx->values[value].is_doubtful = true;
+        }
+    }
+    return bn_onnx_walked(b, &w);
+}
+
 static batchnorm_status define_outputs(const struct bn_onnx_build *b, uint32_t first_node) {
     struct bn_onnx *o = b->onnx;
     for (uint32_t i = first_node; i < o->node_count; i++) {
@@ -198,13 +214,16 @@ static batchnorm_status parse_fields(const struct bn_onnx_build *b, uint32_t gra
     for (struct bn_field f; !status && bn_wire_next(&w, &f);) {
         if (is_function && f.number == 9 && f.type == BN_BYTES) status = read_opset(b, f.value, &o->graphs[graph].opset);
         const bool is_node = f.number == (is_function ? 7 : 1), is_input = f.number == (is_function ? 4 : 11);
-        if (!is_node && !is_input && (is_function || f.number != 5)) continue;
+        const bool is_sparse = !is_function && f.number == 15;
+        if (!is_node && !is_input && !is_sparse && (is_function || f.number != 5)) continue;
         status = bn_onnx_expect(b, &f, BN_BYTES);
         if (status) break;
         if (is_node)
             status = bn_onnx_add_node(b, graph, &f);
         else if (is_input)
             status = define_input(b, graph, &f);
+        else if (is_sparse)
+            status = define_sparse(b, graph, &f);
         else
             status = define_initializer(b, graph, &f);
     }

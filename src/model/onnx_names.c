@@ -16,20 +16,30 @@ static bool is_same(const struct bn_onnx *o, struct bn_slice a, struct bn_slice 
 }
 
 /* FNV-1a */
-static size_t hash_of(const struct bn_onnx *o, uint32_t graph, struct bn_slice name) {
+static size_t hash_of(uint32_t graph, const unsigned char *name, size_t bytes) {
     uint64_t hash = UINT64_C(14695981039346656037) ^ graph;
-    for (size_t i = name.at; i < name.end; i++) hash = (hash ^ o->map->base[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ name[i]) * UINT64_C(1099511628211);
     return (size_t)(hash ^ hash >> 32);
 }
 
 /* Returns where a name of a graph stands in the table, or would stand. */
 static size_t slot_of(const struct bn_onnx *o, uint32_t graph, struct bn_slice name) {
-    size_t at = hash_of(o, graph, name) & (o->table_size - 1);
+    size_t at = hash_of(graph, o->map->base + name.at, name.end - name.at) & (o->table_size - 1);
     for (; o->table[at] != BN_NONE; at = (at + 1) & (o->table_size - 1)) {
         const struct bn_onnx_value *v = &o->values[o->table[at]];
         if (v->graph == graph && is_same(o, v->name, name)) return at;
     }
     return at;
+}
+
+bool bn_onnx_has(const struct bn_onnx *o, uint32_t graph, const char *name) {
+    if (!o->table) return false;
+    size_t at = hash_of(graph, (const unsigned char *)name, strlen(name)) & (o->table_size - 1);
+    for (; o->table[at] != BN_NONE; at = (at + 1) & (o->table_size - 1)) {
+        const struct bn_onnx_value *v = &o->values[o->table[at]];
+        if (v->graph == graph && bn_onnx_is(o, v->name, name)) return true;
+    }
+    return false;
 }
 
 static bool grow_table(struct bn_onnx *o) {

@@ -32,6 +32,9 @@ static batchnorm_status add_attribute(const struct bn_onnx_build *b, const struc
         } else if (f.number == 5) {
             status = bn_onnx_expect(b, &f, BN_BYTES);
             if (!status) status = bn_onnx_add_tensor(b, bn_onnx_whole(&f), f.value, &a->tensor);
+        } else if (f.number == 21) {
+            status = bn_onnx_expect(b, &f, BN_BYTES);
+            a->is_reference = f.value.at != f.value.end;
         }
     }
     return status ? status : bn_onnx_walked(b, &w);
@@ -78,6 +81,7 @@ batchnorm_status bn_onnx_add_node(const struct bn_onnx_build *b, uint32_t graph,
     n.attribute = o->attribute_count;
     if (!status) status = add_all(b, n.message, 5, add_attribute, &n.attributes);
     if (status) return status;
+    for (uint32_t i = n.attribute; i < n.attribute + n.attributes; i++) n.refers = n.refers || o->attributes[i].is_reference;
     if (!BN_ONNX_MORE(o->nodes, o->node_count, o->node_room)) return bn_onnx_no_memory(b);
     o->nodes[o->node_count++] = n;
     return BATCHNORM_OK;

@@ -381,8 +381,86 @@ def numbers():
     add("zeros_and_subnormals", g, 0)
 
 
+def traps():
+    """Models that a fold would change although its formula holds."""
+    half = lambda k, b, w, **a: half_model(lambda g, v: g.conv(g.norm(v, 4, half_parameters(g, k, b)), 4, 4, **a), w)
+    after = lambda k, w: half_model(lambda g, v: g.norm(g.conv(v, 4, 4), 4, half_parameters(g, k, 0)), w)
+    add("half_small", after(0.02, 0.005), 0)  # many products are subnormal, which F16 has digits for
+    add("half_too_small", after(0.001, 0.001), 1)
+    add("half_before_too_small", half(0.001, 0.3, 0.001), 1)
+    add("half_padded_shift_too_large", half(0.001, 70, 1, pads=[1, 1, 1, 1]), 1)
+    for name, k, b in ("shift_too_large", 1e-30, 1e10), ("shift_not_finite", 1e-42, 0.3), ("scale_flushed", 3e-38, 0.3):
+        g = Graph((2, 4, 8, 8))
+        p = [g.constant(np.full(4, v, np.float32)) for v in (k, b, 0, 1)]
+        g.output(g.conv(g.norm("x", 4, p, eps=0.0), 4, 4, pads=[1, 1, 1, 1]))
+        add("padded_" + name, g, 1)
+    g = Graph()
+    y, where = g.node("MaxPool", g.norm(g.conv("x", 4, 3), 4, g.parameters(4, positive=True)), outputs=2, kernel_shape=[2, 2])
+    g.output(g.conv(y, 3, 4), g.node("Cast", where, to=TensorProto.FLOAT))
+    add("max_with_places", g, 0)  # into the Conv before it, not into the one after the MaxPool
+    g = Graph()
+    y, where = g.node("MaxPool", g.conv("x", 4, 3), outputs=2, kernel_shape=[2, 2])
+    g.output(g.norm(y, 4, g.parameters(4, positive=True)), g.node("Cast", where, to=TensorProto.FLOAT))
+    add("norm_after_max_with_places", g, 1)
+    for name, op, attribute, build in (
+        ("eps", "BatchNormalization", "epsilon", lambda g: g.norm(g.conv("x", 4, 3), 4)),
+        ("mode", "BatchNormalization", "training_mode", lambda g: g.norm(g.conv("x", 4, 3), 4, training_mode=0)),
+        ("pads", "Conv", "pads", lambda g: g.conv(g.norm("x", 3), 4, 3, pads=[0, 0, 0, 0])),
+    ):
+        add("reference_to_" + name, referring(op, attribute, build), 1, before=1)
+    model = simple(lambda g, x: g.conv(x, 4, 3, bias=False), 4).model()
+    values = numpy_helper.from_array(floats(1), model.graph.node[0].input[1] + "_bias")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([1])), [4])
+    model.graph.sparse_initializer.append(sparse)
+    add("taken_sparse_name", model, 0)
+    g = Graph()
+    g.output(g.norm(g.node("Concat", g.conv("x", 4, 3), g.conv("x", 2, 3), axis=-3), 6))
+    add("concat_from_the_end", g, 0)
+    add("conv_flatten_from_the_end",
+        simple(lambda g, v: g.node("Flatten", g.conv(v, 4, 3, (8, 8)), axis=-3), 4), 0)
+    g = Graph()
+    like = g.node("CastLike", g.node("Constant", value_float=0.5), g.constant(floats(1)))
+    bias = g.node("Expand", like, g.constant(np.array([4])))
+    g.output(g.norm(g.node("Conv", "x", g.constant(floats(4, 3, 3, 3)), bias), 4))
+    add("bias_expanded", g, 0)
+
+
+def half_parameters(g, k, b):
+    return [g.constant(np.full(4, v, np.float16)) for v in (k, b, 0, 1)]
+
+
+def half_model(build, w):
+    g = Graph((2, 4, 8, 8), np.float16)
+    g.output(build(g, "x"))
+    for name in g.tensors:
+        if name[0] == "w":
+            g.tensors[name] = (g.tensors[name] * np.float16(w)).astype(np.float16)
+    return g
+
+
+def referring(op, attribute, build):
+    """A function of which an attribute is told by the call."""
+    g = Graph()
+    v = build(g)
+    constants = [helper.make_node("Constant", [], [n], value=numpy_helper.from_array(a)) for n, a in g.tensors.items()]
+    function = helper.make_function("local", "Block", ["x"], [v], constants + g.nodes, [helper.make_opsetid("", 17)], ["told"])
+    for n in function.node:
+        if n.op_type != op:
+            continue
+        for a in n.attribute:
+            if a.name == attribute:
+                told = onnx.AttributeProto(name=attribute, ref_attr_name="told", type=a.type)
+                value = helper.get_attribute_value(a)
+                a.CopyFrom(told)
+    g = Graph()
+    value = 0.5 if isinstance(value, float) else value if isinstance(value, int) else [1] * len(value)
+    g.nodes.append(helper.make_node("Block", ["x"], ["y"], domain="local", told=value))
+    g.output("y")
+    return g.model(functions=[function])
+
+
 def main(folder):
-    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers):
+    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers, traps):
         make()
     with open(f"{folder}/list.txt", "w") as listing:
         for name, (model, count, left) in models.items():

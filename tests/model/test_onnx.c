@@ -13,7 +13,32 @@
 
 static char message[BATCHNORM_MODEL_MESSAGE];
 
-enum place { RAW, TYPED, TYPED_ONE_BY_ONE };
+enum place { RAW, TYPED, TYPED_ONE_BY_ONE, EXTERNAL };
+
+/* A file beside the model, to which external tensors are added. */
+static struct {
+    const char *name;
+    struct bytes bytes;
+} outside;
+
+static void put_entry(struct bytes *tensor, const char *key, const char *value) {
+    struct bytes entry = {.count = 0};
+    put_string(&entry, 1, key);
+    put_string(&entry, 2, value);
+    put_message(tensor, 13, &entry);
+}
+
+static void put_outside(struct bytes *tensor, const struct bytes *data) {
+    char offset[24];
+    char length[24];
+    snprintf(offset, sizeof offset, "%zu", outside.bytes.count);
+    snprintf(length, sizeof length, "%zu", data->count);
+    put_entry(tensor, "location", outside.name);
+    put_entry(tensor, "offset", offset);
+    put_entry(tensor, "length", length);
+    put_int(tensor, 14, 1);
+    put(&outside.bytes, data->at, data->count);
+}
 
 /* TensorProto of floats. */
 static void put_tensor(struct bytes *graph, const char *name, const int64_t *dims, int rank, const float *values, size_t count,
@@ -27,7 +52,8 @@ static void put_tensor(struct bytes *graph, const char *name, const int64_t *dim
         if (place == TYPED_ONE_BY_ONE) put_varint(&t, 4 << 3 | 5);
         put_number(place == TYPED_ONE_BY_ONE ? &t : &data, bits, 4);
     }
-    if (place != TYPED_ONE_BY_ONE) put_message(&t, place == RAW ? 9 : 4, &data);
+    if (place == EXTERNAL) put_outside(&t, &data);
+    if (place == RAW || place == TYPED) put_message(&t, place == RAW ? 9 : 4, &data);
     put_string(&t, 8, name);
     put_message(graph, 5, &t);
 }
@@ -129,8 +155,11 @@ static batchnorm_model *fold(batchnorm_model *model) {
 TEST(tensors_are_read_from_every_place_and_folded_there) {
     static struct bytes b;
     const double k[] = {3 / sqrt(1 + 1e-5), 4 / sqrt(4 + 1e-5)};
-    for (enum place place = RAW; place <= TYPED_ONE_BY_ONE; place++) {
+    for (enum place place = RAW; place <= EXTERNAL; place++) {
+        outside.name = "outside";
+        outside.bytes.count = 0;
         simple(&b, place);
+        file_put(file_path(outside.name), outside.bytes.at, outside.bytes.count);
         batchnorm_model *model = open_good(&b);
         assert_int_equal(batchnorm_model_norm_count(model), 1);
         assert_int_equal(batchnorm_model_norm_at(model, 0)->outcome, BATCHNORM_FOLD_BEFORE);
@@ -142,6 +171,41 @@ TEST(tensors_are_read_from_every_place_and_folded_there) {
         expect_tensor(model, "c", (const double[]){k[0] + 5, 6}, 2);
         let_go(NULL);
     }
+}
+
+/* Of a model whose numbers are all in a file of that name. */
+static batchnorm_model *open_outside(const char *name) {
+    struct bytes b;
+    outside.name = name;
+    outside.bytes.count = 0;
+    simple(&b, EXTERNAL);
+    file_put(file_path(name), outside.bytes.at, outside.bytes.count);
+    return open_good(&b);
+}
+
+static void outside_is_as_it_was(void) {
+    static struct bytes now;
+    now.count = file_get(file_path(outside.name), now.at, sizeof now.at);
+    assert_int_equal(now.count, outside.bytes.count);
+    assert_memory_equal(now.at, outside.bytes.at, now.count);
+}
+
+TEST(no_file_of_data_is_written) {
+    static const char somebodys[] = "somebody's";
+    char kept[sizeof somebodys];
+    /* data that are there under the name that the new ones would have */
+    batchnorm_model *model = open_outside("folded.data");
+    file_put(file_path("folded.1.data"), somebodys, sizeof somebodys);
+    assert_int_equal(batchnorm_model_fold(model, file_path("folded"), NULL, message), BATCHNORM_OK);
+    outside_is_as_it_was();
+    assert_int_equal(file_get(file_path("folded.1.data"), kept, sizeof kept), sizeof somebodys);
+    assert_string_equal(kept, somebodys);
+    assert_true(file_get(file_path("folded.2.data"), kept, sizeof kept) > 0);
+    /* an output that is the data */
+    model = open_outside("weights");
+    assert_int_equal(batchnorm_model_fold(model, file_path("weights"), NULL, message), BATCHNORM_IO);
+    assert_non_null(strstr(message, "has data of the model"));
+    outside_is_as_it_was();
 }
 
 TEST(every_type_of_typed_data_is_read) {
@@ -370,6 +434,7 @@ TEST(arguments_are_checked) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(tensors_are_read_from_every_place_and_folded_there, let_go),
+        cmocka_unit_test_teardown(no_file_of_data_is_written, let_go),
         cmocka_unit_test_teardown(every_type_of_typed_data_is_read, let_go),
         cmocka_unit_test_teardown(data_that_do_not_fit_their_sizes_are_told, let_go),
         cmocka_unit_test_teardown(a_batch_norm_whose_tensors_are_too_large_is_left, let_go),
