@@ -17,7 +17,7 @@ else()
   set(isas generic)
 endif()
 
-file(GLOB sources CONFIGURE_DEPENDS src/api/*.c src/plan/*.c src/parallel/*.c)
+file(GLOB sources CONFIGURE_DEPENDS src/api/*.c src/sync/*.c src/plan/*.c src/parallel/*.c)
 add_library(batchnorm_objects OBJECT ${sources} src/kernel/dispatch.c)
 target_include_directories(batchnorm_objects PRIVATE include src)
 set(objects $<TARGET_OBJECTS:batchnorm_objects>)

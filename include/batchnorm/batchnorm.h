@@ -64,7 +64,10 @@ extern "C" {
     X(MISSING_KEY, "a state lacks a key the layer has")                                                                        \
     X(UNEXPECTED_KEY, "a state has a key the layer does not have")                                                             \
     X(IO, "reading or writing a file failed")                                                                                  \
-    X(BAD_FILE, "a file is malformed")
+    X(BAD_FILE, "a file is malformed")                                                                                         \
+    X(MISMATCH, "the ranks of a group made calls that do not agree")                                                           \
+    X(RANK_FAILED, "another rank of the group failed")                                                                         \
+    X(TRANSPORT, "the transport of a group failed")
 
 /*! Result of every function that can fail. BATCHNORM_OK is 0; NOT_COMMITTED is the one other value with which all outputs
  * were written. After any other value nothing was written. */
@@ -232,6 +235,9 @@ static inline batchnorm_activation batchnorm_silu(void) {
     return silu;
 }
 
+/*! Other ranks that have other parts of the batch: batchnorm/sync.h. */
+typedef struct batchnorm_group batchnorm_group;
+
 /*! Flags of the backward family; combine with |. */
 enum {
     BATCHNORM_FROZEN = 1,    /*!< the statistics did not depend on x (evaluation mode) */
@@ -347,6 +353,11 @@ typedef struct batchnorm_forward_call {
     double *save_rstd;                /*!< [channels], gets 1 / sqrt(var + eps) of the population variance; NULL: not wanted */
     batchnorm_activation activation;  /*!< zeros: the identity */
     const batchnorm_options *options; /*!< NULL: PyTorch's */
+    size_t grain;           /*!< samples (along n) of a chunk: sums are made of each chunk alone and merged in a tree, so
+                                          that any cut of the batch between chunks gives the same bits; 0: no chunks */
+    size_t first_sample;    /*!< the number of the first sample in the whole batch, of which this is a part; a multiple
+                                          of grain; without a grain not looked at */
+    batchnorm_group *group; /*!< the ranks that have the other parts; NULL: there are none */
 } batchnorm_forward_call;
 
 /*! Training forward: statistics of the batch, normalization with them, what follows it, update of the running statistics.
@@ -398,6 +409,11 @@ typedef struct batchnorm_backward_call {
     void *dbias;                     /*!< [channels], parameter type; NULL: not wanted */
     batchnorm_activation activation; /*!< that of the forward; zeros: the identity */
     unsigned flags;                  /*!< BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE */
+    size_t grain;                    /*!< as in batchnorm_forward_call */
+    size_t first_sample;             /*!< likewise */
+    batchnorm_group *group;          /*!< likewise; dweight and dbias are then those of the whole batch */
+    const struct batchnorm_sum *sums; /*!< [channels], of the whole batch, from batchnorm_sums_accumulate(); NULL: those of this
+                                          call */
 } batchnorm_backward_call;
 
 /*! Gradients.

@@ -36,6 +36,8 @@ typedef struct batchnorm_stats_call {
     batchnorm_shape shape; /*!< of x */
     batchnorm_input x;     /*!< needed, if the shape has elements */
     batchnorm_stat *stats; /*!< [channels], what the chunk is added to; needed, if the shape has elements */
+    size_t grain;          /*!< as in batchnorm_forward_call */
+    size_t first_sample;   /*!< likewise */
 } batchnorm_stats_call;
 
 /*! Add a chunk of data.
@@ -65,6 +67,70 @@ BATCHNORM_API size_t batchnorm_stats_workspace_bytes(const batchnorm_stats_call 
 /*! See batchnorm_infer_explain(). */
 BATCHNORM_API size_t batchnorm_stats_explain(const batchnorm_stats_call *call, const batchnorm_exec *exec, char *text,
                                              size_t size);
+
+/*! The sums of a backward of one channel, as a value that is merged as statistics are. All zeros means "no value seen". */
+typedef struct batchnorm_sum {
+    double count; /*!< values seen; exact up to 2^53 */
+    double dy;    /*!< S[g], with g = dy * act'(v) as in batchnorm_backward() */
+    double dy_d;  /*!< S[g * (x - mean)] */
+} batchnorm_sum;
+
+/*! Set every channel to "no value seen".
+ *
+ * Shapes:  sums: [channels].
+ * NULL:    sums may be NULL if channels is 0.
+ * Since:   0.1
+ */
+BATCHNORM_API void batchnorm_sums_clear(batchnorm_sum *sums, size_t channels);
+
+/*! batchnorm_sums_accumulate() */
+typedef struct batchnorm_sums_call {
+    size_t size;                     /*!< sizeof(batchnorm_sums_call) */
+    batchnorm_shape shape;           /*!< of all of the following */
+    batchnorm_input x;               /*!< that of the forward; needed, if the shape has elements */
+    batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
+    batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; see batchnorm_backward_call */
+    batchnorm_input dy;              /*!< gradient of y; needed, if the shape has elements */
+    const void *weight;              /*!< [channels], parameter type, that of the forward; NULL: 1 */
+    const void *bias;                /*!< [channels], parameter type, that of the forward, where v is computed again; NULL: 0 */
+    const double *save_mean;         /*!< [channels], of the whole batch; needed */
+    const double *save_rstd;         /*!< [channels], of the whole batch; needed */
+    batchnorm_activation activation; /*!< that of the forward; zeros: the identity */
+    batchnorm_sum *sums;             /*!< [channels], what the sums are added to; needed */
+    size_t grain;                    /*!< as in batchnorm_forward_call */
+    size_t first_sample;             /*!< likewise */
+} batchnorm_sums_call;
+
+/*! Add the sums of a part of a batch: the first phase of a backward. The second is a batchnorm_backward() of each part that is
+ * given the sums of all. A value that was accumulated from one part holds what batchnorm_backward() uses for that part, bit for
+ * bit.
+ *
+ * Formula: sums += S[g], S[g * (x - mean)] over this part
+ * NULL:    exec = defaults; the rest stands beside the members.
+ * Alias:   sums must overlap nothing else.
+ * Memory:  batchnorm_sums_workspace_bytes(call).
+ * Threads: safe to call at once on different sums.
+ * Returns: as batchnorm_backward(); also OK for a shape without elements, which changes nothing. On error nothing was written.
+ * Source:  the sums of batchnorm_backward(), on their own.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_sums_accumulate(const batchnorm_sums_call *call,
+                                                                         const batchnorm_exec *exec);
+
+/*! See batchnorm_infer_workspace_bytes(). */
+BATCHNORM_API size_t batchnorm_sums_workspace_bytes(const batchnorm_sums_call *call);
+/*! See batchnorm_infer_explain(). */
+BATCHNORM_API size_t batchnorm_sums_explain(const batchnorm_sums_call *call, const batchnorm_exec *exec, char *text,
+                                            size_t size);
+
+/*! Merge two values: all three numbers are added.
+ *
+ * Shapes:  into, from: [channels].
+ * NULL:    both may be NULL if channels is 0.
+ * Alias:   from may be into.
+ * Since:   0.1
+ */
+BATCHNORM_API void batchnorm_sums_merge(batchnorm_sum *into, const batchnorm_sum *from, size_t channels);
 
 /*! Merge two values.
  *

@@ -31,8 +31,9 @@ static bool is_told_by_y(batchnorm_activation_kind kind) {
 struct bn_needs bn_backward_needs(const batchnorm_backward_call *call) {
     const bool acts = call->activation.kind != BATCHNORM_IDENTITY, frozen = (call->flags & BATCHNORM_FROZEN) != 0;
     const bool y = acts && call->y.data && is_told_by_y(call->activation.kind), again = acts && !y;
-    return (struct bn_needs){.anything = call->dx.data || call->dz.data || call->dweight || call->dbias,
-                             .x = call->dweight || (!frozen && call->dx.data) || again,
+    const bool group = call->group != NULL; /* its ranks need the sums, whatever is wanted here */
+    return (struct bn_needs){.anything = call->dx.data || call->dz.data || call->dweight || call->dbias || group,
+                             .x = (call->dweight && !call->sums) || (!frozen && (call->dx.data || group)) || again,
                              .y = y,
                              .z = again && call->z.data};
 }
@@ -75,7 +76,8 @@ struct bn_backward bn_backward_job(const struct bn_geometry *g, const batchnorm_
                                 .dbias = gradient(g, call->dbias),
                                 .activation = call->activation,
                                 .gated = acts || bn_is_there(g, BN_DZ),
-                                .flags = call->flags};
+                                .flags = call->flags,
+                                .given = call->sums};
 }
 
 struct bn_jvp bn_jvp_job(const struct bn_geometry *g, const batchnorm_jvp_call *call) {

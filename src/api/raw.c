@@ -17,6 +17,7 @@ static batchnorm_status end(const struct bn_raw *r, const batchnorm_exec *exec, 
     static const char *const names[BN_ARRAYS] = {"x", "z", "y", "dy", "dx", "dz", "tx", "ty", "vx", "gx", "gdy"};
     char text[BN_FAULT_TEXT];
     if (!status) return status;
+    if (r->why[0]) return say(exec, status, "", r->why);
     if (status != BATCHNORM_OVERLAP && status != BATCHNORM_BAD_STRIDE)
         return say(exec, status, "", batchnorm_status_string(status));
     return say(exec, status, "", bn_fault_text(status, &r->k.fault, names, r->k.numbers, text));
@@ -34,9 +35,23 @@ batchnorm_status bn_call_start(struct bn_call *k, const batchnorm_shape *shape, 
     return bn_geometry_from_shape(shape, &k->g);
 }
 
+void bn_raw_part(struct bn_raw *r, size_t grain, size_t first_sample, batchnorm_group *group) {
+    r->k.g.grain = grain;
+    r->k.g.first = grain ? first_sample : 0;
+    r->group = group;
+}
+
+/* A part without samples is nowhere. */
+batchnorm_status bn_raw_check_part(const struct bn_raw *r) {
+    const struct bn_geometry *g = &r->k.g;
+    const bool is_good = !g->grain || !g->extent[0] || (g->first % g->grain == 0 && g->extent[0] <= SIZE_MAX - g->first);
+    return is_good ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
+}
+
 /* Room for a call of any kind. */
 union place {
     batchnorm_stats_call stats;
+    batchnorm_sums_call sums;
     batchnorm_infer_call infer;
     batchnorm_normalize_call normalize;
     batchnorm_forward_call forward;
@@ -45,9 +60,15 @@ union place {
     batchnorm_double_backward_call double_backward;
 };
 
+static const void *take_struct(const struct bn_raw_kind *kind, const void *given, union place *place) {
+    return bn_sized(given, place, kind->bytes, kind->first ? kind->first : kind->bytes);
+}
+
 static batchnorm_status start(struct bn_raw *r, const struct bn_raw_kind *kind, const void *call) {
     r->needed = 0;
     r->lacks_numbers = r->wants_nothing = r->not_committed = false;
+    r->group = NULL;
+    r->why[0] = '\0';
     return kind->start(r, call);
 }
 
@@ -67,15 +88,19 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
     const batchnorm_exec *exec = bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place);
     if (given_exec && !exec) return BATCHNORM_BAD_OPTION; /* also of its message one cannot tell whether it is there */
     if (!given) return say(exec, BATCHNORM_NULL_POINTER, "the call is NULL", "");
-    const void *call = bn_sized(given, &place, kind->bytes, kind->bytes);
+    const void *call = take_struct(kind, given, &place);
     if (!call) return say(exec, BATCHNORM_BAD_OPTION, "the call's size must be the sizeof of its struct", "");
     batchnorm_status status = start(&r, kind, call);
-    if (has_elements(&r.k.g) && lacks_something(&r))
-        return say(exec, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are ", r.missing);
+    if (r.group && !bn_group_is_good(r.group))
+        return say(exec, BATCHNORM_BAD_OPTION, "the group's size, ranks or gather are not set", "");
+    const bool lacks = has_elements(&r.k.g) && lacks_something(&r);
+    if (lacks && !r.group) return say(exec, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are ", r.missing);
+    if (lacks) status = BATCHNORM_NULL_POINTER;
     if (!status) status = bn_check_sizes(&r.k.g);
     if (!status && kind->check) status = kind->check(&r, call);
     kind->numbers(&r, call);
     if (!status) status = bn_call_check(&r.k, exec);
+    if (r.group) return end(&r, exec, kind->run_group(&r, call, exec, status));
     if (status || r.wants_nothing) return end(&r, exec, status);
     if (bn_geometry_is_empty(&r.k.g)) {
         if (kind->empty) kind->empty(&r, call);
@@ -91,8 +116,9 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
  * nothing. */
 static const void *take_question(struct bn_raw *r, const struct bn_raw_kind *kind, const void *given, union place *place) {
     static char nowhere[BN_ARRAYS]; /* each at an address of its own: none is done in place */
-    const void *call = bn_sized(given, place, kind->bytes, kind->bytes);
-    if (!call || start(r, kind, call) || bn_geometry_is_empty(&r->k.g) || r->wants_nothing) return NULL;
+    const void *call = take_struct(kind, given, place);
+    if (!call || start(r, kind, call)) return NULL;
+    if (!r->group && (bn_geometry_is_empty(&r->k.g) || r->wants_nothing)) return NULL;
     for (int i = 0; i < BN_ARRAYS; i++)
         if ((r->needed >> i & 1) && !bn_is_there(&r->k.g, i)) r->k.g.array[i].data = &nowhere[i];
     kind->fill(r, call);
@@ -102,7 +128,9 @@ static const void *take_question(struct bn_raw *r, const struct bn_raw_kind *kin
 size_t bn_raw_bytes(const struct bn_raw_kind *kind, const void *given) {
     union place place;
     struct bn_raw r;
-    const size_t bytes = take_question(&r, kind, given, &place) ? bn_job_bytes(&r.k.g, kind->build, &r.job) : 0;
+    const void *call = take_question(&r, kind, given, &place);
+    if (!call) return 0;
+    const size_t bytes = r.group ? kind->group_bytes(&r, call) : bn_job_bytes(&r.k.g, kind->build, &r.job);
     return bytes == SIZE_MAX ? 0 : bytes;
 }
 
@@ -147,7 +175,7 @@ size_t bn_raw_explain(const struct bn_raw_kind *kind, const void *given, const b
     if (size) text[0] = '\0';
     if (given_exec && !exec) return 0;
     const void *call = take_question(&r, kind, given, &place);
-    if (!call || (kind->check && kind->check(&r, call))) return 0;
+    if (!call || (kind->check && kind->check(&r, call)) || bn_geometry_is_empty(&r.k.g)) return 0;
     bn_job_explain(&r.k.g, kind->build, &r.job, exec, &decision);
     describe(&t, &decision);
     return t.length;

@@ -6,6 +6,7 @@
 
 #include "api/call.h"
 #include "api/geometry.h"
+#include "api/group.h"
 
 /* A raw call on its way to plan. */
 struct bn_raw {
@@ -26,11 +27,14 @@ struct bn_raw {
     } job;
     struct bn_output running_mean, running_var; /* of a forward */
     bool not_committed;
+    batchnorm_group *group; /* NULL: there are no other ranks */
+    char why[BN_SYNC_TEXT]; /* what a group has to say of an error; empty: nothing */
 };
 
 /* A kind of call. All functions get the call as this library knows it. */
 struct bn_raw_kind {
     size_t bytes;    /* of the struct */
+    size_t first;    /* those that every version had; 0: all */
     bn_build *build; /* of the job */
     /* Sets the geometry and what is needed: BAD_DTYPE, TOO_LARGE. */
     batchnorm_status (*start)(struct bn_raw *r, const void *call);
@@ -42,6 +46,9 @@ struct bn_raw_kind {
     void (*fill)(struct bn_raw *r, const void *call);
     /* Does what a call without elements does; NULL: nothing. */
     void (*empty)(struct bn_raw *r, const void *call);
+    /* Of kinds that may have a group: runs a call of which the checks had this status; returns the scratch that it takes. */
+    batchnorm_status (*run_group)(struct bn_raw *r, const void *call, const batchnorm_exec *exec, batchnorm_status status);
+    size_t (*group_bytes)(struct bn_raw *r, const void *call);
 };
 
 batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *call, const batchnorm_exec *exec);
@@ -69,6 +76,10 @@ static inline void bn_call_reads(struct bn_call *k, int index, batchnorm_input a
 static inline void bn_call_writes(struct bn_call *k, int index, batchnorm_output array) {
     bn_geometry_add_array(&k->g, index, array.data, array.strides);
 }
+
+/* Takes which part of a batch a call has. The check: BAD_OPTION. */
+void bn_raw_part(struct bn_raw *r, size_t grain, size_t first_sample, batchnorm_group *group);
+batchnorm_status bn_raw_check_part(const struct bn_raw *r);
 
 /* Takes the caller's options, or PyTorch's. A wrong size is found by bn_check_options(). */
 void bn_raw_options(struct bn_raw *r, const batchnorm_options *options);

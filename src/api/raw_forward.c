@@ -45,8 +45,12 @@ static void infer_numbers(struct bn_raw *r, const void *given) {
 
 static void infer_fill(struct bn_raw *r, const void *call) { r->job.infer = bn_infer_job(&r->k.g, call, r->options.eps); }
 
-static const struct bn_raw_kind infer = {
-    sizeof(batchnorm_infer_call), bn_build_infer, infer_start, infer_check, infer_numbers, infer_fill, NULL};
+static const struct bn_raw_kind infer = {.bytes = sizeof(batchnorm_infer_call),
+                                         .build = bn_build_infer,
+                                         .start = infer_start,
+                                         .check = infer_check,
+                                         .numbers = infer_numbers,
+                                         .fill = infer_fill};
 
 /* normalize */
 
@@ -80,13 +84,12 @@ static void normalize_fill(struct bn_raw *r, const void *given) {
                                              .activation = call->activation};
 }
 
-static const struct bn_raw_kind normalize = {sizeof(batchnorm_normalize_call),
-                                             bn_build_normalize,
-                                             normalize_start,
-                                             normalize_check,
-                                             normalize_numbers,
-                                             normalize_fill,
-                                             NULL};
+static const struct bn_raw_kind normalize = {.bytes = sizeof(batchnorm_normalize_call),
+                                             .build = bn_build_normalize,
+                                             .start = normalize_start,
+                                             .check = normalize_check,
+                                             .numbers = normalize_numbers,
+                                             .fill = normalize_fill};
 
 /* forward */
 
@@ -94,13 +97,16 @@ static batchnorm_status forward_start(struct bn_raw *r, const void *given) {
     const batchnorm_forward_call *call = given;
     r->missing = "x and y";
     bn_raw_options(r, call->options);
-    return start(r, &call->shape, call->x, call->z, call->y);
+    const batchnorm_status status = start(r, &call->shape, call->x, call->z, call->y);
+    bn_raw_part(r, call->grain, call->first_sample, call->group);
+    return status;
 }
 
 static batchnorm_status forward_check(struct bn_raw *r, const void *given) {
     const batchnorm_forward_call *call = given;
-    if (r->k.g.count == 1 && !r->options.allow_one_value) return BATCHNORM_ONE_VALUE;
-    return check_options(r, call->activation, true);
+    if (r->k.g.count == 1 && !r->options.allow_one_value && !r->group) return BATCHNORM_ONE_VALUE;
+    const batchnorm_status status = bn_raw_check_part(r);
+    return status ? status : check_options(r, call->activation, true);
 }
 
 static void forward_numbers(struct bn_raw *r, const void *given) {
@@ -132,8 +138,28 @@ static void forward_fill(struct bn_raw *r, const void *given) {
     r->running_var = (struct bn_output){call->running_var, dtype};
 }
 
-static const struct bn_raw_kind forward = {
-    sizeof(batchnorm_forward_call), bn_build_forward, forward_start, forward_check, forward_numbers, forward_fill, NULL};
+static batchnorm_status forward_group(struct bn_raw *r, const void *given, const batchnorm_exec *exec,
+                                      batchnorm_status status) {
+    const struct bn_group_call call = {r->group, &r->k.g, {.caller = exec}, status, r->why};
+    forward_fill(r, given);
+    status = bn_group_forward(&call, &r->job.forward, r->options.allow_one_value);
+    return !status && r->not_committed ? BATCHNORM_NOT_COMMITTED : status;
+}
+
+static size_t forward_group_bytes(struct bn_raw *r, const void *call) {
+    (void)call;
+    return bn_group_forward_bytes(&r->k.g, &r->job.forward);
+}
+
+static const struct bn_raw_kind forward = {.bytes = sizeof(batchnorm_forward_call),
+                                           .first = offsetof(batchnorm_forward_call, grain),
+                                           .build = bn_build_forward,
+                                           .start = forward_start,
+                                           .check = forward_check,
+                                           .numbers = forward_numbers,
+                                           .fill = forward_fill,
+                                           .run_group = forward_group,
+                                           .group_bytes = forward_group_bytes};
 
 BN_RAW_CALLS(infer)
 BN_RAW_CALLS(normalize)

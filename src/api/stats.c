@@ -17,6 +17,7 @@ void batchnorm_stats_merge(batchnorm_stat *into, const batchnorm_stat *from, siz
 static batchnorm_status stats_start(struct bn_raw *r, const void *given) {
     const batchnorm_stats_call *call = given;
     const batchnorm_status status = bn_call_start(&r->k, &call->shape, 0, 0);
+    bn_raw_part(r, call->grain, call->first_sample, NULL);
     bn_call_reads(&r->k, BN_X, call->x);
     r->needed = 1u << BN_X;
     r->lacks_numbers = !call->stats;
@@ -29,10 +30,22 @@ static void stats_numbers(struct bn_raw *r, const void *given) {
     r->k.numbers[r->k.count++] = (struct bn_numbers){"stats", call->stats, sizeof *call->stats, true};
 }
 
-static void stats_fill(struct bn_raw *r, const void *call) { r->job.stats.stats = ((const batchnorm_stats_call *)call)->stats; }
+static batchnorm_status stats_check(struct bn_raw *r, const void *call) {
+    (void)call;
+    return bn_raw_check_part(r);
+}
 
-static const struct bn_raw_kind stats_kind = {
-    sizeof(batchnorm_stats_call), bn_build_stats, stats_start, NULL, stats_numbers, stats_fill, NULL};
+static void stats_fill(struct bn_raw *r, const void *call) {
+    r->job.stats = (struct bn_stats){.stats = ((const batchnorm_stats_call *)call)->stats};
+}
+
+static const struct bn_raw_kind stats_kind = {.bytes = sizeof(batchnorm_stats_call),
+                                              .first = offsetof(batchnorm_stats_call, grain),
+                                              .build = bn_build_stats,
+                                              .start = stats_start,
+                                              .check = stats_check,
+                                              .numbers = stats_numbers,
+                                              .fill = stats_fill};
 
 batchnorm_status batchnorm_stats_accumulate(const batchnorm_stats_call *call, const batchnorm_exec *exec) {
     return bn_raw_run(&stats_kind, call, exec);

@@ -4,13 +4,13 @@
 
 #include "plan/pass.h"
 
-/* The fact on which the table depends: an activation or a residual follows. */
-enum { ACTIVE = 1 };
+/* The facts on which the table depends: an activation or a residual follows; the statistics are given. */
+enum { ACTIVE = 1, GIVEN = 2 };
 
 /* Statistics have the first sweep, normalization and evaluation the others. */
 static const struct bn_entry sweeps[] = {
     /* needs, unless, verb, active, arrays */
-    {0, 0, BNK_MOMENTS, false, 1, {{BN_X, BNK_X}}},
+    {0, GIVEN, BNK_MOMENTS, false, 1, {{BN_X, BNK_X}}},
     {0, ACTIVE, BNK_AFFINE, false, 2, {{BN_X, BNK_X}, {BN_Y, BNK_OUT}}},
     {ACTIVE, 0, BNK_AFFINE, true, 3, {{BN_X, BNK_X}, {BN_Y, BNK_OUT}, {BN_Z, BNK_Z}}},
 };
@@ -21,12 +21,13 @@ static unsigned facts_of(const struct bn_geometry *g, batchnorm_activation activ
 
 static void merge_stats(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_stats *j = p->job;
-    for (size_t c = channel; c < channel + channels; c++) bn_merge(&j->stats[c], bn_pass_moments(p, 0, c));
+    for (size_t c = channel; c < channel + channels && j->stats; c++) bn_merge(&j->stats[c], bn_pass_moments(p, 0, c));
 }
 
 void bn_build_stats(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     bn_pass_build(p, g, sweeps, 1, 0, (batchnorm_activation){BATCHNORM_IDENTITY, 0});
     p->set_coefficients = merge_stats;
+    p->nodes = ((const struct bn_stats *)job)->nodes;
     p->job = job;
 }
 
@@ -70,7 +71,7 @@ static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t
     const struct bn_coefficients k = p->coefficients[0];
     batchnorm_stat *own = (batchnorm_stat *)p->own;
     for (size_t c = channel; c < channel + channels; c++) {
-        batchnorm_stat s = bn_pass_moments(p, 0, c);
+        batchnorm_stat s = j.given ? j.given[c] : bn_pass_moments(p, 0, c);
         double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0), rstd = bn_rstd(s, j.eps);
         bn_set_affine(k, c, s.mean, weight * rstd, bias, s.m2 == 0);
         if (own) own[c] = s;
@@ -88,7 +89,7 @@ static void forward_done(const struct bn_pass *p) {
 /* Takes scratch of its own for the statistics of every channel, where the job has somebody to hand them to. */
 void bn_build_forward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_forward *j = job;
-    bn_pass_build(p, g, sweeps, 3, facts_of(g, j->activation), j->activation);
+    bn_pass_build(p, g, sweeps, 3, facts_of(g, j->activation) | (j->given ? GIVEN : 0), j->activation);
     p->set_coefficients = forward_coefficients;
     p->job = job;
     if (!j->done) return;

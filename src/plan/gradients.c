@@ -40,14 +40,29 @@ static void put(struct bn_output v, size_t c, double value, unsigned flags) {
         bn_output_set(v, c, value);
 }
 
+static void put_gradients(const struct bn_backward *j, size_t c, struct bn_sums s) {
+    put(j->dbias, c, s.sum, j->flags);
+    put(j->dweight, c, s.dot * j->rstd[c], j->flags);
+}
+
+void bn_backward_numbers(const struct bn_backward *j, size_t channels) {
+    for (size_t c = 0; c < channels; c++) put_gradients(j, c, (struct bn_sums){j->given[c].dy, j->given[c].dy_d});
+}
+
 static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
     double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
     struct bn_sums s = {0, 0};
-    if (p->reduces) {
-        s = bn_pass_dots(p, 0, c);
-        put(j->dbias, c, s.sum, j->flags);
-        put(j->dweight, c, s.dot * rstd, j->flags);
+    if (p->reduces) s = bn_pass_dots(p, 0, c);
+    if (j->given) {
+        s = (struct bn_sums){j->given[c].dy, j->given[c].dy_d};
+        m = j->given[c].count;
     }
+    if (j->sums) {
+        j->sums[c].count += m;
+        j->sums[c].dy += s.sum;
+        j->sums[c].dy_d += s.dot;
+    }
+    if (p->reduces || j->given) put_gradients(j, c, s);
     if (!p->writes) return;
     if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
         bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
@@ -75,13 +90,16 @@ static void backward_gates(const struct bn_pass *p, size_t channel, size_t chann
 void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
     const struct bn_backward *j = job;
     bool dx = bn_is_there(g, BN_DX), identity = j->activation.kind == BATCHNORM_IDENTITY;
-    bool sums = j->dweight.data || j->dbias.data, frozen = is_frozen(j->flags) || !(dx || sums);
+    const bool gathers = j->sums || j->nodes;
+    bool sums = j->dweight.data || j->dbias.data || gathers, frozen = is_frozen(j->flags) || !(dx || sums);
     bool by_y = j->gated && !identity && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
-    unsigned facts = fact(frozen, FROZEN) | fact(sums || !frozen, SUMS) | fact(bn_is_there(g, BN_X), X) | fact(dx, DX) |
-                     fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) | fact(dx || bn_is_there(g, BN_DZ), OUTPUT);
+    unsigned facts = fact(frozen, FROZEN) | fact((sums || !frozen) && !j->given, SUMS) | fact(bn_is_there(g, BN_X), X) |
+                     fact(dx, DX) | fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) |
+                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT);
     bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
     p->write[0].without_x = frozen || !dx;
     p->mean = j->mean;
+    p->nodes = j->nodes;
     p->set_coefficients = backward_coefficients;
     if (j->gated && !by_y && !by_dy) p->set_gates = backward_gates;
     p->job = job;

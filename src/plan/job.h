@@ -145,9 +145,11 @@ void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *jo
         return bn_job_run(g, bn_build_##name, job, exec);                                                                      \
     }
 
-/* Statistics of x alone, merged into stats[channels]. Array: X. */
+/* Statistics of x alone, merged into stats[channels], or their nodes: for each the means as offsets, the m2 and the origins of
+ * every channel. Array: X. */
 struct bn_stats {
     batchnorm_stat *stats;
+    double *nodes;
 };
 BN_JOB(stats)
 
@@ -175,6 +177,7 @@ struct bn_forward {
     double eps;
     batchnorm_activation activation;
     batchnorm_stat *stats;
+    const batchnorm_stat *given; /* the statistics, where they are not those of x */
     double *save_mean, *save_rstd;
     /* Called once, after all statistics are known and all of y is written, with the batch's statistics; may be NULL. */
     void (*done)(void *arg, const batchnorm_stat *stats);
@@ -191,7 +194,13 @@ struct bn_backward {
     batchnorm_activation activation;
     bool gated; /* by the activation, or there is a dz */
     unsigned flags;
+    const batchnorm_sum *given; /* the sums, where they are not those of this call */
+    batchnorm_sum *sums;        /* where the sums are added, which are all that is wanted then, or their nodes go */
+    double *nodes;
 };
+
+/* Writes dweight and dbias from the sums that are given. */
+void bn_backward_numbers(const struct bn_backward *job, size_t channels);
 BN_JOB(backward)
 
 /* The tangent of y. Arrays: X, TX, TY. */

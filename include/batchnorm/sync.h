@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*! \file sync.h
+ * Synchronized batch normalization: several ranks (processes or threads) each have a part of a batch, and normalize it with the
+ * statistics of the whole, over a transport that the caller gives.
+ *
+ * A call with a group makes one collective, in the same order on all ranks, and its results are those of one call on the whole
+ * batch: y and dx of each part, and on every rank the same dweight, dbias and running statistics, bit for bit. With a grain they
+ * are also the same for any number of ranks and any cut of the batch between two chunks, where a chunk is `grain` samples at a
+ * multiple of that; without one, parts are merged in the order of the ranks, and bits depend on the cut.
+ *
+ * Counts travel: parts may have different sizes, and a rank without samples takes part. An error on one rank is an error on all,
+ * and nobody has written anything.
+ */
+#ifndef BATCHNORM_SYNC_H
+#define BATCHNORM_SYNC_H
+
+#include "batchnorm/batchnorm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*! The caller's transport: gathers `count` bytes from every rank, where counts may differ. It equals, with a memory that all
+ * ranks see and a barrier before and after,
+ *
+ *     for (int i = 0, at = 0; i < ranks; at += (*counts)[i++]) memcpy((char *)*all + at, bytes of rank i, (*counts)[i]);
+ *
+ * so that *all has what all ranks gave, one after the other in their order without a gap, and (*counts)[i] says how much rank i
+ * gave. Both are the transport's, and stay as they are until its next call. *all is aligned for doubles. Every rank gets the
+ * same. Returns 0, or anything else if it failed, on all ranks then. */
+typedef int batchnorm_all_gather(void *user, const void *bytes, size_t count, const void **all, const size_t **counts);
+
+/*! A group as one of its ranks sees it. A group is used by one call at a time. */
+struct batchnorm_group {
+    size_t size;                  /*!< sizeof(batchnorm_group) */
+    int rank;                     /*!< this one, from 0 on */
+    int ranks;                    /*!< all of them */
+    batchnorm_all_gather *gather; /*!< needed */
+    void *user;                   /*!< first argument of gather */
+    uint64_t calls;               /*!< collectives that were made; begins with the same number on all ranks */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
