@@ -232,11 +232,149 @@ TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCH
 TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true); }
 TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false); }
 
+/* What each of two ranks does otherwise than it should. */
+struct strange {
+    int rank; /* that does it */
+    size_t channels, grain, first, count;
+    batchnorm_dtype dtype;
+    bool no_x, backward;
+    unsigned flags;
+    bool no_dweight, small_workspace;
+    uint64_t calls;
+    batchnorm_status status[2];
+    char message[2][200];
+    bool wrote[2];
+};
+
+enum { STRANGE_CHANNELS = 4, STRANGE_VALUES = 6 };
+
+static void be_strange(batchnorm_group *group, void *arg) {
+    struct strange *strange = arg;
+    const int rank = group->rank;
+    const struct strange *s =
+        rank == strange->rank
+            ? strange
+            : &(struct strange){.count = 2, .channels = STRANGE_CHANNELS, .first = 2 * (size_t)rank, .grain = 2};
+    char memory[8];
+    float x[200] = {1, 2, 3}, y[200], running[2][8] = {{0}}, gradient[2][8];
+    double saved[2][8] = {{0}};
+    memset(y, 0x55, sizeof y);
+    memset(gradient, 0x55, sizeof gradient);
+    const batchnorm_shape shape = {s->count, s->channels, STRANGE_VALUES, s->dtype};
+    const batchnorm_strides strides = batchnorm_planar(shape);
+    batchnorm_exec how = {.size = sizeof how, .threads = 1, .message = strange->message[rank], .message_bytes = 200};
+    if (s->small_workspace) {
+        how.workspace = memory;
+        how.workspace_bytes = sizeof memory;
+    }
+    group->calls = s->calls;
+    if (strange->backward) {
+        const batchnorm_backward_call call = {.size = sizeof call,
+                                              .shape = shape,
+                                              .x = {s->no_x ? NULL : x, strides},
+                                              .dy = {x, strides},
+                                              .dx = {y, strides},
+                                              .save_mean = saved[0],
+                                              .save_rstd = saved[1],
+                                              .dweight = s->no_dweight ? NULL : gradient[0],
+                                              .dbias = gradient[1],
+                                              .flags = s->flags,
+                                              .grain = s->grain,
+                                              .first_sample = s->first,
+                                              .group = group};
+        strange->status[rank] = batchnorm_backward(&call, &how);
+    } else {
+        const batchnorm_forward_call call = {.size = sizeof call,
+                                             .shape = shape,
+                                             .x = {s->no_x ? NULL : x, strides},
+                                             .y = {y, strides},
+                                             .running_mean = running[0],
+                                             .running_var = running[1],
+                                             .save_mean = saved[0],
+                                             .save_rstd = saved[1],
+                                             .grain = s->grain,
+                                             .first_sample = s->first,
+                                             .group = group};
+        strange->status[rank] = batchnorm_forward(&call, &how);
+    }
+    for (size_t i = 0; i < sizeof y; i++) strange->wrote[rank] = strange->wrote[rank] || ((char *)y)[i] != 0x55;
+    for (size_t i = 0; i < sizeof gradient; i++) strange->wrote[rank] = strange->wrote[rank] || ((char *)gradient)[i] != 0x55;
+    for (size_t i = 0; i < 8; i++)
+        strange->wrote[rank] = strange->wrote[rank] || running[0][i] != 0 || running[1][i] != 0 || saved[0][i] != 0;
+}
+
+/* Expects both ranks to refuse, with these words on the one that is fine. */
+static void refuse(struct strange s, batchnorm_status strange, batchnorm_status other, const char *words) {
+    run_ranks(2, be_strange, &s);
+    if (s.status[s.rank] != strange || s.status[1 - s.rank] != other)
+        fail_msg("%s: %d and %d (%s, %s)", words, (int)s.status[s.rank], (int)s.status[1 - s.rank], s.message[s.rank],
+                 s.message[1 - s.rank]);
+    if (!strstr(s.message[1 - s.rank], words)) fail_msg("\"%s\" instead of \"%s\"", s.message[1 - s.rank], words);
+    assert_false(s.wrote[0] || s.wrote[1]);
+}
+
+static struct strange usual(void) {
+    return (struct strange){.rank = 1, .count = 2, .channels = STRANGE_CHANNELS, .first = 2, .grain = 2};
+}
+
+TEST(ranks_that_do_not_agree_are_told_who_and_what) {
+    for (int rank = 0; rank < 2; rank++) {
+        struct strange s = usual();
+        char words[100];
+        s.rank = rank;
+        s.first = 2 * (size_t)rank;
+        s.channels = 3;
+        snprintf(words, sizeof words, "the number of channels is 3 on rank %d and 4 on rank %d", rank, 1 - rank);
+        refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, words);
+    }
+    struct strange s = usual();
+    s.dtype = BATCHNORM_BF16;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "the element type is 2 on rank 1 and 0 on rank 0");
+    s = usual();
+    s.grain = 1;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "the grain is 1 on rank 1 and 2 on rank 0");
+    s = usual();
+    s.calls = 7;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "the number of the call is 7 on rank 1 and 0 on rank 0");
+    s = usual();
+    s.first = 4;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "the samples of rank 1 begin with number 4, those before it end with 1");
+    s = usual();
+    s.backward = true;
+    s.no_dweight = true;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "the set of flags is");
+}
+
+TEST(a_failure_of_one_rank_is_one_of_all) {
+    for (int backward = 0; backward < 2; backward++) {
+        struct strange s = usual();
+        s.backward = backward != 0;
+        s.no_x = true;
+        refuse(s, BATCHNORM_NULL_POINTER, BATCHNORM_RANK_FAILED, "rank 1 failed: a required pointer is NULL");
+        s = usual();
+        s.backward = backward != 0;
+        s.small_workspace = true;
+        refuse(s, BATCHNORM_WORKSPACE_TOO_SMALL, BATCHNORM_RANK_FAILED, "rank 1 failed: the given workspace is smaller");
+        s = usual();
+        s.backward = backward != 0;
+        s.first = 3;
+        refuse(s, BATCHNORM_BAD_OPTION, BATCHNORM_RANK_FAILED, "rank 1 failed: an option");
+        s = usual();
+        s.backward = backward != 0;
+        s.first = 2;
+        transport_fails_at(0);
+        refuse(s, BATCHNORM_TRANSPORT, BATCHNORM_TRANSPORT, "the transport failed, with 7");
+        transport_fails_at(-1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_silu),
+        cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
+        cmocka_unit_test(a_failure_of_one_rank_is_one_of_all),
     };
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
 }
