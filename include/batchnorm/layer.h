@@ -305,6 +305,21 @@ BATCHNORM_API void batchnorm_layer_set_track_running_stats(batchnorm_layer *laye
 BATCHNORM_API void batchnorm_layer_set_convention(batchnorm_layer *layer, const batchnorm_options *convention);
 /*! Momentum None on or off. */
 BATCHNORM_API void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool cumulative);
+
+/*! Make this layer one of a group (batchnorm/sync.h): from now on its forwards that use the statistics of the batch, and their
+ * backwards, are collectives, with the statistics, dweight and dbias of the whole batch. Evaluation is not. The group must stay.
+ * Where it stays the same, this tells the next part of a batch alone.
+ *
+ * Units:   grain and first_sample as in batchnorm_forward_call.
+ * NULL:    group: none; with a grain, chunks of this layer's own batch.
+ * Returns: OK
+ *          NULL_POINTER: layer
+ *          BAD_OPTION: a group whose size, ranks or gather are not set
+ *          On error nothing was changed.
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_set_group(batchnorm_layer *layer, batchnorm_group *group,
+                                                                         size_t grain, size_t first_sample);
 /*! The layer's options as they are now: bias tells whether there is one; num_features is 0 and lazy true in a lazy layer that
  * has seen no input; all zeros for NULL. */
 BATCHNORM_API batchnorm_layer_options batchnorm_layer_get_options(const batchnorm_layer *layer);

@@ -116,6 +116,17 @@ void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool cumulative) {
     if (layer) layer->options.cumulative = cumulative;
 }
 
+batchnorm_status batchnorm_layer_set_group(batchnorm_layer *layer, batchnorm_group *group, size_t grain, size_t first_sample) {
+    if (!layer) return BATCHNORM_NULL_POINTER;
+    bn_layer_begin(layer);
+    if (group && !bn_group_is_good(group))
+        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "the group's size, ranks or gather are not set");
+    layer->group = group;
+    layer->grain = grain;
+    layer->first_sample = first_sample;
+    return BATCHNORM_OK;
+}
+
 batchnorm_layer_options batchnorm_layer_get_options(const batchnorm_layer *layer) {
     if (!layer) return (batchnorm_layer_options){0};
     batchnorm_layer_options options = layer->options;

@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/geometry.h"
+#include "api/group.h"
 #include "batchnorm/layer.h"
 
 /* What a layer may have, in the order of PyTorch's state_dict. */
@@ -23,6 +24,7 @@ struct batchnorm_saved {
     struct bn_buffer buffer;      /* mean, rstd, weight, bias */
     const batchnorm_layer *layer; /* whose forward filled it; NULL before the first */
     bool empty, frozen, has_weight, has_bias, has_z;
+    bool shared;             /* with a group */
     const void *overwritten; /* the data of x or z where y was the same array */
     batchnorm_activation activation;
     batchnorm_dtype dtype;
@@ -45,6 +47,8 @@ struct batchnorm_layer {
     bool has[BN_KEYS];
     void *block;
     int64_t count; /* num_batches_tracked */
+    batchnorm_group *group;
+    size_t grain, first_sample;
     batchnorm_parameter weight, bias;
     struct bn_held held;
     struct bn_buffer workspace, stats;

@@ -44,6 +44,8 @@ static batchnorm_status say_what(struct pass *p, batchnorm_status status, const 
 static batchnorm_status add_arguments(struct pass *p, const struct argument *arguments, int count) {
     const batchnorm_tensor like = like_saved(p->saved);
     batchnorm_status status = bn_geometry_from_tensor(&like, &p->k.g);
+    p->k.g.grain = p->layer->grain;
+    p->k.g.first = p->layer->grain ? p->layer->first_sample : 0;
     for (int i = 0; i < count && !status; i++) {
         const struct argument *a = &arguments[i];
         if (!a->needed || p->saved->empty || a->tensor->data) continue;
@@ -122,7 +124,8 @@ static batchnorm_backward_call raw_backward(const struct pass *p, const batchnor
                                      .dweight = gradient(p->layer, BN_WEIGHT_GRAD),
                                      .dbias = gradient(p->layer, BN_BIAS_GRAD),
                                      .activation = p->saved->activation,
-                                     .flags = call->flags | frozen_flag(p)};
+                                     .flags = call->flags | frozen_flag(p),
+                                     .group = p->saved->shared ? p->layer->group : NULL};
 }
 
 static batchnorm_status check_backward(struct pass *p, const struct argument arguments[6]) {
@@ -139,6 +142,25 @@ static batchnorm_status check_backward(struct pass *p, const struct argument arg
     return status ? status : check_memory(p, arguments, 6);
 }
 
+/* Runs a backward with the group, also where something is wrong already: the other ranks wait. */
+static batchnorm_status run_shared(struct pass *p, const batchnorm_backward_call *raw, batchnorm_status status) {
+    char why[BN_SYNC_TEXT];
+    const struct bn_backward job = bn_backward_job(&p->k.g, raw);
+    const struct bn_group_call call = {raw->group, &p->k.g, p->exec, status, why};
+    status = bn_group_backward(&call, &job);
+    return why[0] ? bn_layer_fail(p->layer, status, "%s", why) : status;
+}
+
+/* Tells the group that this rank cannot begin. */
+static batchnorm_status share_failure(const struct pass *p, batchnorm_status status) {
+    const struct bn_geometry nothing = {.channels = 0};
+    const struct bn_backward job = {.flags = 0};
+    char why[BN_SYNC_TEXT];
+    const struct bn_group_call call = {p->layer->group, &nothing, p->exec, status, why};
+    const bool is_shared = p->layer->group && (p->saved->layer == p->layer ? p->saved->shared : p->layer->training);
+    return is_shared ? bn_group_backward(&call, &job) : status;
+}
+
 static batchnorm_status run_backward(struct pass *p, const batchnorm_layer_backward_call *call) {
     const batchnorm_backward_call raw = raw_backward(p, call);
     const struct bn_needs needs = bn_backward_needs(&raw);
@@ -146,6 +168,7 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_layer_backw
                                          {"dx", &call->dx, BN_DX, false, false}, {"z", &call->z, BN_Z, needs.z, true},
                                          {"y", &call->y, BN_Y, needs.y, false},  {"dz", &call->dz, BN_DZ, false, false}};
     const batchnorm_status status = check_backward(p, arguments);
+    if (raw.group) return run_shared(p, &raw, status);
     if (status) return status;
     if (p->saved->empty) {
         if (call->flags & BATCHNORM_ACCUMULATE) return BATCHNORM_OK;
@@ -189,7 +212,7 @@ batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_save
     if (!status && !is_plain(&p))
         status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION,
                                "the forward had an activation or a residual: batchnorm_layer_backward_fused() is its backward");
-    if (!status) status = run_backward(&p, &call);
+    status = status ? share_failure(&p, status) : run_backward(&p, &call);
     return bn_layer_end(layer, status);
 }
 
@@ -204,7 +227,7 @@ batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, const ba
     struct pass p;
     start(&p, layer, call->saved, &run);
     batchnorm_status status = check_backward_flags(&p, call->flags);
-    if (!status) status = run_backward(&p, call);
+    status = status ? share_failure(&p, status) : run_backward(&p, call);
     return bn_layer_end(layer, status);
 }
 

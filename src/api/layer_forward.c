@@ -11,6 +11,7 @@ struct forward {
     const batchnorm_layer_forward_call *call;
     batchnorm_saved *saved;
     bool batch;  /* normalize with the batch's statistics, not with the running ones */
+    bool shared; /* with those of a group */
     bool update; /* move the running statistics and the counter */
     bool empty;
     void *block; /* the layer's, or one that was made for a lazy layer */
@@ -35,6 +36,7 @@ static bool uses_any(const struct forward *f) {
 static void choose_statistics(struct forward *f) {
     const batchnorm_layer *layer = f->layer;
     f->batch = layer->training || (!layer->has[BN_RUNNING_MEAN] && !layer->has[BN_RUNNING_VAR]);
+    f->shared = f->batch && layer->group;
     f->update = layer->training && layer->options.track_running_stats && !(f->call->flags & BATCHNORM_SKIP_UPDATE);
 }
 
@@ -63,7 +65,7 @@ static batchnorm_status check_rank(const struct forward *f) {
 
 static batchnorm_status check_one_value(const struct forward *f) {
     char text[BN_SIZES_TEXT];
-    bool one = f->batch && !f->layer->options.convention.allow_one_value && f->call->x.shape[0] == 1;
+    bool one = f->batch && !f->shared && !f->layer->options.convention.allow_one_value && f->call->x.shape[0] == 1;
     for (int d = 2; d < f->call->x.rank; d++) one = one && f->call->x.shape[d] == 1;
     if (!one) return BATCHNORM_OK;
     return bn_layer_fail(f->layer, BATCHNORM_ONE_VALUE,
@@ -118,7 +120,7 @@ static batchnorm_status check_dtype(const struct forward *f) {
 static batchnorm_status check_input(const struct forward *f) {
     batchnorm_status status = check_one_value(f);
     if (!status) status = check_eps(f);
-    if (!status && !f->empty) status = check_channels(f);
+    if (!status && (!f->empty || f->shared)) status = check_channels(f);
     if (!status) status = check_dtype(f);
     return status;
 }
@@ -142,6 +144,16 @@ static batchnorm_status check_memory(struct forward *f) {
     return bn_layer_fault(f->layer, status, &f->k.fault, names, NULL);
 }
 
+/* Sets which part of a batch the input is. A part without samples is nowhere. */
+static batchnorm_status set_part(struct forward *f) {
+    const batchnorm_layer *layer = f->layer;
+    f->k.g.grain = layer->grain;
+    f->k.g.first = layer->grain ? layer->first_sample : 0;
+    if (!layer->grain || f->empty || layer->first_sample % layer->grain == 0) return BATCHNORM_OK;
+    return bn_layer_fail(f->layer, BATCHNORM_BAD_OPTION, "the first sample has the number %zu, which is no multiple of %zu",
+                         layer->first_sample, layer->grain);
+}
+
 static batchnorm_status check(struct forward *f) {
     const int64_t elements = batchnorm_tensor_elements(&f->call->x);
     f->empty = elements == 0;
@@ -153,6 +165,7 @@ static batchnorm_status check(struct forward *f) {
     if (!status) status = add_tensor(f, BN_Y, &f->call->y, "output");
     if (!status && f->call->z.data) status = add_tensor(f, BN_Z, &f->call->z, "residual");
     f->channels = f->k.g.channels;
+    if (!status) status = set_part(f);
     if (!status) status = check_memory(f);
     return status;
 }
@@ -169,7 +182,7 @@ static batchnorm_status prepare_work(struct forward *f) {
  * writes. */
 static batchnorm_status prepare(struct forward *f) {
     batchnorm_layer *layer = f->layer;
-    batchnorm_status status = f->empty ? BATCHNORM_OK : prepare_work(f);
+    batchnorm_status status = f->empty && !f->shared ? BATCHNORM_OK : prepare_work(f);
     if (!status && f->update && (f->call->flags & BATCHNORM_HOLD_UPDATE))
         status = bn_reserve_held(layer, layer->options.lazy ? f->channels : bn_layer_channels(layer));
     if (!status && layer->options.lazy) status = bn_block_create(layer, f->channels, &f->block);
@@ -179,6 +192,26 @@ static batchnorm_status prepare(struct forward *f) {
 /* Returns a parameter or buffer, or NULL where the layer has none. */
 static void *array_of(const struct forward *f, int key) {
     return f->layer->has[key] ? bn_block_array(f->layer, f->block, f->channels, key) : NULL;
+}
+
+/* Runs the job of a forward alone, or with its group. `status` is what is already wrong. */
+static batchnorm_status run_batch(const struct forward *f, const struct bn_forward *job, batchnorm_status status) {
+    const batchnorm_options *convention = &f->layer->options.convention;
+    char why[BN_SYNC_TEXT];
+    if (!f->shared) return bn_run_forward(&f->k.g, job, &f->exec);
+    const struct bn_group_call call = {f->layer->group, &f->k.g, f->exec, status, why};
+    status = bn_group_forward(&call, job, convention->allow_one_value);
+    if (why[0]) return bn_layer_fail(f->layer, status, "%s", why);
+    return status;
+}
+
+/* Tells the other ranks of a group that this one has nothing for them. */
+static batchnorm_status work_failed(const struct forward *f, batchnorm_status status) {
+    const struct bn_geometry nothing = {.channels = 0};
+    const struct bn_forward job = {.eps = 0};
+    char why[BN_SYNC_TEXT];
+    const struct bn_group_call call = {f->layer->group, &nothing, f->exec, status, why};
+    return bn_group_forward(&call, &job, true);
 }
 
 static batchnorm_status work(const struct forward *f) {
@@ -191,7 +224,7 @@ static batchnorm_status work(const struct forward *f) {
             .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
         struct bn_forward job = bn_forward_job(&f->k.g, &call, eps);
         if (f->update) job.stats = f->layer->stats.data;
-        return bn_run_forward(&f->k.g, &job, &f->exec);
+        return run_batch(f, &job, BATCHNORM_OK);
     }
     const batchnorm_infer_call call = {.weight = weight,
                                        .bias = bias,
@@ -211,6 +244,7 @@ static void save(const struct forward *f) {
     saved->layer = f->layer;
     saved->empty = f->empty;
     saved->frozen = !f->batch;
+    saved->shared = f->shared;
     saved->has_weight = weight != NULL;
     saved->has_bias = bias != NULL;
     saved->has_z = f->call->z.data != NULL;
@@ -220,8 +254,9 @@ static void save(const struct forward *f) {
     saved->channels = f->channels;
     saved->rank = f->call->x.rank;
     memcpy(saved->shape, f->call->x.shape, sizeof saved->shape);
-    if (weight && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_WEIGHT), weight, bytes);
-    if (bias && !f->empty) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_BIAS), bias, bytes);
+    const bool is_used = !f->empty || f->shared;
+    if (weight && is_used) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_WEIGHT), weight, bytes);
+    if (bias && is_used) memcpy(bn_saved_array(saved, f->channels, BN_SAVED_BIAS), bias, bytes);
 }
 
 static batchnorm_status finish(const struct forward *f) {
@@ -229,7 +264,9 @@ static batchnorm_status finish(const struct forward *f) {
     save(f);
     if (layer->options.lazy) bn_layer_materialize(layer, f->channels, f->block);
     const bool hold = (f->call->flags & BATCHNORM_HOLD_UPDATE) != 0;
-    if (f->update) return bn_layer_update(layer, f->empty ? NULL : layer->stats.data, f->channels, hold);
+    const batchnorm_stat *stats = layer->stats.data;
+    const bool any = f->shared ? f->channels > 0 && stats[0].count > 0 : !f->empty;
+    if (f->update) return bn_layer_update(layer, any ? stats : NULL, f->channels, hold);
     if (hold) batchnorm_layer_drop_update(layer);
     return BATCHNORM_OK;
 }
@@ -238,7 +275,10 @@ static batchnorm_status forward(struct forward *f) {
     choose_statistics(f);
     batchnorm_status status = check(f);
     if (!status) status = prepare(f);
-    if (!status && !f->empty) status = work(f);
+    if (status && f->shared)
+        status = work_failed(f, status);
+    else if (!status && (!f->empty || f->shared))
+        status = work(f);
     if (!status) return finish(f);
     if (f->block != f->layer->block) bn_release(&f->layer->allocator, f->block);
     return status;
