@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batchnorm/layer.h"
 #include "batchnorm/stats.h"
 #include "ranks.h"
 #include "tests/support/test.h"
@@ -368,6 +369,133 @@ TEST(a_failure_of_one_rank_is_one_of_all) {
     }
 }
 
+/* A layer on a part of a batch of (N, 3, 5), and what it has learned after some steps. */
+enum { LAYER_SAMPLES = 11, LAYER_CHANNELS = 3, LAYER_LENGTH = 5, LAYER_EACH = LAYER_CHANNELS * LAYER_LENGTH, LAYER_STEPS = 3 };
+
+struct lesson {
+    int ranks;
+    size_t at[RANKS_MAX + 1];
+    float x[LAYER_SAMPLES * LAYER_EACH], dy[LAYER_SAMPLES * LAYER_EACH];
+    float y[LAYER_SAMPLES * LAYER_EACH], dx[LAYER_SAMPLES * LAYER_EACH];
+    float numbers[RANKS_MAX][4][LAYER_CHANNELS]; /* gradients, running statistics */
+    int64_t batches[RANKS_MAX];
+    batchnorm_status status[RANKS_MAX];
+    char message[RANKS_MAX][200];
+    bool is_wrong; /* the last rank's x has another number of channels */
+};
+
+static batchnorm_tensor part(float *data, size_t first, size_t count, int64_t channels) {
+    return batchnorm_tensor_contiguous(data + first * LAYER_EACH, BATCHNORM_F32, 3,
+                                       (const int64_t[]){(int64_t)count, channels, LAYER_LENGTH});
+}
+
+static batchnorm_status step(batchnorm_layer *layer, struct lesson *l, int rank) {
+    const size_t first = l->at[rank], count = l->at[rank + 1] - first;
+    const int64_t channels = l->is_wrong && rank == l->ranks - 1 ? LAYER_CHANNELS - 1 : LAYER_CHANNELS;
+    const batchnorm_tensor x = part(l->x, first, count, channels), y = part(l->y, first, count, channels);
+    batchnorm_status status = batchnorm_layer_forward(layer, x, y, NULL, 0, &exec);
+    if (status) return status;
+    return batchnorm_layer_backward(layer, NULL, x, part(l->dy, first, count, channels), part(l->dx, first, count, channels), 0,
+                                    &exec);
+}
+
+static void learn(batchnorm_group *group, void *arg) {
+    struct lesson *l = arg;
+    const int rank = group ? group->rank : 0;
+    const batchnorm_layer_options options = batchnorm_layer_defaults(1, LAYER_CHANNELS);
+    batchnorm_layer *layer = NULL;
+    l->status[rank] = batchnorm_layer_create(&options, &layer);
+    if (!l->status[rank]) l->status[rank] = batchnorm_layer_set_group(layer, group, 2, l->at[rank]);
+    for (int i = 0; i < LAYER_STEPS && !l->status[rank]; i++) l->status[rank] = step(layer, l, rank);
+    const batchnorm_parameter *parameters[] = {batchnorm_layer_weight(layer), batchnorm_layer_bias(layer)};
+    for (int i = 0; i < 2; i++) memcpy(l->numbers[rank][i], parameters[i]->grad.data, sizeof l->numbers[rank][i]);
+    memcpy(l->numbers[rank][2], batchnorm_layer_running_mean(layer).data, sizeof l->numbers[rank][2]);
+    memcpy(l->numbers[rank][3], batchnorm_layer_running_var(layer).data, sizeof l->numbers[rank][3]);
+    l->batches[rank] = *batchnorm_layer_num_batches_tracked(layer);
+    snprintf(l->message[rank], sizeof l->message[rank], "%s", batchnorm_layer_message(layer));
+    batchnorm_layer_destroy(layer);
+}
+
+static void prepare_lesson(struct lesson *l, int ranks) {
+    *l = (struct lesson){.ranks = ranks};
+    random_state = 3;
+    for (size_t i = 0; i < LAYER_SAMPLES * LAYER_EACH; i++) {
+        l->x[i] = (float)(5 + next());
+        l->dy[i] = (float)next();
+    }
+    l->at[ranks] = LAYER_SAMPLES;
+}
+
+TEST(layers_of_a_group_learn_as_one) {
+    struct lesson one, three;
+    prepare_lesson(&one, 1);
+    learn(NULL, &one);
+    assert_int_equal(one.status[0], BATCHNORM_OK);
+    prepare_lesson(&three, 3);
+    three.at[1] = three.at[2] = 4; /* the second has no samples */
+    run_ranks(3, learn, &three);
+    for (int i = 0; i < 3; i++) {
+        if (three.status[i]) fail_msg("rank %d: %s", i, three.message[i]);
+        assert_memory_equal(three.numbers[i], one.numbers[0], sizeof one.numbers[0]);
+        assert_int_equal(three.batches[i], LAYER_STEPS);
+    }
+    assert_memory_equal(three.y, one.y, sizeof one.y);
+    assert_memory_equal(three.dx, one.dx, sizeof one.dx);
+}
+
+TEST(a_layer_that_fails_fails_in_all_ranks) {
+    struct lesson three;
+    prepare_lesson(&three, 3);
+    three.at[1] = 4;
+    three.at[2] = 8;
+    three.is_wrong = true;
+    run_ranks(3, learn, &three);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(three.status[i], BATCHNORM_RANK_FAILED);
+        assert_string_equal(three.message[i], "rank 2 failed: sizes that must agree do not");
+        assert_int_equal(three.batches[i], 0);
+    }
+    assert_int_equal(three.status[2], BATCHNORM_BAD_SHAPE);
+    assert_non_null(strstr(three.message[2], "running_mean should contain 2 elements not 3"));
+}
+
+/* A batch of `samples` samples of one value each, all of them on rank 1. */
+struct few {
+    size_t samples;
+    batchnorm_status status[2];
+    float running[2][2];
+    double save[2][2];
+};
+
+static void have_few(batchnorm_group *group, void *arg) {
+    struct few *few = arg;
+    const int rank = group->rank;
+    float x[4] = {3, 5, 4, 9}, y[4];
+    const batchnorm_shape shape = {rank == 1 ? few->samples : 0, 2, 1, BATCHNORM_F32};
+    const batchnorm_strides s = batchnorm_planar(shape);
+    const batchnorm_forward_call call = {.size = sizeof call,
+                                         .shape = shape,
+                                         .x = {x, s},
+                                         .y = {y, s},
+                                         .running_mean = few->running[rank],
+                                         .save_mean = few->save[rank],
+                                         .group = group};
+    few->status[rank] = batchnorm_forward(&call, &exec);
+}
+
+TEST(a_count_of_one_or_none_is_the_count_of_all) {
+    static const batchnorm_status wanted[] = {BATCHNORM_OK, BATCHNORM_ONE_VALUE, BATCHNORM_OK};
+    for (size_t samples = 0; samples < 3; samples++) {
+        struct few few = {.samples = samples};
+        run_ranks(2, have_few, &few);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(few.status[i], wanted[samples]);
+            assert_true(few.save[i][0] == (samples == 2 ? 3.5 : 0));
+            assert_true(few.running[i][1] == (samples == 2 ? 0.7f : 0));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole),
@@ -375,6 +503,9 @@ int main(void) {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_silu),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
         cmocka_unit_test(a_failure_of_one_rank_is_one_of_all),
+        cmocka_unit_test(layers_of_a_group_learn_as_one),
+        cmocka_unit_test(a_layer_that_fails_fails_in_all_ranks),
+        cmocka_unit_test(a_count_of_one_or_none_is_the_count_of_all),
     };
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
 }
