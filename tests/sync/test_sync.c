@@ -233,6 +233,106 @@ TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCH
 TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true); }
 TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false); }
 
+static size_t index_of(size_t n, size_t c, size_t i) {
+    const batchnorm_strides s = strides();
+    return n * (size_t)s.outer + c * (size_t)s.channel + i * (size_t)s.inner;
+}
+
+static double get(const void *array, size_t i) {
+    return batch.shape.dtype == BATCHNORM_F64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
+}
+
+/* Compares the statistics and y of a channel with their definition in long double. */
+static void check_channel(const struct result *r, size_t c) {
+    const size_t m = batch.shape.outer * batch.shape.inner;
+    const double unit = batch.shape.dtype == BATCHNORM_F64 ? 0x1p-53 : 0x1p-24;
+    long double mean = 0, var = 0;
+    for (size_t n = 0; n < batch.shape.outer; n++)
+        for (size_t i = 0; i < batch.shape.inner; i++) mean += (long double)get(batch.x, index_of(n, c, i)) / (long double)m;
+    for (size_t n = 0; n < batch.shape.outer; n++)
+        for (size_t i = 0; i < batch.shape.inner; i++) {
+            const long double d = (long double)get(batch.x, index_of(n, c, i)) - mean;
+            var += d * d / (long double)m;
+        }
+    const long double rstd = 1 / sqrtl(var + 1e-5L), w = (long double)get(weight, c), b = (long double)get(bias, c);
+    assert_true(fabsl((long double)r->save[0][c] - mean) <= 8 * 0x1p-53L * fabsl(mean));
+    assert_true(fabsl((long double)r->save[1][c] - rstd) <= 64 * 0x1p-53L * rstd);
+    for (size_t n = 0; n < batch.shape.outer; n++)
+        for (size_t i = 0; i < batch.shape.inner; i++) {
+            const long double y = ((long double)get(batch.x, index_of(n, c, i)) - mean) * rstd * w + b;
+            const long double error = fabsl((long double)get(whole.y, index_of(n, c, i)) - y);
+            /* in F64 the mean itself has an error of 100 units */
+            const long double bound = batch.shape.dtype == BATCHNORM_F64 ? 1000 : 4 * fmaxl(1, fabsl(y));
+            if (!(error <= bound * (long double)unit)) fail_msg("y is off by %Lg units", error / (long double)unit);
+        }
+}
+
+TEST(chunks_give_the_statistics_of_all) {
+    static const size_t grains[] = {0, 1, 3, 8, 100};
+    batch.activation = (batchnorm_activation){BATCHNORM_IDENTITY, 0};
+    batch.has_z = false;
+    for (size_t i = 0; i < sizeof grains / sizeof *grains; i++)
+        for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++)
+            for (int rows = 0; rows < 2; rows++) {
+                struct result r;
+                make_batch((batchnorm_shape){21, 5, 700, (batchnorm_dtype)dtype}, rows != 0, grains[i]);
+                set_parameters();
+                run_part(NULL, 0, batch.shape.outer, &whole, &r);
+                assert_int_equal(r.forward, BATCHNORM_OK);
+                for (size_t c = 0; c < batch.shape.channels; c++) check_channel(&r, c);
+            }
+}
+
+/* Micro-batches in one process: statistics of all of them, the sums of all of them, then dx of each. */
+TEST(micro_batches_have_the_statistics_and_gradients_of_all) {
+    static batchnorm_stat stats[CHANNELS_MAX];
+    static batchnorm_sum sums[CHANNELS_MAX];
+    static double mean[CHANNELS_MAX], rstd[CHANNELS_MAX];
+    struct result r;
+    make_batch((batchnorm_shape){12, 4, 30, BATCHNORM_F64}, false, 4);
+    set_parameters();
+    run_part(NULL, 0, 12, &whole, &r);
+    const batchnorm_strides s = strides();
+    const batchnorm_shape shape = {4, 4, 30, BATCHNORM_F64};
+    for (size_t first = 0; first < 12; first += 4) {
+        const batchnorm_stats_call call = {
+            .size = sizeof call, .shape = shape, .x = {part_of(batch.x, first), s}, .stats = stats};
+        assert_int_equal(batchnorm_stats_accumulate(&call, &exec), BATCHNORM_OK);
+    }
+    batchnorm_stats_finish(stats, 4, 0, 1e-5, mean, NULL, rstd);
+    for (size_t first = 0; first < 12; first += 4) {
+        const batchnorm_sums_call call = {.size = sizeof call,
+                                          .shape = shape,
+                                          .x = {part_of(batch.x, first), s},
+                                          .dy = {part_of(batch.dy, first), s},
+                                          .save_mean = mean,
+                                          .save_rstd = rstd,
+                                          .sums = sums};
+        assert_int_equal(batchnorm_sums_accumulate(&call, &exec), BATCHNORM_OK);
+    }
+    for (size_t first = 0; first < 12; first += 4) {
+        double dweight[CHANNELS_MAX], dbias[CHANNELS_MAX];
+        const batchnorm_backward_call call = {.size = sizeof call,
+                                              .shape = shape,
+                                              .x = {part_of(batch.x, first), s},
+                                              .dy = {part_of(batch.dy, first), s},
+                                              .dx = {part_of(parts.dx, first), s},
+                                              .weight = weight,
+                                              .save_mean = mean,
+                                              .save_rstd = rstd,
+                                              .dweight = dweight,
+                                              .dbias = dbias,
+                                              .sums = sums};
+        assert_int_equal(batchnorm_backward(&call, &exec), BATCHNORM_OK);
+        for (size_t c = 0; c < 4; c++) {
+            assert_true(sums[c].count == 360);
+            assert_true(fabs(dweight[c] - r.gradient[0][c]) < 1e-11);
+            assert_true(fabs(dbias[c] - r.gradient[1][c]) < 1e-11);
+        }
+    }
+    for (size_t i = 0; i < (size_t)12 * 4 * 30; i++) assert_true(fabs(parts.dx[i] - whole.dx[i]) < 1e-12);
+}
+
 /* What each of two ranks does otherwise than it should. */
 struct strange {
     int rank; /* that does it */
@@ -501,6 +601,8 @@ int main(void) {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_silu),
+        cmocka_unit_test(chunks_give_the_statistics_of_all),
+        cmocka_unit_test(micro_batches_have_the_statistics_and_gradients_of_all),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
         cmocka_unit_test(a_failure_of_one_rank_is_one_of_all),
         cmocka_unit_test(layers_of_a_group_learn_as_one),
