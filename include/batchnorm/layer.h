@@ -307,8 +307,8 @@ BATCHNORM_API void batchnorm_layer_set_convention(batchnorm_layer *layer, const 
 BATCHNORM_API void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool cumulative);
 
 /*! Make this layer one of a group (batchnorm/sync.h): from now on its forwards that use the statistics of the batch, and their
- * backwards, are collectives, with the statistics, dweight and dbias of the whole batch. Evaluation is not. The group must stay.
- * Where it stays the same, this tells the next part of a batch alone.
+ * backwards, are collectives, with the statistics, dweight and dbias of the whole batch. Evaluation is not. The group must
+ * stay. Where it stays the same, this tells the next part of a batch alone.
  *
  * Units:   grain and first_sample as in batchnorm_forward_call.
  * NULL:    group: none; with a grain, chunks of this layer's own batch.

@@ -4,12 +4,12 @@
  * statistics of the whole, over a transport that the caller gives.
  *
  * A call with a group makes one collective, in the same order on all ranks, and its results are those of one call on the whole
- * batch: y and dx of each part, and on every rank the same dweight, dbias and running statistics, bit for bit. With a grain they
- * are also the same for any number of ranks and any cut of the batch between two chunks, where a chunk is `grain` samples at a
- * multiple of that; without one, parts are merged in the order of the ranks, and bits depend on the cut.
+ * batch: y and dx of each part, and on every rank the same dweight, dbias and running statistics, bit for bit. With a grain
+ * they are also the same for any number of ranks and any cut of the batch between two chunks, where a chunk is `grain` samples
+ * at a multiple of that; without one, parts are merged in the order of the ranks, and bits depend on the cut.
  *
- * Counts travel: parts may have different sizes, and a rank without samples takes part. An error on one rank is an error on all,
- * and nobody has written anything.
+ * Counts travel: parts may have different sizes, and a rank without samples takes part. An error on one rank is an error on
+ * all, and nobody has written anything.
  */
 #ifndef BATCHNORM_SYNC_H
 #define BATCHNORM_SYNC_H

@@ -6,8 +6,8 @@
 
 #include "plan/coefficients.h"
 
-/* The scratch memory of a call: the message, the sums of all, and that of the jobs. It is taken before anything is sent, so that
- * nothing can fail once all ranks have been told. */
+/* The scratch memory of a call: the message, the sums of all, and that of the jobs. It is taken before anything is sent, so
+ * that nothing can fail once all ranks have been told. */
 struct scratch {
     double *message;
     void *sums;

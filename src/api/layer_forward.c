@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. */
+/* Forward: every check in PyTorch's order, then all memory, then the work. Nothing is written before the work. Longer than 300
+ * lines, because what each check says is PyTorch's sentence. */
 #include "api/layer.h"
 
 #include <string.h>

@@ -70,8 +70,8 @@ size_t bn_rows_repeat(const struct bn_view *v);
  * `coefficient_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
 size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows);
 
-/* Moments of n values about a pivot lose digits where the mean is far from it: of `dot` little is left then. They are made again
- * about a pivot at the mean where more than so many times what is left is lost. */
+/* Moments of n values about a pivot lose digits where the mean is far from it: of `dot` little is left then. They are made
+ * again about a pivot at the mean where more than so many times what is left is lost. */
 enum { BN_FAR = 8 };
 static inline bool bn_is_far(double sum, double dot, double n) {
     const double lost = sum * (sum / n);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The order in which the sums of chunks are merged: a binary tree over their numbers, of which any part may be done alone. Chunks
- * [at, at + 2^level) are a node where 2^level divides at; its halves are merged, the first with the second. What is no whole
- * node at the end of all chunks is merged from the right. So the sums of any parts of a batch, as nodes in their order, give the
- * bits that the whole gives.
+/* The order in which the sums of chunks are merged: a binary tree over their numbers, of which any part may be done alone.
+ * Chunks [at, at + 2^level) are a node where 2^level divides at; its halves are merged, the first with the second. What is no
+ * whole node at the end of all chunks is merged from the right. So the sums of any parts of a batch, as nodes in their order,
+ * give the bits that the whole gives.
  *
  *     chunks 0 1 2 3 4 5 6:  ((0 1)(2 3)) ((4 5) 6)        of chunks 0 to 2 alone the nodes are (0 1) and 2 */
 #ifndef BN_TREE_H

@@ -8,8 +8,8 @@
 
 #define BN_VIEW_ARRAYS 5
 
-/* How a chunk of a view is cut into pieces: in a plane each channel into `pieces` = row groups * parts, each of `group` rows (or
- * of a part of one row); in rows into `pieces` groups of `group` rows. */
+/* How a chunk of a view is cut into pieces: in a plane each channel into `pieces` = row groups * parts, each of `group` rows
+ * (or of a part of one row); in rows into `pieces` groups of `group` rows. */
 struct bn_cut {
     size_t rows, length; /* of the chunk */
     size_t group, parts, part, pieces;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A message is a header of numbers and the nodes of the chunks: for each node an array of every channel for each of its numbers.
- * What the header says is checked on every rank in the same way, so that all come to the same end. */
+/* A message is a header of numbers and the nodes of the chunks: for each node an array of every channel for each of its
+ * numbers. What the header says is checked on every rank in the same way, so that all come to the same end. */
 #include "sync/sync.h"
 
 #include <inttypes.h>

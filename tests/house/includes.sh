@@ -10,7 +10,8 @@ include:
 src/kernel:   include
 src/parallel: include src/kernel
 src/plan:     include src/kernel src/parallel
-src/api:      include src/kernel src/parallel src/plan
+src/sync:     include src/plan
+src/api:      include src/kernel src/parallel src/plan src/sync
 src/place:
 src/file:     include src/place
 src/model:    include src/place
@@ -32,7 +33,8 @@ bench:        include nn
 doors='
 src/kernel: kernel.h
 src/parallel: parallel.h
-src/plan: job.h coefficients.h
+src/plan: job.h coefficients.h tree.h
+src/sync: sync.h
 src/place: place.h source.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h
 tools/shared: outputs.h picture.h progress.h stop.h terminal.h wrap.h
