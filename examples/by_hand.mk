@@ -10,7 +10,7 @@ isas := $(if $(filter off,$(SIMD)),generic,$(or $(isas_$(firstword $(subst -, ,$
 flags_avx2 := -mavx2 -mfma -mf16c
 flags_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c -mprefer-vector-width=512
 have := $(foreach isa,$(isas),-DBNK_HAVE_$(shell echo $(isa) | tr a-z A-Z))
-sources := $(wildcard src/api/*.c src/plan/*.c src/parallel/*.c) src/kernel/dispatch.c
+sources := $(wildcard src/api/*.c src/sync/*.c src/plan/*.c src/parallel/*.c) src/kernel/dispatch.c
 types := f32 f64 bf16 f16
 verbs := $(foreach isa,$(isas),$(types:%=$(BUILD)/verbs.$(isa).%.o))
 objects := $(sources:%.c=$(BUILD)/%.o) $(isas:%=$(BUILD)/table.%.o) $(verbs)
