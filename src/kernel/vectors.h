@@ -138,6 +138,16 @@ BNK_INLINE bnk_vd to_double(bnk_fd v) {
 #endif
 }
 
+BNK_INLINE bnk_fd to_float(bnk_vd v) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    return (bnk_fd)_mm512_cvtpd_ps((__m512d)v);
+#elif defined(__AVX__) && BNK_BYTES == 32
+    return (bnk_fd)_mm256_cvtpd_ps((__m256d)v);
+#else
+    return __builtin_convertvector(v, bnk_fd);
+#endif
+}
+
 /* Converts a vector to vectors of double. */
 BNK_INLINE void to_doubles_vd(bnk_vd v, bnk_vd *doubles) { doubles[0] = v; }
 BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {

@@ -197,11 +197,43 @@ struct piece_moments {
     double mean, m2;
 };
 
-/* The squares of finite values may overflow, and m2 is infinite then. */
-static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
-    const double offset = sum / n, m2 = dot - sum * offset;
+/* `dot` is m2 already where sums are pairs. The squares of finite values may overflow, and m2 is infinite then. */
+static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin, bool pairs) {
+    const double offset = sum / n, m2 = pairs ? dot : dot - sum * offset;
     const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
     return (struct piece_moments){shift - origin + offset, overflows ? INFINITY : m2 < 0 ? 0 : m2};
+}
+
+/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads any
+ * more. */
+static void fold_pairs(const struct bn_sweep *s, size_t first, size_t channels) {
+    double count = (double)bn_view_piece(&s->view, 0).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
+    double *lost = m2 + s->slot_piece;
+    const double *origin = s->shift + first;
+    for (size_t c = 0; c < channels; c++) {
+        const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
+        mean[c] = m.mean;
+        m2[c] = m.m2;
+    }
+    for (size_t k = 1; k < s->view.pieces; k++) {
+        const double n = (double)bn_view_piece(&s->view, k).count;
+        const size_t from = first + k * s->slot_piece;
+        const struct bn_merging by = bn_merging_of(count, n);
+        for (size_t c = 0; c < channels; c++) {
+            const struct piece_moments m =
+                moments_of(s->shift[from + c], s->sums[0][from + c], s->sums[1][from + c], n, origin[c], true);
+            double more = 0;
+            bn_merge_by(by, mean + c, &more, m.mean, m.m2);
+            const struct bn_pair sum = bn_pair_sum(m2[c], more);
+            m2[c] = sum.high;
+            lost[c] = (k == 1 ? 0 : lost[c]) + sum.low;
+        }
+        count += n;
+    }
+    for (size_t c = 0; c < channels; c++) {
+        mean[c] += origin[c];
+        if (s->view.pieces > 1) m2[c] += lost[c];
+    }
 }
 
 static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
@@ -209,7 +241,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
-        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
+        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], false);
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
@@ -219,7 +251,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
-            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
+            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c], false);
             bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
         }
         count += n;
@@ -244,7 +276,9 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
-            if (s->verb == BNK_MOMENTS)
+            if (bn_sums_of(s) == BN_SUMS)
+                fold_pairs(s, c * s->slot_channel, each);
+            else if (s->verb == BNK_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);
             else
                 fold_dots(s, c * s->slot_channel, each);

@@ -62,6 +62,9 @@ static const struct variant variants[] = {
     {"active, y, addend", B, .active = true, .y = true, .z = true},
     {"active, y, no x, addend", B, .active = true, .y = true, .z = true, .no_x = true, .without_x = true},
     {"active, y, addend, dz", B, .active = true, .y = true, .z = true, .dz = true},
+    {"exact", M | D, .exact = true},
+    {"exact, active", D, .active = true, .exact = true},
+    {"exact, active, y, no x", D, .active = true, .y = true, .no_x = true, .without_x = true, .exact = true},
 };
 
 /* The settings of every activation: ReLU, one with a ceiling, leaky ones, identity. */
@@ -150,7 +153,7 @@ static void begin(struct side *s, int dtype, const struct item *t, enum bnk_verb
     s->in[BNK_Y] = v->y ? from + BNK_Y : NULL;
     s->has_out = writes && !v->no_out, s->has_dz = writes && v->dz;
     s->numbers32 = (const float(*)[PITCH])numbers32, s->numbers64 = (const double(*)[PITCH])numbers64, s->shift = shifts;
-    for (size_t i = 0; i < 2 * PITCH; i++) s->expected_sums[i] = (double)i / 4;
+    for (size_t i = 0; i < 4 * PITCH; i++) s->expected_sums[i] = (double)i / 4;
     memset(&s->expected_out, PATTERN, used(s) * sizeof(double));
     memset(&s->expected_dz, PATTERN, used(s) * sizeof(double));
     memcpy(s->sums, s->expected_sums, sizeof s->sums);
@@ -165,7 +168,7 @@ static struct bnk_array array(const struct side *s, const union elements *a, siz
 
 static struct bnk_call call_of(struct side *s, const struct item *t) {
     const ptrdiff_t ahead = t->geometry->ahead;
-    for (size_t i = 0; i < 2 * PITCH; i++) s->sums[i] = (double)i / 4;
+    for (size_t i = 0; i < 4 * PITCH; i++) s->sums[i] = (double)i / 4;
     memset(&s->out, PATTERN, used(s) * sizeof(double));
     memset(&s->dz, PATTERN, used(s) * sizeof(double));
     return (struct bnk_call){
@@ -179,7 +182,8 @@ static struct bnk_call call_of(struct side *s, const struct item *t) {
         .array[BNK_OUT] = array(s, s->has_out ? &s->out : NULL, s->first, 0),
         .array[BNK_DZ] = array(s, s->has_dz ? &s->dz : NULL, s->first_dz, 0),
         .shift = s->shift,
-        .sums = {s->sums, s->sums + second_sum(s)},
+        .sums = {s->sums, s->sums + second_sum(s), s->sums + 2 * second_sum(s), s->sums + 3 * second_sum(s)},
+        .exact = t->variant->exact,
         .coefficients = {s->dtype == BATCHNORM_F64 ? (const void *)s->numbers64 : (const void *)s->numbers32, PITCH},
         .active = t->variant->active,
         .act = s->act,
@@ -206,7 +210,7 @@ static bool same_elements(const struct side *s, const union elements *a, const u
 static bool same_sums(const struct side *s, uint64_t *hash) {
     bool same = true;
     for (size_t i = 0; i < (s->rows_layout ? s->length : s->channels * BNK_SUMS); i++)
-        for (size_t at = i; at < 2 * PITCH && at <= i + (s->rows_layout ? PITCH : 0); at += PITCH) {
+        for (size_t at = i; at < 4 * PITCH && at <= i + (s->rows_layout ? 3 * PITCH : 0); at += PITCH) {
             uint64_t bits;
             memcpy(&bits, &s->sums[at], sizeof bits);
             *hash = mix(*hash, bits);
