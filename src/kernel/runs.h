@@ -33,12 +33,7 @@ BNK_INLINE vec minus(bnk_vd one, vec a, vec b) {
     (void)one;
     return a - b;
 }
-BNK_INLINE vec as_numbers(const bnk_vd *doubles) {
-    const bnk_fd half[2] = {to_float(doubles[0]), to_float(doubles[1])};
-    vec v;
-    memcpy(&v, half, sizeof v);
-    return v;
-}
+BNK_INLINE vec as_numbers(const bnk_vd *doubles) { return joined(to_float(doubles[0]), to_float(doubles[1])); }
 #endif
 
 /* What is subtracted from x, the shift, as head and tail in numbers of the computing type, for one part of a step. That of
