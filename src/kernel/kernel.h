@@ -15,11 +15,11 @@
 
 /* Steps of a row of a plane, or rows, of which elements of 16 bits, and moments of F64, are summed up on their own before they are
  * added to the sums. They decide about the order of additions. */
-#define BNK_RUN 8
+#define BNK_RUN 16
 
 /* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory
  * are on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
-enum { BNK_ROWS_OF_MOMENTS = BNK_RUN, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
+enum { BNK_ROWS_OF_MOMENTS = 8, BNK_ROWS_OF_DOTS = 4, BNK_ROWS_WRITTEN = 4, BNK_ROWS_OF_CHANNEL = 4 };
 
 /* Bytes of one coefficient of every channel of a row, up to which all coefficients of the row stay in the first-level cache. */
 enum { BNK_FEW_COEFFICIENTS = 4096 };

@@ -145,7 +145,8 @@ static __attribute__((noinline)) void run_last(const struct bnk_call *k, size_t 
 }
 
 BNK_INLINE size_t rows_reduced(const struct kind *kind) {
-    return kind->verb == BNK_DOTS && !in_runs(kind) ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
+    if (in_runs(kind)) return BNK_RUN;
+    return kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
 }
 
 BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind) {

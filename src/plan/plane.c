@@ -6,8 +6,8 @@
 
 /* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
  * that no sum changes. */
-_Static_assert(1024 / 8 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
-enum { TILE = 1024, TILE_CHANNELS = 8 };
+_Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
+enum { TILE = 1024, TILE_CHANNELS = 4 };
 
 /* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
 struct side {

@@ -11,7 +11,7 @@
 #include "batchnorm/batchnorm.h"
 #include "kernel/kernel.h"
 
-enum { SPACE = 5632, PITCH = 176, CHANNELS = 3, LINE = 64 };
+enum { SPACE = 16384, PITCH = 304, CHANNELS = 3, LINE = 64 };
 
 /* An array of any element type. Its place within a line of the cache is that of its offset. */
 union elements {
