@@ -13,8 +13,8 @@
 /* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of all. */
 #define BNK_SUMS (4 * BNK_LANES)
 
-/* Steps of a row of a plane, or rows, of which elements of 16 bits, and moments of F64, are summed up on their own before they are
- * added to the sums. They decide about the order of additions. */
+/* So many steps of a row of a plane, or rows, are summed up on their own before they are added to the sums, where elements have
+ * 16 bits, and in moments of F64. It decides about the order of additions. */
 #define BNK_RUN 16
 
 /* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory

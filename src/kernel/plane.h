@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The verbs on planes: a row is a run of elements of one channel. See steps.h. */
+/* The verbs on planes: a row is elements of one channel that lie side by side. See steps.h. Longer than 300 lines, because a
+ * write and a reduction, in runs or not, must do the same alone and together. */
 #ifndef BNK_PLANE_H
 #define BNK_PLANE_H
 
@@ -301,8 +302,8 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind
     }
 }
 
-/* A row of a write and a row of a reduction, step by step in turn. The write began at 0 or, less than a step, later, so that the
- * reduction may have one full step more. */
+/* A row of a write and a row of a reduction, step by step in turn. The write began at 0 or, less than a step, later, so that
+ * the reduction may have one full step more. */
 BNK_INLINE void both_rows(struct write *w, struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
                           const struct affine *forward, const struct kind *write_kind, const struct kind *reduce_kind) {
     while (w->done + BNK_LANES <= w->length) {

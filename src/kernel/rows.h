@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The verbs on rows: a row is one element of every channel. See steps.h. Some rows are done together, a tile; within it a few
  * channels of all of its rows come first, then the next few channels. So the sums and coefficients of the channels are loaded
- * once for all rows of the tile, and each channel still gets its elements in the order of the rows.
+ * once for all rows of the tile, and each channel still gets its elements in the order of the rows. Longer than 300 lines,
+ * because reductions in runs and others share the tiles.
  *
  *               lead   channels ->
  *     row 0    | .... | 1 2 3 4 | 17 18 19 20 | ... | ....       The numbers are the order of vectors in a tile of 4 rows.

@@ -108,8 +108,8 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
         r->shift = take(s, slots, sizeof(double));
-        r->sums[0] = take(s, slots, sizeof(double));
-        r->sums[1] = take(s, slots, sizeof(double));
+        const int sums = r->view.layout == BNK_ROWS ? bn_sums_of(r) : 2;
+        for (int k = 0; k < sums; k++) r->sums[k] = take(s, slots, sizeof(double));
         r->mean = p->mean;
         copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
@@ -204,8 +204,8 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
     return (struct piece_moments){shift - origin + offset, overflows ? INFINITY : m2 < 0 ? 0 : m2};
 }
 
-/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads any
- * more. */
+/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads
+ * any more. */
 static void fold_pairs(const struct bn_sweep *s, size_t first, size_t channels) {
     double count = (double)bn_view_piece(&s->view, 0).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
     double *lost = m2 + s->slot_piece;

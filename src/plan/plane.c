@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sweeps over planes. A kernel goes through a block of channels row by row, as it lies in memory; its sums lie side by side. */
+/* Sweeps over planes. A kernel goes through a block of channels row by row, as it lies in memory; its sums lie side
+ * by side. Longer than 300 lines, because a second look at sums goes the way of the first. */
 #include <string.h>
 
 #include "plan/sweep.h"

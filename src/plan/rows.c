@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sweeps over rows. Rows of few channels that follow each other without a gap are taken as wide rows: `repeat` of them are one
- * row of whole kernel steps, so that three channels become 48. The sums of the repetitions are added at the end, in order. */
+ * row of whole kernel steps, so that three channels become 48. The sums of the repetitions are added at the end, in order.
+ * Longer than 300 lines, because a second look at sums goes the way of the first, wide rows or not. */
 #include <string.h>
 
 #include "plan/sweep.h"
@@ -93,26 +94,37 @@ static void median_of(const struct bn_sweep *s, const struct bn_piece *p, size_t
     s->kernels->pivot(x, 1, channels, out);
 }
 
-/* Sets the shifts to zero, and those of moments to pivots: the median of the first three rows of the piece, or of doubles that of
- * the medians of three times three rows. */
+/* Sets the shifts to zero, and those of moments to pivots: the median of the first three rows of the piece, or of doubles that
+ * of the medians of three times three rows. */
 static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
-    double medians[3][BN_ROWS_BLOCK];
+    enum { SOME = 8 * BNK_LANES };
+    double medians[3][SOME], *shift = s->shift + slot;
     const void *const x[3] = {medians[0], medians[1], medians[2]};
-    clear(s->shift + slot, channels);
-    if (s->verb != BNK_MOMENTS) return;
-    if (!s->kernels->keeps_lost || p->rows < 9) {
-        median_of(s, p, 0, channel, channels, s->shift + slot);
-        return;
+    clear(shift, channels);
+    if (s->verb == BNK_MOMENTS && (!s->kernels->keeps_lost || p->rows < 9)) median_of(s, p, 0, channel, channels, shift);
+    for (size_t c = 0; bn_sums_of(s) == BN_SUMS && p->rows >= 9 && c < channels; c += SOME) {
+        const size_t n = channels - c < SOME ? channels - c : SOME;
+        for (size_t i = 0; i < 3; i++) median_of(s, p, 3 * i, channel + c, n, medians[i]);
+        s->kernels->pivot(x, 1, n, shift + c);
     }
-    for (size_t i = 0; i < 3; i++) median_of(s, p, 3 * i, channel, channels, medians[i]);
-    s->kernels->pivot(x, 1, channels, s->shift + slot);
 }
+
+/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
+ * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
+ * another. */
+enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 /* Where the sums of a piece become. */
 struct target {
     double *shift, *sums[BN_SUMS];
     bool exact;
 };
+
+static struct target slots_of(const struct bn_sweep *s, size_t slot) {
+    struct target to = {.shift = s->shift + slot};
+    for (int i = 0; i < bn_sums_of(s); i++) to.sums[i] = s->sums[i] + slot;
+    return to;
+}
 
 /* Sets where a call finds the sums of a piece. */
 static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, const struct target *to) {
@@ -153,14 +165,14 @@ static void run_plain(const struct bn_sweep *s, const struct bn_piece *p, size_t
     finish_sums(s, p, to, channels);
 }
 
-/* Looks at the sums of some channels a second time. Where a channel needs it they are made again, for all of them, and taken
- * over for that channel alone. */
+/* Looks at the sums of some channels, no more than a wide row has, a second time. Where a channel needs it they are made again,
+ * for all of them, and taken over for that channel alone. */
 static void look_again(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot,
                        run_rows *run) {
-    double sums[BN_SUMS][BN_ROWS_BLOCK];
+    double sums[BN_SUMS][WIDE];
     const struct target to = {s->shift + slot, {sums[0], sums[1], sums[2], sums[3]}, true};
     const double n = (double)p->count;
-    bool again[BN_ROWS_BLOCK], any = true;
+    bool again[WIDE], any = true;
     for (int looks = 0; looks < 2 && any; looks++) {
         any = false;
         for (size_t c = 0; c < channels; c++) {
@@ -185,20 +197,14 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
         run_plain(s, &p, channel, channels, NULL);
         return;
     }
-    double lost[2][BN_ROWS_BLOCK];
+    const struct target to = slots_of(s, slot);
     start_shifts(s, &p, channel, channels, slot);
-    run_plain(s, &p, channel, channels,
-              &(struct target){s->shift + slot, {s->sums[0] + slot, s->sums[1] + slot, lost[0], lost[1]}, false});
+    run_plain(s, &p, channel, channels, &to);
     for (size_t c = 0; c < channels; c += BNK_LANES)
         look_again(s, &p, channel + c, channels - c < BNK_LANES ? channels - c : BNK_LANES, slot + c, run_plain);
 }
 
 /* Wide rows */
-
-/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
- * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
- * another. */
-enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 static bool is_packed(const struct bn_view *v) {
     if (v->layout != BNK_ROWS || v->dims == 0) return false;
@@ -319,10 +325,9 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
         run_wide_rows(s, &p, 0, channels, NULL);
         return;
     }
-    double lost[2][BN_ROWS_BLOCK];
+    const struct target to = slots_of(s, slot);
     start_shifts(s, &p, 0, channels, slot);
-    run_wide_rows(s, &p, 0, channels,
-                  &(struct target){s->shift + slot, {s->sums[0] + slot, s->sums[1] + slot, lost[0], lost[1]}, false});
+    run_wide_rows(s, &p, 0, channels, &to);
     look_again(s, &p, 0, channels, slot, run_wide_rows);
 }
 

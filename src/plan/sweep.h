@@ -24,7 +24,7 @@ struct bn_sweep {
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
-    double *shift, *sums[2];
+    double *shift, *sums[4];
     const double *mean;
     bool mean_of_x;
     size_t slot_channel, slot_piece;
@@ -74,8 +74,8 @@ size_t bn_rows_repeat(const struct bn_view *v);
 size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows);
 
 /* A second look at the sums of a piece and channel.
- *   far     moments: the mean is so far from the pivot that of `dot` little is left beside it. They are made again about a pivot
- *           at the mean where more than so many times what is left is lost. In F64, which has no digits to spare, that is less
+ *   far     moments: the mean is so far from the pivot that of `dot` little is left beside it. They are made again about a
+ *           pivot at the mean where more than so many times what is left is lost; fewer in F64, which has no digits to spare
  *   spoilt  sums in float that overflowed, or so small that products may have been lost. They are made again in double
  * It follows from the numbers alone. */
 enum bn_look { BN_FINE, BN_FAR_OFF = 1, BN_SPOILT = 2 };
@@ -89,9 +89,11 @@ static inline enum bn_look bn_second_look(const struct bn_sweep *s, double sum, 
 }
 
 /* How many sums a sweep has. Moments of F64 have two more, of what the first two lost in roundings, and what is kept of all of
- * them in place of the second sum is M2. */
-static inline int bn_sums_of(const struct bn_sweep *s) { return s->verb == BNK_MOMENTS && s->kernels->keeps_lost ? 4 : 2; }
+ * them in place of the second sum is M2. Only in rows do those two have slots. */
 enum { BN_SUMS = 4 };
+static inline int bn_sums_of(const struct bn_sweep *s) {
+    return s->verb == BNK_MOMENTS && s->kernels->keeps_lost ? BN_SUMS : 2;
+}
 
 /* Sets the slots of a channel and piece from its sums: in F64 to the sum and what the squares come to about the mean. */
 static inline void bn_set_moments_of_pairs(double *sum, double *dot, struct bn_pair of_x, struct bn_pair of_squares, double n) {

@@ -2,7 +2,7 @@
 #include "plan/view.h"
 
 /* Elements of a piece. A piece in a plane keeps a channel's sums in registers; in rows it must pay for its own set of sums. */
-enum { PLANE_PIECE = 16384, ROWS_PIECE = 65536, ROWS_PIECES_MAX = 256 };
+enum { PLANE_PIECE = 16384, ROWS_PIECE = 65536, ROWS_PIECES_MAX = 256, ROWS_BLOCK = 512 };
 
 static size_t distance(ptrdiff_t stride) { return stride < 0 ? 0 - (size_t)stride : (size_t)stride; }
 
@@ -84,7 +84,7 @@ static void cut_plane(struct bn_view *v) {
 }
 
 static void cut_rows(struct bn_view *v) {
-    v->block = v->channels < BN_ROWS_BLOCK ? v->channels : BN_ROWS_BLOCK;
+    v->block = v->channels < ROWS_BLOCK ? v->channels : ROWS_BLOCK;
     v->blocks = divide_up(v->channels, v->block);
     v->group = ROWS_PIECE / v->block;
     if (v->group < divide_up(v->rows, ROWS_PIECES_MAX)) v->group = divide_up(v->rows, ROWS_PIECES_MAX);

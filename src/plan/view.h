@@ -8,9 +8,6 @@
 
 #define BN_VIEW_ARRAYS 5
 
-/* Channels of a block of rows in reductions at most: some of their sums are kept on the stack. */
-enum { BN_ROWS_BLOCK = 512 };
-
 struct bn_view {
     enum bnk_layout layout;
     size_t channels, count;
