@@ -12,11 +12,41 @@ struct piece_moments {
     double mean, m2;
 };
 
-/* The squares of finite values may overflow, and m2 is infinite then. */
-static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
-    const double offset = sum / n, m2 = dot - sum * offset;
+/* `dot` is m2 already where sums are pairs. The squares of finite values may overflow, and m2 is infinite then. */
+static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin, bool pairs) {
+    const double offset = sum / n, m2 = pairs ? dot : dot - sum * offset;
     const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
     return (struct piece_moments){bn_offset_from(origin, shift, offset), overflows ? INFINITY : m2 < 0 ? 0 : m2};
+}
+
+/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads
+ * any more. */
+static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+    double count = (double)bn_view_piece(&s->view, piece).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
+    double *lost = m2 + s->slot_piece;
+    const double *origin = s->shift + first;
+    for (size_t c = 0; c < channels; c++) {
+        const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
+        mean[c] = m.mean;
+        m2[c] = m.m2;
+    }
+    for (size_t k = 1; k < pieces; k++) {
+        const double n = (double)bn_view_piece(&s->view, piece + k).count;
+        const size_t from = first + k * s->slot_piece;
+        const struct bn_merging by = bn_merging_of(count, n);
+        for (size_t c = 0; c < channels; c++) {
+            const struct piece_moments m =
+                moments_of(s->shift[from + c], s->sums[0][from + c], s->sums[1][from + c], n, origin[c], true);
+            double more = 0;
+            bn_merge_by(by, mean + c, &more, m.mean, m.m2);
+            const struct bn_pair sum = bn_pair_sum(m2[c], more);
+            m2[c] = sum.high;
+            lost[c] = (k == 1 ? 0 : lost[c]) + sum.low;
+        }
+        count += n;
+    }
+    for (size_t c = 0; c < channels && pieces > 1; c++) m2[c] += lost[c];
+    return count;
 }
 
 /* Folds the pieces of a chunk, in some channels, into its first slot: offsets from the origin. Returns its values. */
@@ -25,7 +55,7 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
-        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
+        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], false);
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
@@ -35,7 +65,7 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
-            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
+            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c], false);
             bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
         }
         count += n;
@@ -103,8 +133,9 @@ static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chann
     for (size_t k = 0; k < v->chunks; k++) {
         const size_t piece = k ? k * v->cut.pieces : 0, pieces = k + 1 < v->chunks ? v->cut.pieces : v->last.pieces;
         const size_t slot = first + piece * s->slot_piece;
-        const double count = s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels)
-                                                    : fold_dots(s, slot, piece, pieces, channels);
+        const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels)
+                             : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels)
+                                                      : fold_dots(s, slot, piece, pieces, channels);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
         while (bn_tree_joins(&t)) merge(s, &t, channels);
     }

@@ -109,8 +109,8 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
         r->shift = take(s, slots, sizeof(double));
-        r->sums[0] = take(s, slots, sizeof(double));
-        r->sums[1] = take(s, slots, sizeof(double));
+        const int sums = r->view.layout == BNK_ROWS ? bn_sums_of(r) : 2;
+        for (int k = 0; k < sums; k++) r->sums[k] = take(s, slots, sizeof(double));
         r->mean = p->mean;
         copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
