@@ -5,7 +5,7 @@
 #ifndef BNK_CURVED_H
 #define BNK_CURVED_H
 
-#include "kernel/steps.h"
+#include "kernel/runs.h"
 
 /* `keep` elements as numbers, with zeros after them to a whole step, and back. */
 static void to_numbers(const void *from, size_t keep, void *to) {
@@ -58,10 +58,16 @@ BNK_INLINE void bend(const struct bnk_call *k, enum bnk_verb verb, struct row ro
     for (int part = 0; part < PARTS; part++) curve[part] = from_doubles(lanes + part * VEC_LANES);
 }
 
+/* A run of dots; `open` where elements are summed up in runs. */
+struct run {
+    bool open;
+    vec of[2][PARTS], centre[2][PARTS];
+};
+
 /* One step of copies, `keep` of whose elements are real, of the channels from c on. dy is gated in its place, rounded to an
  * element; the rest are the steps of an activation that lets all of it through, gated by itself. */
 static void curved_step(const struct bnk_verbs *elements, const struct bnk_call *k, enum bnk_verb verb, struct row row,
-                        size_t c, size_t keep) {
+                        size_t c, size_t keep, struct run *run) {
     const struct act through = {splat(1), splat(1), false};
     const struct affine none[PARTS] = {{.m1 = {0}}};
     uint16_t rounded[BNK_LANES];
@@ -79,12 +85,14 @@ static void curved_step(const struct bnk_verbs *elements, const struct bnk_call 
     }
     row.at[BNK_Y] = to;
     row.at[BNK_Z] = NULL;
-    if (verb == BNK_DOTS) {
+    if (verb == BNK_DOTS && run->open) {
+        run_step(run->of, opaque_one(), run->centre, none, through, &active_dots, row, 0, keep);
+    } else if (verb == BNK_DOTS) {
         bnk_vd sums[2][DOUBLES], shift[DOUBLES];
-        load_sums(sums, k->sums, c);
+        load_sums(sums, k->sums, c, 2);
         for (size_t i = 0; i < DOUBLES; i++) shift[i] = load_vd(k->shift + c + i * BNK_WD);
-        reduce_step(sums, opaque_one(), shift, none, through, &active_dots, row, 0, keep);
-        store_sums(k->sums, c, sums);
+        reduce_step(sums, opaque_one(), shift, none, through, &exact_active_dots, row, 0, keep);
+        store_sums(k->sums, c, sums, 2);
     } else {
         for (size_t i = 0; i < BNK_LANES; i += VEC_LANES)
             write_gated_blend(blend_at(k, c + i, BNK_ROWS), none[0], through, &active_blend, row, i, k->without_x, false);
@@ -109,32 +117,49 @@ static void repeat(const struct bnk_call *k, enum bnk_verb verb, size_t c, struc
     for (int i = 0; i < 2; i++) rows->sums[i] = k->sums[i] + c * BNK_SUMS;
 }
 
-/* Of elements of any type that is computed in numbers of this one. */
+/* The step at element i of row r of channel c; in rows, c is 0. */
+static void curved_at(const struct bnk_verbs *elements, const struct bnk_call *k, enum bnk_verb verb, size_t r, size_t c,
+                      size_t i, struct copies *copies, const struct bnk_call *call, size_t first, struct run *run) {
+    const size_t keep = k->length - i < BNK_LANES ? k->length - i : BNK_LANES;
+    char *at[BNK_ARRAYS];
+    struct row row = {{NULL}};
+    for (int a = 0; a < BNK_ARRAYS; a++) {
+        const struct bnk_array *array = &k->array[a];
+        if (!array->at) continue;
+        const ptrdiff_t elements_before = (ptrdiff_t)r * array->row + (ptrdiff_t)c * array->channel + (ptrdiff_t)i;
+        at[a] = array->at + elements_before * (ptrdiff_t)elements->bytes;
+        row.at[a] = copies->of[a];
+        if (a < BNK_INPUTS) elements->to_numbers(at[a], keep, copies->of[a]);
+        if (a < BNK_INPUTS && array->ahead) BNK_FETCH(at[a] + array->ahead);
+    }
+    curved_step(elements, call, verb, row, first, keep, run);
+    for (int a = BNK_INPUTS; a < BNK_ARRAYS; a++)
+        if (row.at[a]) elements->from_numbers(copies->of[a], keep, at[a]);
+}
+
+/* Of elements of any type that is computed in numbers of this one. Work goes by runs: some rows or some steps. */
 static void curved(const struct bnk_verbs *elements, const struct bnk_call *k, enum bnk_verb verb, enum bnk_layout layout) {
-    const size_t channels = layout == BNK_PLANE ? k->channels : 1;
-    const ptrdiff_t bytes = (ptrdiff_t)elements->bytes;
+    const bool plane = layout == BNK_PLANE, runs = verb == BNK_DOTS && elements->bytes < sizeof(elem) && !k->exact;
+    const size_t channels = plane ? k->channels : 1, tall = runs && !plane ? BNK_RUN : 1,
+                 wide = runs && plane ? BNK_RUN * BNK_LANES : BNK_LANES;
     struct bnk_call call = *k;
     struct repeated repeated;
     struct copies copies;
+    struct run run = {.open = runs};
     memset(&copies, 0, sizeof copies); /* GCC does not see that a step reads no copy before it was filled */
-    for (size_t r = 0; r < k->rows; r++)
+    for (size_t r = 0; r < k->rows; r += tall)
         for (size_t c = 0; c < channels; c++) {
-            if (layout == BNK_PLANE) repeat(k, verb, c, &repeated, &call);
-            for (size_t i = 0; i < k->length; i += BNK_LANES) {
-                const size_t keep = k->length - i < BNK_LANES ? k->length - i : BNK_LANES;
-                char *at[BNK_ARRAYS];
-                struct row row = {{NULL}};
-                for (int a = 0; a < BNK_ARRAYS; a++) {
-                    const struct bnk_array *array = &k->array[a];
-                    if (!array->at) continue;
-                    at[a] = array->at + ((ptrdiff_t)r * array->row + (ptrdiff_t)c * array->channel + (ptrdiff_t)i) * bytes;
-                    row.at[a] = copies.of[a];
-                    if (a < BNK_INPUTS) elements->to_numbers(at[a], keep, copies.of[a]);
-                    if (a < BNK_INPUTS && array->ahead) BNK_FETCH(at[a] + array->ahead);
+            if (plane) repeat(k, verb, c, &repeated, &call);
+            for (size_t first = 0; first < k->length; first += wide) {
+                const size_t at = plane ? 0 : first;
+                if (runs) {
+                    start_run(run.of);
+                    centre_of_channels(run.centre, call.shift + at);
                 }
-                curved_step(elements, &call, verb, row, layout == BNK_PLANE ? 0 : i, keep);
-                for (int a = BNK_INPUTS; a < BNK_ARRAYS; a++)
-                    if (row.at[a]) elements->from_numbers(copies.of[a], keep, at[a]);
+                for (size_t j = r; j < k->rows && j < r + tall; j++)
+                    for (size_t i = first; i < k->length && i < first + wide; i += BNK_LANES)
+                        curved_at(elements, k, verb, j, c, i, &copies, &call, plane ? 0 : i, &run);
+                if (runs) add_run(&call, at, opaque_one(), run.of, &active_dots);
             }
         }
 }

@@ -10,8 +10,12 @@
 /* Virtual lanes: in a plane, element i of a row is added to lane i % BNK_LANES, whatever the register width is. */
 #define BNK_LANES 16
 
-/* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of both. */
-#define BNK_SUMS (2 * BNK_LANES)
+/* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of all. */
+#define BNK_SUMS (4 * BNK_LANES)
+
+/* So many steps of a row of a plane, or rows, are summed up on their own before they are added to the sums, where elements have
+ * 16 bits, and in moments of F64. It decides about the order of additions. */
+#define BNK_RUN 16
 
 /* Rows that the kernels do together, so that sums or coefficients are loaded once for all of them, and several pages of memory
  * are on their way at a time: in rows by verb (dots read two arrays), and in a plane of one channel before the next. */
@@ -71,8 +75,9 @@ struct bnk_call {
     /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
     struct bnk_array array[BNK_ARRAYS];
     const double *shift; /* of each channel; dots subtracts it as the mean */
-    double *sums[2];     /* what moments and dots add up: see struct bnk_verbs */
+    double *sums[4];     /* what moments and dots add up: see struct bnk_verbs */
     struct bnk_coefficients coefficients;
+    bool exact;  /* moments and dots of 16-bit elements: no sum is in float */
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
     struct bnk_act act;
     bool without_x; /* active blend: leave out Q * (x - ...), also where it is not finite */
@@ -90,11 +95,14 @@ typedef void bnk_curved(const struct bnk_verbs *elements, const struct bnk_call 
 struct bnk_verbs {
     size_t bytes;             /* of an element */
     size_t coefficient_bytes; /* of a coefficient */
+    bool in_float;            /* sums are partly in float, where struct bnk_call does not say `exact` */
+    bool keeps_lost;          /* moments have two more sums */
     /* out[i] = the median of x[0][i * stride], x[1][i * stride] and x[2][i * stride], each of them 0 where it is not finite: a
      * shift that is close to the data, that no single value spoils, and that never poisons a sum */
     void (*pivot)(const void *const x[3], ptrdiff_t stride, size_t count, double *out);
     /* The kernels of each verb, for either layout.
-     * moments: sums of x - shift and of its square
+     * moments: sums of x - shift, a float if the elements are no doubles, and of its square. Of doubles there are two more,
+     *          which are to be added to those if they are finite: what they lost in roundings
      * affine:  out = affine(x), or if active act(affine(x) + z)
      * dots:    sums of g and g * (x - shift); g is dy, or if active dy * act'(v) rounded to the element type, where v is y, or
      *          computed again from x and z if there is no y

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The verbs on planes: a row is a run of elements of one channel. See steps.h. */
+/* The verbs on planes: a row is elements of one channel that lie side by side. See steps.h. Longer than 300 lines, because a
+ * write and a reduction, in runs or not, must do the same alone and together. */
 #ifndef BNK_PLANE_H
 #define BNK_PLANE_H
 
-#include "kernel/steps.h"
+#include "kernel/runs.h"
 
 /* Writes. A row is done up to `done`. Where the rows of neighbouring channels follow each other without gaps in all arrays,
  * they are joined: only the first begins with a partial step, up to an aligned address, and only the last ends with one. The
@@ -148,12 +149,16 @@ BNK_INLINE struct reduce reduce_start(const struct bnk_call *k, const struct kin
     return s;
 }
 
-BNK_INLINE void reduce_row(struct reduce *s, bnk_vd *shift, struct affine *forward, size_t r, size_t c,
+BNK_INLINE void reduce_row(struct reduce *s, bnk_vd *shift, vec (*centre)[PARTS], struct affine *forward, size_t r, size_t c,
                            const struct kind *kind) {
     s->done = 0;
     s->row = row_at(s->k, kind, r, c);
+    if (in_runs(kind)) {
+        centre_of_channel(centre, s->k->shift[c]);
+    } else {
 #pragma GCC unroll 8
-    for (int i = 0; i < DOUBLES; i++) shift[i] = splat_vd(s->k->shift[c]);
+        for (int i = 0; i < DOUBLES; i++) shift[i] = splat_vd(s->k->shift[c]);
+    }
     if (!kind->active) return;
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; i++)
@@ -179,9 +184,9 @@ BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], c
 static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *const *kept, const bnk_vd *shift,
                                                            const struct affine *forward, size_t keep) {
     bnk_vd sums[2][DOUBLES];
-    load_sums(sums, kept, 0);
-    reduce_copied(part, sums, shift, forward, keep, &active_dots);
-    store_sums(kept, 0, sums);
+    load_sums(sums, kept, 0, 2);
+    reduce_copied(part, sums, shift, forward, keep, &exact_active_dots);
+    store_sums(kept, 0, sums, 2);
 }
 
 BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
@@ -190,16 +195,73 @@ BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk
     if (keep == 0) return;
     if (kind->active) { /* copies, so that the originals stay in registers */
         struct reduce part = *s;
-        double lanes[BNK_SUMS], *const kept[2] = {lanes, lanes + BNK_LANES};
+        double lanes[2 * BNK_LANES], *const kept[2] = {lanes, lanes + BNK_LANES};
         bnk_vd part_shift[DOUBLES];
         struct affine part_forward[PARTS];
         memcpy(part_shift, shift, sizeof part_shift);
         memcpy(part_forward, forward, sizeof part_forward);
-        store_sums(kept, 0, sums);
+        store_sums(kept, 0, sums, 2);
         reduce_copied_active(&part, kept, part_shift, part_forward, keep);
-        load_sums(sums, kept, 0);
+        load_sums(sums, kept, 0, 2);
     } else {
         reduce_copied(s, sums, shift, forward, keep, kind);
+    }
+}
+
+/* The same in runs. */
+BNK_INLINE void run_full(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PARTS], const struct affine *forward,
+                         const struct kind *kind) {
+    fetch_row(s->k, kind, s->row, s->done);
+    run_step(run, s->one, centre, forward, s->act, kind, s->row, s->done, BNK_LANES);
+    s->done += BNK_LANES;
+}
+
+BNK_INLINE void run_copied(const struct reduce *s, vec (*run)[PARTS], vec (*centre)[PARTS], const struct affine *forward,
+                           size_t keep, const struct kind *kind) {
+    struct copies copies;
+    const struct row part = take_copies(&copies, kind, row_from(s->row, kind, s->done), keep);
+    run_step(run, s->one, centre, forward, s->act, kind, part, 0, keep);
+}
+
+static __attribute__((noinline)) void run_copied_apart(const struct reduce *s, vec (*run)[PARTS], vec (*centre)[PARTS],
+                                                       const struct affine *forward, size_t keep, const struct kind *kind) {
+    run_copied(s, run, centre, forward, keep, kind);
+}
+
+/* Adds what is left of a row after its full steps to a run. */
+BNK_INLINE void run_tail(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PARTS], const struct affine *forward,
+                         const struct kind *kind) {
+    const size_t keep = s->length - s->done;
+    if (keep == 0) return;
+    if (kind->active || !BNK_MASKS) { /* copies, as in reduce_tail() */
+        const struct reduce part = *s;
+        vec part_run[2][PARTS], part_centre[2][PARTS];
+        memcpy(part_run, run, sizeof part_run);
+        memcpy(part_centre, centre, sizeof part_centre);
+        if (kind->active) {
+            struct affine part_forward[PARTS];
+            memcpy(part_forward, forward, sizeof part_forward);
+            run_copied_apart(&part, part_run, part_centre, part_forward, keep, kind);
+        } else {
+            run_copied_apart(&part, part_run, part_centre, NULL, keep, kind);
+        }
+        memcpy(run, part_run, sizeof part_run);
+    } else {
+        run_copied(s, run, centre, forward, keep, kind);
+    }
+    s->done += keep;
+}
+
+/* Reduces a row in runs; each is full but the last. */
+BNK_INLINE void reduce_in_runs(struct reduce *s, bnk_vd (*sums)[DOUBLES], vec (*centre)[PARTS], const struct affine *forward,
+                               const struct kind *kind) {
+    while (s->done < s->length) {
+        const size_t steps = (s->length - s->done) / BNK_LANES, full = steps < BNK_RUN ? steps : BNK_RUN;
+        vec run[2][PARTS];
+        start_run(run);
+        for (size_t i = 0; i < full; i++) run_full(s, run, centre, forward, kind);
+        if (full < BNK_RUN) run_tail(s, run, centre, forward, kind);
+        close_run(sums, s->one, run, kind);
     }
 }
 
@@ -222,48 +284,90 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         rows = k->channels == 1 || k->rows - r < BNK_ROWS_OF_CHANNEL ? k->rows - r : BNK_ROWS_OF_CHANNEL;
         for (size_t c = 0; c < k->channels; c++) {
-            bnk_vd sums[2][DOUBLES], shift[DOUBLES];
+            bnk_vd sums[4][DOUBLES], shift[DOUBLES];
+            vec centre[2][PARTS];
             struct affine forward[PARTS];
-            load_sums(sums, k->sums, c * BNK_SUMS);
+            load_sums(sums, k->sums, c * BNK_SUMS, sums_of(kind));
             for (size_t i = 0; i < rows; i++) {
-                reduce_row(&s, shift, forward, r + i, c, kind);
-                while (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, kind);
-                reduce_tail(&s, sums, shift, forward, kind);
+                reduce_row(&s, shift, centre, forward, r + i, c, kind);
+                if (in_runs(kind)) {
+                    reduce_in_runs(&s, sums, centre, forward, kind);
+                } else {
+                    while (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, kind);
+                    reduce_tail(&s, sums, shift, forward, kind);
+                }
             }
-            store_sums(k->sums, c * BNK_SUMS, sums);
+            store_sums(k->sums, c * BNK_SUMS, sums, sums_of(kind));
         }
     }
 }
 
-/* A row of the write and a row of the reduction, step by step in turn. */
+/* A row of a write and a row of a reduction, step by step in turn. The write began at 0 or, less than a step, later, so that
+ * the reduction may have one full step more. */
+BNK_INLINE void both_rows(struct write *w, struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
+                          const struct affine *forward, const struct kind *write_kind, const struct kind *reduce_kind) {
+    while (w->done + BNK_LANES <= w->length) {
+        write_step(w, write_kind);
+        reduce_full(s, sums, shift, forward, reduce_kind);
+    }
+    if (s->done + BNK_LANES <= s->length) reduce_full(s, sums, shift, forward, reduce_kind);
+    write_tail(w, write_kind);
+    reduce_tail(s, sums, shift, forward, reduce_kind);
+}
+
+/* The same in runs, which are those of reduce_in_runs(). */
+BNK_INLINE void both_in_runs(struct write *w, struct reduce *s, bnk_vd (*sums)[DOUBLES], vec (*centre)[PARTS],
+                             const struct affine *forward, const struct kind *write_kind, const struct kind *reduce_kind) {
+    while (s->done < s->length) {
+        const size_t steps = (s->length - s->done) / BNK_LANES, full = steps < BNK_RUN ? steps : BNK_RUN;
+        const size_t writes = (w->length - w->done) / BNK_LANES, both = writes < full ? writes : full;
+        vec run[2][PARTS];
+        start_run(run);
+        for (size_t i = 0; i < both; i++) {
+            write_step(w, write_kind);
+            run_full(s, run, centre, forward, reduce_kind);
+        }
+        if (both < full) run_full(s, run, centre, forward, reduce_kind);
+        if (full < BNK_RUN) run_tail(s, run, centre, forward, reduce_kind);
+        close_run(sums, s->one, run, reduce_kind);
+    }
+    write_tail(w, write_kind);
+}
+
 BNK_INLINE void all_both(const struct bnk_call *writes, const struct bnk_call *reduces, const struct kind *write_kind,
                          const struct kind *reduce_kind) {
     const struct bnk_call copies[2] = {*writes, *reduces}, *write = copies, *reduce = copies + 1;
     struct write w = write_start(write);
     struct reduce s = reduce_start(reduce, reduce_kind);
-    bnk_vd sums[2][DOUBLES], shift[DOUBLES];
+    bnk_vd sums[4][DOUBLES], shift[DOUBLES];
+    vec centre[2][PARTS];
     struct affine forward[PARTS];
     for (size_t r = 0; r < write->rows; r++)
         for (size_t c = 0; c < write->channels; c++) {
-            load_sums(sums, reduce->sums, c * BNK_SUMS);
-            reduce_row(&s, shift, forward, r, c, reduce_kind);
+            load_sums(sums, reduce->sums, c * BNK_SUMS, sums_of(reduce_kind));
+            reduce_row(&s, shift, centre, forward, r, c, reduce_kind);
             write_row(&w, write_kind, r, c);
-            while (w.done + BNK_LANES <= w.length) {
-                write_step(&w, write_kind);
-                reduce_full(&s, sums, shift, forward, reduce_kind);
-            }
-            /* the write began at 0 or, less than a step, later */
-            if (s.done + BNK_LANES <= s.length) reduce_full(&s, sums, shift, forward, reduce_kind);
-            write_tail(&w, write_kind);
-            reduce_tail(&s, sums, shift, forward, reduce_kind);
-            store_sums(reduce->sums, c * BNK_SUMS, sums);
+            if (in_runs(reduce_kind))
+                both_in_runs(&w, &s, sums, centre, forward, write_kind, reduce_kind);
+            else
+                both_rows(&w, &s, sums, shift, forward, write_kind, reduce_kind);
+            store_sums(reduce->sums, c * BNK_SUMS, sums, sums_of(reduce_kind));
         }
 }
 
-static void moments_plane(const struct bnk_call *k) { all_reduces(k, &plain_moments); }
+static void moments_plane(const struct bnk_call *k) {
+    if (IS_SHORT && k->exact)
+        all_reduces(k, &exact_moments);
+    else
+        all_reduces(k, &plain_moments);
+}
 
 static void dots_plane(const struct bnk_call *k) {
-    if (k->active)
+    if (IS_SHORT && k->exact && k->active)
+        all_reduces(k, &exact_active_dots);
+    else if (IS_SHORT && k->exact)
+        all_reduces(k, &exact_dots);
+    else if (k->active)
         all_reduces(k, &active_dots);
     else
         all_reduces(k, &plain_dots);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The verbs on rows: a row is one element of every channel. See steps.h. Some rows are done together, a tile; within it a few
  * channels of all of its rows come first, then the next few channels. So the sums and coefficients of the channels are loaded
- * once for all rows of the tile, and each channel still gets its elements in the order of the rows.
+ * once for all rows of the tile, and each channel still gets its elements in the order of the rows. Longer than 300 lines,
+ * because reductions in runs and others share the tiles.
  *
  *               lead   channels ->
  *     row 0    | .... | 1 2 3 4 | 17 18 19 20 | ... | ....       The numbers are the order of vectors in a tile of 4 rows.
@@ -10,12 +11,12 @@
 #ifndef BNK_ROWS_H
 #define BNK_ROWS_H
 
-#include "kernel/steps.h"
+#include "kernel/runs.h"
 
 /* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
  * nothing. */
-static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0}, dots_of_x = {BNK_DOTS, true, X | DY, 0},
-                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0};
+static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false}, dots_of_x = {BNK_DOTS, true, X | DY, 0, false},
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false};
 
 BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     const struct bnk_array *a = k->array;
@@ -52,7 +53,7 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        load_sums(sums[s], k->sums, first);
+        load_sums(sums[s], k->sums, first, 2);
 #pragma GCC unroll 8
         for (size_t i = 0; i < DOUBLES; i++) shift[s][i] = load_vd(k->shift + first + i * BNK_WD);
 #pragma GCC unroll 8
@@ -69,7 +70,7 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
 #pragma GCC unroll 2
     for (size_t s = 0; s < steps; s++) {
         size_t first = c + s * BNK_LANES;
-        store_sums(k->sums, first, sums[s]);
+        store_sums(k->sums, first, sums[s], 2);
     }
 }
 
@@ -83,20 +84,95 @@ static __attribute__((noinline)) void reduce_last(const struct bnk_call *k, size
     reduce_channels(&alone, act, take_copies(&copies, kind, row, k->length - c), 1, c, 1, kind);
 }
 
+/* How many steps of a row are reduced together in runs. */
+enum { STEPS_IN_RUNS = 2 * 4 * PARTS <= BNK_REGISTERS ? 2 : 1 };
+
+/* The same in runs, each of which has all the rows. */
+BNK_INLINE void run_row_of_channels(const struct bnk_call *k, struct act act, struct row *row, vec (*run)[2][PARTS], bnk_vd one,
+                                    vec (*centre)[2][PARTS], struct affine (*forward)[PARTS], size_t steps,
+                                    const struct kind *kind) {
+#pragma GCC unroll 2
+    for (size_t s = 0; s < steps; s++) {
+        fetch_row(k, kind, *row, s * BNK_LANES);
+        run_step(run[s], one, centre[s], forward[s], act, kind, *row, s * BNK_LANES, BNK_LANES);
+    }
+    advance(k, kind, row);
+}
+
+BNK_INLINE void run_gates(const struct bnk_call *k, struct affine *forward, struct row row, size_t c, const struct kind *kind) {
+#pragma GCC unroll 8
+    for (size_t i = 0; i < PARTS; i++)
+        forward[i] =
+            kind->active && !has(kind, row, BNK_Y) ? affine_at(k, BNK_GATE, c + i * VEC_LANES, BNK_ROWS) : (struct affine){0};
+}
+
+BNK_INLINE void run_channels(const struct bnk_call *k, struct act act, struct row row, size_t rows, size_t c, size_t steps,
+                             const struct kind *kind) {
+    vec run[STEPS_IN_RUNS][2][PARTS], centre[STEPS_IN_RUNS][2][PARTS];
+    struct affine forward[STEPS_IN_RUNS][PARTS];
+    bnk_vd one = opaque_one();
+#pragma GCC unroll 2
+    for (size_t s = 0; s < steps; s++) {
+        start_run(run[s]);
+        centre_of_channels(centre[s], k->shift + c + s * BNK_LANES);
+        run_gates(k, forward[s], row, c + s * BNK_LANES, kind);
+    }
+    if (kind->active) {
+        for (size_t i = 0; i < rows; i++) run_row_of_channels(k, act, &row, run, one, centre, forward, steps, kind);
+    } else {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < rows; i++) run_row_of_channels(k, act, &row, run, one, centre, forward, steps, kind);
+    }
+#pragma GCC unroll 2
+    for (size_t s = 0; s < steps; s++) add_run(k, c + s * BNK_LANES, one, run[s], kind);
+}
+
+/* Reduces the last, partial steps of some rows. What they have beyond the row are sums of nobody. */
+static __attribute__((noinline)) void run_last(const struct bnk_call *k, size_t r, size_t rows, size_t c,
+                                               const struct kind *kind) {
+    struct act act = act_splat(k);
+    vec run[2][PARTS], centre[2][PARTS];
+    struct affine forward[PARTS];
+    const bnk_vd one = opaque_one();
+    start_run(run);
+    centre_of_channels(centre, k->shift + c);
+    run_gates(k, forward, row_at(k, kind, r, 0), c, kind);
+    for (size_t i = 0; i < rows; i++) {
+        struct copies copies;
+        const struct row row = row_from(row_at(k, kind, r + i, 0), kind, c);
+        run_step(run, one, centre, forward, act, kind, take_copies(&copies, kind, row, k->length - c), 0, BNK_LANES);
+    }
+    add_run(k, c, one, run, kind);
+}
+
+BNK_INLINE size_t rows_reduced(const struct kind *kind) {
+    if (in_runs(kind)) return BNK_RUN;
+    return kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
+}
+
 BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy; /* no store can change a copy, so that its members stay in registers */
     struct act act = {0};
     if (kind->active) act = act_splat(k);
-    const size_t together = kind->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_OF_MOMENTS;
-    size_t wide = STEPS_REDUCED * BNK_LANES, whole = k->length / BNK_LANES * BNK_LANES;
+    const size_t whole = k->length / BNK_LANES * BNK_LANES, steps = in_runs(kind) ? STEPS_IN_RUNS : STEPS_REDUCED;
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         size_t c = 0;
-        rows = k->rows - r < together ? k->rows - r : together;
-        struct row row = row_at(k, kind, r, 0);
-        for (; c + wide <= whole; c += wide) reduce_channels(k, act, row_from(row, kind, c), rows, c, STEPS_REDUCED, kind);
-        for (; STEPS_REDUCED > 1 && c < whole; c += BNK_LANES)
-            reduce_channels(k, act, row_from(row, kind, c), rows, c, 1, kind);
-        for (size_t i = 0; i < rows && whole < k->length; i++) reduce_last(call, r + i, whole, kind);
+        rows = k->rows - r < rows_reduced(kind) ? k->rows - r : rows_reduced(kind);
+        const struct row row = row_at(k, kind, r, 0);
+        for (; c + steps * BNK_LANES <= whole; c += steps * BNK_LANES) {
+            if (in_runs(kind))
+                run_channels(k, act, row_from(row, kind, c), rows, c, STEPS_IN_RUNS, kind);
+            else
+                reduce_channels(k, act, row_from(row, kind, c), rows, c, STEPS_REDUCED, kind);
+        }
+        for (; steps > 1 && c < whole; c += BNK_LANES) {
+            if (in_runs(kind))
+                run_channels(k, act, row_from(row, kind, c), rows, c, 1, kind);
+            else
+                reduce_channels(k, act, row_from(row, kind, c), rows, c, 1, kind);
+        }
+        if (in_runs(kind) && whole < k->length) run_last(call, r, rows, whole, kind);
+        for (size_t i = 0; !in_runs(kind) && i < rows && whole < k->length; i++) reduce_last(call, r + i, whole, kind);
     }
 }
 
@@ -214,10 +290,19 @@ BNK_INLINE void write_rows(const struct bnk_call *call, const struct kind *kind)
     }
 }
 
-static void moments_rows(const struct bnk_call *k) { reduce_rows(k, &plain_moments); }
+static void moments_rows(const struct bnk_call *k) {
+    if (IS_SHORT && k->exact)
+        reduce_rows(k, &exact_moments);
+    else
+        reduce_rows(k, &plain_moments);
+}
 
 static void dots_rows(const struct bnk_call *k) {
-    if (k->active && has_only_x(k))
+    if (IS_SHORT && k->exact && k->active)
+        reduce_rows(k, &exact_active_dots);
+    else if (IS_SHORT && k->exact)
+        reduce_rows(k, &exact_dots);
+    else if (k->active && has_only_x(k))
         reduce_rows(k, &dots_of_x);
     else if (k->active)
         reduce_rows(k, &active_dots);

@@ -62,6 +62,7 @@ struct kind {
     enum bnk_verb verb;
     bool active;
     unsigned has, may_have; /* arrays that are there, and others that may be there: bits 1 << role */
+    bool exact;             /* struct bnk_call */
 };
 
 enum {
@@ -73,10 +74,17 @@ enum {
     DZ = 1 << BNK_DZ,
 };
 
-static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0}, plain_affine = {BNK_AFFINE, false, X | OUT, 0},
-                         plain_dots = {BNK_DOTS, false, X | DY, 0}, plain_blend = {BNK_BLEND, false, X | DY | OUT, 0},
-                         active_affine = {BNK_AFFINE, true, X | OUT, Z}, active_dots = {BNK_DOTS, true, DY, X | Z | Y},
-                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ};
+static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false},
+                         plain_affine = {BNK_AFFINE, false, X | OUT, 0, false},
+                         plain_dots = {BNK_DOTS, false, X | DY, 0, false},
+                         plain_blend = {BNK_BLEND, false, X | DY | OUT, 0, false},
+                         active_affine = {BNK_AFFINE, true, X | OUT, Z, false},
+                         active_dots = {BNK_DOTS, true, DY, X | Z | Y, false},
+                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ, false};
+
+/* The slow sums of 16-bit elements. */
+static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true}, exact_dots = {BNK_DOTS, false, X | DY, 0, true},
+                         exact_active_dots = {BNK_DOTS, true, DY, X | Z | Y, true};
 
 /* Where each array of a row has the elements that are next; NULL: it is not there. */
 struct row {
@@ -355,20 +363,20 @@ BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *s
     }
 }
 
-/* Loads the sums of a step, which begin at index `at` of both arrays of a call. */
-BNK_INLINE void load_sums(bnk_vd (*sums)[DOUBLES], double *const *from, size_t at) {
+/* Loads `count` sums of a step, which begin at index `at` of the arrays of a call. */
+BNK_INLINE void load_sums(bnk_vd (*sums)[DOUBLES], double *const *from, size_t at, int count) {
+#pragma GCC unroll 4
+    for (int k = 0; k < count; k++) {
 #pragma GCC unroll 8
-    for (int i = 0; i < DOUBLES; i++) {
-        sums[0][i] = load_vd(from[0] + at + i * BNK_WD);
-        sums[1][i] = load_vd(from[1] + at + i * BNK_WD);
+        for (int i = 0; i < DOUBLES; i++) sums[k][i] = load_vd(from[k] + at + i * BNK_WD);
     }
 }
 
-BNK_INLINE void store_sums(double *const *to, size_t at, bnk_vd (*sums)[DOUBLES]) {
+BNK_INLINE void store_sums(double *const *to, size_t at, bnk_vd (*sums)[DOUBLES], int count) {
+#pragma GCC unroll 4
+    for (int k = 0; k < count; k++) {
 #pragma GCC unroll 8
-    for (int i = 0; i < DOUBLES; i++) {
-        store_vd(to[0] + at + i * BNK_WD, sums[0][i]);
-        store_vd(to[1] + at + i * BNK_WD, sums[1][i]);
+        for (int i = 0; i < DOUBLES; i++) store_vd(to[k] + at + i * BNK_WD, sums[k][i]);
     }
 }
 

@@ -138,6 +138,30 @@ BNK_INLINE bnk_vd to_double(bnk_fd v) {
 #endif
 }
 
+BNK_INLINE bnk_fd to_float(bnk_vd v) {
+#if defined(__AVX512F__) && BNK_BYTES == 64
+    return (bnk_fd)_mm512_cvtpd_ps((__m512d)v);
+#elif defined(__AVX__) && BNK_BYTES == 32
+    return (bnk_fd)_mm256_cvtpd_ps((__m256d)v);
+#else
+    return __builtin_convertvector(v, bnk_fd);
+#endif
+}
+
+/* Returns a vector of two halves. Through memory, a load of both would wait for their stores. */
+BNK_INLINE bnk_vf joined(bnk_fd low, bnk_fd high) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && BNK_BYTES == 64
+    return (bnk_vf)_mm512_insertf32x8(_mm512_castps256_ps512((__m256)low), (__m256)high, 1);
+#elif defined(__AVX__) && BNK_BYTES == 32
+    return (bnk_vf)_mm256_insertf128_ps(_mm256_castps128_ps256((__m128)low), (__m128)high, 1);
+#else
+    const bnk_fd half[2] = {low, high};
+    bnk_vf v;
+    memcpy(&v, half, sizeof v);
+    return v;
+#endif
+}
+
 /* Converts a vector to vectors of double. */
 BNK_INLINE void to_doubles_vd(bnk_vd v, bnk_vd *doubles) { doubles[0] = v; }
 BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {

@@ -12,6 +12,8 @@ extern const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE);
 const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .bytes = sizeof(elem),
     .coefficient_bytes = sizeof(num),
+    .in_float = IS_SHORT,
+    .keeps_lost = BNK_TYPE_IS(f64),
     .pivot = pivot,
     .verb =
         {[BNK_PLANE] =

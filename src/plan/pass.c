@@ -108,8 +108,8 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
         r->shift = take(s, slots, sizeof(double));
-        r->sums[0] = take(s, slots, sizeof(double));
-        r->sums[1] = take(s, slots, sizeof(double));
+        const int sums = r->view.layout == BNK_ROWS ? bn_sums_of(r) : 2;
+        for (int k = 0; k < sums; k++) r->sums[k] = take(s, slots, sizeof(double));
         r->mean = p->mean;
         copies = copies || (r->mean_of_x && r->view.layout == BNK_ROWS);
     }
@@ -197,11 +197,48 @@ struct piece_moments {
     double mean, m2;
 };
 
-/* The squares of finite values may overflow, and m2 is infinite then. */
-static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin) {
-    const double offset = sum / n, m2 = dot - sum * offset;
+/* `dot` is m2 already where sums are pairs. The squares of finite values may overflow, and m2 is infinite then. */
+static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin, bool pairs) {
+    const double offset = sum / n, m2 = pairs ? dot : dot - sum * offset;
     const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
     return (struct piece_moments){shift - origin + offset, overflows ? INFINITY : m2 < 0 ? 0 : m2};
+}
+
+/* Merges a piece where sums are pairs. What mean and m2 lose in roundings stands in the slots of the first piece that was
+ * merged, where nobody reads any more. */
+static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t lost, double origin, double n,
+                        struct bn_merging by, bool first) {
+    const struct piece_moments m = moments_of(s->shift[at], s->sums[0][at], s->sums[1][at], n, origin, true);
+    double *mean = s->sums[0] + to, *m2 = s->sums[1] + to, *mean_lost = s->sums[0] + lost, *m2_lost = s->sums[1] + lost;
+    if (first) *mean_lost = *m2_lost = 0;
+    const double d = (m.mean - *mean) - *mean_lost, moved = d * by.weight_b;
+    const struct bn_pair square = bn_pair_sum(*m2, m.m2 + d * d * by.product), sum = bn_pair_sum(*mean, moved);
+    *m2 = square.high;
+    *m2_lost += square.low;
+    *mean = isfinite(d) ? sum.high : *mean * by.weight_a + m.mean * by.weight_b;
+    *mean_lost = isfinite(d) ? *mean_lost + sum.low : 0;
+}
+
+static void fold_pairs(const struct bn_sweep *s, size_t first, size_t channels) {
+    double count = (double)bn_view_piece(&s->view, 0).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
+    const double *origin = s->shift + first;
+    for (size_t c = 0; c < channels; c++) {
+        const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
+        mean[c] = m.mean;
+        m2[c] = m.m2;
+    }
+    for (size_t k = 1; k < s->view.pieces; k++) {
+        const double n = (double)bn_view_piece(&s->view, k).count;
+        const struct bn_merging by = bn_merging_of(count, n);
+        for (size_t c = first; c < first + channels; c++)
+            merge_pairs(s, c + k * s->slot_piece, c, c + s->slot_piece, s->shift[c], n, by, k == 1);
+        count += n;
+    }
+    for (size_t c = 0; c < channels; c++) {
+        if (s->view.pieces > 1) mean[c] += mean[c + s->slot_piece];
+        if (s->view.pieces > 1) m2[c] += m2[c + s->slot_piece];
+        mean[c] += origin[c];
+    }
 }
 
 static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels) {
@@ -209,7 +246,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
-        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c]);
+        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], false);
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
@@ -219,7 +256,7 @@ static void fold_moments(const struct bn_sweep *s, size_t first, size_t channels
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
-            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c]);
+            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c], false);
             bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
         }
         count += n;
@@ -244,7 +281,9 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
         const struct bn_sweep *s = &p->reduce[i];
         size_t each = s->slot_channel == 1 ? channels : 1;
         for (size_t c = channel; c < channel + channels; c += each) {
-            if (s->verb == BNK_MOMENTS)
+            if (bn_sums_of(s) == BN_SUMS)
+                fold_pairs(s, c * s->slot_channel, each);
+            else if (s->verb == BNK_MOMENTS)
                 fold_moments(s, c * s->slot_channel, each);
             else
                 fold_dots(s, c * s->slot_channel, each);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Sweeps over planes. A kernel goes through a block of channels row by row, as it lies in memory; its sums lie side by side. */
+/* Sweeps over planes. A kernel goes through a block of channels row by row, as it lies in memory; its sums lie side
+ * by side. Longer than 300 lines, because a second look at sums goes the way of the first. */
 #include <string.h>
 
 #include "plan/sweep.h"
 
-/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole steps, so that lanes do
- * not shift. */
-enum { TILE = 1024, TILE_CHANNELS = 16 };
+/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
+ * that no sum changes. */
+_Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
+enum { TILE = 1024, TILE_CHANNELS = 4 };
 
 /* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
 struct side {
@@ -108,7 +110,7 @@ static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
     some.channels = count;
     if (some.shift) some.shift += c;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < BN_SUMS; i++)
         if (some.sums[i]) some.sums[i] += c * BNK_SUMS;
     some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
     for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
@@ -170,19 +172,38 @@ static double fold_lanes(double *lanes) {
     return lanes[0] + lanes[1];
 }
 
-/* Takes the pivots from elements of the first row that are spread over it, or from the first three rows where they are so short
- * that they have none. */
-static void set_pivots(struct side *side, const struct bn_piece *p) {
+/* Takes three pivots from elements of the first row, at so many parts of 6 * `thirds` of it, or from the first three rows where
+ * rows are so short that they have none. */
+static void median_of(const struct side *side, const struct bn_piece *p, const size_t *part, size_t thirds, double *out) {
     const struct bn_sweep *s = side->b->sweep;
     const bool down = p->length < 3 && p->rows >= 3;
-    const size_t edge = p->length / 6, element[3] = {edge, p->length / 2, p->length - 1 - edge};
     const void *x[3];
     ptrdiff_t offset[BN_VIEW_ARRAYS];
     for (size_t i = 0; i < 3; i++) {
+        const size_t at = p->length < 3 ? 0 : p->length * part[i] / (6 * thirds);
         if (i == 0 || down) bn_view_walk(&s->view, p->first_row + (down ? i : 0), 1, offset);
-        x[i] = bn_sweep_at(s, 0, offset[0], p->first + (p->length < 3 ? 0 : element[i]), side->b->first);
+        x[i] = bn_sweep_at(s, 0, offset[0], p->first + at, side->b->first);
     }
-    s->kernels->pivot(x, s->view.array[0].channel, side->b->count, side->shift);
+    s->kernels->pivot(x, s->view.array[0].channel, side->b->count, out);
+}
+
+/* Sets the pivots: the median of three elements, or that of three medians of doubles. The elements are spread over a row. */
+static void set_pivots(struct side *side, const struct bn_piece *p) {
+    static const size_t one[] = {1, 3, 5}, three[3][3] = {{1, 7, 13}, {3, 9, 15}, {5, 11, 17}};
+    double medians[3][BN_BLOCK_MAX];
+    const void *const x[3] = {medians[0], medians[1], medians[2]};
+    if (!side->b->sweep->kernels->keeps_lost || p->length < 9) {
+        median_of(side, p, one, 1, side->shift);
+        return;
+    }
+    for (int i = 0; i < 3; i++) median_of(side, p, three[i], 3, medians[i]);
+    side->b->sweep->kernels->pivot(x, 1, side->b->count, side->shift);
+}
+
+/* Sets where the sums are. */
+static void set_sums(struct side *side) {
+    side->call.shift = side->shift;
+    for (int i = 0; i < BN_SUMS; i++) side->call.sums[i] = side->sums + i * BNK_LANES;
 }
 
 static void start_sums(struct side *side, const struct bn_piece *p) {
@@ -196,43 +217,67 @@ static void start_sums(struct side *side, const struct bn_piece *p) {
         memset(side->shift, 0, side->b->count * sizeof *side->shift);
 }
 
-static void finish_sums(struct side *side, size_t piece) {
+/* Returns the sum of all lanes, and what it and the lanes lost in roundings. */
+static struct bn_pair fold_pairs(const double *lanes, const double *lost) {
+    struct bn_pair sum = {lanes[0], 0}, rest = {lost[0], 0};
+    for (int i = 1; i < BNK_LANES; i++) {
+        sum = bn_pair_add(sum, lanes[i]);
+        rest.high += lost[i];
+    }
+    return bn_pair_sum(sum.high, sum.low + (rest.high - rest.high == 0 ? rest.high : 0));
+}
+
+static void finish_sums(struct side *side, size_t piece, double n) {
     const struct bn_sweep *s = side->b->sweep;
+    const bool pairs = bn_sums_of(s) == BN_SUMS;
     for (size_t i = 0; i < side->b->count; i++) {
         size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
+        double *lanes = side->sums + i * BNK_SUMS, *sum = s->sums[0] + slot, *dot = s->sums[1] + slot;
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
-        s->sums[0][slot] = fold_lanes(side->sums + i * BNK_SUMS);
-        s->sums[1][slot] = fold_lanes(side->sums + i * BNK_SUMS + BNK_LANES);
+        if (pairs) {
+            bn_set_moments_of_pairs(sum, dot, fold_pairs(lanes, lanes + 2 * BNK_LANES),
+                                    fold_pairs(lanes + BNK_LANES, lanes + 3 * BNK_LANES), n);
+        } else {
+            *sum = fold_lanes(lanes);
+            *dot = fold_lanes(lanes + BNK_LANES);
+        }
     }
 }
 
-/* Makes the sums of one channel again, about another pivot. */
+/* Makes the sums of one channel again, as exact as there are, and about a pivot that is given. */
 static void sum_again(struct side *side, const struct bn_piece *p, size_t piece, size_t channel, double pivot) {
-    const struct bn_block alone = {side->b->sweep, channel, 1, 0}; /* there is nothing to fetch for it */
+    const struct bn_sweep *s = side->b->sweep;
+    const struct bn_block alone = {s, channel, 1, 0}; /* there is nothing to fetch for it */
+    bn_sweep_call(s, channel, &side->call);
+    set_sums(side);
+    side->call.exact = true;
     side->b = &alone;
-    side->shift[0] = pivot;
-    memset(side->sums, 0, sizeof *side->sums * BNK_SUMS);
     for (size_t done = 0; done < p->rows;) {
         struct stretch t = {.row = p->first_row + done, .rows = p->rows - done, .first = p->first, .length = p->length};
         ptrdiff_t offset[BN_VIEW_ARRAYS];
-        t.rows = bn_view_walk(&alone.sweep->view, t.row, t.rows, offset);
+        t.rows = bn_view_walk(&s->view, t.row, t.rows, offset);
         place(side, t, offset);
+        if (done == 0) start_sums(side, p);
+        if (done == 0 && s->verb == BNK_MOMENTS) side->shift[0] = pivot;
         run_stretch(NULL, side);
         done += t.rows;
     }
-    finish_sums(side, piece);
+    finish_sums(side, piece, (double)p->count);
 }
 
-/* Looks at the moments of a piece a second time, where a pivot was far from the mean. */
 static void look_again(struct side *side, const struct bn_piece *p, size_t piece) {
     const struct bn_block *b = side->b;
     const struct bn_sweep *s = b->sweep;
     const double n = (double)p->count;
-    for (size_t c = b->first; c < b->first + b->count; c++) {
-        const size_t slot = c * s->slot_channel + piece * s->slot_piece;
-        const double sum = s->sums[0][slot];
-        if (bn_is_far(sum, s->sums[1][slot], n)) sum_again(side, p, piece, c, s->shift[slot] + sum / n);
-    }
+    for (size_t c = b->first; c < b->first + b->count; c++)
+        for (int looks = 0; looks < 2; looks++) {
+            const size_t slot = c * s->slot_channel + piece * s->slot_piece;
+            const double sum = s->sums[0][slot];
+            const enum bn_look look = bn_second_look(s, sum, s->sums[1][slot], n, looks > 0);
+            if (look == BN_FINE) break;
+            side->b = b;
+            sum_again(side, p, piece, c, s->shift[slot] + (look & BN_FAR_OFF ? sum / n : 0));
+        }
 }
 
 void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce, size_t piece) {
@@ -245,9 +290,7 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
     if (reduce) {
         r.b = reduce;
         bn_sweep_call(reduce->sweep, reduce->first, &r.call);
-        r.call.shift = r.shift;
-        r.call.sums[0] = r.sums;
-        r.call.sums[1] = r.sums + BNK_LANES;
+        set_sums(&r);
     }
     for (size_t done = 0; done < p.rows;) {
         struct stretch t = {.row = p.first_row + done, .rows = p.rows - done, .first = p.first, .length = p.length};
@@ -265,8 +308,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         done += t.rows;
     }
     if (!reduce) return;
-    finish_sums(&r, piece);
-    if (reduce->sweep->verb == BNK_MOMENTS) look_again(&r, &p, piece);
+    finish_sums(&r, piece, (double)p.count);
+    look_again(&r, &p, piece);
 }
 
 void bn_plane_alone(const struct bn_sweep *s, size_t block, size_t piece) {

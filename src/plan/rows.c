@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sweeps over rows. Rows of few channels that follow each other without a gap are taken as wide rows: `repeat` of them are one
- * row of whole kernel steps, so that three channels become 48. The sums of the repetitions are added at the end, in order. */
+ * row of whole kernel steps, so that three channels become 48. The sums of the repetitions are added at the end, in order.
+ * Longer than 300 lines, because a second look at sums goes the way of the first, wide rows or not. */
 #include <string.h>
 
 #include "plan/sweep.h"
@@ -81,51 +82,109 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
 /* Sets some shifts or sums to zero, up to whole steps. */
 static void clear(double *at, size_t channels) { memset(at, 0, bn_padded(channels) * sizeof *at); }
 
-/* Sets the shifts to zero, and those of moments to pivots from the first three rows of the piece. */
-static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
+/* Takes the median of three rows, from row `first` of the piece on. */
+static void median_of(const struct bn_sweep *s, const struct bn_piece *p, size_t first, size_t channel, size_t channels,
+                      double *out) {
     const void *x[3];
     ptrdiff_t offset[BN_VIEW_ARRAYS];
-    clear(s->shift + slot, channels);
-    if (s->verb != BNK_MOMENTS) return;
     for (size_t i = 0; i < 3; i++) {
-        bn_view_walk(&s->view, p->first_row + (p->rows < 3 ? 0 : i), 1, offset);
+        bn_view_walk(&s->view, p->first_row + (p->rows < 3 ? 0 : first + i), 1, offset);
         x[i] = bn_sweep_at(s, 0, offset[0], 0, channel);
     }
-    s->kernels->pivot(x, 1, channels, s->shift + slot);
+    s->kernels->pivot(x, 1, channels, out);
 }
 
-/* Moves the pivots of some channels to the mean where they were far from it. Returns whether there were such, so that the sums
- * must be made again. */
-static bool moves_pivots(const struct bn_sweep *s, const struct bn_piece *p, size_t channels, size_t slot) {
-    const double n = (double)p->count;
-    bool moved = false;
-    for (size_t i = slot; i < slot + channels && s->verb == BNK_MOMENTS; i++) {
-        const double sum = s->sums[0][i];
-        if (!bn_is_far(sum, s->sums[1][i], n)) continue;
-        s->shift[i] += sum / n;
-        moved = true;
+/* Sets the shifts to zero, and those of moments to pivots: the median of the first three rows of the piece, or of doubles that
+ * of the medians of three times three rows. */
+static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
+    enum { SOME = 8 * BNK_LANES };
+    double medians[3][SOME], *shift = s->shift + slot;
+    const void *const x[3] = {medians[0], medians[1], medians[2]};
+    clear(shift, channels);
+    if (s->verb == BNK_MOMENTS && (!s->kernels->keeps_lost || p->rows < 9)) median_of(s, p, 0, channel, channels, shift);
+    for (size_t c = 0; bn_sums_of(s) == BN_SUMS && p->rows >= 9 && c < channels; c += SOME) {
+        const size_t n = channels - c < SOME ? channels - c : SOME;
+        for (size_t i = 0; i < 3; i++) median_of(s, p, 3 * i, channel + c, n, medians[i]);
+        s->kernels->pivot(x, 1, n, shift + c);
     }
-    return moved;
 }
 
-/* Sets where the sums of a piece are. */
-static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, size_t slot) {
+/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
+ * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
+ * another. */
+enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
+
+/* Where the sums of a piece become. */
+struct target {
+    double *shift, *sums[BN_SUMS];
+    bool exact;
+};
+
+static struct target slots_of(const struct bn_sweep *s, size_t slot) {
+    struct target to = {.shift = s->shift + slot};
+    for (int i = 0; i < bn_sums_of(s); i++) to.sums[i] = s->sums[i] + slot;
+    return to;
+}
+
+/* Sets where a call finds the sums of a piece. */
+static void set_sums(const struct bn_sweep *s, struct bnk_call *k, size_t channel, const struct target *to) {
     if (!bn_sweep_reduces(s)) return;
-    for (int i = 0; i < 2; i++) k->sums[i] = s->sums[i] + slot;
-    k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : s->shift + slot;
+    for (int i = 0; i < BN_SUMS; i++) k->sums[i] = to->sums[i];
+    k->shift = s->verb == BNK_DOTS && s->mean_of_x ? s->mean + channel : to->shift;
+    k->exact = to->exact;
+}
+
+static void clear_sums(const struct bn_sweep *s, const struct target *to, size_t channels) {
+    for (int i = 0; bn_sweep_reduces(s) && i < bn_sums_of(s); i++) clear(to->sums[i], channels);
+}
+
+static double finite_or_zero(double v) { return v - v == 0 ? v : 0; }
+
+static void finish_sums(const struct bn_sweep *s, const struct bn_piece *p, const struct target *to, size_t channels) {
+    if (!bn_sweep_reduces(s) || bn_sums_of(s) < BN_SUMS) return;
+    for (size_t c = 0; c < channels; c++) {
+        const struct bn_pair sum = bn_pair_sum(to->sums[0][c], finite_or_zero(to->sums[2][c])),
+                             dot = bn_pair_sum(to->sums[1][c], finite_or_zero(to->sums[3][c]));
+        bn_set_moments_of_pairs(to->sums[0] + c, to->sums[1] + c, sum, dot, (double)p->count);
+    }
 }
 
 /* Runs the rows of a piece for some channels, from sums that are zero. */
-static void run_piece(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
-    if (bn_sweep_reduces(s)) {
-        clear(s->sums[0] + slot, channels);
-        clear(s->sums[1] + slot, channels);
-    }
+typedef void run_rows(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels,
+                      const struct target *to);
+
+static void run_plain(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels,
+                      const struct target *to) {
+    clear_sums(s, to, channels);
     for (size_t r = 0; r < p->rows;) {
         struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, channel, channels);
-        set_sums(s, &k, channel, slot);
+        set_sums(s, &k, channel, to);
         r += k.rows;
         run_stretch(s, &k);
+    }
+    finish_sums(s, p, to, channels);
+}
+
+/* Looks at the sums of some channels, no more than a wide row has, a second time. Where a channel needs it they are made again,
+ * for all of them, and taken over for that channel alone. */
+static void look_again(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot,
+                       run_rows *run) {
+    double sums[BN_SUMS][WIDE];
+    const struct target to = {s->shift + slot, {sums[0], sums[1], sums[2], sums[3]}, true};
+    const double n = (double)p->count;
+    bool again[WIDE], any = true;
+    for (int looks = 0; looks < 2 && any; looks++) {
+        any = false;
+        for (size_t c = 0; c < channels; c++) {
+            const double sum = s->sums[0][slot + c];
+            const enum bn_look look = bn_second_look(s, sum, s->sums[1][slot + c], n, looks > 0);
+            if (look & BN_FAR_OFF) s->shift[slot + c] += sum / n;
+            again[c] = look != BN_FINE;
+            any = any || again[c];
+        }
+        if (any) run(s, p, channel, channels, &to);
+        for (size_t c = 0; c < channels && any; c++)
+            for (int i = 0; i < 2 && again[c]; i++) s->sums[i][slot + c] = sums[i][c];
     }
 }
 
@@ -134,20 +193,18 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const struct bn_piece p = bn_view_piece(v, piece);
     const size_t channel = block * v->block, slot = channel * s->slot_channel + piece * s->slot_piece;
     const size_t channels = v->channels - channel < v->block ? v->channels - channel : v->block;
-    if (bn_sweep_reduces(s)) start_shifts(s, &p, channel, channels, slot);
-    run_piece(s, &p, channel, channels, slot);
-    for (size_t c = 0, n; c < channels && s->verb == BNK_MOMENTS; c += n) { /* a channel whose pivot stays keeps its sums */
-        n = channels - c < BNK_LANES ? channels - c : BNK_LANES;
-        if (moves_pivots(s, &p, n, slot + c)) run_piece(s, &p, channel + c, n, slot + c);
+    if (!bn_sweep_reduces(s)) {
+        run_plain(s, &p, channel, channels, NULL);
+        return;
     }
+    const struct target to = slots_of(s, slot);
+    start_shifts(s, &p, channel, channels, slot);
+    run_plain(s, &p, channel, channels, &to);
+    for (size_t c = 0; c < channels; c += BNK_LANES)
+        look_again(s, &p, channel + c, channels - c < BNK_LANES ? channels - c : BNK_LANES, slot + c, run_plain);
 }
 
 /* Wide rows */
-
-/* Doubles of a wide row at most, because its sums and coefficients live on the stack; of floats, twice as many. Arrays of them
- * are longer than a page, so that what is stored to one never lies at the same place within a page as what is loaded from
- * another. */
-enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 
 static bool is_packed(const struct bn_view *v) {
     if (v->layout != BNK_ROWS || v->dims == 0) return false;
@@ -173,7 +230,7 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes,
 /* The sums of a wide row, and its coefficients. */
 struct wide {
     size_t repeat;
-    double shift[WIDE_PITCH], sums[2][WIDE_PITCH];
+    double shift[WIDE_PITCH], sums[BN_SUMS][WIDE_PITCH];
     double coefficients[BNK_GATED_COEFFICIENTS * WIDE_PITCH];
     struct bnk_coefficients k;
 };
@@ -182,15 +239,23 @@ struct wide {
 static void start_wide_sums(struct wide *w, size_t channels, const double *shift) {
     size_t bytes = channels * sizeof(double);
     for (size_t r = 0; r < w->repeat; r++) memcpy(w->shift + r * channels, shift, bytes);
-    memset(w->sums[0], 0, w->repeat * bytes);
-    memset(w->sums[1], 0, w->repeat * bytes);
+    for (int i = 0; i < BN_SUMS; i++) memset(w->sums[i], 0, w->repeat * bytes);
 }
 
-static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, size_t slot) {
+/* Adds up the repetitions, in their order. */
+static void finish_wide_sums(const struct bn_sweep *s, const struct wide *w, const struct target *to) {
     const size_t channels = s->view.channels;
+    const bool pairs = bn_sums_of(s) == BN_SUMS;
     for (int i = 0; i < 2; i++)
         for (size_t at = 0; at < channels * w->repeat; at += channels)
-            for (size_t c = 0; c < channels; c++) s->sums[i][slot + c] += w->sums[i][at + c];
+            for (size_t c = 0; c < channels && pairs; c++) {
+                const struct bn_pair sum = bn_pair_sum(to->sums[i][c], w->sums[i][at + c]);
+                to->sums[i][c] = sum.high;
+                to->sums[i + 2][c] += sum.low + w->sums[i + 2][at + c];
+            }
+    for (int i = 0; i < 2; i++)
+        for (size_t at = 0; at < channels * w->repeat; at += channels)
+            for (size_t c = 0; c < channels && !pairs; c++) to->sums[i][c] += w->sums[i][at + c];
 }
 
 /* Returns how many coefficients of a channel a sweep reads. */
@@ -222,7 +287,7 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     wide.length = k->length * w->repeat;
     if (bn_sweep_reduces(s)) {
         wide.shift = w->shift;
-        for (int i = 0; i < 2; i++) wide.sums[i] = w->sums[i];
+        for (int i = 0; i < BN_SUMS; i++) wide.sums[i] = w->sums[i];
     }
     wide.coefficients = w->k;
     for (int i = 0; i < s->view.arrays; i++) {
@@ -235,31 +300,35 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     run_stretch(s, &wide);
 }
 
-static void run_wide_piece(const struct bn_sweep *s, const struct bn_piece *p, size_t slot) {
+/* Like run_plain(), for few channels: there is one block. */
+static void run_wide_rows(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels,
+                          const struct target *to) {
     struct wide w;
     w.repeat = s->repeat;
-    if (bn_sweep_reduces(s)) {
-        clear(s->sums[0] + slot, s->view.channels);
-        clear(s->sums[1] + slot, s->view.channels);
-    }
+    clear_sums(s, to, channels);
     for (size_t r = 0; r < p->rows;) {
-        struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, 0, s->view.channels);
-        set_sums(s, &k, 0, slot);
+        struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, channel, channels);
+        set_sums(s, &k, channel, to);
         if (r == 0) start_wide(s, &w, &k);
         r += k.rows;
         run_wide(s, &w, &k);
         run_stretch(s, &k);
     }
-    if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, slot);
+    if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, to);
+    finish_sums(s, p, to, channels);
 }
 
-/* Like plain_piece(), for few channels: there is one block. */
 static void wide_piece(const struct bn_sweep *s, size_t piece) {
-    const size_t slot = piece * s->slot_piece;
+    const size_t slot = piece * s->slot_piece, channels = s->view.channels;
     const struct bn_piece p = bn_view_piece(&s->view, piece);
-    if (bn_sweep_reduces(s)) start_shifts(s, &p, 0, s->view.channels, slot);
-    run_wide_piece(s, &p, slot);
-    if (moves_pivots(s, &p, s->view.channels, slot)) run_wide_piece(s, &p, slot);
+    if (!bn_sweep_reduces(s)) {
+        run_wide_rows(s, &p, 0, channels, NULL);
+        return;
+    }
+    const struct target to = slots_of(s, slot);
+    start_shifts(s, &p, 0, channels, slot);
+    run_wide_rows(s, &p, 0, channels, &to);
+    look_again(s, &p, 0, channels, slot, run_wide_rows);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {

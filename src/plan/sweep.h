@@ -4,6 +4,9 @@
 #ifndef BN_SWEEP_H
 #define BN_SWEEP_H
 
+#include <math.h>
+
+#include "plan/pairs.h"
 #include "plan/view.h"
 
 /* How some work is handed out: items, of which the first `larger` have `each` + 1 portions and the others `each`. */
@@ -21,7 +24,7 @@ struct bn_sweep {
     /* moments, dots: the slot of (channel c, piece p) is slot[c * slot_channel + p * slot_piece]. For moments `shift` is
      * written, too. dots subtracts `mean` (one per channel; in rows padded) if mean_of_x is set, and zeros, which `shift`
      * holds, if not. */
-    double *shift, *sums[2];
+    double *shift, *sums[4];
     const double *mean;
     bool mean_of_x;
     size_t slot_channel, slot_piece;
@@ -70,12 +73,32 @@ size_t bn_rows_repeat(const struct bn_view *v);
  * `coefficient_bytes` is the size of a coefficient. A piece keeps so many wide rows. */
 size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes, size_t wide_rows);
 
-/* Moments of n values about a pivot lose digits where the mean is far from it: of `dot` little is left then. They are made again
- * about a pivot at the mean where more than so many times what is left is lost. */
-enum { BN_FAR = 8 };
-static inline bool bn_is_far(double sum, double dot, double n) {
-    const double lost = sum * (sum / n);
-    return lost > BN_FAR * (dot - lost);
+/* A second look at the sums of a piece and channel.
+ *   far     moments: the mean is so far from the pivot that of `dot` little is left beside it. They are made again about a
+ *           pivot at the mean where more than so many times what is left is lost; fewer in F64, which has no digits to spare
+ *   spoilt  sums in float that overflowed, or so small that products may have been lost. They are made again in double
+ * It follows from the numbers alone. */
+enum bn_look { BN_FINE, BN_FAR_OFF = 1, BN_SPOILT = 2 };
+enum { BN_FAR = 8, BN_FAR_IN_F64 = 2 };
+static inline enum bn_look bn_second_look(const struct bn_sweep *s, double sum, double dot, double n, bool was_exact) {
+    const bool keeps_lost = s->kernels->keeps_lost;
+    const double lost = sum * (sum / n), left = keeps_lost ? dot : dot - lost, far = keeps_lost ? BN_FAR_IN_F64 : BN_FAR;
+    const bool is_far = s->verb == BNK_MOMENTS && lost > far * left && sum - sum == 0;
+    const bool is_spoilt = s->kernels->in_float && !was_exact && !(fabs(dot) >= 0x1p-96 && (dot - dot) + (sum - sum) == 0);
+    return (enum bn_look)((is_far ? BN_FAR_OFF : 0) | (is_spoilt ? BN_SPOILT : 0));
+}
+
+/* How many sums a sweep has. Moments of F64 have two more, of what the first two lost in roundings, and what is kept of all of
+ * them in place of the second sum is M2. Only in rows do those two have slots. */
+enum { BN_SUMS = 4 };
+static inline int bn_sums_of(const struct bn_sweep *s) {
+    return s->verb == BNK_MOMENTS && s->kernels->keeps_lost ? BN_SUMS : 2;
+}
+
+/* Sets the slots of a channel and piece from its sums: in F64 to the sum and what the squares come to about the mean. */
+static inline void bn_set_moments_of_pairs(double *sum, double *dot, struct bn_pair of_x, struct bn_pair of_squares, double n) {
+    *sum = of_x.high + of_x.low;
+    *dot = bn_pair_m2(bn_pair_sum(of_x.high, of_x.low), bn_pair_sum(of_squares.high, of_squares.low), n);
 }
 
 /* A tile in which elements are staged; a line of the cache. */
@@ -85,9 +108,10 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
     for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
     k->shift = NULL;
-    k->sums[0] = k->sums[1] = NULL;
+    k->sums[0] = k->sums[1] = k->sums[2] = k->sums[3] = NULL;
     k->coefficients =
         (struct bnk_coefficients){(const char *)s->coefficients.at + c * s->kernels->coefficient_bytes, s->coefficients.pitch};
+    k->exact = false;
     k->active = s->active;
     k->act = s->act;
     k->without_x = s->without_x;

@@ -11,7 +11,7 @@
 #include "batchnorm/batchnorm.h"
 #include "kernel/kernel.h"
 
-enum { SPACE = 5632, PITCH = 176, CHANNELS = 3, LINE = 64 };
+enum { SPACE = 16384, PITCH = 304, CHANNELS = 3, LINE = 64 };
 
 /* An array of any element type. Its place within a line of the cache is that of its offset. */
 union elements {
@@ -31,7 +31,7 @@ uint64_t bits_of(const union elements *a, int dtype, size_t i); /* one pattern f
 struct variant {
     const char *name;
     unsigned verbs; /* 1 << verb for those that have it */
-    bool active, z, y, no_x, without_x, dz, no_out;
+    bool active, z, y, no_x, without_x, dz, no_out, exact;
 };
 
 /* One call: of the elements (row r, channel c, i) at first + r * row + c * channel + i. In rows, i is the channel. */
@@ -47,10 +47,10 @@ struct side {
     const float (*numbers32)[PITCH];
     const double (*numbers64)[PITCH], *shift;
     union elements out, dz, expected_out, expected_dz;
-    double sums[2 * PITCH], expected_sums[2 * PITCH];
+    double sums[4 * PITCH], expected_sums[4 * PITCH];
 };
 
-/* Where the second sum is that belongs to one in `sums`. */
+/* Where the second sum is that belongs to one in `sums`; two more follow, each as far from the one before. */
 size_t second_sum(const struct side *s);
 
 /* Fills what is expected. The outputs and sums before the call are in it already. */

@@ -133,18 +133,9 @@ static double blended(const struct side *s, size_t at, size_t c, double g) {
     return s->in[BNK_Y] && s->in[BNK_Z] ? computed(s, affine(s, BNK_GATE, in(s, BNK_Z, at), c) + dx) : dx;
 }
 
-size_t second_sum(const struct side *s) { return s->rows_layout ? PITCH : BNK_LANES; }
-
-/* Element i of a row of channel c, at `at` in the arrays. */
-static void element(struct side *s, size_t at, size_t c, size_t i) {
-    const double x = in(s, BNK_X, at), g = s->verb == BNK_DOTS || s->verb == BNK_BLEND ? gated(s, at, c) : 0;
-    if (s->verb == BNK_MOMENTS || s->verb == BNK_DOTS) {
-        double *sum = s->expected_sums + (s->rows_layout ? c : c * BNK_SUMS + i % BNK_LANES), *dot = sum + second_sum(s);
-        const double d = x - s->shift[c];
-        *sum += s->verb == BNK_DOTS ? g : d;
-        *dot += s->verb == BNK_DOTS ? (s->in[BNK_X] ? g * d : g) : d * d;
-        return;
-    }
+/* Writes element i of a row of channel c, at `at` in the arrays. */
+static void write_element(struct side *s, size_t at, size_t c) {
+    const double x = in(s, BNK_X, at), g = s->verb == BNK_BLEND ? gated(s, at, c) : 0;
     double y = 0;
     if (s->verb == BNK_BLEND) y = blended(s, at, c, g);
     if (s->verb == BNK_AFFINE) y = s->variant->active ? activated(s, before(s, BNK_M1, at, c)) : affine(s, BNK_M1, x, c);
@@ -152,8 +143,67 @@ static void element(struct side *s, size_t at, size_t c, size_t i) {
     if (s->has_dz) put(&s->expected_dz, s->dtype, s->first_dz + at, g);
 }
 
+static bool is_short(const struct side *s) { return s->dtype == BATCHNORM_BF16 || s->dtype == BATCHNORM_F16; }
+
+static bool in_runs(const struct side *s) {
+    return is_short(s) ? !s->variant->exact : s->dtype == BATCHNORM_F64 && s->verb == BNK_MOMENTS;
+}
+
+/* Adds to a pair of sums, which are in the type that is computed in if they are of a run. */
+static void add_element(const struct side *s, double sums[2], size_t at, size_t c) {
+    const double x = in(s, BNK_X, at), head = (double)(float)s->shift[c];
+    const bool in_float = is_short(s) && in_runs(s);
+    double d = x - s->shift[c], first = d, second;
+    if (in_float) d = first = computed(s, x - head);
+    if (s->verb == BNK_DOTS) {
+        if (in_float) d = computed(s, d - (double)(float)(s->shift[c] - head));
+        first = gated(s, at, c);
+        second = s->in[BNK_X] ? first * d : first;
+    } else {
+        second = d * d;
+    }
+    sums[0] = in_float ? computed(s, sums[0] + first) : sums[0] + first;
+    sums[1] = in_float ? computed(s, sums[1] + computed(s, second)) : sums[1] + second;
+}
+
+/* Adds some elements of some rows, from row r and element i on, to the lane that is theirs, as a run or each for itself. */
+static void reduce_some(struct side *s, size_t r, size_t rows, size_t c, size_t i, size_t end, size_t step) {
+    double *sum = s->expected_sums + (s->rows_layout ? i : c * BNK_SUMS + i % BNK_LANES), *dot = sum + second_sum(s),
+           run[2] = {0, 0}, direct[2] = {*sum, *dot}, *sums = in_runs(s) ? run : direct;
+    for (size_t j = r; j < r + rows; j++)
+        for (size_t k = i; k < end; k += step) add_element(s, sums, j * s->row + c * s->channel + k, s->rows_layout ? k : c);
+    if (in_runs(s)) {
+        direct[0] += run[0];
+        direct[1] += run[1];
+        for (int k = 0; k < 2 && s->dtype == BATCHNORM_F64; k++)
+            dot[(size_t)(k + 1) * second_sum(s)] += run[k] - (direct[k] - (k ? *dot : *sum));
+    }
+    *sum = direct[0];
+    *dot = direct[1];
+}
+
+/* A run is BNK_RUN rows of a channel in rows, or as many steps of a row of a plane. */
+static void reduce(struct side *s) {
+    const size_t tall = s->rows_layout ? BNK_RUN : 1, wide = BNK_RUN * BNK_LANES;
+    for (size_t r = 0; r < s->rows; r += tall)
+        for (size_t c = 0; c < s->channels; c++)
+            for (size_t i = 0; i < s->length; i++) {
+                const size_t end = i / wide * wide + wide;
+                if (s->rows_layout)
+                    reduce_some(s, r, s->rows - r < tall ? s->rows - r : tall, c, i, i + 1, 1);
+                else if (i % wide < BNK_LANES)
+                    reduce_some(s, r, 1, c, i, end < s->length ? end : s->length, BNK_LANES);
+            }
+}
+
+size_t second_sum(const struct side *s) { return s->rows_layout ? PITCH : BNK_LANES; }
+
 void model(struct side *s) {
+    if (s->verb == BNK_MOMENTS || s->verb == BNK_DOTS) {
+        reduce(s);
+        return;
+    }
     for (size_t r = 0; r < s->rows; r++)
         for (size_t c = 0; c < s->channels; c++)
-            for (size_t i = 0; i < s->length; i++) element(s, r * s->row + c * s->channel + i, s->rows_layout ? i : c, i);
+            for (size_t i = 0; i < s->length; i++) write_element(s, r * s->row + c * s->channel + i, s->rows_layout ? i : c);
 }
