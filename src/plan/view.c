@@ -88,6 +88,7 @@ static void cut_rows(struct bn_view *v) {
     v->blocks = divide_up(v->channels, v->block);
     v->group = ROWS_PIECE / v->block;
     if (v->group < divide_up(v->rows, ROWS_PIECES_MAX)) v->group = divide_up(v->rows, ROWS_PIECES_MAX);
+    if (v->group > ROWS_PIECE) v->group = ROWS_PIECE; /* no longer chain of additions, however many rows */
     if (v->group > v->rows) v->group = v->rows;
     v->pieces = divide_up(v->rows, v->group);
     v->parts = 1;
