@@ -174,6 +174,113 @@ TEST(every_type_is_read) {
         }
 }
 
+/* Types that are not read as numbers come out as bytes, least significant first in every part of an element. */
+TEST(bytes_of_every_type_are_read) {
+    static const struct {
+        const char *storage, *type, *named;
+        int bytes, parts;
+        uint64_t bits[2];
+        double value;
+        batchnorm_status status;
+    } types[] = {
+        {"ComplexFloatStorage", NULL, "COMPLEX64", 4, 2, {0x3fc00000, 0x40000000}, 0, BATCHNORM_BAD_DTYPE},
+        {"ComplexDoubleStorage", NULL, "COMPLEX128", 8, 2, {0x3ff8000000000000, 1}, 0, BATCHNORM_BAD_DTYPE},
+        {"UntypedStorage", "float8_e4m3fn", "FLOAT8E4M3FN", 1, 1, {0x38}, 0, BATCHNORM_BAD_DTYPE},
+        {"UntypedStorage", "float8_e4m3fnuz", "FLOAT8E4M3FNUZ", 1, 1, {0x38}, 0, BATCHNORM_BAD_DTYPE},
+        {"UntypedStorage", "float8_e5m2", "FLOAT8E5M2", 1, 1, {0x38}, 0, BATCHNORM_BAD_DTYPE},
+        {"UntypedStorage", "float8_e5m2fnuz", "FLOAT8E5M2FNUZ", 1, 1, {0x38}, 0, BATCHNORM_BAD_DTYPE},
+        {"UntypedStorage", "uint16", "UINT16", 2, 1, {0xfffe}, 65534, BATCHNORM_OK},
+        {"UntypedStorage", "uint32", "UINT32", 4, 1, {0xfffffffe}, 4294967294, BATCHNORM_OK},
+        {"UntypedStorage", "uint64", "UINT64", 8, 1, {0xfffffffffffff800}, 0x1.fffffffffffffp63, BATCHNORM_OK},
+        {"LongStorage", NULL, "INT64", 8, 1, {0x0020000000000001}, 0x1p53, BATCHNORM_OK},
+    };
+    for (int big = 0; big < 2; big++)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+            unsigned char bytes[16];
+            double value = 0;
+            batchnorm_model_tensor t;
+            const size_t each = (size_t)(types[i].bytes * types[i].parts);
+            begin(false);
+            s.is_big_endian = big;
+            for (int k = 0; k < types[i].parts; k++) put_element(storage("k"), types[i].bits[k], types[i].bytes);
+            pickle_text(&s.pickle, "x");
+            const struct stored stored = {types[i].storage, "k", 1, 0, 1, {1}, {1}, false};
+            pickle_odd_tensor(&s.pickle, &stored, types[i].type, NULL);
+            batchnorm_model *model = open_state();
+            if (!model) fail_msg("%s: %s", types[i].named, message);
+            assert_true(batchnorm_model_tensor_at(model, 0, &t));
+            assert_string_equal(t.type, types[i].named);
+            assert_int_equal(batchnorm_model_tensor_read(model, 0, &value, 1, message), types[i].status);
+            assert_true(value == types[i].value);
+            assert_int_equal(batchnorm_model_tensor_bytes(model, 0, bytes, each - 1, message), BATCHNORM_BAD_SHAPE);
+            assert_int_equal(batchnorm_model_tensor_bytes(model, 1, bytes, each, message), BATCHNORM_BAD_OPTION);
+            assert_int_equal(batchnorm_model_tensor_bytes(model, 0, bytes, each, message), BATCHNORM_OK);
+            for (size_t k = 0; k < each; k++)
+                assert_int_equal(bytes[k],
+                                 types[i].bits[k / (size_t)types[i].bytes] >> 8 * (k % (size_t)types[i].bytes) & 0xff);
+        }
+}
+
+TEST(a_batch_norm_of_an_odd_type_is_not_readable) {
+    begin(false);
+    put_element(storage("8"), 0x3838, 2);
+    pickle_text(&s.pickle, "bn.running_mean");
+    pickle_odd_tensor(&s.pickle, &(struct stored){"UntypedStorage", "8", 2, 0, 1, {2}, {1}, false}, "float8_e5m2", NULL);
+    add_floats("bn.running_var", "3", (const float[]){1, 1}, 2);
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    assert_int_equal(batchnorm_model_norm_at(model, 0)->channels, -1);
+}
+
+TEST(a_view_of_negatives_has_their_sign) {
+    unsigned char bytes[8];
+    begin(false);
+    add_floats("plain", "0", (const float[]){1, -2}, 2);
+    const struct stored stored = {"FloatStorage", "0", 2, 0, 1, {2}, {1}, false};
+    pickle_text(&s.pickle, "negative");
+    pickle_odd_tensor(&s.pickle, &stored, NULL, "neg");
+    pickle_text(&s.pickle, "conjugate");
+    pickle_odd_tensor(&s.pickle, &stored, NULL, "conj");
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    expect_values(model, "negative", (const double[]){-1, 2}, 2);
+    assert_int_equal(batchnorm_model_tensor_bytes(model, index_of(model, "negative"), bytes, 8, message), BATCHNORM_OK);
+    assert_memory_equal(bytes, "\0\0\x80\xbf\0\0\0\x40", 8);
+    assert_string_equal(batchnorm_model_skipped(model, 0), "conjugate");
+    assert_string_equal(batchnorm_model_skipped_type(model, 0), "conj");
+}
+
+/* What cannot be read is told from what is no tensor. */
+TEST(tensors_that_are_lost_are_told) {
+    static const struct {
+        const char *name, *type;
+    } lost[] = {
+        {"number", NULL}, {"quantized", "qtensor"}, {"storage", "QInt8Storage"}, {"list", "in a list"}, {"texts", NULL}};
+    begin(false);
+    add_floats("good", "0", (const float[]){1}, 1);
+    pickle_text(&s.pickle, "number");
+    pickle_int(&s.pickle, 7);
+    pickle_text(&s.pickle, "quantized");
+    pickle_global(&s.pickle, "torch._utils", "_rebuild_qtensor");
+    put_text(&s.pickle, "(K\1tR");
+    add_tensor("storage", (struct stored){"QInt8Storage", "0", 4, 0, 1, {1}, {1}, false});
+    pickle_text(&s.pickle, "list");
+    put_text(&s.pickle, "](K\1");
+    pickle_tensor(&s.pickle, &(struct stored){"FloatStorage", "0", 1, 0, 1, {1}, {1}, false});
+    put_text(&s.pickle, "e");
+    pickle_text(&s.pickle, "texts");
+    put_text(&s.pickle, "](K\1K\2e");
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    assert_int_equal(batchnorm_model_tensor_count(model), 1);
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {
+        const char *type = batchnorm_model_skipped_type(model, i);
+        assert_string_equal(batchnorm_model_skipped(model, i), lost[i].name);
+        assert_string_equal(type ? type : "none", lost[i].type ? lost[i].type : "none");
+    }
+    assert_null(batchnorm_model_skipped(model, sizeof lost / sizeof *lost));
+}
+
 TEST(views_have_strides_and_offsets) {
     begin(false);
     for (int i = 0; i < 6; i++) put_float(storage("0"), (float)i);
@@ -213,6 +320,7 @@ TEST(what_does_not_fit_its_storage_is_skipped) {
         if (!model) fail_msg("case %zu: %s", i, message);
         assert_int_equal(batchnorm_model_tensor_count(model), 1);
         assert_string_equal(batchnorm_model_skipped(model, 0), "bn.running_mean");
+        assert_non_null(batchnorm_model_skipped_type(model, 0));
         assert_int_equal(batchnorm_model_norm_count(model), 0);
     }
 }
@@ -390,6 +498,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(both_forms_give_the_same, let_go),
         cmocka_unit_test_teardown(every_type_is_read, let_go),
+        cmocka_unit_test_teardown(bytes_of_every_type_are_read, let_go),
+        cmocka_unit_test_teardown(a_batch_norm_of_an_odd_type_is_not_readable, let_go),
+        cmocka_unit_test_teardown(a_view_of_negatives_has_their_sign, let_go),
+        cmocka_unit_test_teardown(tensors_that_are_lost_are_told, let_go),
         cmocka_unit_test_teardown(views_have_strides_and_offsets, let_go),
         cmocka_unit_test_teardown(what_does_not_fit_its_storage_is_skipped, let_go),
         cmocka_unit_test_teardown(the_state_in_a_checkpoint_of_a_training_is_found, let_go),
