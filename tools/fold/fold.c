@@ -86,7 +86,8 @@ static int fold_model(const struct fold_request *r, const struct model_file *fil
     char message[BATCHNORM_MODEL_MESSAGE];
     batchnorm_fold_counts counts = {.size = sizeof counts};
     struct verdict verdict = {.asked = r->verify};
-    if (r->pair_count || r->has_eps) return report(EXIT_FAILED, "--pair and --eps are for states; an ONNX model tells both");
+    if (r->pair_count || r->has_eps)
+        return report_usage("%s: --pair and --eps are for states; an ONNX model tells both", r->models.at[0]);
     if (batchnorm_model_fold(file->model, r->output, &counts, message))
         return report(EXIT_FAILED, "%s: %s", r->output, message);
     if (r->verify && !verify(r, &verdict)) return EXIT_FAILED;

@@ -32,32 +32,43 @@ static bool open_safetensors(struct model_file *f, const char *path, const batch
     if (own.eps == 0 && f->eps > 0) own.eps = f->eps;
     const size_t count = batchnorm_safetensors_count(f->file);
     f->entries = calloc(count + 1, sizeof *f->entries);
+    f->others = calloc(count + 1, sizeof *f->others);
     size_t kept = 0;
-    for (size_t i = 0; f->entries && i < count; i++) {
+    for (size_t i = 0; f->entries && f->others && i < count; i++) {
         const batchnorm_safetensors_entry *e = batchnorm_safetensors_at(f->file, i);
         const bool is_read = e->tensor.data || (e->tensor.rank >= 0 && e->bytes == 0);
         if (is_read)
             f->entries[kept++] = (batchnorm_named_tensor){e->name, e->tensor};
         else
-            f->skipped++;
+            f->others[f->other_count++] = e;
     }
-    if (f->entries && batchnorm_model_from_state(f->entries, kept, &own, &f->model) == BATCHNORM_OK) return true;
+    if (f->entries && f->others && batchnorm_model_from_state(f->entries, kept, &own, &f->model) == BATCHNORM_OK) return true;
     snprintf(message, BATCHNORM_MODEL_MESSAGE, "no memory");
     return false;
 }
 
 bool model_file_open(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
-    *f = (struct model_file){.kind = "ONNX", .eps = -1};
+    *f = (struct model_file){.kind = "ONNX", .path = path, .eps = -1};
     if (is_safetensors(path)) return open_safetensors(f, path, options, message);
     if (batchnorm_model_open(path, options, &f->model, message)) return false;
     if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_TORCH) f->kind = "PyTorch";
     return true;
 }
 
+bool model_file_other(const struct model_file *f, size_t index, void *to, char *message) {
+    const batchnorm_safetensors_entry *e = f->others[index];
+    FILE *file = fopen(f->path, "rb");
+    const bool ok = file && fseeko(file, (off_t)e->offset, SEEK_SET) == 0 && fread(to, 1, e->bytes, file) == e->bytes;
+    if (file) fclose(file);
+    if (!ok) snprintf(message, BATCHNORM_MODEL_MESSAGE, "\"%.200s\" cannot be read", e->name);
+    return ok;
+}
+
 void model_file_close(struct model_file *f) {
     batchnorm_model_close(f->model);
     batchnorm_safetensors_close(f->file);
     free(f->entries);
+    free(f->others);
     *f = (struct model_file){0};
 }
 
