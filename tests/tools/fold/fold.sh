@@ -63,7 +63,7 @@ case_json() {
     python3 - <<'P' || fail "$(cat out.log)"
 import json
 o = json.load(open("out.log"))
-assert (o["output"], o["count"], o["left"], o["tensors"], o["verified"]) == ('o"ut.onnx', 1, 1, 0, False), o
+assert (o["output"], o["count"], o["left"], o["tensors"], o["verified"]) == ('o"ut.onnx', 1, 1, 0, None), o
 assert o["batch_norms"][0]["fold"] == "left" and "2 users" in o["batch_norms"][0]["why"], o
 P
     folds "$models/conv.onnx" -o out.onnx --json
