@@ -174,32 +174,71 @@ static batchnorm_status walked(const struct bn_reader *r) {
     return r->no_memory ? bn_reader_no_memory(r) : BATCHNORM_OK;
 }
 
-/* A checkpoint of a training has the state in a dict beside others: {"state_dict": ..., "optimizer": ..., "epoch": ...}. That
- * dict with the most tensors is taken for the state, and names begin inside it. */
-batchnorm_status bn_reader_state(struct bn_reader *r) {
+/* Returns whether a value is a module of PyTorch: an object whose attributes have a dict _modules. */
+static bool is_module(const struct bn_reader *r, uint32_t index) {
+    static const char key[] = "_modules";
     const uint32_t *pairs;
-    uint32_t count, best = UINT32_MAX, most = 0;
+    uint32_t count;
+    if (value(r, index)->kind != BN_P_CALL || !bn_reader_pairs(r, value(r, index)->built, &pairs, &count)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bn_value *k = value(r, pairs[2 * i]);
+        if (k->kind == BN_P_TEXT && k->text.end - k->text.at == sizeof key - 1 &&
+            memcmp(r->t->map->base + k->text.at, key, sizeof key - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char module_words[] = "a pickled module, not a state: save model.state_dict()";
+
+/* What the outermost dict has: tensors of its own, and dicts that have some. */
+struct outermost {
+    const uint32_t *pairs;
+    uint32_t count, own, states, best, most;
+    bool has_module;
+};
+
+static void survey(struct bn_reader *r, struct outermost *o) {
+    o->own = tensors_in(r, r->pickle.root);
+    for (uint32_t i = 0; i < o->count; i++) {
+        const uint32_t inner = o->pairs[2 * i + 1], tensors = tensors_in(r, inner);
+        o->has_module = o->has_module || is_module(r, inner);
+        o->states += tensors > 0;
+        if (tensors <= o->most) continue;
+        o->best = i;
+        o->most = tensors;
+    }
+}
+
+/* A dict that has tensors is a state. A checkpoint of a training has it in a dict beside others: {"state_dict": ..., "optimizer":
+ * ..., "epoch": ...}. One state there is the state, and names begin inside it, whatever stands beside it, if that are not more
+ * tensors than its own; of several all names begin with their keys. */
+batchnorm_status bn_reader_state(struct bn_reader *r) {
+    struct outermost o = {0};
     const uint32_t root = r->pickle.root;
-    if (!bn_reader_pairs(r, root, &pairs, &count)) {
-        const struct bn_value *v = value(r, root);
-        if (v->kind == BN_P_CALL)
-            return bn_reader_fail(r, r->pickle.at, "a pickled module, not a state: save model.state_dict()");
-        return bn_reader_fail(r, r->pickle.at, "a checkpoint that is no dict of tensors");
-    }
-    const bool is_state = tensors_in(r, root) > 0;
-    for (uint32_t i = 0; i < count && !is_state; i++) {
-        const uint32_t tensors = tensors_in(r, pairs[2 * i + 1]);
-        if (tensors > most) best = i;
-        if (tensors > most) most = tensors;
-    }
-    if (best == UINT32_MAX) {
+    struct bn_torch_tensor t;
+    if (bn_reader_tensor(r, root, &t) || r->lost[0])
+        return bn_reader_fail(r, r->pickle.at, "a checkpoint that holds one tensor without a name: save a dict");
+    if (!bn_reader_pairs(r, root, &o.pairs, &o.count))
+        return bn_reader_fail(r, r->pickle.at,
+                              value(r, root)->kind == BN_P_CALL ? module_words : "a checkpoint that is no dict of tensors");
+    survey(r, &o);
+    if (o.has_module && o.own == 0 && o.states == 0) return bn_reader_fail(r, r->pickle.at, module_words);
+    if (o.own >= o.most) { /* also where both are 0 */
         walk(r, root, "", DEPTH_MAX);
         return walked(r);
     }
-    walk(r, pairs[2 * best + 1], "", DEPTH_MAX);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < o.count; i++) {
+        const uint32_t inner = o.pairs[2 * i + 1];
         char name[NAME_BYTES];
-        if (i != best) skip(r, append(r, "", pairs[2 * i], name) ? name : "?", NULL);
+        const bool is_named = append(r, "", o.pairs[2 * i], name);
+        const bool is_tensor = bn_reader_tensor(r, inner, &t) || r->lost[0];
+        if (o.states == 1 && i == o.best)
+            walk(r, inner, "", DEPTH_MAX);
+        else if (o.states > 1 && is_named && (is_tensor || tensors_in(r, inner) > 0))
+            walk(r, inner, name, DEPTH_MAX);
+        else
+            skip(r, is_named ? name : "?", NULL);
     }
     return walked(r);
 }

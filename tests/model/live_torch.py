@@ -121,6 +121,12 @@ def check_refusals(command, folder):
     torch.save(network(), path)
     done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
     assert done.returncode == 1 and "save model.state_dict()" in done.stderr, done.stderr
+    torch.save({"epoch": 1, "model": network(), "optimizer": None}, path)
+    done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
+    assert done.returncode == 1 and "save model.state_dict()" in done.stderr, done.stderr
+    torch.save(torch.nn.Parameter(torch.ones(2)), path)
+    done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
+    assert done.returncode == 1 and "one tensor without a name" in done.stderr, done.stderr
     torch.jit.script(network()).save(path)
     done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
     assert done.returncode == 1 and "TorchScript" in done.stderr, done.stderr

@@ -342,6 +342,73 @@ TEST(the_state_in_a_checkpoint_of_a_training_is_found) {
     assert_null(batchnorm_model_skipped(model, 1));
 }
 
+static void begin_state(const char *key) {
+    pickle_text(&s.pickle, key);
+    pickle_global(&s.pickle, "collections", "OrderedDict");
+    put_text(&s.pickle, ")R(");
+}
+
+static void expect_names(const char *const *names) {
+    batchnorm_model_tensor t;
+    batchnorm_model *model = open_state();
+    if (!model) fail_msg("%s", message);
+    size_t i = 0;
+    for (; names[i]; i++) {
+        if (!batchnorm_model_tensor_at(model, i, &t)) fail_msg("%s is not there", names[i]);
+        assert_string_equal(t.name, names[i]);
+    }
+    if (batchnorm_model_tensor_at(model, i, &t)) fail_msg("%s is there", t.name);
+}
+
+/* Single tensors, and dicts that are no states, do not change the names of a state. */
+TEST(names_do_not_depend_on_what_stands_beside) {
+    for (int beside = 0; beside < 8; beside++) {
+        begin(false);
+        if (beside & 1) add_floats("best", "8", (const float[]){1}, 1);
+        begin_state("net");
+        a_batch_norm();
+        put_text(&s.pickle, "u");
+        if (beside & 2) add_floats("loss", "9", (const float[]){1}, 1);
+        if (beside & 4) {
+            pickle_text(&s.pickle, "optimizer");
+            put_text(&s.pickle, "}(");
+            pickle_text(&s.pickle, "state");
+            put_text(&s.pickle, "}(K\1}(");
+            add_floats("momentum_buffer", "7", (const float[]){1}, 1);
+            put_text(&s.pickle, "uuu");
+        }
+        expect_names((const char *const[]){"bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", NULL});
+    }
+}
+
+TEST(several_states_have_their_keys_in_front) {
+    begin(false);
+    pickle_text(&s.pickle, "epoch");
+    pickle_int(&s.pickle, 7);
+    begin_state("G");
+    add_floats("bn.running_mean", "0", (const float[]){0, 1}, 2);
+    add_floats("bn.running_var", "1", (const float[]){1, 1}, 2);
+    put_text(&s.pickle, "u");
+    begin_state("D");
+    add_floats("bn.running_mean", "2", (const float[]){0, 1}, 2);
+    add_floats("bn.running_var", "3", (const float[]){0, 1}, 2);
+    add_floats("w", "4", (const float[]){0, 1}, 2);
+    put_text(&s.pickle, "u");
+    add_floats("best", "8", (const float[]){1}, 1);
+    expect_names((const char *const[]){"G.bn.running_mean", "G.bn.running_var", "D.bn.running_mean", "D.bn.running_var", "D.w",
+                                       "best", NULL});
+}
+
+/* A dict in a state is no other state. */
+TEST(a_small_dict_in_a_state_is_a_part_of_it) {
+    begin(false);
+    a_batch_norm();
+    begin_state("extra");
+    add_floats("scale", "9", (const float[]){1}, 1);
+    put_text(&s.pickle, "u");
+    expect_names((const char *const[]){"bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", "extra.scale", NULL});
+}
+
 TEST(nested_dicts_give_names_with_dots) {
     begin(false);
     add_floats("top", "0", (const float[]){1}, 1);
@@ -426,6 +493,44 @@ TEST(programs_are_refused) {
     assert_false(file_exists(file_path("run")));
 }
 
+/* {'epoch': 7, 'model': a module}, with a state beside it or not. */
+TEST(a_module_in_a_dict_is_refused_unless_a_state_is_beside_it) {
+    for (int with_state = 0; with_state < 2; with_state++) {
+        begin(false);
+        pickle_text(&s.pickle, "epoch");
+        pickle_int(&s.pickle, 7);
+        pickle_text(&s.pickle, "model");
+        pickle_global(&s.pickle, "nets", "Net");
+        put_text(&s.pickle, ")\x81}(");
+        pickle_text(&s.pickle, "training");
+        put_text(&s.pickle, "\x88");
+        pickle_text(&s.pickle, "_modules");
+        put_text(&s.pickle, "}ub");
+        pickle_text(&s.pickle, "arguments"); /* an object that is no module */
+        pickle_global(&s.pickle, "argparse", "Namespace");
+        put_text(&s.pickle, ")\x81}b");
+        if (with_state) {
+            begin_state("state");
+            a_batch_norm();
+            put_text(&s.pickle, "u");
+        }
+        batchnorm_model *model = open_state();
+        assert_true((model != NULL) == (with_state == 1));
+        if (!model) assert_non_null(strstr(message, "a pickled module, not a state: save model.state_dict()"));
+    }
+}
+
+TEST(a_tensor_without_a_name_is_refused) {
+    static struct bytes file;
+    begin(false);
+    put_float(storage("0"), 1);
+    s.pickle.count = 2;
+    pickle_tensor(&s.pickle, &(struct stored){"FloatStorage", "0", 1, 0, 1, {1}, {1}, false});
+    put_text(&s.pickle, ".");
+    finish_zip(&file);
+    refuses(&file, "holds one tensor without a name");
+}
+
 TEST(files_that_are_no_checkpoints_are_refused) {
     static struct zip_writer z;
     static struct bytes file;
@@ -505,10 +610,15 @@ int main(void) {
         cmocka_unit_test_teardown(views_have_strides_and_offsets, let_go),
         cmocka_unit_test_teardown(what_does_not_fit_its_storage_is_skipped, let_go),
         cmocka_unit_test_teardown(the_state_in_a_checkpoint_of_a_training_is_found, let_go),
+        cmocka_unit_test_teardown(names_do_not_depend_on_what_stands_beside, let_go),
+        cmocka_unit_test_teardown(several_states_have_their_keys_in_front, let_go),
+        cmocka_unit_test_teardown(a_small_dict_in_a_state_is_a_part_of_it, let_go),
         cmocka_unit_test_teardown(nested_dicts_give_names_with_dots, let_go),
         cmocka_unit_test_teardown(dicts_that_are_shared_do_not_take_for_ever, let_go),
         cmocka_unit_test_teardown(a_dict_in_itself_ends, let_go),
         cmocka_unit_test_teardown(programs_are_refused, let_go),
+        cmocka_unit_test_teardown(a_module_in_a_dict_is_refused_unless_a_state_is_beside_it, let_go),
+        cmocka_unit_test_teardown(a_tensor_without_a_name_is_refused, let_go),
         cmocka_unit_test_teardown(files_that_are_no_checkpoints_are_refused, let_go),
         cmocka_unit_test_teardown(a_compressed_storage_is_refused, let_go),
         cmocka_unit_test_teardown(every_cut_is_stood, let_go),

@@ -36,7 +36,7 @@ static void print_tensors(const struct run *run, const batchnorm_model *model) {
     for (size_t i = 0; batchnorm_model_skipped(model, i); i++) {
         const char *type = batchnorm_model_skipped_type(model, i);
         print_clean(stdout, batchnorm_model_skipped(model, i));
-        printf(type ? "  skipped: a tensor that is not read, " : "  skipped: no tensor");
+        printf(type ? "  skipped: a tensor that is not read, " : "  skipped: no tensor of the state");
         if (type) print_clean(stdout, type);
         putchar('\n');
     }
