@@ -358,7 +358,7 @@ static bool down_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, 
     struct step step;
     if (steps == 0) return refuse(why, "the way to what is linear is too long");
     const struct bn_onnx_value *v = &o->values[value];
-    if (v->uses == 0) return refuse(why, "nobody takes its output");
+    if (v->uses == 0) return refuse(why, v->is_output ? "its output is one of the model" : "nobody takes its output");
     const uint32_t node = v->user;
     const struct bn_onnx_node *n = &o->nodes[node];
     if (!is_private(o, value, n->graph, why)) return false;

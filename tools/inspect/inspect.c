@@ -193,7 +193,7 @@ static void inspect(struct run *run, const char *path) {
     struct model_file file;
     char message[BATCHNORM_MODEL_MESSAGE];
     if (!model_file_open(&file, path, &run->options, message)) {
-        report(EXIT_FAILED, "%s: %s", path, message);
+        inspect_report(path, path, message, run->request.json);
         run->failed = true;
     } else if (run->request.json) {
         printf("{\"file\": ");
