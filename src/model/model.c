@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/other.h"
+
 batchnorm_status bn_model_fail(char *message, batchnorm_status status, const char *format, ...) {
     va_list arguments;
     if (!message) return status;
@@ -49,7 +51,16 @@ static batchnorm_status open_state(batchnorm_model *m, char *message) {
 
 static batchnorm_status open_onnx(batchnorm_model *m, char *message) {
     char why[BN_ONNX_BYTES];
+    const char *other = bn_other_kind(&m->map);
+    if (other)
+        return bn_model_fail(message, BATCHNORM_BAD_FILE,
+                             "is neither an ONNX model nor a PyTorch checkpoint nor safetensors: it is %s", other);
     const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
+    const bool begins_well = m->map.base[0] == 0x08; /* the version, which all writers put first */
+    if (status == BATCHNORM_BAD_FILE && !begins_well)
+        return bn_model_fail(message, status,
+                             "is neither an ONNX model nor a PyTorch checkpoint nor safetensors (as ONNX it is wrong at %s)",
+                             why);
     if (status) return bn_model_fail(message, status, "%s", why);
     m->format = BATCHNORM_MODEL_ONNX;
     m->onnx.path = m->path;

@@ -70,8 +70,15 @@ static batchnorm_status read_zip(struct bn_reader *r) {
 
 /* Legacy */
 
-/* The magic number of the first pickle: 0x1950a86a20f9469cfc6c, as protocol 2 writes it. */
-static const unsigned char magic[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+/* The magic number of the first pickle: 0x1950a86a20f9469cfc6c. Before it is the protocol, and from 4 on a frame. */
+static const unsigned char magic[] = {0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+
+static bool is_legacy(const struct bn_map *map) {
+    const unsigned char *base = map->base;
+    if (map->bytes < 2 || base[0] != 0x80 || base[1] < 2 || base[1] > 5) return false;
+    const size_t at = map->bytes > 2 && base[2] == 0x95 ? 11 : 2;
+    return map->bytes >= at + sizeof magic && memcmp(base + at, magic, sizeof magic) == 0;
+}
 
 static batchnorm_status read_storages(struct bn_reader *r, const struct bn_pickle *keys, size_t at) {
     const struct bn_value *list = &keys->values[keys->root];
@@ -116,7 +123,7 @@ static batchnorm_status read_legacy(struct bn_reader *r) {
 
 bool bn_torch_is(const struct bn_map *map) {
     if (map->bytes >= 4 && memcmp(map->base, "PK\3\4", 4) == 0) return true;
-    return map->bytes >= sizeof magic && memcmp(map->base, magic, sizeof magic) == 0;
+    return is_legacy(map);
 }
 
 batchnorm_status bn_torch_index(struct bn_torch *t, const struct bn_map *map, char *why) {

@@ -18,6 +18,7 @@ names = {torch.float32: "FLOAT", torch.float64: "DOUBLE", torch.float16: "FLOAT1
          torch.int64: "INT64", torch.int32: "INT32", torch.int16: "INT16", torch.int8: "INT8", torch.uint8: "UINT8",
          torch.bool: "BOOL", torch.uint16: "UINT16", torch.uint32: "UINT32", torch.uint64: "UINT64",
          torch.complex64: "COMPLEX64", torch.float8_e4m3fn: "FLOAT8E4M3FN", torch.float8_e5m2: "FLOAT8E5M2"}
+protocols = 2, 3, 4, 5
 zipped, legacy = {"_use_new_zipfile_serialization": True}, {"_use_new_zipfile_serialization": False}
 
 
@@ -136,7 +137,7 @@ def main(command):
     with tempfile.TemporaryDirectory() as folder:
         checked = 0
         for name, state in states():
-            for form in (zipped, legacy):
+            for form in [{**f, "pickle_protocol": p} for f in (zipped, legacy) for p in protocols]:
                 path = check_state(command, folder, name, state, form)
                 checked += 1
                 if name != "network":

@@ -145,6 +145,26 @@ TEST(both_forms_give_the_same) {
     }
 }
 
+/* torch.save(..., pickle_protocol=4): what begins a pickle is another, and frames are in between. */
+TEST(a_legacy_file_may_be_of_any_protocol) {
+    static struct bytes file, other;
+    begin(true);
+    a_batch_norm();
+    put_text(&s.pickle, "u.");
+    finish_legacy(&file, 4);
+    for (int protocol = 3; protocol <= 6; protocol++) {
+        other.count = 0;
+        put_number(&other, 0x80, 1);
+        put_number(&other, (uint64_t)protocol, 1);
+        if (protocol >= 4) put_number(&other, 0x95, 1);
+        if (protocol >= 4) put_number(&other, sizeof magic - 3, 8);
+        put(&other, file.at + 2, file.count - 2);
+        batchnorm_model *model = open_bytes(&other, message);
+        assert_true((model != NULL) == (protocol < 6));
+        if (model) assert_int_equal(batchnorm_model_tensor_count(model), 4);
+    }
+}
+
 TEST(every_type_is_read) {
     static const struct {
         const char *storage, *type;
@@ -602,6 +622,7 @@ TEST(every_changed_byte_is_stood) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(both_forms_give_the_same, let_go),
+        cmocka_unit_test_teardown(a_legacy_file_may_be_of_any_protocol, let_go),
         cmocka_unit_test_teardown(every_type_is_read, let_go),
         cmocka_unit_test_teardown(bytes_of_every_type_are_read, let_go),
         cmocka_unit_test_teardown(a_batch_norm_of_an_odd_type_is_not_readable, let_go),

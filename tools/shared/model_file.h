@@ -4,6 +4,7 @@
 #define TOOLS_SHARED_MODEL_FILE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "batchnorm/model.h"
 #include "batchnorm/safetensors.h"
@@ -13,7 +14,9 @@ struct model_file {
     const char *kind; /* "ONNX", "PyTorch", "safetensors" */
     batchnorm_safetensors *file;
     batchnorm_named_tensor *entries;
-    const char *path;                           /* of what was opened */
+    const char *path; /* of what was opened: of a pipe a file with what it gave */
+    FILE *copy;       /* that file; NULL: no pipe */
+    char copy_path[40];
     double eps;                                 /* of its batch norms, where a state tells it; -1: it does not */
     const batchnorm_safetensors_entry **others; /* tensors of a safetensors file of types that are no numbers here */
     size_t other_count;

@@ -136,7 +136,9 @@ case_wrong_files() {
 case_from_a_pipe() {
     folds /dev/stdin -o out.onnx <"$models/conv.onnx"
     folds "$models/conv.onnx" -o same.onnx
-    cmp out.onnx same.onnx || fail "a pipe gives another model"
+    cmp out.onnx same.onnx || fail "a redirection gives another model"
+    cat "$models/conv.onnx" | fold /dev/stdin -o piped.onnx >out.log 2>err.log || fail "$(cat err.log)"
+    cmp piped.onnx same.onnx || fail "a pipe gives another model"
 }
 
 case_not_verified_without_a_runtime() {
@@ -208,6 +210,13 @@ assert len(kept) == 17 and after == kept, (kept, after)
 P
     refuses 1 'integers.safetensors: "a.0.weight" is of type I32, which is not folded' \
         integers.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
+}
+
+case_state_from_a_pipe() {
+    make_state
+    cat state.safetensors | fold /dev/stdin -o piped.safetensors --pair a.0=a.1 --eps 0.25 >out.log 2>err.log || fail "$(cat err.log)"
+    folds state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
+    cmp piped.safetensors out.safetensors || fail "a pipe gives another state"
 }
 
 case_state_onto_itself_is_refused() {

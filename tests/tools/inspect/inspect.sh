@@ -169,9 +169,31 @@ P
     refuses 2 "FILE is missing" 
 }
 
+case_what_is_no_model() {
+    local neither="is neither an ONNX model nor a PyTorch checkpoint nor safetensors"
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >lfs.pth
+    refuses 1 "lfs.pth: $neither: it is a Git LFS pointer: fetch the file itself" lfs.pth
+    printf '<!DOCTYPE html><html></html>' >page.onnx
+    refuses 1 "page.onnx: $neither: it is a page of HTML: the download went wrong" page.onnx
+    echo "hello" >text.onnx
+    refuses 1 "text.onnx: $neither: it is text" text.onnx
+    printf '\200\3K\1.' >other.pkl
+    refuses 1 "other.pkl: $neither: it is a pickle that torch.save() did not write" other.pkl
+    printf '\377\376\1\1\1\1' >bytes.onnx
+    refuses 1 "bytes.onnx: $neither (as ONNX it is wrong at byte 0: a group, or a wire type that there is not)" bytes.onnx
+}
+
 case_from_a_pipe() {
     inspects /dev/stdin <"$models/conv.onnx"
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    cat "$models/conv.onnx" | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
+    grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    inspects <(cat "$models/conv.onnx")
+    grep -q " (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    make_state
+    cat state.safetensors | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
+    grep -q "^/dev/stdin (safetensors): 1 batch norm" out.log || fail "$(cat out.log)"
+    ! printf '' | inspect /dev/stdin >out.log 2>err.log && says "/dev/stdin: is empty" || fail "$(cat err.log)"
 }
 
 case_output_that_cannot_be_written() {
