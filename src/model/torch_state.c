@@ -210,9 +210,9 @@ static void survey(struct bn_reader *r, struct outermost *o) {
     }
 }
 
-/* A dict that has tensors is a state. A checkpoint of a training has it in a dict beside others: {"state_dict": ..., "optimizer":
- * ..., "epoch": ...}. One state there is the state, and names begin inside it, whatever stands beside it, if that are not more
- * tensors than its own; of several all names begin with their keys. */
+/* A dict that has tensors is a state. A checkpoint of a training has it in a dict beside others: {"state_dict": ..., "epoch":
+ * ...}. One state there is the state, and names begin inside it, whatever stands beside it, as long as that are fewer tensors
+ * than its own; of several all names begin with their keys. */
 batchnorm_status bn_reader_state(struct bn_reader *r) {
     struct outermost o = {0};
     const uint32_t root = r->pickle.root;

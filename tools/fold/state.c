@@ -174,8 +174,8 @@ static void print_result(const struct state *run) {
     print_clean(stdout, r->output);
     printf(": %zu of %zu batch norms are folded, with eps %g\n", run->folded, all, run->eps);
     if (run->flushed) printf("%zu numbers would have been subnormal and are 0\n", run->flushed);
-    printf(
-        "A state has no graph: that nothing is between the pairs, and that no LAYER is a transposed convolution, is your word.\n");
+    printf("A state has no graph: that nothing is between the pairs, ");
+    printf("and that no LAYER is a transposed convolution, is your word.\n");
 }
 
 /* What is wrong about the command line with a state; NULL: nothing. */

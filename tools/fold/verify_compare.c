@@ -11,8 +11,8 @@
  * thousand roundings; 16 bits have 11 or 8. */
 static const double most = 1e-3, most_of_half = 5e-2;
 
-/* Outputs that are all smaller than this are measured against it: what rounds at 1 inside, as a sigmoid does, leaves differences
- * of 1e-7 in numbers that are next to nothing. */
+/* Outputs that are all smaller than this are measured against it: what rounds at 1 inside, as a sigmoid does, leaves
+ * differences of 1e-7 in numbers that are next to nothing. */
 static const double least_scale = 1e-3;
 
 static double number(const struct runtime_array *a, batchnorm_dtype dtype, size_t i) {
