@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What a value of a pickle is as a tensor: one that can be read, or one that is lost, and why. */
-#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <string.h>
 
