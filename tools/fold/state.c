@@ -13,6 +13,7 @@
 
 #include "state_tensors.h"
 #include "tools/shared/clean.h"
+#include "tools/shared/convert.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
 
@@ -69,6 +70,25 @@ static bool settle(struct state *run, struct state_item *item, const char *norm)
     return true;
 }
 
+/* Returns whether rounding takes so much of some channel that it would be another model's: of weights of F16 that are very
+ * small. The bound is that of models. */
+static bool loses_digits(const struct state_item *weight, size_t channels) {
+    const size_t each = weight->count / channels;
+    for (size_t c = 0; c < channels && weight->dtype == BATCHNORM_F16; c++) {
+        double all = 0, lost = 0;
+        for (size_t i = c * each; i < (c + 1) * each; i++) {
+            uint16_t rounded;
+            double back;
+            convert_elements(BATCHNORM_F64, &weight->values[i], BATCHNORM_F16, &rounded, 1);
+            convert_elements(BATCHNORM_F16, &rounded, BATCHNORM_F64, &back, 1);
+            all += weight->values[i] * weight->values[i];
+            lost += (weight->values[i] - back) * (weight->values[i] - back);
+        }
+        if (sqrt(lost) > 0x1p-9 * sqrt(all)) return true;
+    }
+    return false;
+}
+
 /* Computes the weights and the bias of one pair. */
 static bool fold_arrays(struct state *run, struct state_item *weight, struct state_item *bias, const char *norm) {
     struct state_item *mean = find(run, norm, "running_mean"), *var = find(run, norm, "running_var");
@@ -84,6 +104,8 @@ static bool fold_arrays(struct state *run, struct state_item *weight, struct sta
         for (size_t i = c * each; i < (c + 1) * each; i++) weight->values[i] *= k;
         bias->values[c] = (bias->values[c] - mean->values[c]) * k + at(shift, c, 0);
     }
+    if (loses_digits(weight, channels))
+        return state_fail(run, "\"%.200s\" with %.200s would be too small for the digits of its type", weight->name, norm);
     return settle(run, weight, norm) && settle(run, bias, norm);
 }
 

@@ -13,7 +13,7 @@ struct state_type {
     size_t bytes;
     bool is_float;
     batchnorm_dtype dtype;
-    double smallest, too_large; /* of floats: the smallest normal number; what rounds to an infinity */
+    double smallest, too_large; /* of floats: what is not flushed, the smallest normal number but of F16; what rounds to inf */
 };
 
 struct state_item {

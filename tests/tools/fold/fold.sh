@@ -168,6 +168,9 @@ case_state_whose_numbers_do_not_fit() {
     refuses 1 'state.safetensors: "a.0.weight" with a.1 would have a number that is not finite in its type' \
         state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
     make_state type=F16 "a.1.weight=1e-3 1" "a.0.weight=1e-3 1" "a.1.bias=0 0" "a.1.running_mean=0 0"
+    refuses 1 'state.safetensors: "a.0.weight" with a.1 would be too small for the digits of its type' \
+        state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
+    make_state "a.1.weight=1e-30 1" "a.0.weight=1e-10 1" "a.1.bias=0 0" "a.1.running_mean=0 0"
     folds state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
     grep -qx "1 numbers would have been subnormal and are 0" out.log || fail "$(cat out.log)"
     folds state.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25 --json
