@@ -74,7 +74,7 @@ static bool settle(struct state *run, struct state_item *item, const char *norm)
  * small. The bound is that of models. */
 static bool loses_digits(const struct state_item *weight, size_t channels) {
     const size_t each = weight->count / channels;
-    for (size_t c = 0; c < channels && weight->dtype == BATCHNORM_F16; c++) {
+    for (size_t c = 0; c < channels && state_type(weight)->dtype == BATCHNORM_F16; c++) {
         double all = 0, lost = 0;
         for (size_t i = c * each; i < (c + 1) * each; i++) {
             uint16_t rounded;
