@@ -104,9 +104,10 @@ static bool fold_arrays(struct state *run, struct state_item *weight, struct sta
         for (size_t i = c * each; i < (c + 1) * each; i++) weight->values[i] *= k;
         bias->values[c] = (bias->values[c] - mean->values[c]) * k + at(shift, c, 0);
     }
+    if (!settle(run, weight, norm) || !settle(run, bias, norm)) return false;
     if (loses_digits(weight, channels))
         return state_fail(run, "\"%.200s\" with %.200s would be too small for the digits of its type", weight->name, norm);
-    return settle(run, weight, norm) && settle(run, bias, norm);
+    return true;
 }
 
 static bool fold_pair(struct state *run, const char *layer, const char *norm) {
