@@ -83,8 +83,8 @@ void verdict_report(const struct verdict *v, const char *path) {
 
 void verdict_print(const struct verdict *v) {
     if (v->kind == VERDICT_SAME && v->allowed > 0)
-        printf("verified with ONNX Runtime %s: outputs differ by %.2g at most, where %.2g is allowed (%s)\n", v->runtime,
-               v->absolute, v->allowed, v->output);
+        printf("verified with ONNX Runtime %s: outputs differ by %.2g at most, relative %.2g, where %.2g is allowed (%s)\n",
+               v->runtime, v->absolute, v->relative, v->allowed, v->output);
     else if (v->kind == VERDICT_SAME)
         printf("verified with ONNX Runtime %s: outputs are the same integers\n", v->runtime);
     else if (v->kind == VERDICT_UNKNOWN && !v->failed)
