@@ -5,6 +5,12 @@
 #include "plan/pass.h"
 #include "plan/tree.h"
 
+/* Pieces that are so few that those of several channels stay in the cache until all are folded. */
+enum { FEW_PIECES = 64 };
+
+/* Compiled for channels whose slots lie side by side, and for those that are `stride` apart. */
+#define FOLDING static inline __attribute__((always_inline))
+
 /* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`.
  * Means are offsets from the shift of the first piece, the origin, and so of the size of the deviations: nothing is lost to a
  * large common mean. */
@@ -34,10 +40,10 @@ static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t l
     *mean_lost = isfinite(d) ? *mean_lost + sum.low : 0;
 }
 
-static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+FOLDING double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride) {
     double count = (double)bn_view_piece(&s->view, piece).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
     const double *origin = s->shift + first;
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = 0; c < channels * stride; c += stride) {
         const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
         mean[c] = m.mean;
         m2[c] = m.m2;
@@ -45,11 +51,11 @@ static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, s
     for (size_t k = 1; k < pieces; k++) {
         const double n = (double)bn_view_piece(&s->view, piece + k).count;
         const struct bn_merging by = bn_merging_of(count, n);
-        for (size_t c = first; c < first + channels; c++)
+        for (size_t c = first; c < first + channels * stride; c += stride)
             merge_pairs(s, c + k * s->slot_piece, c, c + s->slot_piece, s->shift[c], n, by, k == 1);
         count += n;
     }
-    for (size_t c = 0; c < channels && pieces > 1; c++) {
+    for (size_t c = 0; c < channels * stride && pieces > 1; c += stride) {
         mean[c] += mean[c + s->slot_piece];
         m2[c] += m2[c + s->slot_piece];
     }
@@ -57,11 +63,12 @@ static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, s
 }
 
 /* Folds the pieces of a chunk, in some channels, into its first slot: offsets from the origin. Returns its values. */
-static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+FOLDING double fold_moments(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels,
+                            size_t stride) {
     double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, piece).count);
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = 0; c < channels * stride; c += stride) {
         struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], false);
         mean[c] = m.mean;
         m2[c] = m.m2;
@@ -71,7 +78,7 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
         size_t from = first + k * s->slot_piece;
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
-        for (size_t c = 0; c < channels; c++) {
+        for (size_t c = 0; c < channels * stride; c += stride) {
             struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c], false);
             bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
         }
@@ -81,20 +88,21 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
 }
 
 /* Merges the moments of a chunk, or of several, into those before it. */
-static void merge_moments(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels) {
+FOLDING void merge_moments(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels,
+                           size_t stride) {
     double *restrict mean = s->sums[0] + into->slot, *restrict m2 = s->sums[1] + into->slot;
     const double *restrict more = s->sums[0] + from->slot, *restrict more_m2 = s->sums[1] + from->slot;
     const double *restrict origin = s->shift + into->slot, *restrict other = s->shift + from->slot;
     const struct bn_merging by = bn_merging_of(into->count, from->count);
-    for (size_t c = 0; c < channels; c++)
+    for (size_t c = 0; c < channels * stride; c += stride)
         bn_merge_by(by, mean + c, m2 + c, bn_offset_from(origin[c], other[c], more[c]), more_m2[c]);
 }
 
-static double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+FOLDING double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride) {
     double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
     for (size_t k = 1; k < pieces; k++) {
         const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
-        for (size_t c = 0; c < channels; c++) {
+        for (size_t c = 0; c < channels * stride; c += stride) {
             sum[c] += more[c];
             dot[c] += more_dot[c];
         }
@@ -103,36 +111,37 @@ static double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, si
     return 0;
 }
 
-static void merge_dots(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels) {
-    for (size_t c = 0; c < channels; c++) {
+FOLDING void merge_dots(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels,
+                        size_t stride) {
+    for (size_t c = 0; c < channels * stride; c += stride) {
         s->sums[0][into->slot + c] += s->sums[0][from->slot + c];
         s->sums[1][into->slot + c] += s->sums[1][from->slot + c];
     }
 }
 
-static void merge(const struct bn_sweep *s, struct bn_tree *t, size_t channels) {
+FOLDING void merge(const struct bn_sweep *s, struct bn_tree *t, size_t channels, size_t stride) {
     const struct bn_node *into = &t->node[t->nodes - 2], *from = into + 1;
     if (s->verb == BNK_MOMENTS)
-        merge_moments(s, into, from, channels);
+        merge_moments(s, into, from, channels, stride);
     else
-        merge_dots(s, into, from, channels);
+        merge_dots(s, into, from, channels, stride);
     bn_tree_pop(t);
 }
 
 /* Copies the nodes of some channels to where they are sent from. */
 static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const struct bn_tree *t, size_t channel,
-                       size_t channels) {
+                       size_t channels, size_t stride) {
     const bool moments = s->verb == BNK_MOMENTS;
     double *to = p->nodes + channel;
     for (int i = 0; i < t->nodes; i++) {
         const double *const from[] = {s->sums[0], s->sums[1], s->shift};
         for (int k = 0; k < (moments ? 3 : 2); k++, to += p->channels)
-            for (size_t c = 0; c < channels; c++) to[c] = from[k][t->node[i].slot + c];
+            for (size_t c = 0; c < channels; c++) to[c] = from[k][t->node[i].slot + c * stride];
     }
 }
 
-/* Folds some channels of a reduction, which have the slots from `first` on. */
-static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t channel, size_t channels) {
+/* Folds some channels of a reduction. */
+FOLDING void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t channel, size_t channels, size_t stride) {
     const struct bn_view *v = &s->view;
     const size_t first = channel * s->slot_channel;
     struct bn_tree t;
@@ -140,22 +149,27 @@ static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chann
     for (size_t k = 0; k < v->chunks; k++) {
         const size_t piece = k ? k * v->cut.pieces : 0, pieces = k + 1 < v->chunks ? v->cut.pieces : v->last.pieces;
         const size_t slot = first + piece * s->slot_piece;
-        const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels)
-                             : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels)
-                                                      : fold_dots(s, slot, piece, pieces, channels);
+        const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels, stride)
+                             : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels, stride)
+                                                      : fold_dots(s, slot, piece, pieces, channels, stride);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
-        while (bn_tree_joins(&t)) merge(s, &t, channels);
+        while (bn_tree_joins(&t)) merge(s, &t, channels, stride);
     }
-    if (p->nodes) give_nodes(p, s, &t, channel, channels);
-    while (t.nodes > 1) merge(s, &t, channels);
-    for (size_t c = 0; c < channels && s->verb == BNK_MOMENTS; c++) s->sums[0][first + c] += s->shift[first + c];
+    if (p->nodes) give_nodes(p, s, &t, channel, channels, stride);
+    while (t.nodes > 1) merge(s, &t, channels, stride);
+    for (size_t c = first; c < first + channels * stride && s->verb == BNK_MOMENTS; c += stride) s->sums[0][c] += s->shift[c];
 }
 
-/* Folds in the order of memory: channel by channel where a channel's pieces lie together, else piece by piece. */
+/* Folds in the order of memory: channel by channel where the pieces of a channel lie together and are many, else piece by
+ * piece. */
 void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels) {
     for (int i = 0; i < p->reduces; i++) {
         const struct bn_sweep *s = &p->reduce[i];
-        const size_t each = s->slot_channel == 1 ? channels : 1;
-        for (size_t c = channel; c < channel + channels; c += each) fold(p, s, c, each);
+        if (s->slot_channel == 1)
+            fold(p, s, channel, channels, 1);
+        else if (s->view.chunks > 1 && s->view.pieces <= FEW_PIECES)
+            fold(p, s, channel, channels, s->slot_channel);
+        else
+            for (size_t c = channel; c < channel + channels; c++) fold(p, s, c, 1, 1);
     }
 }

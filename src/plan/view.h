@@ -73,7 +73,7 @@ static inline struct bn_piece bn_view_piece(const struct bn_view *v, size_t piec
     const struct bn_cut *c = &v->last;
     size_t row = 0, first = 0; /* of the piece in its chunk */
     if (v->chunks > 1) {
-        size_t chunk = piece / v->cut.pieces;
+        size_t chunk = v->cut.pieces == 1 ? piece : piece / v->cut.pieces; /* dividing takes long */
         if (chunk >= v->chunks - 1)
             chunk = v->chunks - 1;
         else
