@@ -124,6 +124,14 @@ static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const 
     }
 }
 
+/* Brings the second sums of a chunk to their unit, so that they merge with those of parts that have another. A unit of 0
+ * belongs to a y that is all bias. */
+static void divide_dots(const struct bn_pass *p, const struct bn_sweep *s, size_t slot, size_t channel, size_t channels) {
+    double *restrict dot = s->sums[1] + slot;
+    const double *restrict unit = p->dot_unit + channel;
+    for (size_t c = 0; c < channels; c++) dot[c] = unit[c] == 0 ? 0 : dot[c] / unit[c];
+}
+
 /* Folds some channels of a reduction, which have the slots from `first` on. */
 static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t channel, size_t channels) {
     const struct bn_view *v = &s->view;
@@ -136,6 +144,7 @@ static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chann
         const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels)
                              : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels)
                                                       : fold_dots(s, slot, piece, pieces, channels);
+        if (p->dot_unit && s->verb == BNK_DOTS) divide_dots(p, s, slot, channel, channels);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
         while (bn_tree_joins(&t)) merge(s, &t, channels);
     }
