@@ -2,7 +2,7 @@
 /* Backward from y alone: against long double, with the bounds that docs/numerics.md states; against finite differences; what is
  * refused. `test_from_y --report` prints the worst ratios. The unit of an error of dweight and dx is that of xhat, e, carried
  * through the formula: e = u (|xhat| + |bias / weight|), and more by the smallest number of the type, divided by |weight| and
- * the slope. */
+ * the slope. Longer than 300 lines, because the bounds, the derivative and what is refused have the same calls. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
