@@ -83,6 +83,7 @@ static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
            bytes <= eighths(m->llc_bytes, m->limits->channel_llc);
 }
 
+/* From y there is no pair: it would take at most an eighth off the time of planes that are large. */
 static bool can_fuse(const struct bn_pass *p) {
     if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
     enum bnk_verb reduce = p->reduce[0].verb, write = p->write[0].verb;

@@ -157,5 +157,5 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(bits_are_those_of_the_raw_calls),
                                        cmocka_unit_test(y_alone_gives_the_bits_of_the_raw_call),
                                        cmocka_unit_test(what_does_not_fit_is_refused)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("api.layer.fused", tests, NULL, NULL);
 }
