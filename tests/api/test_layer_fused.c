@@ -119,6 +119,9 @@ TEST(y_alone_gives_the_bits_of_the_raw_call) {
         assert_int_equal(layer_backward_fused(layer, NULL, none, none, view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
                          BATCHNORM_BAD_OPTION);
         assert_non_null(strstr(batchnorm_layer_message(layer), "channel 2"));
+        /* with x, y only gates */
+        assert_int_equal(layer_backward_fused(layer, NULL, view(a.x), none, view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
+                         BATCHNORM_OK);
         assert_int_equal(layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, activation, 0, NULL), BATCHNORM_OK);
         assert_int_equal(layer_backward_fused(layer, NULL, none, view(a.z), view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
                          BATCHNORM_NULL_POINTER);
