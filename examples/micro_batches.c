@@ -17,8 +17,24 @@ static void check(batchnorm_status status, const char *what) {
     exit(EXIT_FAILURE);
 }
 
+/* The backward of all samples in one call, to compare with. */
+static void backward_at_once(const double *mean, const double *rstd, double *dweight, double *dbias) {
+    const batchnorm_shape all = {N, C, L, BATCHNORM_F64};
+    const batchnorm_strides s = batchnorm_planar(all);
+    const batchnorm_backward_call whole = {.size = sizeof whole,
+                                           .shape = all,
+                                           .x = {x, s},
+                                           .dy = {dy, s},
+                                           .dx = {whole_dx, s},
+                                           .save_mean = mean,
+                                           .save_rstd = rstd,
+                                           .dweight = dweight,
+                                           .dbias = dbias};
+    check(batchnorm_backward(&whole, NULL), "backward of the whole");
+}
+
 int main(void) {
-    const batchnorm_shape shape = {MICRO, C, L, BATCHNORM_F64}, all = {N, C, L, BATCHNORM_F64};
+    const batchnorm_shape shape = {MICRO, C, L, BATCHNORM_F64};
     const batchnorm_strides s = batchnorm_planar(shape);
     batchnorm_stat stats[C] = {{0}};
     batchnorm_sum sums[C] = {{0}};
@@ -63,16 +79,7 @@ int main(void) {
         check(batchnorm_backward(&call, NULL), "backward");
     }
 
-    const batchnorm_backward_call whole = {.size = sizeof whole,
-                                           .shape = all,
-                                           .x = {x, s},
-                                           .dy = {dy, s},
-                                           .dx = {whole_dx, s},
-                                           .save_mean = mean,
-                                           .save_rstd = rstd,
-                                           .dweight = whole_dweight,
-                                           .dbias = whole_dbias};
-    check(batchnorm_backward(&whole, NULL), "backward of the whole");
+    backward_at_once(mean, rstd, whole_dweight, whole_dbias);
     for (int i = 0; i < N * C * L; i++) furthest = fmax(furthest, fabs(dx[i] - whole_dx[i]));
     for (int c = 0; c < C; c++)
         printf("channel %d: dweight %.9f, at once %.9f; dbias %.9f, at once %.9f\n", c, dweight[c], whole_dweight[c], dbias[c],

@@ -104,8 +104,24 @@ BATCHNORM_API bool batchnorm_model_tensor_at(const batchnorm_model *model, size_
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *model, size_t index,
                                                                            double *values, size_t count, char *message);
 
-/*! What a checkpoint has that is no tensor and was passed over, one name for each; NULL at and after the end. */
+/*! Reads all elements of a tensor of a state, as bytes: in row-major order, little-endian, whatever their type.
+ *
+ * Shapes:  to: `bytes`, as many as all elements have
+ * Returns: OK
+ *          NULL_POINTER
+ *          BAD_OPTION: there is no such tensor, or the model is no state
+ *          BAD_SHAPE: bytes is another number
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_tensor_bytes(const batchnorm_model *model, size_t index,
+                                                                            void *to, size_t bytes, char *message);
+
+/*! What a checkpoint has that is no tensor of its state, or one that cannot be read, and was passed over: one name for each;
+ * NULL at and after the end. */
 BATCHNORM_API const char *batchnorm_model_skipped(const batchnorm_model *model, size_t index);
+/*! The type of a tensor that was passed over, because it cannot be read, or what else is wrong with it; NULL for what is no
+ * tensor. */
+BATCHNORM_API const char *batchnorm_model_skipped_type(const batchnorm_model *model, size_t index);
 
 /*! What is unhealthy about channels of a batch norm. */
 typedef enum batchnorm_illness {

@@ -22,6 +22,7 @@ typedef struct batchnorm_safetensors_entry {
     batchnorm_tensor tensor; /*!< a contiguous view in host byte order; data NULL if dtype is not one of batchnorm_dtype, or
                                 if there are more than BATCHNORM_MAX_RANK dimensions (then rank is -1) */
     size_t bytes;            /*!< size of the value */
+    uint64_t offset;         /*!< where the value begins in the file */
 } batchnorm_safetensors_entry;
 
 /*! One pair of the metadata. */
@@ -89,6 +90,30 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write(const
                                                                            const batchnorm_named_tensor *entries, size_t count,
                                                                            const batchnorm_safetensors_pair *metadata,
                                                                            size_t pairs, char *message);
+
+/*! A tensor as a file has it, of any type of the format. */
+typedef struct batchnorm_safetensors_raw {
+    const char *name;     /*!< UTF-8 */
+    const char *dtype;    /*!< as files spell it: "F32", "BOOL", "U16", "F8_E4M3", ... */
+    int rank;             /*!< number of dimensions */
+    const int64_t *shape; /*!< sizes */
+    const void *data;     /*!< the elements in row-major order, little-endian */
+    size_t bytes;         /*!< size of all of them */
+} batchnorm_safetensors_raw;
+
+/*! batchnorm_safetensors_write() of bytes that go into the file as they are.
+ *
+ * Returns: as batchnorm_safetensors_write(), and
+ *          NULL_POINTER: also a dtype, a shape or data that are needed
+ *          BAD_OPTION: also a dtype that the format does not have
+ *          BAD_SHAPE: sizes that do not fit the bytes
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_safetensors_write_raw(const char *path,
+                                                                               const batchnorm_safetensors_raw *tensors,
+                                                                               size_t count,
+                                                                               const batchnorm_safetensors_pair *metadata,
+                                                                               size_t pairs, char *message);
 
 /*! Save a layer's state under PyTorch's keys; the metadata holds format "pt", "batchnorm.eps" and "batchnorm.momentum" (17
  * digits, or "none"). The momentum there is that of the new value, whatever the layer's rule. Statuses as

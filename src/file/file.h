@@ -11,6 +11,9 @@
 /* Write a sentence to message (if it is not NULL), with control characters replaced, and return status. */
 batchnorm_status bn_fail(batchnorm_status status, char *message, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Returns whether a text is valid UTF-8. */
+bool bn_is_utf8(const char *text);
+
 /* Element types as safetensors spells them. */
 struct bn_type {
     const char *name;

@@ -18,6 +18,36 @@ batchnorm_status bn_fail(batchnorm_status status, char *message, const char *for
     return status;
 }
 
+/* Length of the UTF-8 sequence that begins at s, or 0 if there is none: shortest forms only, no surrogates, below 0x110000. */
+static size_t sequence_length(const unsigned char *s) {
+    static const struct {
+        unsigned char first, last, low, high; /* range of the first byte, range of the second */
+        size_t length;
+    } forms[] = {
+        {0x01, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
+        if (s[0] < forms[f].first || s[0] > forms[f].last) continue;
+        if (forms[f].length > 1 && (s[1] < forms[f].low || s[1] > forms[f].high)) return 0;
+        for (size_t i = 2; i < forms[f].length; i++)
+            if (s[i] < 0x80 || s[i] > 0xbf) return 0;
+        return forms[f].length;
+    }
+    return 0;
+}
+
+bool bn_is_utf8(const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s) {
+        size_t length = sequence_length(s);
+        if (length == 0) return false;
+        s += length;
+    }
+    return true;
+}
+
 static const struct bn_type types[] = {
     {"F32", 32, false, true, BATCHNORM_F32},
     {"F64", 64, false, true, BATCHNORM_F64},

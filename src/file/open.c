@@ -208,6 +208,7 @@ static batchnorm_status check_ranges(struct reader *r) {
 static batchnorm_status read_tensor(const struct reader *r, const struct bn_range *range) {
     batchnorm_safetensors_entry *entry = &r->file->entries[range->entry];
     const struct bn_type *type = bn_type_find(entry->dtype);
+    entry->offset = r->data + range->begin;
     if (range->end - range->begin > PTRDIFF_MAX)
         return bn_fail(BATCHNORM_TOO_LARGE, r->message, "tensor '%.100s': its %" PRIu64 " bytes do not fit the address space",
                        entry->name, range->end - range->begin);

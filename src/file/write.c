@@ -12,41 +12,15 @@
 
 /* One tensor of the new file, in the order of the bytes. */
 struct item {
-    const batchnorm_named_tensor *entry;
+    const char *name;
     const struct bn_type *type;
-    size_t index; /* in the caller's order */
-    uint64_t elements, begin;
+    int rank;
+    const int64_t *shape;
+    const batchnorm_tensor *tensor; /* elements of the host; NULL: */
+    const void *raw;                /* bytes of a file */
+    size_t index;                   /* in the caller's order */
+    uint64_t elements, bytes, begin;
 };
-
-/* Length of the UTF-8 sequence that begins at s, or 0 if there is none: shortest forms only, no surrogates, below 0x110000. */
-static size_t sequence_length(const unsigned char *s) {
-    static const struct {
-        unsigned char first, last, low, high; /* range of the first byte, range of the second */
-        size_t length;
-    } forms[] = {
-        {0x01, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
-        if (s[0] < forms[f].first || s[0] > forms[f].last) continue;
-        if (forms[f].length > 1 && (s[1] < forms[f].low || s[1] > forms[f].high)) return 0;
-        for (size_t i = 2; i < forms[f].length; i++)
-            if (s[i] < 0x80 || s[i] > 0xbf) return 0;
-        return forms[f].length;
-    }
-    return 0;
-}
-
-static bool is_utf8(const char *text) {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        size_t length = sequence_length(s);
-        if (length == 0) return false;
-        s += length;
-    }
-    return true;
-}
 
 /* Whether elements that are there lie in the address space. */
 static bool has_place(const batchnorm_tensor *t) {
@@ -58,16 +32,26 @@ static bool has_place(const batchnorm_tensor *t) {
     return true;
 }
 
+static batchnorm_status check_name(const char *name, char *message) {
+    if (!name) return bn_fail(BATCHNORM_NULL_POINTER, message, "a tensor's name is NULL");
+    if (!bn_is_utf8(name)) return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor's name is not valid UTF-8");
+    if (name[0] == '\0' || strcmp(name, "__metadata__") == 0)
+        return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor cannot have the name '%s'", name);
+    return BATCHNORM_OK;
+}
+
 static batchnorm_status check_entry(const batchnorm_named_tensor *entry, struct item *item, char *message) {
-    if (!entry->name) return bn_fail(BATCHNORM_NULL_POINTER, message, "a tensor's name is NULL");
-    if (!is_utf8(entry->name)) return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor's name is not valid UTF-8");
-    if (entry->name[0] == '\0' || strcmp(entry->name, "__metadata__") == 0)
-        return bn_fail(BATCHNORM_BAD_OPTION, message, "a tensor cannot have the name '%s'", entry->name);
+    const batchnorm_status status = check_name(entry->name, message);
+    if (status) return status;
     const batchnorm_tensor *t = &entry->tensor;
     if (t->rank < 0 || t->rank > BATCHNORM_MAX_RANK)
         return bn_fail(BATCHNORM_BAD_RANK, message, "tensor '%.100s' has rank %d", entry->name, t->rank);
-    item->entry = entry;
-    item->type = bn_type_of(t->dtype);
+    *item = (struct item){.name = entry->name,
+                          .type = bn_type_of(t->dtype),
+                          .rank = t->rank,
+                          .shape = t->shape,
+                          .tensor = t,
+                          .index = item->index};
     if (!item->type) return bn_fail(BATCHNORM_BAD_OPTION, message, "tensor '%.100s' has an unknown dtype", entry->name);
     int64_t elements = batchnorm_tensor_elements(t), bytes;
     if (elements < 0 || __builtin_mul_overflow(elements, (int64_t)item->type->bits / 8, &bytes))
@@ -76,6 +60,33 @@ static batchnorm_status check_entry(const batchnorm_named_tensor *entry, struct 
         return bn_fail(BATCHNORM_TOO_LARGE, message, "tensor '%.100s' has strides that are too large", entry->name);
     if (elements > 0 && !t->data) return bn_fail(BATCHNORM_NULL_POINTER, message, "tensor '%.100s' has no data", entry->name);
     item->elements = (uint64_t)elements;
+    item->bytes = (uint64_t)bytes;
+    return BATCHNORM_OK;
+}
+
+static batchnorm_status check_raw(const batchnorm_safetensors_raw *raw, struct item *item, char *message) {
+    const batchnorm_status status = check_name(raw->name, message);
+    if (status) return status;
+    if (!raw->dtype || (!raw->shape && raw->rank > 0) || (!raw->data && raw->bytes > 0))
+        return bn_fail(BATCHNORM_NULL_POINTER, message, "tensor '%.100s' has no dtype, shape or data", raw->name);
+    if (raw->rank < 0) return bn_fail(BATCHNORM_BAD_RANK, message, "tensor '%.100s' has rank %d", raw->name, raw->rank);
+    *item = (struct item){.name = raw->name,
+                          .type = bn_type_find(raw->dtype),
+                          .rank = raw->rank,
+                          .shape = raw->shape,
+                          .raw = raw->data,
+                          .index = item->index,
+                          .elements = 1,
+                          .bytes = raw->bytes};
+    if (!item->type)
+        return bn_fail(BATCHNORM_BAD_OPTION, message, "tensor '%.100s' has the unknown dtype '%.20s'", raw->name, raw->dtype);
+    uint64_t bits = item->type->bits;
+    for (int d = 0; d < raw->rank; d++)
+        if (raw->shape[d] < 0 || __builtin_mul_overflow(bits, (uint64_t)raw->shape[d], &bits))
+            return bn_fail(BATCHNORM_TOO_LARGE, message, "tensor '%.100s' has sizes that are negative or too large", raw->name);
+    if (bits % 8 != 0 || bits / 8 != raw->bytes)
+        return bn_fail(BATCHNORM_BAD_SHAPE, message, "tensor '%.100s' has %zu bytes, which do not fit its sizes", raw->name,
+                       raw->bytes);
     return BATCHNORM_OK;
 }
 
@@ -90,7 +101,7 @@ static batchnorm_status place(struct item *items, size_t count, char *message) {
     int64_t end = 0;
     for (size_t i = 0; i < count; i++) {
         items[i].begin = (uint64_t)end;
-        if (__builtin_add_overflow(end, (int64_t)(items[i].elements * (items[i].type->bits / 8)), &end))
+        if (__builtin_add_overflow(end, items[i].bytes, &end))
             return bn_fail(BATCHNORM_TOO_LARGE, message, "the tensors together are too large");
     }
     return BATCHNORM_OK;
@@ -100,11 +111,10 @@ static batchnorm_status place(struct item *items, size_t count, char *message) {
 static bool set(json_t *object, const char *key, json_t *value) { return json_object_set_new(object, key, value) == 0; }
 
 static json_t *describe(const struct item *item) {
-    const batchnorm_tensor *t = &item->entry->tensor;
     json_t *tensor = json_object(), *shape = json_array(), *offsets = json_array();
     bool ok = tensor && shape && offsets;
-    for (int i = 0; ok && i < t->rank; i++) ok = json_array_append_new(shape, json_integer(t->shape[i])) == 0;
-    uint64_t end = item->begin + item->elements * (item->type->bits / 8);
+    for (int i = 0; ok && i < item->rank; i++) ok = json_array_append_new(shape, json_integer(item->shape[i])) == 0;
+    uint64_t end = item->begin + item->bytes;
     ok = ok && json_array_append_new(offsets, json_integer((json_int_t)item->begin)) == 0 &&
          json_array_append_new(offsets, json_integer((json_int_t)end)) == 0;
     ok = ok && set(tensor, "dtype", json_string(item->type->name)) && json_object_set(tensor, "shape", shape) == 0 &&
@@ -123,7 +133,7 @@ static batchnorm_status set_metadata(json_t *header, const batchnorm_safetensors
     for (size_t i = 0; i < pairs; i++) {
         const char *key = metadata[i].key, *value = metadata[i].value;
         if (!key || !value) return bn_fail(BATCHNORM_NULL_POINTER, message, "a key or value of the metadata is NULL");
-        if (!is_utf8(key) || !is_utf8(value))
+        if (!bn_is_utf8(key) || !bn_is_utf8(value))
             return bn_fail(BATCHNORM_BAD_OPTION, message, "a key or value of the metadata is not valid UTF-8");
         if (json_object_get(object, key))
             return bn_fail(BATCHNORM_BAD_OPTION, message, "the metadata has the key '%.100s' twice", key);
@@ -132,17 +142,17 @@ static batchnorm_status set_metadata(json_t *header, const batchnorm_safetensors
     return BATCHNORM_OK;
 }
 
-/* The caller's order: an object keeps the order in which its keys were set, so each is set to null first. */
-static batchnorm_status set_tensors(json_t *header, const batchnorm_named_tensor *entries, const struct item *items,
-                                    size_t count, char *message) {
+/* The caller's order, which is that of `named`: an object keeps the order in which its keys were set, so each is set to null
+ * first. */
+static batchnorm_status set_tensors(json_t *header, const char *const *named, const struct item *items, size_t count,
+                                    char *message) {
     for (size_t i = 0; i < count; i++) {
-        if (json_object_get(header, entries[i].name))
-            return bn_fail(BATCHNORM_BAD_OPTION, message, "two tensors have the name '%.100s'", entries[i].name);
-        if (!set(header, entries[i].name, json_null()))
-            return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+        if (json_object_get(header, named[i]))
+            return bn_fail(BATCHNORM_BAD_OPTION, message, "two tensors have the name '%.100s'", named[i]);
+        if (!set(header, named[i], json_null())) return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
     }
     for (size_t i = 0; i < count; i++)
-        if (!set(header, items[i].entry->name, describe(&items[i])))
+        if (!set(header, items[i].name, describe(&items[i])))
             return bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
     return BATCHNORM_OK;
 }
@@ -183,7 +193,8 @@ static void step(const batchnorm_tensor *t, int64_t *index, int64_t *at) {
 }
 
 static batchnorm_status write_elements(struct bn_output_file *out, const struct item *item, char *buffer) {
-    const batchnorm_tensor *t = &item->entry->tensor;
+    const batchnorm_tensor *t = item->tensor;
+    if (!t) return bn_output_write(out, item->raw, (size_t)item->bytes);
     size_t bytes = item->type->bits / 8, filled = 0;
     int64_t index[BATCHNORM_MAX_RANK] = {0}, at = 0;
     for (uint64_t i = 0; i < item->elements; i++) {
@@ -212,33 +223,54 @@ static batchnorm_status write_file(const char *path, json_t *header, const struc
     return status;
 }
 
-static batchnorm_status check_and_write(const char *path, json_t *header, struct item *items,
-                                        const batchnorm_named_tensor *entries, size_t count,
-                                        const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+/* What is written: either entries or raw. */
+struct tensors {
+    const batchnorm_named_tensor *entries;
+    const batchnorm_safetensors_raw *raw;
+    size_t count;
+};
+
+static batchnorm_status check_and_write(const char *path, json_t *header, struct item *items, const char **named,
+                                        const struct tensors *tensors, const batchnorm_safetensors_pair *metadata, size_t pairs,
+                                        char *message) {
     batchnorm_status status = BATCHNORM_OK;
-    for (size_t i = 0; !status && i < count; i++) {
+    for (size_t i = 0; !status && i < tensors->count; i++) {
         items[i].index = i;
-        status = check_entry(&entries[i], &items[i], message);
+        status = tensors->raw ? check_raw(&tensors->raw[i], &items[i], message)
+                              : check_entry(&tensors->entries[i], &items[i], message);
+        named[i] = items[i].name;
     }
-    if (!status) status = place(items, count, message);
+    if (!status) status = place(items, tensors->count, message);
     if (!status && pairs > 0) status = set_metadata(header, metadata, pairs, message);
-    if (!status) status = set_tensors(header, entries, items, count, message);
-    if (!status) status = write_file(path, header, items, count, message);
+    if (!status) status = set_tensors(header, named, items, tensors->count, message);
+    if (!status) status = write_file(path, header, items, tensors->count, message);
+    return status;
+}
+
+static batchnorm_status write_tensors(const char *path, const struct tensors *tensors,
+                                      const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    if (!path || (!tensors->entries && !tensors->raw && tensors->count > 0) || (!metadata && pairs > 0))
+        return bn_fail(BATCHNORM_NULL_POINTER, message, "path, entries or metadata is NULL");
+    struct item *items = calloc(tensors->count + 1, sizeof *items);
+    const char **named = calloc(tensors->count + 1, sizeof *named);
+    json_t *header = json_object();
+    batchnorm_status status;
+    if (items && named && header)
+        status = check_and_write(path, header, items, named, tensors, metadata, pairs, message);
+    else
+        status = bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
+    json_decref(header);
+    free(named);
+    free(items);
     return status;
 }
 
 batchnorm_status batchnorm_safetensors_write(const char *path, const batchnorm_named_tensor *entries, size_t count,
                                              const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
-    if (!path || (!entries && count > 0) || (!metadata && pairs > 0))
-        return bn_fail(BATCHNORM_NULL_POINTER, message, "path, entries or metadata is NULL");
-    struct item *items = calloc(count ? count : 1, sizeof *items);
-    json_t *header = json_object();
-    batchnorm_status status;
-    if (items && header)
-        status = check_and_write(path, header, items, entries, count, metadata, pairs, message);
-    else
-        status = bn_fail(BATCHNORM_NO_MEMORY, message, "no memory for the header");
-    json_decref(header);
-    free(items);
-    return status;
+    return write_tensors(path, &(struct tensors){.entries = entries, .count = count}, metadata, pairs, message);
+}
+
+batchnorm_status batchnorm_safetensors_write_raw(const char *path, const batchnorm_safetensors_raw *tensors, size_t count,
+                                                 const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    return write_tensors(path, &(struct tensors){.raw = tensors, .count = count}, metadata, pairs, message);
 }

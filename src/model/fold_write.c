@@ -122,6 +122,20 @@ static void row_of_array(const void *of, size_t first, size_t count, double *to)
 }
 static void row_of_weights(const void *of, size_t first, size_t count, double *to) { bn_linear_row(of, first, count, to); }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Nearly all weights are floats, and many. */
+static void put_floats(struct writer *w, const double *row, size_t count, unsigned char *to) {
+    size_t flushed = 0;
+    for (size_t i = 0; i < count; i++) {
+        const bool is_flushed = bn_is_flushed(BN_ONNX_FLOAT, row[i]);
+        const float v = (float)(is_flushed ? copysign(0, row[i]) : row[i]);
+        flushed += is_flushed;
+        memcpy(to + i * sizeof v, &v, sizeof v);
+    }
+    w->counts->flushed += flushed;
+}
+#endif
+
 /* Fills in all numbers, little-endian. */
 static void put_numbers(struct writer *w, const struct numbers *n, unsigned char *to) {
     const size_t each = bn_onnx_type_bytes(n->type);
@@ -129,6 +143,13 @@ static void put_numbers(struct writer *w, const struct numbers *n, unsigned char
     for (size_t i = 0, some; to && i < n->count; i += some) {
         some = n->count - i < 1024 ? n->count - i : 1024;
         n->row(n->of, i, some, row);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (n->type == BN_ONNX_FLOAT) {
+            put_floats(w, row, some, to);
+            to += some * each;
+            continue;
+        }
+#endif
         for (size_t k = 0; k < some; k++) {
             const uint64_t bits = bits_of(w, n->type, row[k]);
             for (size_t byte = 0; byte < each; byte++) *to++ = (unsigned char)(bits >> 8 * byte);

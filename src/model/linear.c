@@ -170,15 +170,32 @@ static struct bn_pair pair_of(const struct bn_linear *l, size_t a, size_t b) {
     return l->transposed ? (struct bn_pair){a, b} : (struct bn_pair){b, a};
 }
 
+/* The scales of the weights that have the same first index: scale * of[second index]. */
+struct scales {
+    double scale;
+    const double *of;
+};
+static struct scales scales_of(const struct bn_linear *l, size_t a) {
+    const size_t second = (size_t)l->weight.dims[1];
+    const bool outs_first = l->kind == BN_CONV || l->transposed;
+    const size_t each = (outs_first ? l->outs : l->ins) / l->groups, group = a / each;
+    if (outs_first) return (struct scales){l->out_scale[a], l->in_scale + group * second};
+    return (struct scales){l->in_scale[a], l->out_scale + group * second};
+}
+
 void bn_linear_row(const struct bn_linear *l, size_t first, size_t count, double *to) {
     const size_t second = (size_t)l->weight.dims[1];
     size_t a = first / l->taps / second, b = first / l->taps % second, tap = first % l->taps;
     bn_constant_row(&l->weight, first, count, to);
-    for (size_t i = 0; i < count; tap = 0) {
-        const struct bn_pair p = pair_of(l, a, b);
-        const double scale = l->out_scale[p.out] * l->in_scale[p.in];
-        for (; tap < l->taps && i < count; tap++, i++) to[i] *= scale;
-        if (tap == l->taps && ++b == second) a++, b = 0;
+    for (size_t i = 0; i < count; a++, b = 0) {
+        const struct scales s = scales_of(l, a);
+        if (l->taps == 1)
+            for (; b < second && i < count; b++, i++) to[i] *= s.scale * s.of[b];
+        else
+            for (; b < second && i < count; b += tap == l->taps, tap = tap == l->taps ? 0 : tap) {
+                const double scale = s.scale * s.of[b];
+                for (; tap < l->taps && i < count; tap++, i++) to[i] *= scale;
+            }
     }
 }
 
@@ -235,7 +252,7 @@ static bool keeps_digits(const struct bn_linear *l, struct loss *loss) {
  * types those that are flushed do; in what comes out that is nothing, but what goes in may be as large as they are small. */
 static bool fits(struct bn_fold *f, struct bn_linear *l, bool outside, char *why) {
     const int32_t type = l->weight.type;
-    const double largest = bn_largest_of(type);
+    const double largest = bn_largest_of(type), smallest = outside ? 0 : bn_smallest_of(type);
     double *bias = filled(l->outs, 0), row[ROW];
     struct loss *loss = calloc(l->outs + l->ins, sizeof *loss);
     bool ok = bias && loss && bn_linear_load(f, l), small = type == BN_ONNX_F16;
@@ -247,7 +264,7 @@ static bool fits(struct bn_fold *f, struct bn_linear *l, bool outside, char *why
         bn_linear_row(l, i, n, row);
         for (size_t k = 0; k < n; k++) {
             ok &= fabs(row[k]) <= largest;
-            small |= !outside && bn_is_flushed(type, row[k]);
+            small |= fabs(row[k]) < smallest && row[k] != 0;
         }
     }
     const bool is_lossy = ok && small && !keeps_digits(l, loss);

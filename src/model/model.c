@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/other.h"
+
 batchnorm_status bn_model_fail(char *message, batchnorm_status status, const char *format, ...) {
     va_list arguments;
     if (!message) return status;
@@ -49,7 +51,16 @@ static batchnorm_status open_state(batchnorm_model *m, char *message) {
 
 static batchnorm_status open_onnx(batchnorm_model *m, char *message) {
     char why[BN_ONNX_BYTES];
+    const char *other = bn_other_kind(&m->map);
+    if (other)
+        return bn_model_fail(message, BATCHNORM_BAD_FILE,
+                             "is neither an ONNX model nor a PyTorch checkpoint nor safetensors: it is %s", other);
     const batchnorm_status status = bn_onnx_index(&m->onnx, &m->map, why);
+    const bool begins_well = m->map.base[0] == 0x08; /* the version, which all writers put first */
+    if (status == BATCHNORM_BAD_FILE && !begins_well)
+        return bn_model_fail(message, status,
+                             "is neither an ONNX model nor a PyTorch checkpoint nor safetensors (as ONNX it is wrong at %s)",
+                             why);
     if (status) return bn_model_fail(message, status, "%s", why);
     m->format = BATCHNORM_MODEL_ONNX;
     m->onnx.path = m->path;
@@ -118,7 +129,11 @@ batchnorm_status batchnorm_model_from_state(const batchnorm_named_tensor *entrie
 }
 
 const char *batchnorm_model_skipped(const batchnorm_model *m, size_t index) {
-    return m && index < m->torch.skipped_count ? m->torch.skipped[index] : NULL;
+    return m && index < m->torch.skipped_count ? m->torch.skipped[index].name : NULL;
+}
+
+const char *batchnorm_model_skipped_type(const batchnorm_model *m, size_t index) {
+    return m && index < m->torch.skipped_count ? m->torch.skipped[index].type : NULL;
 }
 
 void batchnorm_model_close(batchnorm_model *m) {
@@ -172,4 +187,17 @@ batchnorm_status batchnorm_model_tensor_read(const batchnorm_model *m, size_t in
                              (long long)elements_of(t), count);
     if (m->format == BATCHNORM_MODEL_ONNX) return bn_model_onnx_read(m, index, values, count, message);
     return bn_model_state_read(m, index, values, count, message);
+}
+
+batchnorm_status batchnorm_model_tensor_bytes(const batchnorm_model *m, size_t index, void *to, size_t bytes, char *message) {
+    if (!m || (!to && bytes)) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the bytes are NULL");
+    if (m->format == BATCHNORM_MODEL_ONNX || index >= m->tensor_count)
+        return bn_model_fail(message, BATCHNORM_BAD_OPTION, "there is no tensor %zu of a state", index);
+    const batchnorm_model_tensor *t = &m->tensors[index];
+    const int64_t elements = elements_of(t);
+    const size_t each = bn_model_state_each(m, index);
+    if (elements < 0 || (uint64_t)elements > SIZE_MAX / (each ? each : 1) || (size_t)elements * each != bytes)
+        return bn_model_fail(message, BATCHNORM_BAD_SHAPE, "\"%.80s\" has %lld elements of %zu bytes, not %zu bytes", t->name,
+                             (long long)elements, each, bytes);
+    return bn_model_state_bytes(m, index, to, (size_t)elements, message);
 }

@@ -43,5 +43,9 @@ batchnorm_status bn_model_onnx_read(const batchnorm_model *model, size_t index, 
 batchnorm_status bn_model_state_tensors(batchnorm_model *model);
 batchnorm_status bn_model_state_norms(batchnorm_model *model, char *message);
 batchnorm_status bn_model_state_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
+/* The bytes of one element of a tensor; all of its elements, little-endian. */
+size_t bn_model_state_each(const batchnorm_model *model, size_t index);
+batchnorm_status bn_model_state_bytes(const batchnorm_model *model, size_t index, unsigned char *to, size_t count,
+                                      char *message);
 
 #endif

@@ -59,28 +59,51 @@ static double element(const batchnorm_tensor *t, const char *at) {
     }
 }
 
-static void read_entry(const batchnorm_tensor *t, double *values, size_t count) {
-    int64_t index[BATCHNORM_MAX_RANK] = {0};
-    const int64_t bytes = (int64_t)batchnorm_dtype_bytes(t->dtype);
-    for (size_t i = 0; i < count; i++) {
-        int64_t at = 0;
-        for (int d = 0; d < t->rank; d++) at += index[d] * t->stride[d];
-        values[i] = element(t, (const char *)t->data + at * bytes);
-        for (int d = t->rank - 1; d >= 0 && ++index[d] == t->shape[d]; d--) index[d] = 0;
-    }
+/* The element at an index, then the index after it. */
+static const char *next_element(const batchnorm_tensor *t, int64_t index[BATCHNORM_MAX_RANK]) {
+    int64_t at = 0;
+    for (int d = 0; d < t->rank; d++) at += index[d] * t->stride[d];
+    for (int d = t->rank - 1; d >= 0 && ++index[d] == t->shape[d]; d--) index[d] = 0;
+    return (const char *)t->data + at * (int64_t)batchnorm_dtype_bytes(t->dtype);
+}
+
+static batchnorm_status no_data(const batchnorm_model *m, size_t index, char *message) {
+    return bn_model_fail(message, BATCHNORM_NULL_POINTER, "%s: its data is NULL", m->entries[index].name);
 }
 
 batchnorm_status bn_model_state_read(const batchnorm_model *m, size_t index, double *values, size_t count, char *message) {
     char why[BN_ONNX_BYTES];
     if (m->format == BATCHNORM_MODEL_STATE) {
         const batchnorm_tensor *t = &m->entries[index].tensor;
-        if (!t->data && count)
-            return bn_model_fail(message, BATCHNORM_NULL_POINTER, "%s: its data is NULL", m->entries[index].name);
-        read_entry(t, values, count);
+        int64_t at[BATCHNORM_MAX_RANK] = {0};
+        if (!t->data && count) return no_data(m, index, message);
+        for (size_t i = 0; i < count; i++) values[i] = element(t, next_element(t, at));
         return BATCHNORM_OK;
     }
     const batchnorm_status status = bn_torch_read(&m->torch, &m->torch.tensors[index], values, count, why);
     return status ? bn_model_fail(message, status, "%s", why) : BATCHNORM_OK;
+}
+
+size_t bn_model_state_each(const batchnorm_model *m, size_t index) {
+    return m->format == BATCHNORM_MODEL_STATE ? batchnorm_dtype_bytes(m->entries[index].tensor.dtype)
+                                              : bn_onnx_type_bytes(m->torch.tensors[index].type);
+}
+
+batchnorm_status bn_model_state_bytes(const batchnorm_model *m, size_t index, unsigned char *to, size_t count, char *message) {
+    const size_t each = bn_model_state_each(m, index);
+    if (m->format == BATCHNORM_MODEL_TORCH) {
+        bn_torch_bytes(&m->torch, &m->torch.tensors[index], to, count);
+        return BATCHNORM_OK;
+    }
+    const batchnorm_tensor *t = &m->entries[index].tensor;
+    int64_t at[BATCHNORM_MAX_RANK] = {0};
+    if (!t->data && count) return no_data(m, index, message);
+    for (size_t i = 0; i < count; i++) {
+        const char *from = next_element(t, at);
+        for (size_t k = 0; k < each; k++)
+            to[i * each + k] = (unsigned char)from[__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? each - 1 - k : k];
+    }
+    return BATCHNORM_OK;
 }
 
 /* Keys */
@@ -143,7 +166,9 @@ static batchnorm_status read_norm(batchnorm_model *m, const struct sorted *all, 
         if (!find(all, m->tensor_count, name, prefix, keys[order[i]], &index)) continue;
         status = read_array(m, index, channels, &array[i], message);
         if (status == BATCHNORM_BAD_SHAPE) n->why = "its tensors have different sizes";
-        if (status == BATCHNORM_BAD_SHAPE) status = BATCHNORM_OK;
+        if (status == BATCHNORM_BAD_DTYPE) n->why = "its tensors are of a type that is not read";
+        if (status == BATCHNORM_BAD_DTYPE) n->channels = -1;
+        if (status == BATCHNORM_BAD_SHAPE || status == BATCHNORM_BAD_DTYPE) status = BATCHNORM_OK;
     }
     double count;
     if (!status && find(all, m->tensor_count, name, prefix, keys[KEY_COUNT], &index) &&

@@ -265,7 +265,7 @@ static bool push_persistent(struct bn_pickle *p) {
 /* What builds: containers and calls. */
 static bool do_build(struct input *in, int op) {
     struct bn_pickle *p = in->p;
-    uint32_t unused, mark;
+    uint32_t attributes, mark;
     switch (op) {
     case TUPLE:
         mark = above_mark(p);
@@ -288,8 +288,10 @@ static bool do_build(struct input *in, int op) {
     case REDUCE:
     case NEWOBJ:
         return call(p);
-    case BUILD: /* attributes of an object: not looked at */
-        return pop(p, &unused);
+    case BUILD:
+        if (!pop(p, &attributes)) return false;
+        if (p->stack_count > 0) p->values[p->stack[p->stack_count - 1]].built = attributes;
+        return true;
     case BINPERSID:
         return push_persistent(p);
     case STACK_GLOBAL:

@@ -29,6 +29,7 @@ struct bn_value {
     struct bn_slice text, module; /* of BN_P_GLOBAL both */
     uint32_t *items;              /* of others; of a dict keys and values in turn */
     uint32_t count, room;
+    uint32_t built; /* of a call: the attributes that the object gets; 0: none */
 };
 
 struct bn_pickle {

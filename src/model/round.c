@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/round.h"
 
-#include <math.h>
 #include <string.h>
 
 double bn_largest_of(int32_t type) {
     if (type == BN_ONNX_DOUBLE) return 0x1.fffffffffffffp1023;
     if (type == BN_ONNX_F16) return 65504;
     return type == BN_ONNX_BF16 ? 0x1.fep127 : 0x1.fffffep127;
-}
-
-bool bn_is_flushed(int32_t type, double v) {
-    if (v == 0 || type == BN_ONNX_F16) return false;
-    return fabs(v) < (type == BN_ONNX_DOUBLE ? 0x1p-1022 : 0x1p-126);
 }
 
 /* Rounds to a 16-bit float with so many bits of exponent. */

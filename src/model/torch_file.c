@@ -2,6 +2,7 @@
 /* From pickles and storages to tensors. The zip form has a pickle, data.pkl, and a file data/KEY for each storage; the legacy
  * form has five pickles after each other (a magic number, the protocol, a description of the system, the state, the keys of
  * the storages) and then the storages. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,8 +70,15 @@ static batchnorm_status read_zip(struct bn_reader *r) {
 
 /* Legacy */
 
-/* The magic number of the first pickle: 0x1950a86a20f9469cfc6c, as protocol 2 writes it. */
-static const unsigned char magic[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+/* The magic number of the first pickle: 0x1950a86a20f9469cfc6c. Before it is the protocol, and from 4 on a frame. */
+static const unsigned char magic[] = {0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+
+static bool is_legacy(const struct bn_map *map) {
+    const unsigned char *base = map->base;
+    if (map->bytes < 2 || base[0] != 0x80 || base[1] < 2 || base[1] > 5) return false;
+    const size_t at = map->bytes > 2 && base[2] == 0x95 ? 11 : 2;
+    return map->bytes >= at + sizeof magic && memcmp(base + at, magic, sizeof magic) == 0;
+}
 
 static batchnorm_status read_storages(struct bn_reader *r, const struct bn_pickle *keys, size_t at) {
     const struct bn_value *list = &keys->values[keys->root];
@@ -115,7 +123,7 @@ static batchnorm_status read_legacy(struct bn_reader *r) {
 
 bool bn_torch_is(const struct bn_map *map) {
     if (map->bytes >= 4 && memcmp(map->base, "PK\3\4", 4) == 0) return true;
-    return map->bytes >= sizeof magic && memcmp(map->base, magic, sizeof magic) == 0;
+    return is_legacy(map);
 }
 
 batchnorm_status bn_torch_index(struct bn_torch *t, const struct bn_map *map, char *why) {
@@ -129,25 +137,62 @@ batchnorm_status bn_torch_index(struct bn_torch *t, const struct bn_map *map, ch
 
 void bn_torch_free(struct bn_torch *t) {
     for (size_t i = 0; i < t->tensor_count; i++) free(t->tensors[i].name);
-    for (size_t i = 0; i < t->skipped_count; i++) free(t->skipped[i]);
+    for (size_t i = 0; i < t->skipped_count; i++) {
+        free(t->skipped[i].name);
+        free(t->skipped[i].type);
+    }
     free(t->tensors);
     free(t->skipped);
     *t = (struct bn_torch){0};
 }
 
+/* Copies an element, least significant byte first. */
+static void copy_element(const struct bn_torch *t, const struct bn_torch_tensor *tensor, const unsigned char *from,
+                         unsigned char *to) {
+    const size_t bytes = bn_onnx_type_bytes(tensor->type);
+    const bool is_complex = tensor->type == BN_TORCH_COMPLEX64 || tensor->type == BN_TORCH_COMPLEX128;
+    const size_t unit = is_complex ? bytes / 2 : bytes;
+    for (size_t k = 0; k < bytes; k++) to[k] = from[t->is_big_endian ? k / unit * unit + unit - 1 - k % unit : k];
+    if (tensor->is_negative) to[bytes - 1] ^= 0x80;
+}
+
+/* The element at an index, then the index after it. */
+static const unsigned char *next_element(const struct bn_torch *t, const struct bn_torch_tensor *tensor,
+                                         int64_t index[BN_ONNX_RANK]) {
+    int64_t at = tensor->offset;
+    for (int d = 0; d < tensor->rank; d++) at += index[d] * tensor->strides[d];
+    for (int d = tensor->rank - 1; d >= 0 && ++index[d] == tensor->dims[d]; d--) index[d] = 0;
+    return t->map->base + tensor->storage.at + (size_t)at * bn_onnx_type_bytes(tensor->type);
+}
+
+void bn_torch_bytes(const struct bn_torch *t, const struct bn_torch_tensor *tensor, unsigned char *to, size_t count) {
+    const size_t bytes = bn_onnx_type_bytes(tensor->type);
+    int64_t index[BN_ONNX_RANK] = {0};
+    for (size_t i = 0; i < count; i++) copy_element(t, tensor, next_element(t, tensor, index), to + i * bytes);
+}
+
+static bool is_number(int32_t type) {
+    return (type >= BN_ONNX_FLOAT && type <= BN_ONNX_INT64) || (type >= BN_ONNX_BOOL && type <= BN_TORCH_UINT64) ||
+           type == BN_ONNX_BF16;
+}
+
 batchnorm_status bn_torch_read(const struct bn_torch *t, const struct bn_torch_tensor *tensor, double *to, size_t count,
                                char *why) {
     const size_t bytes = bn_onnx_type_bytes(tensor->type);
+    const bool is_unsigned =
+        tensor->type == BN_TORCH_UINT16 || tensor->type == BN_TORCH_UINT32 || tensor->type == BN_TORCH_UINT64;
     int64_t index[BN_ONNX_RANK] = {0};
-    for (size_t i = 0; i < count; i++) {
-        int64_t at = tensor->offset;
-        for (int d = 0; d < tensor->rank; d++) at += index[d] * tensor->strides[d];
-        const unsigned char *from = t->map->base + tensor->storage.at + (size_t)at * bytes;
-        uint64_t bits = 0;
-        for (size_t k = 0; k < bytes; k++) bits |= (uint64_t)from[t->is_big_endian ? bytes - 1 - k : k] << 8 * k;
-        to[i] = bn_onnx_value(tensor->type, bits);
-        for (int d = tensor->rank - 1; d >= 0 && ++index[d] == tensor->dims[d]; d--) index[d] = 0;
+    if (!is_number(tensor->type)) {
+        snprintf(why, BN_ONNX_BYTES, "\"%.80s\" is of type %s, which is not read as numbers", tensor->name,
+                 bn_onnx_type_name(tensor->type));
+        return BATCHNORM_BAD_DTYPE;
     }
-    (void)why;
+    for (size_t i = 0; i < count; i++) {
+        unsigned char element[8];
+        uint64_t bits = 0;
+        copy_element(t, tensor, next_element(t, tensor, index), element);
+        for (size_t k = 0; k < bytes; k++) bits |= (uint64_t)element[k] << 8 * k;
+        to[i] = is_unsigned ? (double)bits : bn_onnx_value(tensor->type, bits);
+    }
     return BATCHNORM_OK;
 }

@@ -13,9 +13,6 @@ enum { DEPTH_MAX = 16 };
 /* Values that are looked at: dicts that are shared at every depth would make more than anybody can wait for. */
 enum { VISITS_MAX = 1 << 20 };
 
-/* Elements of a tensor that has more of them than its storage. */
-enum { EXPANDED_MAX = 1 << 20 };
-
 /* The largest checkpoint names are far shorter. */
 enum { NAME_BYTES = 512 };
 
@@ -74,21 +71,7 @@ struct bn_place *bn_reader_place(const struct bn_reader *r, struct bn_slice key)
     return r->place_count ? bsearch(&wanted, r->places, r->place_count, sizeof *r->places, compare) : NULL;
 }
 
-static bool find_storage(const struct bn_reader *r, struct bn_slice key, struct bn_slice *bytes) {
-    const struct bn_place *place = bn_reader_place(r, key);
-    if (place) *bytes = place->bytes;
-    return place && place->bytes.end != 0;
-}
-
-/* Values of the pickle */
-
-static int64_t integer(const struct bn_reader *r, uint32_t index) {
-    const struct bn_value *v = value(r, index);
-    return v->kind == BN_P_INT ? v->integer : -1;
-}
-
-/* The keys and values of a dict or an OrderedDict, which is a call with items after it; returns false for anything else. */
-static bool pairs_of(const struct bn_reader *r, uint32_t index, const uint32_t **pairs, uint32_t *count) {
+bool bn_reader_pairs(const struct bn_reader *r, uint32_t index, const uint32_t **pairs, uint32_t *count) {
     const struct bn_value *v = value(r, index);
     uint32_t first = 0;
     if (v->kind == BN_P_CALL) {
@@ -102,71 +85,6 @@ static bool pairs_of(const struct bn_reader *r, uint32_t index, const uint32_t *
     *pairs = v->items ? v->items + first : NULL;
     *count = (v->count - first) / 2;
     return true;
-}
-
-static int32_t type_of_storage(const struct bn_reader *r, uint32_t global) {
-    static const struct {
-        const char *name;
-        int32_t type;
-    } types[] = {{"FloatStorage", 1}, {"DoubleStorage", 11}, {"HalfStorage", 10}, {"BFloat16Storage", 16}, {"LongStorage", 7},
-                 {"IntStorage", 6},   {"ShortStorage", 5},   {"CharStorage", 3},  {"ByteStorage", 2},      {"BoolStorage", 9}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (bn_pickle_is(&r->pickle, global, "torch", types[i].name)) return types[i].type;
-    return 0;
-}
-
-/* ('storage', type, key, location, elements[, view]) */
-static bool read_storage(const struct bn_reader *r, uint32_t index, struct bn_torch_tensor *t) {
-    const struct bn_value *v = value(r, index);
-    if (v->kind != BN_P_PERSISTENT) return false;
-    const struct bn_value *id = value(r, v->items[0]);
-    if (id->kind != BN_P_TUPLE || id->count < 5 || value(r, id->items[2])->kind != BN_P_TEXT) return false;
-    if (id->count > 5 && value(r, id->items[5])->kind != BN_P_NONE) return false; /* a view of another storage */
-    t->type = type_of_storage(r, id->items[1]);
-    return t->type != 0 && find_storage(r, value(r, id->items[2])->text, &t->storage);
-}
-
-static bool read_sizes(const struct bn_reader *r, uint32_t sizes, uint32_t strides, struct bn_torch_tensor *t) {
-    const struct bn_value *s = value(r, sizes), *d = value(r, strides);
-    if (s->kind != BN_P_TUPLE || d->kind != BN_P_TUPLE || s->count != d->count || s->count > BN_ONNX_RANK) return false;
-    t->rank = (int)s->count;
-    for (uint32_t i = 0; i < s->count; i++) {
-        t->dims[i] = integer(r, s->items[i]);
-        t->strides[i] = integer(r, d->items[i]);
-        if (t->dims[i] < 0 || t->strides[i] < 0) return false;
-    }
-    return true;
-}
-
-/* Returns whether the last element lies in the storage. Strides of 0 make many elements of one; a tensor that has more than
- * its storage must be small, because whoever reads it takes memory for all of them. */
-static bool fits(const struct bn_torch_tensor *t) {
-    const int64_t stored = (int64_t)((t->storage.end - t->storage.at) / bn_onnx_type_bytes(t->type));
-    int64_t last = t->offset, elements = 1, span;
-    for (int d = 0; d < t->rank; d++) {
-        if (t->dims[d] == 0) return true;
-        if (__builtin_mul_overflow(t->dims[d] - 1, t->strides[d], &span) || __builtin_add_overflow(last, span, &last) ||
-            __builtin_mul_overflow(elements, t->dims[d], &elements))
-            return false;
-    }
-    return t->offset >= 0 && last < stored && (elements <= stored || elements <= EXPANDED_MAX);
-}
-
-/* Reads what _rebuild_tensor_v2 would make: (storage, offset, size, stride, ...), or a parameter around it. */
-static bool read_tensor(const struct bn_reader *r, uint32_t index, struct bn_torch_tensor *t, int depth) {
-    const struct bn_value *v = value(r, index);
-    if (v->kind != BN_P_CALL || depth == 0) return false;
-    const struct bn_value *arguments = value(r, v->items[1]);
-    if (arguments->kind != BN_P_TUPLE || arguments->count == 0) return false;
-    if (bn_pickle_is(&r->pickle, v->items[0], "torch._utils", "_rebuild_parameter") ||
-        bn_pickle_is(&r->pickle, v->items[0], "torch._utils", "_rebuild_parameter_with_state"))
-        return read_tensor(r, arguments->items[0], t, depth - 1);
-    if (!bn_pickle_is(&r->pickle, v->items[0], "torch._utils", "_rebuild_tensor_v2") &&
-        !bn_pickle_is(&r->pickle, v->items[0], "torch._utils", "_rebuild_tensor"))
-        return false;
-    if (arguments->count < 4 || !read_storage(r, arguments->items[0], t)) return false;
-    t->offset = integer(r, arguments->items[1]);
-    return read_sizes(r, arguments->items[2], arguments->items[3], t) && fits(t);
 }
 
 /* Names */
@@ -186,29 +104,50 @@ static bool append(const struct bn_reader *r, const char *name, uint32_t key, ch
     return bytes > 0 && bytes < NAME_BYTES;
 }
 
-static void skip(struct bn_reader *r, const char *name) {
+/* Notes what is passed over; type: of a tensor, or where it is, NULL for what has none. */
+static void skip(struct bn_reader *r, const char *name, const char *type) {
     struct bn_torch *t = r->t;
     if (!more(r, &t->skipped, t->skipped_count, &t->skipped_room, sizeof *t->skipped)) return;
-    char *text = strdup(*name ? name : "(the whole)");
-    r->no_memory = r->no_memory || !text;
-    if (text) t->skipped[t->skipped_count++] = text;
+    struct bn_torch_skipped *s = &t->skipped[t->skipped_count];
+    *s = (struct bn_torch_skipped){strdup(*name ? name : "(the whole)"), type ? strdup(type) : NULL};
+    r->no_memory = r->no_memory || !s->name || (type && !s->type);
+    t->skipped_count++;
+}
+
+/* Returns whether tensors are anywhere in a value. */
+static bool has_tensors(struct bn_reader *r, uint32_t index, int depth) {
+    struct bn_torch_tensor t;
+    const uint32_t *items = value(r, index)->items;
+    const enum bn_kind kind = value(r, index)->kind;
+    uint32_t count = value(r, index)->count;
+    if (depth == 0 || r->visits++ > VISITS_MAX) return false;
+    if (bn_reader_tensor(r, index, &t) || r->lost[0]) return true;
+    if (kind != BN_P_LIST && kind != BN_P_TUPLE && !bn_reader_pairs(r, index, &items, &count)) return false;
+    if (kind != BN_P_LIST && kind != BN_P_TUPLE) count *= 2; /* keys are looked at, too: they are no tensors */
+    for (uint32_t i = 0; i < count; i++)
+        if (has_tensors(r, items[i], depth - 1)) return true;
+    return false;
 }
 
 static void walk(struct bn_reader *r, uint32_t index, const char *name, int depth) {
     struct bn_torch *t = r->t;
-    struct bn_torch_tensor tensor = {0};
+    struct bn_torch_tensor tensor;
     const uint32_t *pairs;
     uint32_t count;
     if (r->no_memory || r->visits++ > VISITS_MAX) return;
-    if (read_tensor(r, index, &tensor, 4)) {
+    if (bn_reader_tensor(r, index, &tensor)) {
         if (!more(r, &t->tensors, t->tensor_count, &t->tensor_room, sizeof *t->tensors)) return;
         tensor.name = strdup(name);
         r->no_memory = r->no_memory || !tensor.name;
         if (tensor.name) t->tensors[t->tensor_count++] = tensor;
         return;
     }
-    if (depth == 0 || !pairs_of(r, index, &pairs, &count)) {
-        skip(r, name);
+    if (r->lost[0]) {
+        skip(r, name, r->lost);
+        return;
+    }
+    if (depth == 0 || !bn_reader_pairs(r, index, &pairs, &count)) {
+        skip(r, name, has_tensors(r, index, DEPTH_MAX) ? depth == 0 ? "too deep" : "in a list" : NULL);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -216,20 +155,17 @@ static void walk(struct bn_reader *r, uint32_t index, const char *name, int dept
         if (append(r, name, pairs[2 * i], inner))
             walk(r, pairs[2 * i + 1], inner, depth - 1);
         else
-            skip(r, name);
+            skip(r, name, has_tensors(r, pairs[2 * i + 1], DEPTH_MAX) ? "under a key that is no name" : NULL);
     }
 }
 
 /* How many values of a dict are tensors; 0 for what is no dict. */
-static uint32_t tensors_in(const struct bn_reader *r, uint32_t index) {
+static uint32_t tensors_in(struct bn_reader *r, uint32_t index) {
     const uint32_t *pairs;
     uint32_t count, tensors = 0;
     struct bn_torch_tensor t;
-    if (!pairs_of(r, index, &pairs, &count)) return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        t = (struct bn_torch_tensor){0};
-        tensors += read_tensor(r, pairs[2 * i + 1], &t, 4);
-    }
+    if (!bn_reader_pairs(r, index, &pairs, &count)) return 0;
+    for (uint32_t i = 0; i < count; i++) tensors += bn_reader_tensor(r, pairs[2 * i + 1], &t) || r->lost[0];
     return tensors;
 }
 
@@ -238,32 +174,71 @@ static batchnorm_status walked(const struct bn_reader *r) {
     return r->no_memory ? bn_reader_no_memory(r) : BATCHNORM_OK;
 }
 
-/* A checkpoint of a training has the state in a dict beside others: {"state_dict": ..., "optimizer": ..., "epoch": ...}. That
- * dict with the most tensors is taken for the state, and names begin inside it. */
-batchnorm_status bn_reader_state(struct bn_reader *r) {
+/* Returns whether a value is a module of PyTorch: an object whose attributes have a dict _modules. */
+static bool is_module(const struct bn_reader *r, uint32_t index) {
+    static const char key[] = "_modules";
     const uint32_t *pairs;
-    uint32_t count, best = UINT32_MAX, most = 0;
+    uint32_t count;
+    if (value(r, index)->kind != BN_P_CALL || !bn_reader_pairs(r, value(r, index)->built, &pairs, &count)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bn_value *k = value(r, pairs[2 * i]);
+        if (k->kind == BN_P_TEXT && k->text.end - k->text.at == sizeof key - 1 &&
+            memcmp(r->t->map->base + k->text.at, key, sizeof key - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char module_words[] = "a pickled module, not a state: save model.state_dict()";
+
+/* What the outermost dict has: tensors of its own, and dicts that have some. */
+struct outermost {
+    const uint32_t *pairs;
+    uint32_t count, own, states, best, most;
+    bool has_module;
+};
+
+static void survey(struct bn_reader *r, struct outermost *o) {
+    o->own = tensors_in(r, r->pickle.root);
+    for (uint32_t i = 0; i < o->count; i++) {
+        const uint32_t inner = o->pairs[2 * i + 1], tensors = tensors_in(r, inner);
+        o->has_module = o->has_module || is_module(r, inner);
+        o->states += tensors > 0;
+        if (tensors <= o->most) continue;
+        o->best = i;
+        o->most = tensors;
+    }
+}
+
+/* A dict that has tensors is a state. A checkpoint of a training has it in a dict beside others: {"state_dict": ..., "epoch":
+ * ...}. One state there is the state, and names begin inside it, whatever stands beside it, as long as that are fewer tensors
+ * than its own; of several all names begin with their keys. */
+batchnorm_status bn_reader_state(struct bn_reader *r) {
+    struct outermost o = {0};
     const uint32_t root = r->pickle.root;
-    if (!pairs_of(r, root, &pairs, &count)) {
-        const struct bn_value *v = value(r, root);
-        if (v->kind == BN_P_CALL)
-            return bn_reader_fail(r, r->pickle.at, "a pickled module, not a state: save model.state_dict()");
-        return bn_reader_fail(r, r->pickle.at, "a checkpoint that is no dict of tensors");
-    }
-    const bool is_state = tensors_in(r, root) > 0;
-    for (uint32_t i = 0; i < count && !is_state; i++) {
-        const uint32_t tensors = tensors_in(r, pairs[2 * i + 1]);
-        if (tensors > most) best = i;
-        if (tensors > most) most = tensors;
-    }
-    if (best == UINT32_MAX) {
+    struct bn_torch_tensor t;
+    if (bn_reader_tensor(r, root, &t) || r->lost[0])
+        return bn_reader_fail(r, r->pickle.at, "a checkpoint that holds one tensor without a name: save a dict");
+    if (!bn_reader_pairs(r, root, &o.pairs, &o.count))
+        return bn_reader_fail(r, r->pickle.at,
+                              value(r, root)->kind == BN_P_CALL ? module_words : "a checkpoint that is no dict of tensors");
+    survey(r, &o);
+    if (o.has_module && o.own == 0 && o.states == 0) return bn_reader_fail(r, r->pickle.at, module_words);
+    if (o.own >= o.most) { /* also where both are 0 */
         walk(r, root, "", DEPTH_MAX);
         return walked(r);
     }
-    walk(r, pairs[2 * best + 1], "", DEPTH_MAX);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < o.count; i++) {
+        const uint32_t inner = o.pairs[2 * i + 1];
         char name[NAME_BYTES];
-        if (i != best) skip(r, append(r, "", pairs[2 * i], name) ? name : "?");
+        const bool is_named = append(r, "", o.pairs[2 * i], name);
+        const bool is_tensor = bn_reader_tensor(r, inner, &t) || r->lost[0];
+        if (o.states == 1 && i == o.best)
+            walk(r, inner, "", DEPTH_MAX);
+        else if (o.states > 1 && is_named && (is_tensor || tensors_in(r, inner) > 0))
+            walk(r, inner, name, DEPTH_MAX);
+        else
+            skip(r, is_named ? name : "?", NULL);
     }
     return walked(r);
 }
@@ -274,7 +249,7 @@ bool bn_reader_types(struct bn_reader *r) {
         if (v->kind != BN_P_PERSISTENT) continue;
         const struct bn_value *id = value(r, v->items[0]);
         if (id->kind != BN_P_TUPLE || id->count < 5 || value(r, id->items[2])->kind != BN_P_TEXT) continue;
-        const size_t each = bn_onnx_type_bytes(type_of_storage(r, id->items[1]));
+        const size_t each = bn_onnx_type_bytes(bn_reader_storage_type(r, id->items[1]));
         if (!bn_reader_add(r, (struct bn_place){.key = value(r, id->items[2])->text, .each = each})) return false;
     }
     bn_reader_sort(r);

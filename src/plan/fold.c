@@ -19,11 +19,23 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
     return (struct piece_moments){bn_offset_from(origin, shift, offset), overflows ? INFINITY : m2 < 0 ? 0 : m2};
 }
 
-/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads
- * any more. */
+/* Merges a piece where sums are pairs. What mean and m2 lose in roundings stands in the slots of the first piece that was
+ * merged, where nobody reads any more. */
+static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t lost, double origin, double n,
+                        struct bn_merging by, bool first) {
+    const struct piece_moments m = moments_of(s->shift[at], s->sums[0][at], s->sums[1][at], n, origin, true);
+    double *mean = s->sums[0] + to, *m2 = s->sums[1] + to, *mean_lost = s->sums[0] + lost, *m2_lost = s->sums[1] + lost;
+    if (first) *mean_lost = *m2_lost = 0;
+    const double d = (m.mean - *mean) - *mean_lost, moved = d * by.weight_b;
+    const struct bn_pair square = bn_pair_sum(*m2, m.m2 + d * d * by.product), sum = bn_pair_sum(*mean, moved);
+    *m2 = square.high;
+    *m2_lost += square.low;
+    *mean = isfinite(d) ? sum.high : *mean * by.weight_a + m.mean * by.weight_b;
+    *mean_lost = isfinite(d) ? *mean_lost + sum.low : 0;
+}
+
 static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
     double count = (double)bn_view_piece(&s->view, piece).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
-    double *lost = m2 + s->slot_piece;
     const double *origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
         const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
@@ -32,20 +44,15 @@ static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, s
     }
     for (size_t k = 1; k < pieces; k++) {
         const double n = (double)bn_view_piece(&s->view, piece + k).count;
-        const size_t from = first + k * s->slot_piece;
         const struct bn_merging by = bn_merging_of(count, n);
-        for (size_t c = 0; c < channels; c++) {
-            const struct piece_moments m =
-                moments_of(s->shift[from + c], s->sums[0][from + c], s->sums[1][from + c], n, origin[c], true);
-            double more = 0;
-            bn_merge_by(by, mean + c, &more, m.mean, m.m2);
-            const struct bn_pair sum = bn_pair_sum(m2[c], more);
-            m2[c] = sum.high;
-            lost[c] = (k == 1 ? 0 : lost[c]) + sum.low;
-        }
+        for (size_t c = first; c < first + channels; c++)
+            merge_pairs(s, c + k * s->slot_piece, c, c + s->slot_piece, s->shift[c], n, by, k == 1);
         count += n;
     }
-    for (size_t c = 0; c < channels && pieces > 1; c++) m2[c] += lost[c];
+    for (size_t c = 0; c < channels && pieces > 1; c++) {
+        mean[c] += mean[c + s->slot_piece];
+        m2[c] += m2[c + s->slot_piece];
+    }
     return count;
 }
 

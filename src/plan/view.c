@@ -88,6 +88,7 @@ static void cut_plane(struct bn_cut *c) {
 static void cut_rows(struct bn_cut *c, size_t block) {
     c->group = ROWS_PIECE / block;
     if (c->group < divide_up(c->rows, ROWS_PIECES_MAX)) c->group = divide_up(c->rows, ROWS_PIECES_MAX);
+    if (c->group > ROWS_PIECE) c->group = ROWS_PIECE; /* no longer chain of additions, however many rows */
     if (c->group > c->rows) c->group = c->rows;
     c->pieces = divide_up(c->rows, c->group);
     c->parts = 1;

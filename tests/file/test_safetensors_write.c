@@ -70,6 +70,28 @@ TEST(nothing_is_a_file_too) {
     assert_int_equal(batchnorm_safetensors_at(f, 0)->tensor.shape[1], 5);
 }
 
+/* Types that have no view are written as they are, and found again at the offset that the entry tells. */
+TEST(raw_bytes_are_written_as_they_are) {
+    const int64_t two[] = {2}, three[] = {1, 3, 1, 1, 1, 1, 1, 1, 1};
+    const batchnorm_safetensors_raw raw[] = {{"f8", "F8_E4M3", 9, three, "abc", 3},
+                                             {"u16", "U16", 1, two, "\1\2\3\4", 4},
+                                             {"f4", "F4", 1, two, "x", 1},
+                                             {"big", "U64", 0, NULL, "\377\377\377\377\377\377\377\377", 8}};
+    assert_int_equal(batchnorm_safetensors_write_raw(file_path("f"), raw, 4, NULL, 0, NULL), BATCHNORM_OK);
+    const batchnorm_safetensors *f = open_good(file_path("f"));
+    char bytes[1000];
+    const size_t all = file_get(file_path("f"), bytes, sizeof bytes);
+    assert_int_equal(batchnorm_safetensors_count(f), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const batchnorm_safetensors_entry *e = batchnorm_safetensors_at(f, i);
+        assert_string_equal(e->name, raw[i].name);
+        assert_string_equal(e->dtype, raw[i].dtype);
+        assert_int_equal(e->bytes, raw[i].bytes);
+        assert_true(e->offset + e->bytes <= all);
+        assert_memory_equal(bytes + e->offset, raw[i].data, e->bytes);
+    }
+}
+
 /* Whatever is refused, the file that was there stays. */
 static void expect_refused(batchnorm_status status, batchnorm_status want) {
     assert_int_equal(status, want);
@@ -143,6 +165,24 @@ TEST(wrong_tensors_are_refused) {
     expect_refused(put(NULL, 1, NULL), BATCHNORM_NULL_POINTER);
     expect_refused(batchnorm_safetensors_write(NULL, NULL, 0, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
     expect_refused(batchnorm_safetensors_write(file_path("f"), NULL, 0, NULL, 1, NULL), BATCHNORM_NULL_POINTER);
+}
+
+TEST(wrong_raw_bytes_are_refused) {
+    const int64_t two[] = {2}, large[] = {INT64_MAX, 8}, negative[] = {-1}, three[] = {3};
+    static const char bytes[8] = "";
+    const struct {
+        batchnorm_safetensors_raw raw;
+        batchnorm_status status;
+    } wrong[] = {
+        {{NULL, "U8", 1, two, bytes, 2}, BATCHNORM_NULL_POINTER},  {{"x", NULL, 1, two, bytes, 2}, BATCHNORM_NULL_POINTER},
+        {{"x", "U8", 1, NULL, bytes, 2}, BATCHNORM_NULL_POINTER},  {{"x", "U8", 1, two, NULL, 2}, BATCHNORM_NULL_POINTER},
+        {{"", "U8", 1, two, bytes, 2}, BATCHNORM_BAD_OPTION},      {{"x", "C128", 1, two, bytes, 2}, BATCHNORM_BAD_OPTION},
+        {{"x", "U8", -1, two, bytes, 2}, BATCHNORM_BAD_RANK},      {{"x", "U8", 2, large, bytes, 2}, BATCHNORM_TOO_LARGE},
+        {{"x", "U8", 1, negative, bytes, 2}, BATCHNORM_TOO_LARGE}, {{"x", "U8", 1, two, bytes, 3}, BATCHNORM_BAD_SHAPE},
+        {{"x", "F4", 1, three, bytes, 1}, BATCHNORM_BAD_SHAPE}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        expect_refused(batchnorm_safetensors_write_raw(file_path("f"), &wrong[i].raw, 1, NULL, 0, NULL), wrong[i].status);
+    expect_refused(batchnorm_safetensors_write_raw(file_path("f"), NULL, 1, NULL, 0, NULL), BATCHNORM_NULL_POINTER);
 }
 
 TEST(a_full_disk_leaves_the_old_file) {
@@ -228,6 +268,8 @@ int main(void) {
         cmocka_unit_test(bytes_are_these),
         cmocka_unit_test_teardown(any_strides_are_written_in_order, let_go),
         cmocka_unit_test_teardown(nothing_is_a_file_too, let_go),
+        cmocka_unit_test_teardown(raw_bytes_are_written_as_they_are, let_go),
+        cmocka_unit_test_setup(wrong_raw_bytes_are_refused, only_an_old_file),
         cmocka_unit_test_setup(wrong_names_are_refused, only_an_old_file),
         cmocka_unit_test_teardown(good_names_are_not, let_go),
         cmocka_unit_test_setup(wrong_tensors_are_refused, only_an_old_file),

@@ -21,8 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
             size_t elements = 1;
             for (int d = 0; d < t->rank; d++) fuzz_expect(!__builtin_mul_overflow(elements, (size_t)t->dims[d], &elements));
             if (elements > 1 << 16) continue;
-            double *values = malloc((elements + 1) * sizeof *values);
-            fuzz_expect(values != NULL && bn_torch_read(&torch, t, values, elements, why) == BATCHNORM_OK);
+            double *values = calloc(elements + 1, sizeof *values);
+            unsigned char *raw = malloc(elements * 16 + 1); /* no type has more */
+            fuzz_expect(values != NULL && raw != NULL);
+            bn_torch_bytes(&torch, t, raw, elements);
+            fuzz_took(raw, elements * bn_onnx_type_bytes(t->type));
+            free(raw);
+            const batchnorm_status status = bn_torch_read(&torch, t, values, elements, why);
+            fuzz_expect(status == BATCHNORM_OK || status == BATCHNORM_BAD_DTYPE);
             fuzz_took(values, elements * sizeof *values);
             fuzz_took(t->name, strlen(t->name));
             free(values);

@@ -20,14 +20,14 @@ static const struct golden {
     bool from_y;
     uint64_t hash[BNK_DTYPES];
 } golden[] = {
-    {"", 0, false, {0x84259cb8181a8c15, 0x2bcbf244d7225097, 0x1f4c29094de2a977, 0x1517ab349b225232}},
+    {"", 0, false, {0x572c51c4b47401bd, 0x81b704f6326301ef, 0x11b90b6393541d67, 0xc7f1a2f7f93836ea}},
     {" hardswish",
      BATCHNORM_HARDSWISH,
      false,
-     {0xedefec305f2fd72c, 0x913b775479437687, 0x03818f835e8f0815, 0xcf12f954c0225952}},
-    {" sigmoid", BATCHNORM_SIGMOID, false, {0xd04aa362f7590ef5, 0x76b04282b12be743, 0xa71c43b8abbfc2e7, 0xb0ca4bf5d0974226}},
-    {" silu", BATCHNORM_SILU, false, {0x9c096ea6626ae3d3, 0x215c81a8eb78baed, 0x4e35d157a65eea0a, 0x0e933c2bf19da37b}},
-    {" from y", 0, true, {0xead3adee4112689a, 0xa05df287215c6e96, 0xc8d3caf4c0fa3219, 0x6575d577db709eab}},
+     {0x9b99fc80ce7d83b8, 0xfda6790be109114b, 0x017233d65131252d, 0xda205dc7271b15e6}},
+    {" sigmoid", BATCHNORM_SIGMOID, false, {0x40001293e8b5cee9, 0x8a651fdd65f39eeb, 0x44a5a7e6052ac31f, 0xef6b78c0ac97284a}},
+    {" silu", BATCHNORM_SILU, false, {0x86e94616cc9a201f, 0x82240447cb52e4dd, 0xc98cb3796456cdae, 0x001293b7c6ee2ee3}},
+    {" from y", 0, true, {0xa3970b21a1861a2e, 0xbe840c0f3560e7c6, 0xc61e387dacd2df4d, 0xec1a32e6417ba3af}},
 };
 
 /* Every activation that y does not tell is a curve, and has a row; two more are everything else, and that from y. */
@@ -150,6 +150,7 @@ static void begin(struct side *s, int dtype, const struct item *t, enum bnk_verb
     const union elements *from = writes && t->length % 4 == 3 ? any : finite;
     s->dtype = dtype, s->verb = verb, s->rows_layout = rows, s->variant = v, s->act = t->act;
     s->rows = some_rows[(t->length / 3 + (size_t)(v - variants)) % 5];
+    if (s->rows > BNK_RUN && t->kernel.reduce == NONE) s->rows = 4; /* writes have no runs */
     s->channels = rows || t->length % 3 == 0 ? 1 : CHANNELS;
     s->length = t->length;
     s->channel = g->joined ? t->length : whole(t->length + g->gap, g->unit);
@@ -303,6 +304,7 @@ static bool check_length(int dtype, const struct golden *g, size_t length, uint6
         for (enum bnk_layout layout = 0; layout < BNK_LAYOUTS; layout++) {
             const bool writes = verb == BNK_AFFINE || verb == BNK_BLEND;
             const struct kernel alone = {layout, writes ? verb : NONE, writes ? NONE : verb};
+            if (writes && length > BNK_RUN * BNK_LANES) continue;
             good &= check_kernel(dtype, g, alone, length, hashes);
         }
     for (enum bnk_verb verb = 0; verb < BNK_VERBS; verb++)

@@ -16,7 +16,9 @@ import torch
 
 names = {torch.float32: "FLOAT", torch.float64: "DOUBLE", torch.float16: "FLOAT16", torch.bfloat16: "BFLOAT16",
          torch.int64: "INT64", torch.int32: "INT32", torch.int16: "INT16", torch.int8: "INT8", torch.uint8: "UINT8",
-         torch.bool: "BOOL"}
+         torch.bool: "BOOL", torch.uint16: "UINT16", torch.uint32: "UINT32", torch.uint64: "UINT64",
+         torch.complex64: "COMPLEX64", torch.float8_e4m3fn: "FLOAT8E4M3FN", torch.float8_e5m2: "FLOAT8E5M2"}
+protocols = 2, 3, 4, 5
 zipped, legacy = {"_use_new_zipfile_serialization": True}, {"_use_new_zipfile_serialization": False}
 
 
@@ -90,11 +92,42 @@ def check_folding(command, folder, path):
     assert torch.allclose(folded(x), y, atol=1e-5), (folded(x) - y).abs().max()
 
 
+def check_types(command, folder):
+    """What is not folded comes out with the same bytes, or nothing does."""
+    path, out = os.path.join(folder, "types.pth"), os.path.join(folder, "types.safetensors")
+    pair = {"conv.weight": torch.rand(2, 1, 1, 1), "bn.running_mean": torch.rand(2), "bn.running_var": torch.rand(2)}
+    arguments = ("-o", out, "--pair", "conv=bn", "--eps", "1e-5")
+    kept = {str(t): torch.ones(3).to(t) for t in names}
+    kept["beyond"], kept["negative"] = torch.tensor([2**62 + 1]), torch.rand(3, dtype=torch.complex64).conj().imag
+    for form in (zipped, legacy):
+        torch.save({**pair, **kept}, path, **form)
+        run(command, "fold", path, *arguments)
+        with open(out, "rb") as f:
+            header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+            data = f.read()
+        for name, t in kept.items():
+            wanted = t.resolve_neg().contiguous().view(torch.uint8).numpy().tobytes()
+            assert data[slice(*header[name]["data_offsets"])] == wanted, (name, form)
+        os.remove(out)
+        for odd in (torch.ones(2, dtype=torch.complex128), torch.eye(2).to_sparse(), [torch.ones(2)],
+                    torch.ones(2, dtype=torch.complex64).conj()):
+            torch.save({**pair, "odd": odd}, path, **form)
+            done = subprocess.run([command, "fold", path, *arguments], capture_output=True, text=True)
+            assert done.returncode == 1 and 'the tensor "odd" would be lost' in done.stderr, done.stderr
+            assert not os.path.exists(out)
+
+
 def check_refusals(command, folder):
     path = os.path.join(folder, "module.pth")
     torch.save(network(), path)
     done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
     assert done.returncode == 1 and "save model.state_dict()" in done.stderr, done.stderr
+    torch.save({"epoch": 1, "model": network(), "optimizer": None}, path)
+    done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
+    assert done.returncode == 1 and "save model.state_dict()" in done.stderr, done.stderr
+    torch.save(torch.nn.Parameter(torch.ones(2)), path)
+    done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
+    assert done.returncode == 1 and "one tensor without a name" in done.stderr, done.stderr
     torch.jit.script(network()).save(path)
     done = subprocess.run([command, "inspect", path], capture_output=True, text=True)
     assert done.returncode == 1 and "TorchScript" in done.stderr, done.stderr
@@ -104,7 +137,7 @@ def main(command):
     with tempfile.TemporaryDirectory() as folder:
         checked = 0
         for name, state in states():
-            for form in (zipped, legacy):
+            for form in [{**f, "pickle_protocol": p} for f in (zipped, legacy) for p in protocols]:
                 path = check_state(command, folder, name, state, form)
                 checked += 1
                 if name != "network":
@@ -113,6 +146,7 @@ def main(command):
                 assert [(n["name"], n["channels"], n["num_batches_tracked"]) for n in seen["batch_norms"]] == [
                     ("0.1", 4, 3), ("1.1", 6, 3)], seen
                 check_folding(command, folder, path)
+        check_types(command, folder)
         check_refusals(command, folder)
         print(f"{checked} checkpoints of PyTorch {torch.__version__}")
 

@@ -60,11 +60,13 @@ void pickle_int(struct bytes *b, int64_t value) {
     put_number(b, (uint64_t)value, 8);
 }
 
-void pickle_tensor(struct bytes *b, const struct stored *s) {
-    pickle_global(b, "torch._utils", "_rebuild_tensor_v2");
+void pickle_tensor(struct bytes *b, const struct stored *s) { pickle_odd_tensor(b, s, NULL, NULL); }
+
+void pickle_odd_tensor(struct bytes *b, const struct stored *s, const char *type, const char *view) {
+    pickle_global(b, "torch._utils", type ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
     put_text(b, "((");
     pickle_text(b, "storage");
-    pickle_global(b, "torch", s->type);
+    pickle_global(b, type ? "torch.storage" : "torch", s->type);
     pickle_text(b, s->key);
     pickle_text(b, "cpu");
     pickle_int(b, s->elements);
@@ -77,7 +79,12 @@ void pickle_tensor(struct bytes *b, const struct stored *s) {
     for (int d = 0; d < s->rank; d++) pickle_int(b, s->strides[d]);
     put_text(b, "t\x89");
     pickle_global(b, "collections", "OrderedDict");
-    put_text(b, ")RtR");
+    put_text(b, ")R");
+    if (type) pickle_global(b, "torch", type);
+    if (view) put_text(b, "}");
+    if (view) pickle_text(b, view);
+    if (view) put_text(b, "\x88s");
+    put_text(b, "tR");
 }
 
 void zip_add(struct zip_writer *z, const char *name, const void *data, size_t bytes) {

@@ -33,6 +33,9 @@ struct stored {
     bool is_legacy; /* its identity has a sixth item */
 };
 void pickle_tensor(struct bytes *b, const struct stored *s);
+/* The same with the type of the elements, "float8_e5m2", of a storage that has none, or with what it is a view of, "neg"; NULL:
+ * neither. */
+void pickle_odd_tensor(struct bytes *b, const struct stored *s, const char *type, const char *view);
 
 /* A zip file: entries, then the directory. */
 struct zip_writer {

@@ -85,13 +85,15 @@ static void print_result(const struct fold_request *r, const batchnorm_model *mo
 static int fold_model(const struct fold_request *r, const struct model_file *file) {
     char message[BATCHNORM_MODEL_MESSAGE];
     batchnorm_fold_counts counts = {.size = sizeof counts};
-    struct verdict verdict = {.asked = r->verify};
-    if (r->pair_count || r->has_eps) return report(EXIT_FAILED, "--pair and --eps are for states; an ONNX model tells both");
+    struct verdict verdict = {.kind = VERDICT_NONE};
+    if (r->pair_count || r->has_eps)
+        return report_usage("%s: --pair and --eps are for states; an ONNX model tells both", r->models.at[0]);
     if (batchnorm_model_fold(file->model, r->output, &counts, message))
         return report(EXIT_FAILED, "%s: %s", r->output, message);
-    if (r->verify && !verify(r, &verdict)) return EXIT_FAILED;
+    if (r->verify) verify(r, file, &verdict);
     print_result(r, file->model, &counts, &verdict);
-    return r->require_all && count_left(file->model) ? EXIT_FAILED : EXIT_DONE;
+    verdict_report(&verdict, r->output);
+    return verdict.failed || (r->require_all && count_left(file->model)) ? EXIT_FAILED : EXIT_DONE;
 }
 
 int cmd_fold(int argc, char **argv) {

@@ -54,21 +54,44 @@ static bool take(const struct runtime *r, void *status, char *message) {
     return false;
 }
 
-/* By the linker's own search, then in the environment of a Python that is in use. */
+/* The first library that fits a pattern and can be opened. */
+static void *open_any(const char *folder, size_t bytes, const char *rest) {
+    char pattern[4096];
+    glob_t found;
+    void *library = NULL;
+    if (bytes == 0 || bytes + strlen(rest) >= sizeof pattern) return NULL;
+    snprintf(pattern, sizeof pattern, "%.*s%s", (int)bytes, folder, rest);
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc && !library; i++) library = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+    globfree(&found);
+    return library;
+}
+
+/* By the linker's own search; by its folders, because Python's package has only a name with the whole version; in the
+ * environment of a Python that is in use, and where pip puts packages without one. */
 static void *find_library(void) {
     static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
-    static const char place[] = "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
+    static const char package[] = "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
+    static const char debian[] = "/lib/python3*/dist-packages/onnxruntime/capi/libonnxruntime.so.*";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
         if (library) return library;
     }
-    const char *environment = getenv("VIRTUAL_ENV");
-    char pattern[4096];
-    glob_t found;
-    void *library = NULL;
-    if (!environment || snprintf(pattern, sizeof pattern, "%s%s", environment, place) >= (int)sizeof pattern) return NULL;
-    if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0) library = dlopen(found.gl_pathv[0], RTLD_NOW | RTLD_LOCAL);
-    globfree(&found);
+    for (const char *folder = getenv("LD_LIBRARY_PATH"); folder && *folder;) {
+        const size_t bytes = strcspn(folder, ":");
+        void *library = open_any(folder, bytes, "/libonnxruntime.so*");
+        if (library) return library;
+        folder += bytes + (folder[bytes] == ':');
+    }
+    const char *environment = getenv("VIRTUAL_ENV"), *home = getenv("HOME");
+    void *library = environment ? open_any(environment, strlen(environment), package) : NULL;
+    if (!library && home) {
+        char local[2048];
+        const int bytes = snprintf(local, sizeof local, "%s/.local", home);
+        if (bytes < (int)sizeof local) library = open_any(local, (size_t)bytes, package);
+    }
+    if (!library) library = open_any("/usr/local", strlen("/usr/local"), package);
+    if (!library) library = open_any("/usr/local", strlen("/usr/local"), debian);
     return library;
 }
 
@@ -166,10 +189,20 @@ bool runtime_inputs(const struct runtime_session *s, struct runtime_array **inpu
     return true;
 }
 
-static size_t type_bytes(int type) {
-    if (type == RUNTIME_FLOAT || type == RUNTIME_INT32) return 4;
-    if (type == RUNTIME_DOUBLE || type == RUNTIME_INT64) return 8;
-    return type == RUNTIME_F16 ? 2 : type == RUNTIME_BOOL ? 1 : 0;
+size_t runtime_type_bytes(int type) {
+    static const unsigned char bytes[] = {
+        [RUNTIME_FLOAT] = 4,  [RUNTIME_UINT8] = 1,  [RUNTIME_INT8] = 1, [RUNTIME_UINT16] = 2, [RUNTIME_INT16] = 2,
+        [RUNTIME_INT32] = 4,  [RUNTIME_INT64] = 8,  [RUNTIME_BOOL] = 1, [RUNTIME_F16] = 2,    [RUNTIME_DOUBLE] = 8,
+        [RUNTIME_UINT32] = 4, [RUNTIME_UINT64] = 8, [RUNTIME_BF16] = 2};
+    return type > 0 && type < (int)sizeof bytes ? bytes[type] : 0;
+}
+
+bool runtime_is_float(int type, batchnorm_dtype *dtype) {
+    *dtype = type == RUNTIME_DOUBLE ? BATCHNORM_F64
+             : type == RUNTIME_F16  ? BATCHNORM_F16
+             : type == RUNTIME_BF16 ? BATCHNORM_BF16
+                                    : BATCHNORM_F32;
+    return type == RUNTIME_FLOAT || *dtype != BATCHNORM_F32;
 }
 
 /* Copies an output. Types without a size here get none of their data. */
@@ -177,9 +210,10 @@ static bool copy_output(const struct runtime *r, void *value, struct runtime_arr
     void *shape = NULL, *data = NULL;
     bool ok = take(r, STATUS_OF(r, VALUE_SHAPE, (void *, void **))(value, &shape), message) && read_shape(r, shape, a, message);
     if (shape) RELEASE(r, RELEASE_SHAPE, shape);
+    if (ok && runtime_type_bytes(a->type) == 0) return true;
     ok = ok && take(r, STATUS_OF(r, TENSOR_DATA, (void *, void **))(value, &data), message);
     if (!ok) return false;
-    a->bytes = type_bytes(a->type);
+    a->bytes = runtime_type_bytes(a->type);
     for (int d = 0; d < a->rank; d++) a->bytes *= (size_t)a->shape[d];
     a->data = malloc(a->bytes + 1);
     if (!a->data) return snprintf(message, RUNTIME_MESSAGE, "no memory"), false;

@@ -8,10 +8,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batchnorm/batchnorm.h"
+
 enum { RUNTIME_RANK = 8, RUNTIME_MESSAGE = 400 };
 
 /* Element types as ONNX numbers them. */
-enum { RUNTIME_FLOAT = 1, RUNTIME_INT32 = 6, RUNTIME_INT64 = 7, RUNTIME_BOOL = 9, RUNTIME_F16 = 10, RUNTIME_DOUBLE = 11 };
+enum {
+    RUNTIME_FLOAT = 1,
+    RUNTIME_UINT8,
+    RUNTIME_INT8,
+    RUNTIME_UINT16,
+    RUNTIME_INT16,
+    RUNTIME_INT32,
+    RUNTIME_INT64,
+    RUNTIME_BOOL = 9,
+    RUNTIME_F16,
+    RUNTIME_DOUBLE,
+    RUNTIME_UINT32,
+    RUNTIME_UINT64,
+    RUNTIME_BF16 = 16
+};
+
+/* The bytes of an element; 0: none of these types. */
+size_t runtime_type_bytes(int type);
+/* Returns whether a type is one of floats, and which. */
+bool runtime_is_float(int type, batchnorm_dtype *dtype);
 
 struct runtime_array {
     char *name;

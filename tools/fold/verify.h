@@ -4,18 +4,15 @@
 #define TOOLS_FOLD_VERIFY_H
 
 #include "request.h"
+#include "tools/shared/model_file.h"
+#include "verify_compare.h"
 
-struct verdict {
-    bool asked, done;
-    double absolute, relative; /* the largest difference; the same by the largest number of that output */
-    char output[64], runtime[32];
-    char why[400]; /* it was not done */
-};
-
-/* Runs both models. Returns false, after a report, if the folded one does not run where the other one does. */
-bool verify(const struct fold_request *request, struct verdict *verdict);
+/* Runs both models. */
+void verify(const struct fold_request *request, const struct model_file *file, struct verdict *verdict);
 
 void verdict_print(const struct verdict *verdict);
 void verdict_print_json(const struct verdict *verdict);
+/* Says on stderr why the command fails, if it does by this. */
+void verdict_report(const struct verdict *verdict, const char *path);
 
 #endif

@@ -52,17 +52,30 @@ static void print_line(const char *name, const struct line *line, bool json) {
     if (json) {
         printf("{\"file\": ");
         print_json_text(name);
-        printf(", \"count\": %zu, \"channels\": %" PRId64 ", \"num_batches_tracked\": %" PRId64 ", \"unhealthy\": %zu",
-               line->norms, line->channels, line->batches, line->unhealthy);
+        printf(", \"count\": %zu, \"channels\": %" PRId64, line->norms, line->channels);
+        if (line->batches >= 0) printf(", \"num_batches_tracked\": %" PRId64, line->batches);
+        printf(", \"unhealthy\": %zu", line->unhealthy);
         for (int i = 0; i < BATCHNORM_ILLNESSES; i++) printf(", \"%s\": %zu", health_key(i), line->ill[i]);
         printf("}\n");
         return;
     }
     terminal_print_name(name, 32);
-    printf(" %7zu %8" PRId64 " %10" PRId64, line->norms, line->channels, line->batches);
+    char batches[24] = "-";
+    if (line->batches >= 0) snprintf(batches, sizeof batches, "%" PRId64, line->batches);
+    printf(" %7zu %8" PRId64 " %10s", line->norms, line->channels, batches);
     printf(" %7zu %9zu %7zu %8zu %10zu %9zu\n", line->ill[BATCHNORM_VAR_ZERO], line->ill[BATCHNORM_VAR_SUBNORMAL],
            line->ill[BATCHNORM_VAR_BELOW_EPS], line->ill[BATCHNORM_WEIGHT_SMALL], line->ill[BATCHNORM_NOT_FINITE],
            line->unhealthy);
+}
+
+void inspect_report(const char *path, const char *name, const char *message, bool json) {
+    report(EXIT_FAILED, "%s: %s", path, message);
+    if (!json) return;
+    printf("{\"file\": ");
+    print_json_text(name);
+    printf(", \"error\": ");
+    print_json_text(message);
+    printf("}\n");
 }
 
 static bool inspect(const char *path, const char *name, const struct inspect_request *request,
@@ -75,7 +88,7 @@ static bool inspect(const char *path, const char *name, const struct inspect_req
         print_line(name, &line, request->json);
         *unhealthy = *unhealthy || line.unhealthy > 0;
     } else {
-        report(EXIT_FAILED, "%s: %s", path, message);
+        inspect_report(path, name, message, request->json);
     }
     model_file_close(&file);
     return ok;

@@ -12,4 +12,7 @@
 bool folder_inspect(const char *path, const struct inspect_request *request, const batchnorm_model_options *options,
                     bool *unhealthy);
 
+/* Says what is wrong with a file; in JSON an object says it, too, so that there is one for each file. */
+void inspect_report(const char *path, const char *name, const char *message, bool json);
+
 #endif

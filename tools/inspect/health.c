@@ -50,7 +50,9 @@ int health_text(const batchnorm_model_norm *n, bool is_state, char text[HEALTH_B
         else
             add(text, &count, "%zu %s", n->ill[i], illnesses[i].words);
     }
-    if (!is_state && !n->has_eps) add(text, &count, "eps not in the file");
-    if (count == 0) snprintf(text, HEALTH_BYTES, n->channels < 0 ? "not readable" : "ok");
-    return count;
+    if (!is_state && n->has_eps && !(n->eps > 0)) add(text, &count, "eps is %g", n->eps);
+    const int unhealthy = count;
+    if (count == 0) add(text, &count, n->channels < 0 ? "not readable" : "ok");
+    if (!is_state && !n->has_eps) add(text, &count, "eps not in the file"); /* the standard has a default: only a remark */
+    return unhealthy;
 }

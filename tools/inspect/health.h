@@ -9,7 +9,7 @@
 
 enum { HEALTH_BYTES = 320 };
 
-/* Writes "ok" or what is wrong; returns how many things are wrong. A state never has an eps, and is not blamed for it. */
+/* Writes "ok" or what is wrong, and what is only worth a remark; returns how many things are wrong. */
 int health_text(const batchnorm_model_norm *norm, bool is_state, char text[HEALTH_BYTES]);
 
 /* The key of an illness in JSON, such as "var_below_eps". */

@@ -34,8 +34,11 @@ static void print_tensors(const struct run *run, const batchnorm_model *model) {
         printf(t.is_external ? "]  external\n" : "]\n");
     }
     for (size_t i = 0; batchnorm_model_skipped(model, i); i++) {
+        const char *type = batchnorm_model_skipped_type(model, i);
         print_clean(stdout, batchnorm_model_skipped(model, i));
-        printf("  skipped: no tensor\n");
+        printf(type ? "  skipped: a tensor that is not read, " : "  skipped: no tensor of the state");
+        if (type) print_clean(stdout, type);
+        putchar('\n');
     }
 }
 
@@ -190,7 +193,7 @@ static void inspect(struct run *run, const char *path) {
     struct model_file file;
     char message[BATCHNORM_MODEL_MESSAGE];
     if (!model_file_open(&file, path, &run->options, message)) {
-        report(EXIT_FAILED, "%s: %s", path, message);
+        inspect_report(path, path, message, run->request.json);
         run->failed = true;
     } else if (run->request.json) {
         printf("{\"file\": ");

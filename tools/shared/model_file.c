@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "model_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,32 +33,75 @@ static bool open_safetensors(struct model_file *f, const char *path, const batch
     if (own.eps == 0 && f->eps > 0) own.eps = f->eps;
     const size_t count = batchnorm_safetensors_count(f->file);
     f->entries = calloc(count + 1, sizeof *f->entries);
+    f->others = calloc(count + 1, sizeof *f->others);
     size_t kept = 0;
-    for (size_t i = 0; f->entries && i < count; i++) {
+    for (size_t i = 0; f->entries && f->others && i < count; i++) {
         const batchnorm_safetensors_entry *e = batchnorm_safetensors_at(f->file, i);
         const bool is_read = e->tensor.data || (e->tensor.rank >= 0 && e->bytes == 0);
         if (is_read)
             f->entries[kept++] = (batchnorm_named_tensor){e->name, e->tensor};
         else
-            f->skipped++;
+            f->others[f->other_count++] = e;
     }
-    if (f->entries && batchnorm_model_from_state(f->entries, kept, &own, &f->model) == BATCHNORM_OK) return true;
+    if (f->entries && f->others && batchnorm_model_from_state(f->entries, kept, &own, &f->model) == BATCHNORM_OK) return true;
     snprintf(message, BATCHNORM_MODEL_MESSAGE, "no memory");
     return false;
 }
 
+/* What comes out of a pipe at most. */
+static const uint64_t pipe_bytes_max = (uint64_t)1 << 34;
+
+static bool copy_all(FILE *from, FILE *to) {
+    char buffer[65536];
+    uint64_t all = 0;
+    for (size_t got; (got = fread(buffer, 1, sizeof buffer, from)) > 0;) {
+        all += got;
+        if (all > pipe_bytes_max) errno = EFBIG;
+        if (all > pipe_bytes_max || fwrite(buffer, 1, got, to) != got) return false;
+    }
+    return !ferror(from) && fflush(to) == 0;
+}
+
+/* A pipe can be read once, and a file is looked at several times: its bytes go into a temporary file without a name. */
+static bool take_pipe(struct model_file *f, char *message) {
+    struct stat about;
+    if (stat(f->path, &about) != 0 || !(S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode))) return true;
+    FILE *from = strcmp(f->path, "/dev/stdin") == 0 ? stdin : fopen(f->path, "rb");
+    f->copy = from ? tmpfile() : NULL;
+    const bool ok = f->copy && copy_all(from, f->copy) && fseek(f->copy, 0, SEEK_SET) == 0;
+    if (!ok) snprintf(message, BATCHNORM_MODEL_MESSAGE, "cannot be read into a temporary file: %s", strerror(errno));
+    if (from && from != stdin) fclose(from);
+    if (!ok) return false;
+    snprintf(f->copy_path, sizeof f->copy_path, "/dev/fd/%d", fileno(f->copy));
+    f->path = f->copy_path;
+    return true;
+}
+
 bool model_file_open(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
-    *f = (struct model_file){.kind = "ONNX", .eps = -1};
+    *f = (struct model_file){.kind = "ONNX", .path = path, .eps = -1};
+    if (!take_pipe(f, message)) return false;
+    path = f->path;
     if (is_safetensors(path)) return open_safetensors(f, path, options, message);
     if (batchnorm_model_open(path, options, &f->model, message)) return false;
     if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_TORCH) f->kind = "PyTorch";
     return true;
 }
 
+bool model_file_other(const struct model_file *f, size_t index, void *to, char *message) {
+    const batchnorm_safetensors_entry *e = f->others[index];
+    FILE *file = fopen(f->path, "rb");
+    const bool ok = file && fseeko(file, (off_t)e->offset, SEEK_SET) == 0 && fread(to, 1, e->bytes, file) == e->bytes;
+    if (file) fclose(file);
+    if (!ok) snprintf(message, BATCHNORM_MODEL_MESSAGE, "\"%.200s\" cannot be read", e->name);
+    return ok;
+}
+
 void model_file_close(struct model_file *f) {
     batchnorm_model_close(f->model);
     batchnorm_safetensors_close(f->file);
     free(f->entries);
+    free(f->others);
+    if (f->copy) fclose(f->copy);
     *f = (struct model_file){0};
 }
 
@@ -116,8 +160,8 @@ batchnorm_status layer_load_any(batchnorm_layer *layer, const char *path, const 
     FILE *f = fopen(path, "rb");
     struct stat about;
     const bool is_file = f && fstat(fileno(f), &about) == 0 && S_ISREG(about.st_mode); /* a pipe can be read once */
-    const bool is_torch =
-        is_file && fread(first, 1, 2, f) == 2 && ((first[0] == 'P' && first[1] == 'K') || (first[0] == 0x80 && first[1] == 2));
+    const bool is_torch = is_file && fread(first, 1, 2, f) == 2 &&
+                          ((first[0] == 'P' && first[1] == 'K') || (first[0] == 0x80 && first[1] >= 2 && first[1] <= 5));
     if (f) fclose(f);
     if (!is_torch) return batchnorm_layer_load_prefix(layer, path, prefix, message);
     batchnorm_model *model;

@@ -4,6 +4,7 @@
 #define TOOLS_SHARED_MODEL_FILE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "batchnorm/model.h"
 #include "batchnorm/safetensors.h"
@@ -13,9 +14,16 @@ struct model_file {
     const char *kind; /* "ONNX", "PyTorch", "safetensors" */
     batchnorm_safetensors *file;
     batchnorm_named_tensor *entries;
-    double eps;     /* of its batch norms, where a state tells it; -1: it does not */
-    size_t skipped; /* tensors of a safetensors file of types that are not read */
+    const char *path; /* of what was opened: of a pipe a file with what it gave */
+    FILE *copy;       /* that file; NULL: no pipe */
+    char copy_path[40];
+    double eps;                                 /* of its batch norms, where a state tells it; -1: it does not */
+    const batchnorm_safetensors_entry **others; /* tensors of a safetensors file of types that are no numbers here */
+    size_t other_count;
 };
+
+/* Reads the bytes of one of the others, little-endian. false: message says why not. */
+bool model_file_other(const struct model_file *file, size_t index, void *to, char *message);
 
 /* Opens a file. false: message, MESSAGE_BYTES long, says what is wrong. Close it in any case. */
 bool model_file_open(struct model_file *file, const char *path, const batchnorm_model_options *options, char *message);

@@ -48,6 +48,12 @@ batchnorm_status batchnorm_safetensors_write(const char *path, const batchnorm_n
     return refuse(message);
 }
 
+batchnorm_status batchnorm_safetensors_write_raw(const char *path, const batchnorm_safetensors_raw *tensors, size_t count,
+                                                 const batchnorm_safetensors_pair *metadata, size_t pairs, char *message) {
+    (void)path, (void)tensors, (void)count, (void)metadata, (void)pairs;
+    return refuse(message);
+}
+
 batchnorm_status batchnorm_layer_save(batchnorm_layer *layer, const char *path, char *message) {
     (void)layer, (void)path;
     return refuse(message);

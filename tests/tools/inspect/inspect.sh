@@ -75,6 +75,31 @@ case_eps_that_is_not_there() {
     inspects "$models/no_eps.onnx"
     grep -qF "1e-05*" out.log && grep -q "eps not in the file" out.log || fail "$(cat out.log)"
     grep -qx "\* eps is not in the file; the default of ONNX is taken" out.log || fail "$(cat out.log)"
+    grep -q "  ok, eps not in the file; " out.log && grep -q "; 0 unhealthy$" out.log || fail "$(cat out.log)"
+    inspects --strict "$models/no_eps.onnx"
+    inspects --json "$models/no_eps.onnx"
+    grep -q '"eps_in_file": false' out.log && grep -q '"healthy": true' out.log || fail "$(cat out.log)"
+}
+
+# The bytes of 0.001 in the model become those of another number.
+case_eps_that_is_no_positive_number() {
+    needs python3
+    local words bytes status
+    while read -r words bytes; do
+        python3 - "$models/conv.onnx" "$bytes" <<'P'
+import sys
+model, old = open(sys.argv[1], "rb").read(), bytes.fromhex("6f12833a")
+assert model.count(old) == 1
+open("model.onnx", "wb").write(model.replace(old, bytes.fromhex(sys.argv[2])))
+P
+        status=0
+        "${command[@]}" inspect --strict model.onnx >out.log 2>err.log || status=$?
+        [ $status = 1 ] && grep -q "eps is $words" out.log || fail "$words: $status $(cat out.log err.log)"
+    done <<'E'
+-1 000080bf
+0 00000000
+nan 0000c07f
+E
 }
 
 case_folder() {
@@ -84,10 +109,10 @@ case_folder() {
     echo text >checkpoints/notes.txt
     inspects checkpoints
     [ "$(sed -E 's/ +/ /g' out.log)" = "file norms channels batches var = 0 subnormal < eps weight~0 not finite unhealthy
-model_9.onnx 1 4 -1 1 1 2 2 0 1
-model_10.onnx 1 4 -1 0 0 0 0 0 0" ] || fail "$(cat out.log)"
+model_9.onnx 1 4 - 1 1 2 2 0 1
+model_10.onnx 1 4 - 0 0 0 0 0 0" ] || fail "$(cat out.log)"
     inspects --prefix nothing checkpoints
-    grep -q "^model_9.onnx  *0  *0  *-1  *0 " out.log || fail "$(cat out.log)"
+    grep -q "^model_9.onnx  *0  *0  *-  *0 " out.log || fail "$(cat out.log)"
     refuses 1 "checkpoints: --all lists the tensors of a file, and this is a folder" --all checkpoints
     mkdir empty
     refuses 1 "empty: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it" empty
@@ -122,6 +147,21 @@ case_wrong_files() {
         [ $status = 1 ] && [ ! -s out.log ] || fail "$file: status $status, $(cat out.log)"
         grep -q "^batchnorm inspect: $file: " err.log || fail "$(cat err.log)"
     done
+    # in JSON there is an object for each
+    needs python3
+    mkdir folder
+    cp wrong.onnx "$models/conv.onnx" folder
+    for files in "wrong.onnx $models/conv.onnx" folder; do
+        status=0
+        "${command[@]}" inspect --json $files >out.log 2>err.log || status=$?
+        [ $status = 1 ] && [ "$(wc -l <err.log)" = 1 ] || fail "status $status"
+        python3 - <<'P' || fail "$(cat out.log)"
+import json
+lines = {o["file"].split("/")[-1]: o for o in map(json.loads, open("out.log"))}
+assert sorted(lines) == ["conv.onnx", "wrong.onnx"] and list(lines["wrong.onnx"]) == ["file", "error"], lines
+assert lines["conv.onnx"]["count"] == 1 and "num_batches_tracked" not in lines["conv.onnx"], lines
+P
+    done
     # the others are listed
     status=0
     "${command[@]}" inspect wrong.onnx "$models/conv.onnx" >out.log 2>err.log || status=$?
@@ -129,9 +169,31 @@ case_wrong_files() {
     refuses 2 "FILE is missing" 
 }
 
+case_what_is_no_model() {
+    local neither="is neither an ONNX model nor a PyTorch checkpoint nor safetensors"
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >lfs.pth
+    refuses 1 "lfs.pth: $neither: it is a Git LFS pointer: fetch the file itself" lfs.pth
+    printf '<!DOCTYPE html><html></html>' >page.onnx
+    refuses 1 "page.onnx: $neither: it is a page of HTML: the download went wrong" page.onnx
+    echo "hello" >text.onnx
+    refuses 1 "text.onnx: $neither: it is text" text.onnx
+    printf '\200\3K\1.' >other.pkl
+    refuses 1 "other.pkl: $neither: it is a pickle that torch.save() did not write" other.pkl
+    printf '\377\376\1\1\1\1' >bytes.onnx
+    refuses 1 "bytes.onnx: $neither (as ONNX it is wrong at byte 0: a group, or a wire type that there is not)" bytes.onnx
+}
+
 case_from_a_pipe() {
     inspects /dev/stdin <"$models/conv.onnx"
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    cat "$models/conv.onnx" | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
+    grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    inspects <(cat "$models/conv.onnx")
+    grep -q " (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    make_state
+    cat state.safetensors | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
+    grep -q "^/dev/stdin (safetensors): 1 batch norm" out.log || fail "$(cat out.log)"
+    ! printf '' | inspect /dev/stdin >out.log 2>err.log && says "/dev/stdin: is empty" || fail "$(cat err.log)"
 }
 
 case_output_that_cannot_be_written() {
