@@ -10,6 +10,7 @@ const char *const nn_depth_words[] = {"8", "14", "20", NULL};
 const char *const nn_norm_words[] = {[NN_NORM_NONE] = "none", [NN_NORM_BEFORE] = "before", [NN_NORM_AFTER] = "after", NULL};
 #define WORD(kind, word, parameter, by_y) word,
 const char *const nn_activation_words[] = {BATCHNORM_ACTIVATION_LIST(WORD)[NN_TANH] = "tanh", NULL};
+const char *const nn_memory_words[] = {[NN_MEMORY_PLAIN] = "plain", [NN_MEMORY_LESS] = "less", NULL};
 const char *const nn_optimizer_words[] = {[NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw", NULL};
 const char *const nn_schedule_words[] = {[NN_CONSTANT] = "constant", [NN_STEP] = "step", [NN_COSINE] = "cosine", NULL};
 const char *const nn_fit_words[] = {[NN_CROP] = "crop", [NN_STRETCH] = "stretch", NULL};

@@ -39,7 +39,11 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
                                                 .dy = nn_layer_view(base, n, a->dy),
                                                 .dx = nn_layer_view(base, n, a->dx),
                                                 .dz = nn_layer_view(base, n, a->dz)};
-    return check(batchnorm_layer_backward_fused(base->norm, &call, &layer->exec));
+    const batchnorm_status status = batchnorm_layer_backward_fused(base->norm, &call, &layer->exec);
+    const bool from_y = uses->y_tells_x && !uses->reads_x;
+    if (status == BATCHNORM_BAD_OPTION && from_y)
+        return "a weight of a batch norm is too small beside its bias to keep y for x";
+    return check(status);
 }
 
 static void set_training(nn_layer *base, bool training) {
@@ -55,6 +59,11 @@ static void destroy(nn_layer *base) {
     free(base);
 }
 
+/* Whether x can be computed again from y. */
+static bool tells_x(const nn_batch_norm_options *o) {
+    return !o->residual && (o->activation == NN_IDENTITY || o->activation == NN_LEAKY_RELU);
+}
+
 /* Where y tells how steep the activation was, so does x, which is read anyway; with a residual that would take z, and y is as
  * good. Where y does not tell, x does, and z. */
 static nn_uses uses(const nn_batch_norm_options *o) {
@@ -67,7 +76,8 @@ static nn_uses uses(const nn_batch_norm_options *o) {
                      .y_may_be_x = !reads_x,
                      .dx_may_be_dy = !o->residual,
                      .dx_may_be_x = reads_x,
-                     .dz_may_be_dy = o->residual};
+                     .dz_may_be_dy = o->residual,
+                     .y_tells_x = reads_x && tells_x(o)};
 }
 
 nn_error nn_layer_batch_norm(nn_shape in, const nn_batch_norm_options *o, nn_layer **layer) {

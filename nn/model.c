@@ -139,6 +139,7 @@ nn_error nn_model_create(nn_backend *backend, const nn_model_options *o, nn_netw
     if (!n) return NN_NO_MEMORY;
     const struct builder b = {n, o};
     if (o->frozen) nn_network_freeze_batch_norm(n);
+    if (o->memory == NN_MEMORY_LESS) nn_network_keep_y(n);
     if (o->kind == NN_MLP)
         build_mlp(&b);
     else if (o->kind == NN_CNN)

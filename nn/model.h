@@ -10,6 +10,9 @@ typedef enum nn_model_kind { NN_MLP, NN_CNN, NN_RESNET } nn_model_kind;
 /* Where batch norm stands: nowhere, between a weighted layer and its activation, or after the activation. */
 typedef enum nn_norm { NN_NORM_NONE, NN_NORM_BEFORE, NN_NORM_AFTER } nn_norm;
 
+/* What is kept for backward: every layer's input, or less, see nn_network_keep_y(). */
+typedef enum nn_memory { NN_MEMORY_PLAIN, NN_MEMORY_LESS } nn_memory;
+
 typedef struct nn_model_options {
     nn_model_kind kind;
     size_t depth; /* of a resnet: 8, 14 or 20 (6 k + 2) weighted layers, shortcuts not counted */
@@ -20,6 +23,7 @@ typedef struct nn_model_options {
     nn_activation activation;
     /* batch norm, activation and pool are layers of their own, whose values an observer sees, where they would be one */
     bool separate;
+    nn_memory memory;
     size_t batch; /* at most so many images at a time */
     int threads;
     uint64_t seed;

@@ -147,6 +147,8 @@ nn_value nn_network_global_average_pool(nn_network *network, nn_value x) {
 
 void nn_network_freeze_batch_norm(nn_network *network) { network->frozen = true; }
 
+void nn_network_keep_y(nn_network *network) { network->keeps_y = true; }
+
 static nn_error list_parameters(nn_network *network) {
     network->parameters = calloc(2 * network->count, sizeof *network->parameters); /* a layer has two at most */
     if (!network->parameters) return NN_NO_MEMORY;

@@ -58,6 +58,8 @@ typedef struct nn_network {
     size_t parameter_count;
     uint64_t weighted; /* layers so far that drew random weights */
     bool frozen;       /* batch norm that is added from now on is frozen */
+    bool keeps_y;      /* see nn_network_keep_y() */
+    size_t plain;      /* floats that memory_count would be without that */
     nn_observer observer;
     nn_error error; /* the first that building met */
 } nn_network;
@@ -83,6 +85,9 @@ nn_value nn_network_max_pool(nn_network *network, nn_value x);
 nn_value nn_network_global_average_pool(nn_network *network, nn_value x);
 /* Batch norm that is added after this uses its running statistics in training too, and nothing of it is learnt. */
 void nn_network_freeze_batch_norm(nn_network *network);
+/* Batch norm overwrites its input, and keeps its output for backward in its place, where nobody else needs the input, and the
+ * output tells it: after no residual, and no activation or leaky ReLU. Gradients are then a little less exact. */
+void nn_network_keep_y(nn_network *network);
 /* Allocates what the steps below need. */
 nn_error nn_network_finish(nn_network *network);
 

@@ -52,6 +52,7 @@ typedef struct nn_uses {
     bool y_may_be_x, y_may_be_z;    /* in forward */
     bool dx_may_be_dy, dx_may_be_x; /* in backward */
     bool dz_may_be_dy;              /* then dx is not dy */
+    bool y_tells_x;                 /* backward can do with y in the place of x */
 } nn_uses;
 
 typedef struct nn_layer nn_layer;

@@ -69,6 +69,19 @@ static nn_value overwritten(const struct places *p, size_t i) {
     return NN_NO_VALUE;
 }
 
+/* Lets layers keep y in the place of x where that takes no more memory: where x is overwritten with it. */
+static void keep_y(const struct places *p) {
+    for (size_t i = 0; i < p->network->count; i++) {
+        const nn_node *node = &p->network->nodes[i];
+        nn_uses *uses = &node->layer->uses;
+        if (!uses->y_tells_x) continue;
+        const nn_uses before = *uses;
+        uses->reads_x = uses->dx_may_be_x = false;
+        uses->reads_y = uses->y_may_be_x = true;
+        if (overwritten(p, i) != node->x) *uses = before;
+    }
+}
+
 static void place_values(struct places *p) {
     p->value[NN_INPUT] = new_span(p, NN_INPUT, 0);
     use(p, p->value[NN_INPUT], p->end);
@@ -125,9 +138,21 @@ static float *at(const struct places *p, size_t span) {
     return span == NOWHERE ? NULL : p->network->memory + p->spans[span].offset;
 }
 
+static size_t plan(struct places *p) {
+    p->count = 0;
+    place_values(p);
+    place_gradients(p);
+    return p->too_large ? SIZE_MAX : nn_memory_plan(p->spans, p->count);
+}
+
 static nn_error assign(struct places *p) {
     nn_network *network = p->network;
-    network->memory_count = nn_memory_plan(p->spans, p->count);
+    network->memory_count = network->plain = plan(p);
+    if (network->keeps_y && !p->too_large) {
+        keep_y(p);
+        network->memory_count = plan(p);
+    }
+    if (network->memory_count == SIZE_MAX) return NN_NO_MEMORY;
     network->memory = nn_floats(network->memory_count);
     if (!network->memory) return NN_NO_MEMORY;
     network->x = at(p, p->value[NN_INPUT]);
@@ -154,9 +179,7 @@ nn_error nn_network_allocate(nn_network *network) {
         p.gradient = p.value + (count + 1);
         p.dx = p.gradient + (count + 1);
         p.dz = p.dx + (count + 1);
-        place_values(&p);
-        place_gradients(&p);
-        error = p.too_large ? NN_NO_MEMORY : assign(&p);
+        error = assign(&p);
     }
     free(p.spans);
     free(p.value);

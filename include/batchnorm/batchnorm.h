@@ -344,7 +344,7 @@ typedef struct batchnorm_forward_call {
     batchnorm_input x;                /*!< needed, if the shape has elements */
     batchnorm_input z;                /*!< a residual, which does not enter the statistics; not there: none */
     batchnorm_output y;               /*!< needed, if the shape has elements; may be x or z (same data, same strides), but
-                                          batchnorm_backward() needs the x that is then gone */
+                                          batchnorm_backward() then gets y alone, where that tells x */
     const void *weight;               /*!< [channels], parameter type; NULL: 1 */
     const void *bias;                 /*!< [channels], parameter type; NULL: 0 */
     void *running_mean;               /*!< [channels], parameter type; NULL: not updated */
@@ -394,10 +394,11 @@ typedef struct batchnorm_backward_call {
     size_t size;                     /*!< sizeof(batchnorm_backward_call) */
     batchnorm_shape shape;           /*!< of all of the following */
     batchnorm_input x;               /*!< that of the forward; not needed with FROZEN, without dweight, and if v need not be
-                                          computed again */
+                                          computed again, or where y stands in for it, see below */
     batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
     batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; not there, or not by_y in the
-                                          list: v is computed again from x, z, weight and bias */
+                                          list: v is computed again from x, z, weight and bias. It may have
+                                          overwritten x */
     batchnorm_input dy;              /*!< gradient of y; needed, if anything is wanted */
     batchnorm_output dx;             /*!< gradient of x; not there: not wanted */
     batchnorm_output dz;             /*!< gradient of z; not there: not wanted */
@@ -429,6 +430,11 @@ typedef struct batchnorm_backward_call {
  *          SILU s * (1 + v * (1 - s)) with the same s, and its limits 0 for -inf and 1 for inf;
  *          1 elsewhere
  * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
+ *          x is taken from y where x is needed and not there and y is, if the activation keeps sign and size (the identity, or
+ *          LEAKY_RELU whose slope and 1 / slope are normal numbers) and z and dz are not there: the forward had no residual.
+ *          Then xhat = (v - bias) / weight with v = y, or y / slope where y < 0. A channel in which y has less than half of the
+ *          digits of xhat is refused: weight is 0 or not finite; abs(bias / weight) is above 2^12 (F64 2^26, F16 2^5, BF16
+ *          2^4); abs(weight), times a slope below 1, is below the smallest number above 0 times that.
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
  * Memory:  batchnorm_backward_workspace_bytes(call).
@@ -437,7 +443,8 @@ typedef struct batchnorm_backward_call {
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE
- *          BAD_OPTION: a size, an unknown flag, an activation outside its range
+ *          BAD_OPTION: a size, an unknown flag, an activation outside its range, an x that y does not tell (exec's message has
+ *          the channel and its numbers)
  *          BAD_STRIDE
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL

@@ -212,7 +212,7 @@ typedef struct batchnorm_layer_backward_call {
     batchnorm_saved *saved; /*!< NULL: the layer's own */
     batchnorm_tensor x;     /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
     batchnorm_tensor z;     /*!< that of the forward; needed only where there was one and v is computed again */
-    batchnorm_tensor y;     /*!< that of the forward; data NULL: where v lies is computed again from x and z */
+    batchnorm_tensor y;     /*!< that of the forward; data NULL: v is computed again. In place of x where it can be */
     batchnorm_tensor dy;    /*!< gradient of y */
     batchnorm_tensor dx;    /*!< gradient of x; data NULL: not wanted */
     batchnorm_tensor dz;    /*!< gradient of z; data NULL: not wanted */
@@ -224,7 +224,7 @@ typedef struct batchnorm_layer_backward_call {
  * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
  * Returns: as batchnorm_layer_backward(), and
  *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
- *          BAD_OPTION: also for a wrong size of the struct
+ *          BAD_OPTION: also for a wrong size of the struct, and for an x that y does not tell
  *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
  *          BAD_OPTION, a forward that had an activation or a residual.
  * Since:   0.1

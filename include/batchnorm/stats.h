@@ -87,13 +87,13 @@ BATCHNORM_API void batchnorm_sums_clear(batchnorm_sum *sums, size_t channels);
 typedef struct batchnorm_sums_call {
     size_t size;                     /*!< sizeof(batchnorm_sums_call) */
     batchnorm_shape shape;           /*!< of all of the following */
-    batchnorm_input x;               /*!< that of the forward; needed, if the shape has elements */
+    batchnorm_input x;               /*!< that of the forward; needed, if the shape has elements and y is not in its place */
     batchnorm_input z;               /*!< that of the forward, where v is computed again; otherwise not looked at */
     batchnorm_input y;               /*!< that of the forward, by which an activation gates dy; see batchnorm_backward_call */
     batchnorm_input dy;              /*!< gradient of y; needed, if the shape has elements */
     const void *weight;              /*!< [channels], parameter type, that of the forward; NULL: 1 */
-    const void *bias;                /*!< [channels], parameter type, that of the forward, where v is computed again; NULL: 0 */
-    const double *save_mean;         /*!< [channels], of the whole batch; needed */
+    const void *bias;                /*!< [channels], parameter type, that of the forward, to compute v or x again; NULL: 0 */
+    const double *save_mean;         /*!< [channels], of the whole batch; needed where x is */
     const double *save_rstd;         /*!< [channels], of the whole batch; needed */
     batchnorm_activation activation; /*!< that of the forward; zeros: the identity */
     batchnorm_sum *sums;             /*!< [channels], what the sums are added to; needed */

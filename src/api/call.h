@@ -35,8 +35,17 @@ batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec);
 struct bn_needs {
     bool anything; /* is wanted */
     bool x, y, z;  /* are read: y to gate dy, and without y, z to compute v again */
+    bool from_y;   /* y is read in the place of x */
 };
 struct bn_needs bn_backward_needs(const batchnorm_backward_call *call);
+
+/* Returns whether x, where it is needed, is taken from y: there is no x, and nothing that cannot be undone followed the
+ * normalization. */
+bool bn_goes_from_y(const batchnorm_backward_call *call);
+
+/* Checks that y has enough digits for that in every channel. Returns OK, or BAD_OPTION with a sentence in `why`. */
+enum { BN_FROM_Y_TEXT = 200 };
+batchnorm_status bn_check_from_y(const struct bn_geometry *g, const batchnorm_backward_call *call, char why[BN_FROM_Y_TEXT]);
 
 /* Returns the job that a call asks for. Arrays are taken from the geometry, never from the call. */
 struct bn_infer bn_infer_job(const struct bn_geometry *g, const batchnorm_infer_call *call, double eps);

@@ -113,7 +113,9 @@ static void clear_gradient(const batchnorm_layer *layer, void *gradient) {
 
 /* Returns the raw call that a backward is; its arrays tell only which of them are there. */
 static batchnorm_backward_call raw_backward(const struct pass *p, const batchnorm_layer_backward_call *call) {
-    return (batchnorm_backward_call){.z = {.data = p->saved->has_z ? p->saved : NULL},
+    return (batchnorm_backward_call){.shape = {.dtype = p->saved->dtype},
+                                     .x = {.data = call->x.data},
+                                     .z = {.data = p->saved->has_z ? p->saved : NULL},
                                      .y = {.data = call->y.data},
                                      .dx = {.data = call->dx.data},
                                      .dz = {.data = call->dz.data},
@@ -128,7 +130,14 @@ static batchnorm_backward_call raw_backward(const struct pass *p, const batchnor
                                      .group = p->saved->shared ? p->layer->group : NULL};
 }
 
-static batchnorm_status check_backward(struct pass *p, const struct argument arguments[6]) {
+/* Checks that y tells x, where it must. */
+static batchnorm_status check_from_y(struct pass *p, const batchnorm_backward_call *raw) {
+    char why[BN_FROM_Y_TEXT];
+    if (p->saved->empty || !bn_backward_needs(raw).from_y || !bn_check_from_y(&p->k.g, raw, why)) return BATCHNORM_OK;
+    return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "%s", why);
+}
+
+static batchnorm_status check_backward(struct pass *p, const batchnorm_backward_call *raw, const struct argument arguments[6]) {
     const unsigned inputs = 1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_Y;
     p->k.outputs = 1u << BN_DX | 1u << BN_DZ;
     p->k.alias = inputs;
@@ -139,6 +148,7 @@ static batchnorm_status check_backward(struct pass *p, const struct argument arg
         if (!arguments[i].needed && (inputs >> arguments[i].index & 1)) p->k.g.array[arguments[i].index].data = NULL;
     if (!status && bn_is_there(&p->k.g, BN_DZ) && !p->saved->has_z)
         status = bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "dz was given, but the forward had no residual");
+    if (!status) status = check_from_y(p, raw);
     return status ? status : check_memory(p, arguments, 6);
 }
 
@@ -167,7 +177,7 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_layer_backw
     const struct argument arguments[] = {{"x", &call->x, BN_X, needs.x, true},   {"dy", &call->dy, BN_DY, true, false},
                                          {"dx", &call->dx, BN_DX, false, false}, {"z", &call->z, BN_Z, needs.z, true},
                                          {"y", &call->y, BN_Y, needs.y, false},  {"dz", &call->dz, BN_DZ, false, false}};
-    const batchnorm_status status = check_backward(p, arguments);
+    const batchnorm_status status = check_backward(p, &raw, arguments);
     if (raw.group) return run_shared(p, &raw, status);
     if (status) return status;
     if (p->saved->empty) {

@@ -29,7 +29,7 @@ static batchnorm_status backward_start(struct bn_raw *r, const void *given) {
     bn_call_writes(&r->k, BN_DZ, call->dz);
     r->wants_nothing = !needs.anything;
     if (r->wants_nothing) return status;
-    r->needed = 1u << BN_DY | (needs.x ? 1u << BN_X : 0);
+    r->needed = 1u << BN_DY | (needs.x ? 1u << BN_X : 0) | (needs.from_y ? 1u << BN_Y : 0);
     r->lacks_numbers = !call->save_rstd || (needs.x && !call->save_mean);
     r->missing = needs.x ? "x, dy, save_mean and save_rstd" : "dy and save_rstd";
     return status;
@@ -40,7 +40,9 @@ static batchnorm_status backward_check(struct bn_raw *r, const void *given) {
     batchnorm_status status = bn_check_activation(call->activation);
     if (!status) status = bn_raw_check_part(r);
     if (!status && call->group && call->sums) status = BATCHNORM_BAD_OPTION; /* a group makes the sums itself */
-    return status ? status : check_flags(call->flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE);
+    if (!status) status = check_flags(call->flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE);
+    if (!status && bn_backward_needs(call).from_y) status = bn_check_from_y(&r->k.g, call, r->why);
+    return status;
 }
 
 static void backward_numbers(struct bn_raw *r, const void *given) {
@@ -111,21 +113,26 @@ static batchnorm_status sums_start(struct bn_raw *r, const void *given) {
     const batchnorm_sums_call *call = given;
     const batchnorm_backward_call backward = backward_of(call);
     const struct bn_needs needs = bn_backward_needs(&backward);
+    const bool from_y = bn_goes_from_y(&backward);
     const batchnorm_status status = bn_call_start(&r->k, &call->shape, 0, 0);
     bn_raw_part(r, call->grain, call->first_sample, NULL);
-    bn_call_reads(&r->k, BN_X, call->x);
+    if (!from_y) bn_call_reads(&r->k, BN_X, call->x);
     bn_call_reads(&r->k, BN_DY, call->dy);
     if (needs.z) bn_call_reads(&r->k, BN_Z, call->z);
-    if (needs.y) bn_call_reads(&r->k, BN_Y, call->y);
-    r->needed = 1u << BN_X | 1u << BN_DY;
-    r->lacks_numbers = !(call->save_mean && call->save_rstd && call->sums);
+    if (needs.y || from_y) bn_call_reads(&r->k, BN_Y, call->y);
+    r->needed = 1u << (from_y ? BN_Y : BN_X) | 1u << BN_DY;
+    r->lacks_numbers = !((call->save_mean || from_y) && call->save_rstd && call->sums);
     r->missing = "x, dy, save_mean, save_rstd and sums";
     return status;
 }
 
 static batchnorm_status sums_check(struct bn_raw *r, const void *given) {
-    const batchnorm_status status = bn_check_activation(((const batchnorm_sums_call *)given)->activation);
-    return status ? status : bn_raw_check_part(r);
+    const batchnorm_sums_call *call = given;
+    const batchnorm_backward_call backward = backward_of(call);
+    batchnorm_status status = bn_check_activation(call->activation);
+    if (!status) status = bn_raw_check_part(r);
+    if (!status && bn_goes_from_y(&backward)) status = bn_check_from_y(&r->k.g, &backward, r->why);
+    return status;
 }
 
 static void sums_numbers(struct bn_raw *r, const void *given) {
@@ -143,6 +150,7 @@ static void sums_fill(struct bn_raw *r, const void *given) {
     r->job.backward = bn_backward_job(&r->k.g, &backward);
     r->job.backward.mean = call->save_mean;
     r->job.backward.sums = call->sums;
+    r->job.backward.from_y = bn_goes_from_y(&backward);
 }
 
 static const struct bn_raw_kind sums = {.bytes = sizeof(batchnorm_sums_call),

@@ -68,7 +68,7 @@ struct run {
  * element; the rest are the steps of an activation that lets all of it through, gated by itself. */
 static void curved_step(const struct bnk_verbs *elements, const struct bnk_call *k, enum bnk_verb verb, struct row row,
                         size_t c, size_t keep, struct run *run) {
-    const struct act through = {splat(1), splat(1), false};
+    const struct act through = {.slope = splat(1), .ceiling = splat(1)};
     const struct affine none[PARTS] = {{.m1 = {0}}};
     uint16_t rounded[BNK_LANES];
     vec curve[PARTS];

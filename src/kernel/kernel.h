@@ -79,6 +79,9 @@ struct bnk_call {
     struct bnk_coefficients coefficients;
     bool exact;  /* moments and dots of 16-bit elements: no sum is in float */
     bool active; /* affine: add z and apply act; dots and blend: gate dy */
+    /* active dots and blend, with a slope above 0 and neither ceiling nor curve: what stands in the role of x is y, and x is
+     * y * (1 / slope) where y < 0, else y. It gates, too. There are neither y, z nor dz, and always out */
+    bool from_y;
     struct bnk_act act;
     bool without_x; /* active blend: leave out Q * (x - ...), also where it is not finite */
     bool stream;    /* write past the caches where the processor can */

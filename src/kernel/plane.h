@@ -162,7 +162,7 @@ BNK_INLINE void reduce_row(struct reduce *s, bnk_vd *shift, vec (*centre)[PARTS]
     if (!kind->active) return;
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; i++)
-        forward[i] = has(kind, s->row, BNK_Y) ? (struct affine){0} : affine_at(s->k, BNK_GATE, c, BNK_PLANE);
+        forward[i] = kind->from_y || has(kind, s->row, BNK_Y) ? (struct affine){0} : affine_at(s->k, BNK_GATE, c, BNK_PLANE);
 }
 
 BNK_INLINE void reduce_full(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift, const struct affine *forward,
@@ -182,10 +182,13 @@ BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], c
 }
 
 static __attribute__((noinline)) void reduce_copied_active(const struct reduce *part, double *const *kept, const bnk_vd *shift,
-                                                           const struct affine *forward, size_t keep) {
+                                                           const struct affine *forward, size_t keep, bool from_y) {
     bnk_vd sums[2][DOUBLES];
     load_sums(sums, kept, 0, 2);
-    reduce_copied(part, sums, shift, forward, keep, &exact_active_dots);
+    if (from_y)
+        reduce_copied(part, sums, shift, forward, keep, &exact_dots_from_y);
+    else
+        reduce_copied(part, sums, shift, forward, keep, &exact_active_dots);
     store_sums(kept, 0, sums, 2);
 }
 
@@ -201,7 +204,7 @@ BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk
         memcpy(part_shift, shift, sizeof part_shift);
         memcpy(part_forward, forward, sizeof part_forward);
         store_sums(kept, 0, sums, 2);
-        reduce_copied_active(&part, kept, part_shift, part_forward, keep);
+        reduce_copied_active(&part, kept, part_shift, part_forward, keep, kind->from_y);
         load_sums(sums, kept, 0, 2);
     } else {
         reduce_copied(s, sums, shift, forward, keep, kind);
@@ -363,7 +366,11 @@ static void moments_plane(const struct bnk_call *k) {
 }
 
 static void dots_plane(const struct bnk_call *k) {
-    if (IS_SHORT && k->exact && k->active)
+    if (IS_SHORT && k->exact && k->from_y)
+        all_reduces(k, &exact_dots_from_y);
+    else if (k->from_y)
+        all_reduces(k, &dots_from_y);
+    else if (IS_SHORT && k->exact && k->active)
         all_reduces(k, &exact_active_dots);
     else if (IS_SHORT && k->exact)
         all_reduces(k, &exact_dots);
@@ -381,7 +388,9 @@ static void affine_plane(const struct bnk_call *k) {
 }
 
 static void blend_plane(const struct bnk_call *k) {
-    if (k->active)
+    if (k->from_y)
+        all_writes(k, &blend_from_y);
+    else if (k->active)
         all_writes(k, &active_blend);
     else
         all_writes(k, &plain_blend);

@@ -15,8 +15,9 @@
 
 /* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
  * nothing. */
-static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false}, dots_of_x = {BNK_DOTS, true, X | DY, 0, false},
-                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false};
+static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false},
+                         dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false},
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false};
 
 BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     const struct bnk_array *a = k->array;
@@ -28,6 +29,11 @@ BNK_INLINE void advance(const struct bnk_call *k, const struct kind *kind, struc
 #pragma GCC unroll 8
     for (int a = 0; a < BNK_ARRAYS; a++)
         if (has(kind, *row, (enum bnk_role)a)) row->at[a] += k->array[a].row;
+}
+
+/* Whether v is computed again. */
+BNK_INLINE bool computes_v(const struct kind *kind, struct row row) {
+    return kind->active && !kind->from_y && !has(kind, row, BNK_Y);
 }
 
 /* How many steps of a row are reduced together: as many as have their sums in registers. */
@@ -58,8 +64,8 @@ BNK_INLINE void reduce_channels(const struct bnk_call *k, struct act act, struct
         for (size_t i = 0; i < DOUBLES; i++) shift[s][i] = load_vd(k->shift + first + i * BNK_WD);
 #pragma GCC unroll 8
         for (size_t i = 0; i < PARTS; i++)
-            forward[s][i] = kind->active && !has(kind, row, BNK_Y) ? affine_at(k, BNK_GATE, first + i * VEC_LANES, BNK_ROWS)
-                                                                   : (struct affine){0};
+            forward[s][i] =
+                computes_v(kind, row) ? affine_at(k, BNK_GATE, first + i * VEC_LANES, BNK_ROWS) : (struct affine){0};
     }
     if (kind->active) { /* an active step is long: its loop is not unrolled */
         for (size_t i = 0; i < rows; i++) reduce_row_of_channels(k, act, &row, sums, one, shift, forward, steps, kind);
@@ -102,8 +108,7 @@ BNK_INLINE void run_row_of_channels(const struct bnk_call *k, struct act act, st
 BNK_INLINE void run_gates(const struct bnk_call *k, struct affine *forward, struct row row, size_t c, const struct kind *kind) {
 #pragma GCC unroll 8
     for (size_t i = 0; i < PARTS; i++)
-        forward[i] =
-            kind->active && !has(kind, row, BNK_Y) ? affine_at(k, BNK_GATE, c + i * VEC_LANES, BNK_ROWS) : (struct affine){0};
+        forward[i] = computes_v(kind, row) ? affine_at(k, BNK_GATE, c + i * VEC_LANES, BNK_ROWS) : (struct affine){0};
 }
 
 BNK_INLINE void run_channels(const struct bnk_call *k, struct act act, struct row row, size_t rows, size_t c, size_t steps,
@@ -298,7 +303,11 @@ static void moments_rows(const struct bnk_call *k) {
 }
 
 static void dots_rows(const struct bnk_call *k) {
-    if (IS_SHORT && k->exact && k->active)
+    if (IS_SHORT && k->exact && k->from_y)
+        reduce_rows(k, &exact_dots_from_y);
+    else if (k->from_y)
+        reduce_rows(k, &dots_from_y);
+    else if (IS_SHORT && k->exact && k->active)
         reduce_rows(k, &exact_active_dots);
     else if (IS_SHORT && k->exact)
         reduce_rows(k, &exact_dots);
@@ -320,7 +329,9 @@ static void affine_rows(const struct bnk_call *k) {
 }
 
 static void blend_rows(const struct bnk_call *k) {
-    if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
+    if (k->from_y)
+        write_rows(k, &blend_from_y);
+    else if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
         write_rows(k, &blend_of_x);
     else if (k->active)
         write_rows(k, &active_blend);

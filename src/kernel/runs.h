@@ -85,7 +85,8 @@ BNK_INLINE void run_step(vec (*run)[PARTS], bnk_vd one, vec (*centre)[PARTS], co
         } else {
             first = kind->active ? gated_dy(forward[part], act, kind, row, at) : load(row.at[BNK_DY] + at);
             second = first;
-            if (has(kind, row, BNK_X)) second = first * ((load(row.at[BNK_X] + at) - centre[0][part]) - centre[1][part]);
+            if (has(kind, row, BNK_X))
+                second = first * ((load_x(act, kind, row.at[BNK_X] + at) - centre[0][part]) - centre[1][part]);
             if (keep < BNK_LANES) second = choose(first_lanes(part, keep), second, splat(0));
         }
         run[0][part] = plus(one, first, run[0][part]);

@@ -62,7 +62,7 @@ struct kind {
     enum bnk_verb verb;
     bool active;
     unsigned has, may_have; /* arrays that are there, and others that may be there: bits 1 << role */
-    bool exact;             /* struct bnk_call */
+    bool exact, from_y;     /* struct bnk_call */
 };
 
 enum {
@@ -74,17 +74,21 @@ enum {
     DZ = 1 << BNK_DZ,
 };
 
-static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false},
-                         plain_affine = {BNK_AFFINE, false, X | OUT, 0, false},
-                         plain_dots = {BNK_DOTS, false, X | DY, 0, false},
-                         plain_blend = {BNK_BLEND, false, X | DY | OUT, 0, false},
-                         active_affine = {BNK_AFFINE, true, X | OUT, Z, false},
-                         active_dots = {BNK_DOTS, true, DY, X | Z | Y, false},
-                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ, false};
+static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false, false},
+                         plain_affine = {BNK_AFFINE, false, X | OUT, 0, false, false},
+                         plain_dots = {BNK_DOTS, false, X | DY, 0, false, false},
+                         plain_blend = {BNK_BLEND, false, X | DY | OUT, 0, false, false},
+                         active_affine = {BNK_AFFINE, true, X | OUT, Z, false, false},
+                         active_dots = {BNK_DOTS, true, DY, X | Z | Y, false, false},
+                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ, false, false},
+                         dots_from_y = {BNK_DOTS, true, X | DY, 0, false, true},
+                         blend_from_y = {BNK_BLEND, true, X | DY | OUT, 0, false, true};
 
 /* The slow sums of 16-bit elements. */
-static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true}, exact_dots = {BNK_DOTS, false, X | DY, 0, true},
-                         exact_active_dots = {BNK_DOTS, true, DY, X | Z | Y, true};
+static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true, false},
+                         exact_dots = {BNK_DOTS, false, X | DY, 0, true, false},
+                         exact_active_dots = {BNK_DOTS, true, DY, X | Z | Y, true, false},
+                         exact_dots_from_y = {BNK_DOTS, true, X | DY, 0, true, true};
 
 /* Where each array of a row has the elements that are next; NULL: it is not there. */
 struct row {
@@ -173,7 +177,8 @@ BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, con
         *affine = affine_at(k, 0, c, layout);
     } else {
         *blend = blend_at(k, c, layout);
-        if (kind->active && (!has(kind, row, BNK_Y) || has(kind, row, BNK_Z))) *affine = affine_at(k, BNK_GATE, c, layout);
+        if (kind->active && !kind->from_y && (!has(kind, row, BNK_Y) || has(kind, row, BNK_Z)))
+            *affine = affine_at(k, BNK_GATE, c, layout);
     }
 }
 
@@ -196,9 +201,9 @@ BNK_INLINE struct blend join_blends(mask here, struct blend a, struct blend b) {
 
 BNK_INLINE vec affine_of(struct affine n, const elem *x) { return ((load(x) - n.m1) - n.m2) * n.k + n.b; }
 
-/* The settings of an activation, in every lane. */
+/* The settings of an activation, in every lane. `inverse`: 1 / slope, where x is taken from y. */
 struct act {
-    vec slope, ceiling;
+    vec slope, ceiling, inverse;
     bool cut;
 };
 
@@ -210,7 +215,8 @@ BNK_INLINE struct act act_splat(const struct bnk_call *k) {
         store(rounded, ceiling);
         ceiling = load(rounded);
     }
-    return (struct act){splat((num)k->act.slope), ceiling, k->act.cut};
+    const num slope = (num)k->act.slope;
+    return (struct act){splat(slope), ceiling, splat(k->from_y ? 1 / slope : 0), k->act.cut};
 }
 
 BNK_INLINE vec act_of(struct act a, vec v) {
@@ -231,10 +237,19 @@ BNK_INLINE vec gate_of(struct act a, vec v, vec dy) {
     return g;
 }
 
+/* Returns part of what stands in the role of x; where that is y, the v of which it is the activation. */
+BNK_INLINE vec load_x(struct act act, const struct kind *kind, const elem *x) {
+    const vec v = load(x);
+    return kind->from_y ? choose((mask)(v < 0), v * act.inverse, v) : v;
+}
+
 /* Returns part of dy, gated by y, or by a v that is computed again. */
 BNK_INLINE vec gated_dy(struct affine forward, struct act act, const struct kind *kind, struct row row, size_t i) {
     vec v;
-    if (has(kind, row, BNK_Y)) {
+    if (kind->from_y) {
+        v = load_x(act, kind, row.at[BNK_X] + i);
+        act.cut = false;
+    } else if (has(kind, row, BNK_Y)) {
         v = load(row.at[BNK_Y] + i);
     } else {
         v = affine_of(forward, row.at[BNK_X] + i);
@@ -258,7 +273,7 @@ BNK_INLINE void write_blend(struct blend n, const elem *dy, const elem *x, elem 
 BNK_INLINE void write_gated_blend(struct blend n, struct affine forward, struct act act, const struct kind *kind,
                                   struct row row, size_t i, bool without_x, bool stream) {
     vec g = gated_dy(forward, act, kind, row, i), dx = n.p * g;
-    if (!without_x) dx = dx + n.q * ((load(row.at[BNK_X] + i) - n.m1) - n.m2);
+    if (!without_x) dx = dx + n.q * ((load_x(act, kind, row.at[BNK_X] + i) - n.m1) - n.m2);
     dx = dx + n.s;
     if (has(kind, row, BNK_Y) && has(kind, row, BNK_Z)) dx = affine_of(forward, row.at[BNK_Z] + i) + dx;
     if (has(kind, row, BNK_DZ)) put(row.at[BNK_DZ] + i, g, stream);
@@ -341,6 +356,27 @@ BNK_INLINE void gated_dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_v
     }
 }
 
+/* The same from y: x and dy are as long as a step, and so are the sums. */
+BNK_INLINE void dots_from_y_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, struct act act,
+                                 const struct kind *kind, struct row row, size_t i, size_t keep) {
+    enum { EACH = DOUBLES / PARTS };
+#pragma GCC unroll 8
+    for (int part = 0; part < PARTS; part++) {
+        const size_t at = i + (size_t)part * VEC_LANES;
+        bnk_vd g[EACH], v[EACH];
+        to_doubles(gated_dy((struct affine){0}, act, kind, row, at), g);
+        to_doubles(load_x(act, kind, row.at[BNK_X] + at), v);
+#pragma GCC unroll 8
+        for (int j = 0; j < EACH; j++) {
+            const int k = part * EACH + j;
+            bnk_vd d = g[j] * subtract_by(one, v[j], mean[k]);
+            if (keep < BNK_LANES) d = keep_vd(d, k, keep);
+            sums[0][k] = add_by(one, g[j], sums[0][k]);
+            sums[1][k] += d;
+        }
+    }
+}
+
 /* Reduces the step that begins at element i of the row. `forward` has one entry for each part of the step. */
 BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *shift, const struct affine *forward,
                             struct act act, const struct kind *kind, struct row row, size_t i, size_t keep) {
@@ -349,6 +385,8 @@ BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *s
         moments_step(sums, one, shift, x, keep);
     } else if (!kind->active) {
         dots_step(sums, one, shift, row.at[BNK_DY] + i, x, keep);
+    } else if (kind->from_y) {
+        dots_from_y_step(sums, one, shift, act, kind, row, i, keep);
     } else {
         bnk_vd g[DOUBLES];
         if (LONG_STEPS) { /* the sums do not fit into the registers in any case */

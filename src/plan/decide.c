@@ -83,11 +83,12 @@ static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
            bytes <= eighths(m->llc_bytes, m->limits->channel_llc);
 }
 
+/* From y there is no pair: it would take at most an eighth off the time of planes that are large. */
 static bool can_fuse(const struct bn_pass *p) {
     if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
     enum bnk_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
     bool pair = (reduce == BNK_MOMENTS && write == BNK_AFFINE) ||
-                (reduce == BNK_DOTS && write == BNK_BLEND && p->reduce[0].active == p->write[0].active);
+                (reduce == BNK_DOTS && write == BNK_BLEND && p->reduce[0].active == p->write[0].active && !p->write[0].from_y);
     return pair && bn_view_matches(&p->reduce[0].view, &p->write[0].view);
 }
 

@@ -140,6 +140,15 @@ static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const 
     }
 }
 
+/* Brings the second sums of a chunk to their unit, so that they merge with those of parts that have another. A unit of 0
+ * belongs to a y that is all bias. */
+FOLDING void divide_dots(const struct bn_pass *p, const struct bn_sweep *s, size_t slot, size_t channel, size_t channels,
+                         size_t stride) {
+    double *restrict dot = s->sums[1] + slot;
+    const double *restrict unit = p->dot_unit + channel;
+    for (size_t c = 0; c < channels; c++) dot[c * stride] = unit[c] == 0 ? 0 : dot[c * stride] / unit[c];
+}
+
 /* Folds some channels of a reduction. */
 FOLDING void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t channel, size_t channels, size_t stride) {
     const struct bn_view *v = &s->view;
@@ -152,6 +161,7 @@ FOLDING void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chan
         const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels, stride)
                              : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels, stride)
                                                       : fold_dots(s, slot, piece, pieces, channels, stride);
+        if (p->dot_unit && s->verb == BNK_DOTS) divide_dots(p, s, slot, channel, channels, stride);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
         while (bn_tree_joins(&t)) merge(s, &t, channels, stride);
     }

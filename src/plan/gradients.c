@@ -9,8 +9,21 @@ static unsigned fact(bool holds, unsigned fact) { return holds ? fact : 0; }
 
 /* Facts on which the tables depend: the statistics are constants; sums are needed; what the arrays are there; and of a backward
  * that is gated, by what: the forward's y, or dy itself where the activation is the identity, whose derivative is 1 wherever v
- * lies; else v is computed again from x and z. */
-enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, OUTPUT = 128, VX = 256, GX = 512, GDY = 1024 };
+ * lies; else v is computed again from x and z. From y: y takes the role of x. */
+enum {
+    FROZEN = 1,
+    SUMS = 2,
+    X = 4,
+    DX = 8,
+    GATED = 16,
+    BY_Y = 32,
+    BY_DY = 64,
+    OUTPUT = 128,
+    VX = 256,
+    GX = 512,
+    GDY = 1024,
+    FROM_Y = 2048
+};
 
 /* backward */
 
@@ -18,18 +31,22 @@ enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, O
 static const struct bn_entry backward[] = {
     /* needs, unless, verb, active, arrays */
     {SUMS | X,     GATED,          BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_X, BNK_X}}},
-    {SUMS,         GATED | X,      BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_DY, BNK_X}}},
+    {SUMS,         GATED | X | FROM_Y, BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_DY, BNK_X}}},
     {SUMS | BY_Y,  0,              BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y}}},
     {SUMS | BY_DY, 0,              BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y}}},
-    {SUMS | GATED, BY_Y | BY_DY,   BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z}}},
+    {SUMS | GATED, BY_Y | BY_DY | FROM_Y, BNK_DOTS,   true,  3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z}}},
     {DX | FROZEN,  GATED,          BNK_AFFINE, false, 2, {{BN_DY, BNK_X}, {BN_DX, BNK_OUT}}},
-    {DX,           FROZEN | GATED, BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DX, BNK_OUT}}},
+    {DX,           FROZEN | GATED | FROM_Y, BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DX, BNK_OUT}}},
     {OUTPUT | BY_Y,  0,            BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y},
                                                           {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
     {OUTPUT | BY_DY, 0,            BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
                                                           {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
-    {OUTPUT | GATED, BY_Y | BY_DY, BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
+    {OUTPUT | GATED, BY_Y | BY_DY | FROM_Y, BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
                                                           {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {FROM_Y | SUMS,         GATED, BNK_DOTS,   false, 2, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}}},
+    {FROM_Y | SUMS | GATED, 0,     BNK_DOTS,   true,  2, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}}},
+    {FROM_Y | DX, FROZEN | GATED,  BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}, {BN_DX, BNK_OUT}}},
+    {FROM_Y | DX | GATED,   0,     BNK_BLEND,  true,  3, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}, {BN_DX, BNK_OUT}}},
 };
 /* clang-format on */
 
@@ -49,6 +66,20 @@ void bn_backward_numbers(const struct bn_backward *j, size_t channels) {
     for (size_t c = 0; c < channels; c++) put_gradients(j, c, (struct bn_sums){j->given[c].dy, j->given[c].dy_d});
 }
 
+/* From y: act^-1(y) - bias = s (x - mean), with s = weight rstd. So what is subtracted is the bias, the sum S[g (x - mean)] is
+ * S[g (act^-1(y) - bias)] / s, and the factor of the difference in dx is that of x - mean, divided by s. */
+static double bias_of(const struct bn_pass *p, size_t c) { return p->own[c]; }
+
+static void set_bias(struct bn_pass *p) {
+    const struct bn_backward *j = p->job;
+    double *bias = p->own, *scale = bias + p->channels;
+    for (size_t c = 0; c < p->channels; c++) {
+        bias[c] = bn_vector_get(j->bias, c, 0);
+        scale[c] = bn_vector_get(j->weight, c, 1) * j->rstd[c];
+    }
+    p->dot_unit = scale;
+}
+
 static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
     double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
     struct bn_sums s = {0, 0};
@@ -64,7 +95,9 @@ static void backward_channel(const struct bn_pass *p, const struct bn_backward *
     }
     if (p->reduces || j->given) put_gradients(j, c, s);
     if (!p->writes) return;
-    if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
+    if (!is_frozen(j->flags) && j->from_y)
+        bn_set_blend(p->coefficients[0], c, bias_of(p, c), scale, -rstd * rstd * s.dot / m, -scale * s.sum / m);
+    else if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
         bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
     else if (j->gated)
         bn_set_blend(p->coefficients[0], c, 0, scale, 0, 0);
@@ -92,16 +125,20 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
     bool dx = bn_is_there(g, BN_DX), identity = j->activation.kind == BATCHNORM_IDENTITY;
     const bool gathers = j->sums || j->nodes;
     bool sums = j->dweight.data || j->dbias.data || gathers, frozen = is_frozen(j->flags) || !(dx || sums);
-    bool by_y = j->gated && !identity && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
+    bool by_y = j->gated && !identity && !j->from_y && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
     unsigned facts = fact(frozen, FROZEN) | fact((sums || !frozen) && !j->given, SUMS) | fact(bn_is_there(g, BN_X), X) |
                      fact(dx, DX) | fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) |
-                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT);
+                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT) | fact(j->from_y, FROM_Y);
     bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
     p->write[0].without_x = frozen || !dx;
     p->mean = j->mean;
     p->nodes = j->nodes;
     p->set_coefficients = backward_coefficients;
-    if (j->gated && !by_y && !by_dy) p->set_gates = backward_gates;
+    if (j->gated && !by_y && !by_dy && !j->from_y) p->set_gates = backward_gates;
+    if (j->from_y) {
+        p->own_doubles = 2 * g->channels;
+        p->set_mean = set_bias;
+    }
     p->job = job;
 }
 

@@ -186,13 +186,14 @@ struct bn_forward {
 BN_JOB(forward)
 
 /* Gradients. Arrays: DY, DX; X where statistics, dweight or the gate need it; if gated DZ, and Y, or Z where v is computed
- * again. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
+ * again. From y: DY, DX and Y; it needs no mean. flags: BATCHNORM_FROZEN, BATCHNORM_ACCUMULATE. */
 struct bn_backward {
-    struct bn_vector weight, bias; /* bias: where v is computed again */
+    struct bn_vector weight, bias; /* bias: where v is computed again, or x is taken from y */
     const double *mean, *rstd;
     struct bn_output dweight, dbias;
     batchnorm_activation activation;
-    bool gated; /* by the activation, or there is a dz */
+    bool gated;  /* by the activation, or there is a dz */
+    bool from_y; /* x is taken from y, which is act(v); act is the identity, or has a slope above 0 and is linear but at 0 */
     unsigned flags;
     const batchnorm_sum *given; /* the sums, where they are not those of this call */
     batchnorm_sum *sums;        /* where the sums are added, which are all that is wanted then, or their nodes go */

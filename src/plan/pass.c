@@ -32,12 +32,14 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
     s->verb = e->verb;
     s->kernels = bnk_table()->verbs[g->dtype];
     s->mean = NULL;
-    s->mean_of_x = s->without_x = false;
+    s->mean_of_x = s->without_x = s->from_y = false;
     s->active = e->active;
     s->act = act;
     for (int i = 0; i < e->uses; i++) {
         if (!bn_is_there(g, e->use[i].array)) continue;
-        if (e->use[i].array == BN_X && e->use[i].role == BNK_X && e->verb == BNK_DOTS) s->mean_of_x = true;
+        const bool y_for_x = e->use[i].array == BN_Y && e->use[i].role == BNK_X;
+        if (e->verb == BNK_DOTS && (y_for_x || (e->use[i].array == BN_X && e->use[i].role == BNK_X))) s->mean_of_x = true;
+        if (y_for_x && e->active) s->from_y = true;
         s->role[uses] = e->use[i].role;
         use[uses++] = e->use[i];
     }
@@ -53,7 +55,8 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
     p->nodes = NULL;
-    p->mean = NULL;
+    p->mean = p->dot_unit = NULL;
+    p->set_mean = NULL;
     p->set_gates = NULL;
     p->done = NULL;
     const struct bnk_act act = bn_act_of(activation);
@@ -105,6 +108,8 @@ static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
     bool gated = p->reduces && reads_gate(&p->reduce[0]), copies = false;
+    p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
+    if (p->set_mean) p->mean = p->own;
     for (int i = 0; i < p->reduces; i++) {
         struct bn_sweep *r = &p->reduce[i];
         size_t slots = bn_sweep_slots(&r->view);
@@ -119,7 +124,6 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
         p->write[i].coefficients = (struct bnk_coefficients){p->coefficients[i].data, padded};
     }
     for (int i = 0; i < p->reduces; i++) p->reduce[i].coefficients = (struct bnk_coefficients){p->coefficients[0].data, padded};
-    p->own = p->own_doubles ? take(s, p->own_doubles, sizeof(double)) : NULL;
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
         if (p->reduce[i].view.layout == BNK_ROWS) p->reduce[i].mean = p->mean_copy;
@@ -181,6 +185,7 @@ batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const 
     p.caller = exec ? exec->caller : NULL;
     const batchnorm_status status = take_scratch(&p, exec, &memory);
     if (status) return status;
+    if (p.set_mean) p.set_mean(&p);
     copy_means(&p);
     bn_pass_decide(&p);
     bn_pass_run(&p);

@@ -8,7 +8,7 @@
 #include "plan/sweep.h"
 #include "plan/tuning.h"
 
-enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 10 };
+enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 14 };
 
 /* An entry of a job's table: a sweep, which the job has where all facts of `needs` hold and none of `unless`. Arrays that are
  * not there are left out of it. */
@@ -41,7 +41,10 @@ struct bn_pass {
     double *own;
     const double *mean; /* what reductions of dots with x subtract from x; they are given a copy where they need one */
     double *mean_copy;
+    const double *dot_unit; /* of each channel: second sums of dots are divided by it, chunk by chunk; NULL: they are not */
     double *nodes; /* where the nodes of the chunks go, an array of every channel for each number; NULL: they are not wanted */
+    /* the job's: makes `mean`, which is the beginning of `own` then, and `dot_unit`, before everything; may be NULL */
+    void (*set_mean)(struct bn_pass *pass);
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
     void (*set_gates)(const struct bn_pass *pass, size_t channel, size_t channels);
     void (*set_coefficients)(const struct bn_pass *pass, size_t channel, size_t channels);

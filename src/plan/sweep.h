@@ -31,7 +31,7 @@ struct bn_sweep {
     size_t repeat; /* rows that are taken as one wide row; 1 if none are */
     /* affine, blend, and dots that are gated: those of channel c are at c */
     struct bnk_coefficients coefficients;
-    bool active, without_x; /* see struct bnk_call */
+    bool active, without_x, from_y; /* see struct bnk_call */
     struct bnk_act act;
     bool stream;           /* the outputs */
     size_t ahead;          /* rows from a fetch of inputs to their use; 0 where nothing is fetched */
@@ -115,6 +115,7 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     k->active = s->active;
     k->act = s->act;
     k->without_x = s->without_x;
+    k->from_y = s->from_y;
     k->stream = s->stream;
 }
 

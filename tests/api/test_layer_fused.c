@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The layer's fused calls give the bits of the raw ones with the same numbers, in both modes and with both ways to gate. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,48 @@ TEST(bits_are_those_of_the_raw_calls) {
     }
 }
 
+/* A forward that overwrote x, and a backward from y alone: the bits of the raw call, in both modes. */
+TEST(y_alone_gives_the_bits_of_the_raw_call) {
+    static struct arrays a;
+    static float dx[ALL];
+    const struct strided shape = planar(BATCHNORM_F32, N, C, S);
+    for (int way = 0; way < 4; way++) {
+        const batchnorm_activation activation = way & 1 ? batchnorm_leaky_relu(0.1) : (batchnorm_activation){0};
+        batchnorm_layer *layer = make_layer(way < 2);
+        float dweight[C], dbias[C], *weight = batchnorm_layer_weight(layer)->value.data,
+                                    *bias = batchnorm_layer_bias(layer)->value.data;
+        double mean[C], rstd[C];
+        fill(&a);
+        if (way < 2) /* for its rstd */
+            assert_int_equal(
+                raw_forward_fused(&shape, a.x, NULL, weight, bias, a.y, NULL, NULL, mean, rstd, activation, NULL, NULL),
+                BATCHNORM_OK);
+        for (int c = 0; c < C && way >= 2; c++) rstd[c] = 1 / sqrt(1 + 1e-5);
+        assert_int_equal(layer_forward_fused(layer, view(a.x), none, view(a.x), NULL, activation, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(raw_backward_fused(&shape, NULL, NULL, a.x, a.dy, weight, bias, NULL, rstd, dx, NULL, dweight, dbias,
+                                            activation, way < 2 ? 0 : BATCHNORM_FROZEN, NULL),
+                         BATCHNORM_OK);
+        weight[2] = 0; /* the backward has the numbers of its forward */
+        assert_int_equal(layer_backward_fused(layer, NULL, none, none, view(a.x), view(a.dy), view(a.x), none, 0, NULL),
+                         BATCHNORM_OK);
+        assert_memory_equal(a.x, dx, sizeof dx);
+        assert_memory_equal(batchnorm_layer_weight(layer)->grad.data, dweight, sizeof dweight);
+        assert_memory_equal(batchnorm_layer_bias(layer)->grad.data, dbias, sizeof dbias);
+        fill(&a);
+        assert_int_equal(layer_forward_fused(layer, view(a.x), none, view(a.y), NULL, activation, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(layer_backward_fused(layer, NULL, none, none, view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
+                         BATCHNORM_BAD_OPTION);
+        assert_non_null(strstr(batchnorm_layer_message(layer), "channel 2"));
+        /* with x, y only gates */
+        assert_int_equal(layer_backward_fused(layer, NULL, view(a.x), none, view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
+                         BATCHNORM_OK);
+        assert_int_equal(layer_forward_fused(layer, view(a.x), view(a.z), view(a.y), NULL, activation, 0, NULL), BATCHNORM_OK);
+        assert_int_equal(layer_backward_fused(layer, NULL, none, view(a.z), view(a.y), view(a.dy), view(a.dx), none, 0, NULL),
+                         BATCHNORM_NULL_POINTER);
+        batchnorm_layer_destroy(layer);
+    }
+}
+
 TEST(what_does_not_fit_is_refused) {
     static struct arrays a;
     batchnorm_layer *layer = make_layer(true);
@@ -115,6 +158,7 @@ TEST(what_does_not_fit_is_refused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(bits_are_those_of_the_raw_calls),
+                                       cmocka_unit_test(y_alone_gives_the_bits_of_the_raw_call),
                                        cmocka_unit_test(what_does_not_fit_is_refused)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("api.layer.fused", tests, NULL, NULL);
 }

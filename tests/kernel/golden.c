@@ -16,18 +16,23 @@ enum { TABLES = 8, PATTERN = 0x45, MARGIN = 64 };
  * are those of everything that is no curve. */
 static const struct golden {
     const char *word;
-    int curve;
+    int curve; /* or */
+    bool from_y;
     uint64_t hash[BNK_DTYPES];
 } golden[] = {
-    {"", 0, {0x572c51c4b47401bd, 0x81b704f6326301ef, 0x11b90b6393541d67, 0xc7f1a2f7f93836ea}},
-    {" hardswish", BATCHNORM_HARDSWISH, {0x9b99fc80ce7d83b8, 0xfda6790be109114b, 0x017233d65131252d, 0xda205dc7271b15e6}},
-    {" sigmoid", BATCHNORM_SIGMOID, {0x40001293e8b5cee9, 0x8a651fdd65f39eeb, 0x44a5a7e6052ac31f, 0xef6b78c0ac97284a}},
-    {" silu", BATCHNORM_SILU, {0x86e94616cc9a201f, 0x82240447cb52e4dd, 0xc98cb3796456cdae, 0x001293b7c6ee2ee3}},
+    {"", 0, false, {0x572c51c4b47401bd, 0x81b704f6326301ef, 0x11b90b6393541d67, 0xc7f1a2f7f93836ea}},
+    {" hardswish",
+     BATCHNORM_HARDSWISH,
+     false,
+     {0x9b99fc80ce7d83b8, 0xfda6790be109114b, 0x017233d65131252d, 0xda205dc7271b15e6}},
+    {" sigmoid", BATCHNORM_SIGMOID, false, {0x40001293e8b5cee9, 0x8a651fdd65f39eeb, 0x44a5a7e6052ac31f, 0xef6b78c0ac97284a}},
+    {" silu", BATCHNORM_SILU, false, {0x86e94616cc9a201f, 0x82240447cb52e4dd, 0xc98cb3796456cdae, 0x001293b7c6ee2ee3}},
+    {" from y", 0, true, {0xa3970b21a1861a2e, 0xbe840c0f3560e7c6, 0xc61e387dacd2df4d, 0xec1a32e6417ba3af}},
 };
 
-/* Every activation that y does not tell is a curve, and has a row. */
+/* Every activation that y does not tell is a curve, and has a row; two more are everything else, and that from y. */
 #define IS_CURVE(kind, word, parameter, by_y) +!(by_y)
-_Static_assert(sizeof golden / sizeof *golden == 1 BATCHNORM_ACTIVATION_LIST(IS_CURVE), "a row for every curve");
+_Static_assert(sizeof golden / sizeof *golden == 2 BATCHNORM_ACTIVATION_LIST(IS_CURVE), "a row for every curve");
 
 static const char *const names[BNK_DTYPES] = {"f32", "f64", "bf16", "f16"};
 
@@ -65,6 +70,9 @@ static const struct variant variants[] = {
     {"exact", M | D, .exact = true},
     {"exact, active", D, .active = true, .exact = true},
     {"exact, active, y, no x", D, .active = true, .y = true, .no_x = true, .without_x = true, .exact = true},
+    {"from y", D | B, .active = true, .from_y = true},
+    {"from y, without x", B, .active = true, .from_y = true, .without_x = true},
+    {"exact, from y", D, .active = true, .from_y = true, .exact = true},
 };
 
 /* The settings of every activation: ReLU, one with a ceiling, leaky ones, identity. */
@@ -187,6 +195,7 @@ static struct bnk_call call_of(struct side *s, const struct item *t) {
         .exact = t->variant->exact,
         .coefficients = {s->dtype == BATCHNORM_F64 ? (const void *)s->numbers64 : (const void *)s->numbers32, PITCH},
         .active = t->variant->active,
+        .from_y = t->variant->from_y,
         .act = s->act,
         .without_x = t->variant->without_x,
         .stream = t->stream};
@@ -267,35 +276,40 @@ static bool check_item(int dtype, const struct item *t, uint64_t *hashes) {
     return good;
 }
 
-/* A curve is never gated by y, and makes no pairs. */
-static bool has_case(const struct variant *v, enum bnk_verb verb, int curve) {
-    return (v->verbs & 1u << verb) && !(curve && (!v->active || v->y));
+/* A curve is never gated by y. Neither it nor what is from y makes pairs. */
+static bool has_case(const struct variant *v, enum bnk_verb verb, const struct golden *g) {
+    return (v->verbs & 1u << verb) && v->from_y == g->from_y && !(g->curve && (!v->active || v->y));
 }
 
-static bool check_kernel(int dtype, int curve, struct kernel kernel, size_t length, uint64_t *hashes) {
+/* From y, slopes are above 0. */
+static struct bnk_act act_of(const struct golden *g, size_t i) {
+    static const struct bnk_act leaky[] = {{0.01, INFINITY, false, 0}, {3, INFINITY, false, 0}};
+    return g->curve ? (struct bnk_act){.curve = g->curve} : g->from_y ? leaky[i % 2] : acts[i % 5];
+}
+
+static bool check_kernel(int dtype, const struct golden *g, struct kernel kernel, size_t length, uint64_t *hashes) {
     const enum bnk_verb verb = kernel.write == NONE ? kernel.reduce : kernel.write;
     bool good = true;
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
         for (int stream = 0; stream <= (kernel.write != NONE); stream++) {
-            const struct bnk_act act = curve ? (struct bnk_act){.curve = curve} : acts[(length + v) % 5];
-            struct item t = {kernel, &variants[v], &geometries[(length / 5 + v) % 5], act, length, stream};
-            if (has_case(&variants[v], verb, curve)) good &= check_item(dtype, &t, hashes);
+            struct item t = {kernel, &variants[v], &geometries[(length / 5 + v) % 5], act_of(g, length + v), length, stream};
+            if (has_case(&variants[v], verb, g)) good &= check_item(dtype, &t, hashes);
         }
     return good;
 }
 
-static bool check_length(int dtype, int curve, size_t length, uint64_t *hashes) {
+static bool check_length(int dtype, const struct golden *g, size_t length, uint64_t *hashes) {
     bool good = true;
     for (enum bnk_verb verb = 0; verb < BNK_VERBS; verb++)
         for (enum bnk_layout layout = 0; layout < BNK_LAYOUTS; layout++) {
             const bool writes = verb == BNK_AFFINE || verb == BNK_BLEND;
             const struct kernel alone = {layout, writes ? verb : NONE, writes ? NONE : verb};
             if (writes && length > BNK_RUN * BNK_LANES) continue;
-            good &= check_kernel(dtype, curve, alone, length, hashes);
+            good &= check_kernel(dtype, g, alone, length, hashes);
         }
     for (enum bnk_verb verb = 0; verb < BNK_VERBS; verb++)
-        if (other[verb] != NONE && !curve)
-            good &= check_kernel(dtype, curve, (struct kernel){BNK_PLANE, verb, other[verb]}, length, hashes);
+        if (other[verb] != NONE && !g->curve && !g->from_y)
+            good &= check_kernel(dtype, g, (struct kernel){BNK_PLANE, verb, other[verb]}, length, hashes);
     return good;
 }
 
@@ -305,10 +319,10 @@ static bool check(int dtype, const struct golden *g) {
     uint64_t hashes[TABLES];
     bool good = true;
     for (size_t i = 0; i < TABLES; i++) hashes[i] = 14695981039346656037u;
-    for (size_t length = 0; length < 68; length++) good &= check_length(dtype, g->curve, length, hashes);
-    for (size_t i = 0; i < 6; i++) good &= check_length(dtype, g->curve, long_ones[i], hashes);
+    for (size_t length = 0; length < 68; length++) good &= check_length(dtype, g, length, hashes);
+    for (size_t i = 0; i < 6; i++) good &= check_length(dtype, g, long_ones[i], hashes);
     for (size_t i = 0; (table = bnk_runnable(i)) != NULL; i++) {
-        if (!g->curve) good &= check_copies(table, dtype, &any[BNK_X]);
+        if (!g->curve && !g->from_y) good &= check_copies(table, dtype, &any[BNK_X]);
         printf("%-8s %-5s %016llx%s%s\n", table->name, names[dtype], (unsigned long long)hashes[i], g->word,
                hashes[i] == g->hash[dtype] ? "" : " differs from the committed hash");
         good &= hashes[i] == g->hash[dtype];

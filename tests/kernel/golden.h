@@ -31,7 +31,7 @@ uint64_t bits_of(const union elements *a, int dtype, size_t i); /* one pattern f
 struct variant {
     const char *name;
     unsigned verbs; /* 1 << verb for those that have it */
-    bool active, z, y, no_x, without_x, dz, no_out, exact;
+    bool active, z, y, no_x, without_x, dz, no_out, exact, from_y;
 };
 
 /* One call: of the elements (row r, channel c, i) at first + r * row + c * channel + i. In rows, i is the channel. */

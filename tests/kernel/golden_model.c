@@ -97,8 +97,11 @@ static double affine(const struct side *s, int first, double x, size_t c) {
     return computed(s, scaled + number(s, first + BNK_B, c));
 }
 
+/* From y, x is the number of which y is the activation. */
 static double in(const struct side *s, enum bnk_role role, size_t at) {
-    return s->in[role] ? get(s->in[role], s->dtype, s->first + at) : 0;
+    const double v = s->in[role] ? get(s->in[role], s->dtype, s->first + at) : 0;
+    if (!s->variant->from_y || role != BNK_X || !(v < 0)) return v;
+    return computed(s, v * computed(s, 1 / computed(s, s->act.slope)));
 }
 
 static double activated(const struct side *s, double v) {
@@ -118,7 +121,7 @@ static double before(const struct side *s, int first, size_t at, size_t c) {
 static double gated(const struct side *s, size_t at, size_t c) {
     const double dy = in(s, BNK_DY, at);
     if (!s->variant->active) return dy;
-    const double v = s->in[BNK_Y] ? in(s, BNK_Y, at) : before(s, BNK_GATE, at, c);
+    const double v = s->variant->from_y ? in(s, BNK_X, at) : s->in[BNK_Y] ? in(s, BNK_Y, at) : before(s, BNK_GATE, at, c);
     if (s->act.curve) return rounded(s, computed(s, dy * computed(s, curve_slope((batchnorm_activation_kind)s->act.curve, v))));
     const double ceiling = computed(s, s->act.ceiling);
     if (s->act.cut) return v <= 0 || v >= (s->in[BNK_Y] ? rounded(s, ceiling) : ceiling) ? 0 : dy;

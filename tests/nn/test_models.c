@@ -131,6 +131,25 @@ TEST(initial_weights_fill_their_interval) {
     assert_true(most <= bound && most > 0.99f * bound);
 }
 
+/* Where batch norm keeps y in the place of x, gradients are the same, and memory is never more; it is less where y can take its
+ * place: after the convolutions of a leaky network, and where nothing else needs the output of an activation. */
+TEST(batch_norm_may_keep_less) {
+    static const nn_activation activations[] = {NN_RELU, NN_LEAKY_RELU, NN_SILU, NN_TANH, NN_IDENTITY};
+    for (int kind = NN_MLP; kind <= NN_RESNET; kind++)
+        for (int norm = NN_NORM_BEFORE; norm <= NN_NORM_AFTER; norm++)
+            for (int a = 0; a < 5; a++) {
+                nn_model_options options = small_model((nn_model_kind)kind, (nn_norm)norm, activations[a]);
+                const nn_network *plain = make_model(&options);
+                options.memory = NN_MEMORY_LESS;
+                nn_network *less = make_model(&options);
+                assert_int_equal(less->plain, plain->memory_count);
+                assert_true(less->memory_count <= plain->memory_count);
+                const bool gains = norm == NN_NORM_BEFORE ? activations[a] == NN_LEAKY_RELU : activations[a] == NN_SILU;
+                if (kind == NN_RESNET && gains) assert_true(less->memory_count < plain->memory_count);
+                check_network(less, NN_TEST_BATCH);
+            }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(mlp_gradients_equal_finite_differences, let_go),
@@ -141,6 +160,7 @@ int main(void) {
         cmocka_unit_test_teardown(depths_and_sizes_are_checked, let_go),
         cmocka_unit_test_teardown(initial_weights_depend_on_the_seed_alone, let_go),
         cmocka_unit_test_teardown(initial_weights_fill_their_interval, let_go),
+        cmocka_unit_test_teardown(batch_norm_may_keep_less, let_go),
     };
     return cmocka_run_group_tests_name("nn.models", tests, open_backend, close_backend);
 }

@@ -19,7 +19,7 @@ struct batch {
     bool rows;
     size_t grain;
     batchnorm_activation activation;
-    bool has_z;
+    bool has_z, from_y; /* from y: backward gets no x */
     double x[ELEMENTS_MAX], z[ELEMENTS_MAX], dy[ELEMENTS_MAX];
 };
 
@@ -103,6 +103,7 @@ static void run_part(batchnorm_group *group, size_t first, size_t count, struct 
     shape.outer = count;
     const batchnorm_strides s = strides();
     const bool acts = batch.activation.kind != BATCHNORM_IDENTITY;
+    const batchnorm_input nothing = {.data = NULL};
     memset(r, 0, sizeof *r);
     const batchnorm_forward_call forward = {.size = sizeof forward,
                                             .shape = shape,
@@ -123,9 +124,9 @@ static void run_part(batchnorm_group *group, size_t first, size_t count, struct 
     if (r->forward) return;
     const batchnorm_backward_call backward = {.size = sizeof backward,
                                               .shape = shape,
-                                              .x = forward.x,
+                                              .x = batch.from_y ? nothing : forward.x,
                                               .z = forward.z,
-                                              .y = {acts ? forward.y.data : NULL, s},
+                                              .y = {acts || batch.from_y ? forward.y.data : NULL, s},
                                               .dy = {part_of(batch.dy, first), s},
                                               .dx = {part_of(o->dx, first), s},
                                               .dz = {batch.has_z ? part_of(o->dz, first) : NULL, s},
@@ -213,13 +214,14 @@ static void try_cuts(void) {
         }
 }
 
-static void try_all(batchnorm_activation activation, bool has_z) {
+static void try_all(batchnorm_activation activation, bool has_z, bool from_y) {
     static const struct {
         size_t n, c, s, grain;
     } shapes[] = {{8, 3, 50, 1},   {8, 3, 50, 2},    {7, 5, 49, 2},   {13, 17, 9, 3}, {32, 40, 1, 4}, {33, 16, 1, 1},
                   {12, 2, 700, 4}, {5, 1, 40000, 1}, {9, 4, 6000, 2}, {40, 1, 3, 8},  {6, 40, 100, 8}};
     batch.activation = activation;
     batch.has_z = has_z;
+    batch.from_y = from_y;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F16; dtype++)
             for (int rows = 0; rows < 2; rows++) {
@@ -229,9 +231,11 @@ static void try_all(batchnorm_activation activation, bool has_z) {
             }
 }
 
-TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false); }
-TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true); }
-TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false); }
+TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_from_y) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, true); }
+TEST(any_cut_gives_the_bits_of_the_whole_from_y_of_leaky_relu) { try_all(batchnorm_leaky_relu(0.125), false, true); }
 
 static size_t index_of(size_t n, size_t c, size_t i) {
     const batchnorm_strides s = strides();
@@ -270,7 +274,7 @@ static void check_channel(const struct result *r, size_t c) {
 TEST(chunks_give_the_statistics_of_all) {
     static const size_t grains[] = {0, 1, 3, 8, 100};
     batch.activation = (batchnorm_activation){BATCHNORM_IDENTITY, 0};
-    batch.has_z = false;
+    batch.has_z = batch.from_y = false;
     for (size_t i = 0; i < sizeof grains / sizeof *grains; i++)
         for (int dtype = BATCHNORM_F32; dtype <= BATCHNORM_F64; dtype++)
             for (int rows = 0; rows < 2; rows++) {
@@ -601,6 +605,8 @@ int main(void) {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_silu),
+        cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_from_y),
+        cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_from_y_of_leaky_relu),
         cmocka_unit_test(chunks_give_the_statistics_of_all),
         cmocka_unit_test(micro_batches_have_the_statistics_and_gradients_of_all),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),

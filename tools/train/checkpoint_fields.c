@@ -26,6 +26,7 @@ const struct checkpoint_field checkpoint_fields[] = {
     {CHOICE("norm", model.norm, nn_norm_words)},
     {OPTION("frozen", FIELD_BOOL, model.frozen)},
     {CHOICE("activation", model.activation, nn_activation_words)},
+    {CHOICE("memory", model.memory, nn_memory_words), .missing = "plain"},
     {OPTION("batch", FIELD_SIZE, model.batch)},
     {OPTION("seed", FIELD_U64, model.seed)},
     {CHOICE("optimizer", training.optimizer.kind, nn_optimizer_words)},

@@ -115,6 +115,14 @@ void train_print_best(long epoch, double accuracy, const char *path, bool json) 
     }
 }
 
+void train_print_memory(const nn_network *network, bool json) {
+    const double bytes = (double)network->memory_count * sizeof(float), plain = (double)network->plain * sizeof(float);
+    if (json)
+        printf("{\"memory_bytes\": %.0f, \"plain_memory_bytes\": %.0f}\n", bytes, plain);
+    else
+        printf("\nValues and gradients of the layers: %.1f MB (%.1f MB with --memory plain).\n", bytes / 1e6, plain / 1e6);
+}
+
 static void print_part(const char *name, double forward, double backward, double total, bool json) {
     const double seconds = forward + backward;
     if (json) {

@@ -28,6 +28,8 @@ void train_print_epoch(long number, const nn_epoch *epoch, bool json);
 void train_print_classes(const nn_dataset *set, const uint32_t *right, const uint32_t *all, bool json);
 /* The epoch that a checkpoint has, because it was the best. */
 void train_print_best(long epoch, double accuracy, const char *path, bool json);
+/* The bytes of the values and gradients of the layers, and what they would be with --memory plain. */
+void train_print_memory(const nn_network *network, bool json);
 /* Where the time went, layer by layer; `total` is all of it. */
 void train_print_profile(const nn_network *network, double total, bool json);
 

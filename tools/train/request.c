@@ -80,6 +80,17 @@ static const struct option_row rows[] = {
      .words = nn_activation_words + NN_RELU,
      .first = NN_RELU,
      .help = "Activation function"},
+    {.name = "memory",
+     .kind = OPTION_WORD,
+     AT(model.memory),
+     .words = nn_memory_words,
+     .help = "What batch norm keeps for the backward pass: its input, or where it can, less",
+     .more =
+         "With _less_ a batch norm that no residual follows, and no activation but _leaky_relu_, overwrites its input with its "
+         "output, where no other layer needs that input, and its gradients come from the output alone. They are a little less "
+         "exact, and a weight that comes too close to 0 beside its bias ends the training. The bytes of all values and "
+         "gradients are printed at the end, beside those of _plain_. It helps with *--activation* _leaky_relu_, and with "
+         "_silu_ where *--norm* is _after_; with _relu_ it changes nothing."},
 
     {.help = "The data:"},
     {.name = "data",
@@ -388,6 +399,7 @@ void train_describe(const struct train_request *r, FILE *to) {
     fprintf(to, "%s", nn_model_words[m->kind]);
     if (m->kind == NN_RESNET) fprintf(to, " of depth %zu", m->depth);
     describe_norm(r, to);
+    if (m->memory == NN_MEMORY_LESS) fprintf(to, ", less memory");
     fprintf(to, ", %s", optimizers[o->kind == NN_SGD ? o->nesterov : o->kind == NN_ADAM ? 2 : 3]);
     if (o->kind == NN_SGD) fprintf(to, " (momentum %g)", (double)o->momentum);
     if (o->weight_decay > 0)

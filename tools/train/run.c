@@ -164,6 +164,7 @@ static nn_error print_end(struct run *run, double total) {
     const struct train_request *r = &run->request;
     const nn_error error = r->per_class ? print_classes(run) : NULL;
     if (r->keep_best && run->best_epoch > 0 && !error) train_print_best((long)run->best_epoch, run->best, r->save, r->json);
+    if (r->model.memory == NN_MEMORY_LESS && !error) train_print_memory(run->trainer.network, r->json);
     if (r->profile && !error) train_print_profile(run->trainer.network, total + run->other, r->json);
     return error;
 }

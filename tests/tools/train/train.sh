@@ -154,6 +154,28 @@ case_choices() {
     refuses 1 "--shift is 28; it must be below the height and the width of the images, 28 x 28" --shift 28
 }
 
+# The memory of both ways is told at the end; with leaky_relu it is less, and what is learnt is nearly the same.
+case_memory() {
+    needs_backend
+    make_data
+    local plain less
+    local text="resnet of depth 8, batch norm (momentum 0.1) before leaky_relu, less memory, sgd (momentum 0.9), "
+    describes "${text}learning rate 0.05, batch 8, seed 1" --model resnet --activation leaky_relu --memory less
+    grep -qE '^Values and gradients of the layers: [0-9]+\.[0-9] MB \([0-9]+\.[0-9] MB with --memory plain\)\.$' out.log ||
+        fail "$(cat out.log)"
+    runs train --model resnet --activation leaky_relu --memory less --epochs 1 --batch 8 --json
+    less=$(sed -n 's/^{"memory_bytes": \([0-9]*\), .*/\1/p' out.log)
+    plain=$(sed -n 's/.*"plain_memory_bytes": \([0-9]*\)}$/\1/p' out.log)
+    [ "$less" -lt "$plain" ] || fail "$(cat out.log)"
+    runs train --model resnet --activation relu --memory less --epochs 1 --batch 8 --json
+    less=$(sed -n 's/^{"memory_bytes": \([0-9]*\), .*/\1/p' out.log)
+    plain=$(sed -n 's/.*"plain_memory_bytes": \([0-9]*\)}$/\1/p' out.log)
+    [ "$less" = "$plain" ] || fail "$(cat out.log)"
+    runs train --epochs 1 --batch 8
+    grep -q Values out.log && fail "told without being asked: $(cat out.log)"
+    refuses 2 "--memory: 'x' is not plain or less" --memory x
+}
+
 # The options reach the training: each of them changes the numbers.
 case_choices_matter() {
     needs_backend
