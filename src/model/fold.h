@@ -79,7 +79,7 @@ bool bn_linear_before(struct bn_fold *fold, struct bn_linear *linear, const stru
 
 /* Reads the weights again, which are not kept; false, with f->no_memory, if that fails. */
 bool bn_linear_load(struct bn_fold *fold, struct bn_linear *linear);
-void bn_linear_unload(struct bn_linear *linear);
+void bn_linear_unload(const struct bn_onnx *onnx, struct bn_linear *linear);
 
 /* With loaded weights: computes some of them, one after the other, or all biases, as they are when everything is folded. */
 void bn_linear_row(const struct bn_linear *linear, size_t first, size_t count, double *to);

@@ -136,25 +136,86 @@ static void put_floats(struct writer *w, const double *row, size_t count, unsign
 }
 #endif
 
-/* Fills in all numbers, little-endian. */
+enum { TOGETHER = 1024 };
+
+/* Fills in some numbers, TOGETHER at most, little-endian. */
+static void put_some(struct writer *w, const struct numbers *n, size_t first, size_t count, unsigned char *to) {
+    const size_t each = bn_onnx_type_bytes(n->type);
+    double row[TOGETHER];
+    n->row(n->of, first, count, row);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (n->type == BN_ONNX_FLOAT) {
+        put_floats(w, row, count, to);
+        return;
+    }
+#endif
+    for (size_t k = 0; k < count; k++) {
+        const uint64_t bits = bits_of(w, n->type, row[k]);
+        for (size_t byte = 0; byte < each; byte++) *to++ = (unsigned char)(bits >> 8 * byte);
+    }
+}
+
+/* Fills in all numbers. */
 static void put_numbers(struct writer *w, const struct numbers *n, unsigned char *to) {
     const size_t each = bn_onnx_type_bytes(n->type);
-    double row[1024];
     for (size_t i = 0, some; to && i < n->count; i += some) {
-        some = n->count - i < 1024 ? n->count - i : 1024;
-        n->row(n->of, i, some, row);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        if (n->type == BN_ONNX_FLOAT) {
-            put_floats(w, row, some, to);
-            to += some * each;
-            continue;
-        }
-#endif
-        for (size_t k = 0; k < some; k++) {
-            const uint64_t bits = bits_of(w, n->type, row[k]);
-            for (size_t byte = 0; byte < each; byte++) *to++ = (unsigned char)(bits >> 8 * byte);
-        }
+        some = n->count - i < TOGETHER ? n->count - i : TOGETHER;
+        put_some(w, n, i, some, to + i * each);
     }
+}
+
+/* Weights that are computed when the file is written. */
+struct weights {
+    struct bn_fold *fold;
+    struct bn_linear *linear;
+    struct bn_fold_counts *counts;
+};
+
+static bool give_weights(void *of, bool (*write)(void *arg, const void *from, size_t bytes), void *arg) {
+    const struct weights *weights = of;
+    struct bn_linear *l = weights->linear;
+    struct writer w = {.counts = weights->counts};
+    unsigned char some[TOGETHER * sizeof(double)];
+    bool ok = bn_linear_load(weights->fold, l);
+    const struct numbers n = {l->weight.type, l->weight.count, row_of_weights, l, l->weight.rank, l->weight.dims};
+    const size_t each = bn_onnx_type_bytes(n.type), large = (size_t)1 << 20;
+    for (size_t i = 0, count; ok && i < n.count; i += count) {
+        count = n.count - i < TOGETHER ? n.count - i : TOGETHER;
+        put_some(&w, &n, i, count, some);
+        ok = write(arg, some, count * each);
+        if (l->weight.raw && (i + count) % large == 0)
+            bn_map_forget(weights->fold->onnx->map, l->weight.raw + (i + count - large) * each, large * each);
+    }
+    bn_linear_unload(weights->fold->onnx, l);
+    return ok;
+}
+
+/* From so many bytes on they are not kept until then. */
+enum { TAIL_BYTES = 1 << 16 };
+
+static bool has_tail(const struct numbers *n) {
+    return n->row == row_of_weights && n->count * bn_onnx_type_bytes(n->type) >= TAIL_BYTES;
+}
+
+/* Replaces fields by a tensor of which the head is there and the numbers follow. */
+static void replace_with_tail(struct writer *w, struct bn_slice old, size_t message, struct bn_bytes_out *head,
+                              const struct numbers *n) {
+    const size_t bytes = n->count * bn_onnx_type_bytes(n->type);
+    struct bn_bytes_out out = {0};
+    struct weights *weights = malloc(sizeof *weights);
+    bn_put_opening(head, 9, bytes);
+    bn_put_opening(&out, 5, head->count + bytes);
+    bn_put_bytes(&out, head->at, head->count);
+    w->no_memory = w->no_memory || !weights || head->no_memory || out.no_memory;
+    free(head->at);
+    *head = (struct bn_bytes_out){0};
+    if (w->no_memory) {
+        free(weights);
+        free(out.at);
+        return;
+    }
+    *weights = (struct weights){w->f, (struct bn_linear *)(uintptr_t)n->of, w->counts};
+    bn_splice_add_tail(w->splices, old, message, out.at, out.count, (struct bn_tail){bytes, give_weights, weights});
 }
 
 static void put_raw(struct writer *w, const struct numbers *n, struct bn_bytes_out *out) {
@@ -190,12 +251,11 @@ static void put_external(struct writer *w, const struct numbers *n, struct bn_by
     w->no_memory = w->no_memory || w->data->no_memory;
 }
 
-/* A tensor of its own. */
-static void put_tensor(struct writer *w, const struct numbers *n, const char *name, struct bn_bytes_out *out) {
+/* A tensor of its own, without its numbers. */
+static void put_new_head(const struct numbers *n, const char *name, struct bn_bytes_out *out) {
     for (int d = 0; d < n->rank; d++) bn_put_number(out, 1, (uint64_t)n->dims[d]);
     bn_put_number(out, 2, (uint64_t)n->type);
     if (name) bn_put_field(out, 8, name, strlen(name));
-    put_raw(w, n, out);
 }
 
 /* Before IR 4 an initializer is an input of the graph, too. */
@@ -228,9 +288,14 @@ static void add_value(struct writer *w, uint32_t graph, const struct numbers *n,
     const struct bn_onnx_graph *g = &w->o->graphs[graph];
     struct bn_bytes_out tensor = {0}, out = {0}, attribute = {0}, node = {0};
     const bool is_old = w->o->ir_version < 4, has_initializers = !g->is_function && !(is_old && g->parent != BN_NONE);
-    put_tensor(w, n, has_initializers ? name : NULL, &tensor);
+    put_new_head(n, has_initializers ? name : NULL, &tensor);
+    if (has_initializers && is_old) add_input(w, g, n, name);
+    if (has_initializers && has_tail(n)) {
+        replace_with_tail(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &tensor, n);
+        return;
+    }
+    put_raw(w, n, &tensor);
     if (has_initializers) {
-        if (is_old) add_input(w, g, n, name);
         bn_put_field(&out, 5, tensor.at, tensor.count);
         out.no_memory = out.no_memory || tensor.no_memory;
         replace(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &out);
@@ -284,6 +349,10 @@ static void set_input(struct writer *w, const struct bn_onnx_node *n, uint32_t i
     w->counts->tensors++;
     if (own) {
         put_head(w, own, &message);
+        if (!own->is_external && has_tail(numbers)) {
+            replace_with_tail(w, own->field, around(o, u->value, own), &message, numbers);
+            return;
+        }
         if (own->is_external && w->data_name)
             put_external(w, numbers, &message);
         else
@@ -327,7 +396,7 @@ static void write_linear(struct writer *w, struct bn_linear *l) {
         bn_put_field(&op, 4, "Gemm", 4);
         replace(w, n->op_field, n->message.at, &op);
     }
-    bn_linear_unload(l);
+    bn_linear_unload(w->o, l);
     free(bias);
 }
 

@@ -87,7 +87,8 @@ static bool spread_bias(struct bn_linear *l, const struct bn_constant *c, char *
     return true;
 }
 
-void bn_linear_unload(struct bn_linear *l) {
+void bn_linear_unload(const struct bn_onnx *o, struct bn_linear *l) {
+    if (l->weight.raw) bn_map_forget(o->map, l->weight.raw, l->weight.count * bn_onnx_type_bytes(l->weight.type));
     free(l->weight.at);
     l->weight.at = NULL;
     l->weight.raw = NULL;
@@ -112,7 +113,7 @@ static bool read_linear(struct bn_fold *f, struct bn_linear *l, char *why) {
     const struct bn_onnx_node *n = &o->nodes[l->node];
     if (n->inputs < 2) return refuse(why, "it lacks an input");
     if (!read_parameter(f, n->input + 1, "weights", &l->weight, why)) return false;
-    bn_linear_unload(l); /* its sizes are enough for now */
+    bn_linear_unload(o, l); /* its sizes are enough for now */
     if (!is_float(l->weight.type)) return refuse(why, "its weights are no floats");
     if (!set_sizes(l, o, n, why)) return false;
     l->alpha = l->kind == BN_GEMM ? number(o, n, "alpha", 1) : 1;
@@ -270,7 +271,7 @@ static bool fits(struct bn_fold *f, struct bn_linear *l, bool outside, char *why
     const bool is_lossy = ok && small && !keeps_digits(l, loss);
     free(bias);
     free(loss);
-    bn_linear_unload(l);
+    bn_linear_unload(f->onnx, l);
     if (is_lossy) return refuse(why, "the folded weights would be too small for the digits of their type");
     return ok || refuse(why, "the folded weights would not fit their type, or are not finite");
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 const char *bn_map_open(struct bn_map *map, const char *path, bool (*is_worth_reading)(const unsigned char *first), char *why) {
     *map = (struct bn_map){.source = {.fd = -1}};
@@ -27,6 +28,13 @@ const char *bn_map_open(struct bn_map *map, const char *path, bool (*is_worth_re
     map->base = at;
     map->is_mapped = true;
     return NULL;
+}
+
+void bn_map_forget(const struct bn_map *map, const unsigned char *from, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)from + page - 1) / page * page,
+                    end = ((uintptr_t)from + bytes) / page * page;
+    const bool is_mapped = map->is_mapped && from >= map->base && from < map->base + map->bytes;
+    if (is_mapped && begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 void bn_map_close(struct bn_map *map) {

@@ -16,6 +16,9 @@ struct bn_map {
 /* Opens a file. Returns NULL, or what is wrong, which is in `why`: BN_SOURCE_BYTES long. Close it in any case. */
 const char *bn_map_open(struct bn_map *map, const char *path, bool (*is_worth_reading)(const unsigned char *first), char *why);
 
+/* Lets go of pages of a mapped file that are not needed for now, so that memory stays small. Other memory is left alone. */
+void bn_map_forget(const struct bn_map *map, const unsigned char *from, size_t bytes);
+
 void bn_map_close(struct bn_map *map);
 
 #endif

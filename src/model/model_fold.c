@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,14 +50,11 @@ static bool flush(struct sink *s) {
 }
 
 static bool write_large(struct sink *s, const unsigned char *from, size_t bytes) {
-    const size_t most = (size_t)16 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
-    const bool is_mapped = s->map->is_mapped && from >= s->map->base && from < s->map->base + s->map->bytes;
+    const size_t most = (size_t)16 << 20;
     for (size_t done = 0, some; done < bytes; done += some) {
         some = bytes - done < most ? bytes - done : most;
         if (!write_all(s->fd, from + done, some)) return false;
-        const uintptr_t begin = ((uintptr_t)from + done + page - 1) / page * page,
-                        end = ((uintptr_t)from + done + some) / page * page;
-        if (is_mapped && begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+        bn_map_forget(s->map, from + done, some);
     }
     return true;
 }

@@ -17,17 +17,26 @@ static bool more(void *at, size_t count, size_t *room, size_t bytes) {
 }
 
 void bn_splice_add(struct bn_splices *s, struct bn_slice old, size_t message, unsigned char *bytes, size_t count) {
+    bn_splice_add_tail(s, old, message, bytes, count, (struct bn_tail){.bytes = 0});
+}
+
+void bn_splice_add_tail(struct bn_splices *s, struct bn_slice old, size_t message, unsigned char *bytes, size_t count,
+                        struct bn_tail tail) {
     s->no_memory = s->no_memory || !more(&s->at, s->count, &s->room, sizeof *s->at);
     if (s->no_memory) {
         free(bytes);
+        free(tail.of);
         return;
     }
-    s->at[s->count] = (struct bn_splice){old, message, bytes, count, s->count};
+    s->at[s->count] = (struct bn_splice){old, message, bytes, count, tail, s->count};
     s->count++;
 }
 
 void bn_splices_free(struct bn_splices *s) {
-    for (size_t i = 0; i < s->count; i++) free(s->at[i].bytes);
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->at[i].bytes);
+        free(s->at[i].tail.of);
+    }
     free(s->at);
     free(s->lengths);
     *s = (struct bn_splices){0};
@@ -89,6 +98,8 @@ static size_t give_changes(struct way *w, size_t at, size_t message) {
         const struct bn_splice *s = &w->splices->at[w->next];
         if (s->old.at != at || s->message != message) break;
         give(w, s->bytes, s->count);
+        w->bytes += s->tail.bytes;
+        if (s->tail.bytes && w->write && !w->failed) w->failed = !s->tail.give(s->tail.of, w->write, w->arg);
         at = s->old.end;
     }
     return at;
@@ -178,14 +189,17 @@ void bn_put_number(struct bn_bytes_out *o, uint32_t field, uint64_t value) {
     put_varint(o, value);
 }
 
-void bn_put_field(struct bn_bytes_out *o, uint32_t field, const void *from, size_t count) {
+void bn_put_opening(struct bn_bytes_out *o, uint32_t field, size_t count) {
     put_varint(o, (uint64_t)field << 3 | BN_BYTES);
     put_varint(o, count);
+}
+
+void bn_put_field(struct bn_bytes_out *o, uint32_t field, const void *from, size_t count) {
+    bn_put_opening(o, field, count);
     bn_put_bytes(o, from, count);
 }
 
 unsigned char *bn_put_room(struct bn_bytes_out *o, uint32_t field, size_t count) {
-    put_varint(o, (uint64_t)field << 3 | BN_BYTES);
-    put_varint(o, count);
+    bn_put_opening(o, field, count);
     return bn_put_bytes_room(o, count);
 }

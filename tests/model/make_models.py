@@ -425,8 +425,23 @@ def traps():
     add("bias_expanded", g, 0)
 
 
-def half_parameters(g, k, b):
-    return [g.constant(np.full(4, v, np.float16)) for v in (k, b, 0, 1)]
+def large():
+    """Weights that are computed while the file is written, in their place and beside those of another Conv."""
+    add("large_weights", simple(lambda g, x: g.conv(x, 70, 40), 70, (1, 40, 6, 6)), 0)
+    for ir in 3, 8:
+        g = Graph((1, 40, 6, 6))
+        w, b = g.constant(floats(70, 40, 3, 3)), g.constant(floats(70))
+        g.output(g.norm(g.node("Conv", "x", w, b), 70), g.node("Conv", "x", w, b))
+        add(f"large_shared_weights_ir{ir}", g.model(8 if ir < 4 else 17, ir, as_inputs=ir < 4), 0)
+    add("large_doubles", simple(lambda g, x: g.node("Gemm", x, g.constant(floats(130, 90).astype(np.float64), "w")), 90,
+                                (3, 130), np.float64), 0)
+    g = Graph((1, 40, 6, 6), np.float16)
+    g.output(g.norm(g.conv("x", 140, 40), 140, half_parameters(g, 0.5, 1, 140)))
+    add("large_half", g, 0)
+
+
+def half_parameters(g, k, b, channels=4):
+    return [g.constant(np.full(channels, v, np.float16)) for v in (k, b, 0, 1)]
 
 
 def half_model(build, w):
@@ -460,7 +475,7 @@ def referring(op, attribute, build):
 
 
 def main(folder):
-    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers, traps):
+    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers, traps, large):
         make()
     with open(f"{folder}/list.txt", "w") as listing:
         for name, (model, count, left) in models.items():
