@@ -19,20 +19,42 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
     return (struct piece_moments){bn_offset_from(origin, shift, offset), overflows ? INFINITY : m2 < 0 ? 0 : m2};
 }
 
-/* Where sums are pairs, what m2 loses in roundings stands in the slots of the first piece that was merged, where nobody reads
- * any more. */
+/* Returns the values of a piece. */
+static double count_of(const struct bn_sweep *s, size_t piece) {
+    const struct bn_piece p = bn_view_piece(&s->view, piece);
+    return bn_sweep_count(s, &p, piece);
+}
+
+/* Brings the first piece that has values to the first slots, where a mask leaves the first none; returns which one that was,
+ * `pieces` if no piece has any. The numbers are 0 then. */
+static size_t skip_empty(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+    double *const to[] = {s->shift + first, s->sums[0] + first, s->sums[1] + first};
+    size_t k = 0;
+    if (!s->counts || s->counts[piece] > 0) return 0;
+    while (k < pieces && s->counts[piece + k] == 0) k++;
+    for (int i = 0; i < 3; i++)
+        for (size_t c = 0; c < channels; c++) to[i][c] = k < pieces ? to[i][k * s->slot_piece + c] : 0;
+    return k;
+}
+
+/* Where sums are pairs, what m2 loses in roundings stands in the slots of the second piece, where nobody reads any more once
+ * one was merged. */
 static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
-    double count = (double)bn_view_piece(&s->view, piece).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
-    double *lost = m2 + s->slot_piece;
+    double *mean = s->sums[0] + first, *m2 = s->sums[1] + first, *lost = m2 + s->slot_piece;
     const double *origin = s->shift + first;
+    const size_t begin = skip_empty(s, first, piece, pieces, channels);
+    bool merged = false;
+    if (begin == pieces) return 0;
+    double count = count_of(s, piece + begin);
     for (size_t c = 0; c < channels; c++) {
         const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
-    for (size_t k = 1; k < pieces; k++) {
-        const double n = (double)bn_view_piece(&s->view, piece + k).count;
+    for (size_t k = begin + 1; k < pieces; k++) {
+        const double n = count_of(s, piece + k);
         const size_t from = first + k * s->slot_piece;
+        if (n == 0) continue;
         const struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
             const struct piece_moments m =
@@ -41,17 +63,20 @@ static double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, s
             bn_merge_by(by, mean + c, &more, m.mean, m.m2);
             const struct bn_pair sum = bn_pair_sum(m2[c], more);
             m2[c] = sum.high;
-            lost[c] = (k == 1 ? 0 : lost[c]) + sum.low;
+            lost[c] = (merged ? lost[c] : 0) + sum.low;
         }
+        merged = true;
         count += n;
     }
-    for (size_t c = 0; c < channels && pieces > 1; c++) m2[c] += lost[c];
+    for (size_t c = 0; c < channels && merged; c++) m2[c] += lost[c];
     return count;
 }
 
 /* Folds the pieces of a chunk, in some channels, into its first slot: offsets from the origin. Returns its values. */
 static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
-    double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, piece).count);
+    const size_t begin = skip_empty(s, first, piece, pieces, channels);
+    if (begin == pieces) return 0;
+    double count = s->view.pieces == 1 && !s->counts ? (double)s->view.count : count_of(s, piece + begin);
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels; c++) {
@@ -59,9 +84,10 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
-    for (size_t k = 1; k < pieces; k++) {
-        double n = (double)bn_view_piece(&s->view, piece + k).count;
+    for (size_t k = begin + 1; k < pieces; k++) {
+        double n = count_of(s, piece + k);
         size_t from = first + k * s->slot_piece;
+        if (n == 0) continue;
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels; c++) {
@@ -77,13 +103,20 @@ static double fold_moments(const struct bn_sweep *s, size_t first, size_t piece,
 static void merge_moments(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels) {
     double *restrict mean = s->sums[0] + into->slot, *restrict m2 = s->sums[1] + into->slot;
     const double *restrict more = s->sums[0] + from->slot, *restrict more_m2 = s->sums[1] + from->slot;
-    const double *restrict origin = s->shift + into->slot, *restrict other = s->shift + from->slot;
+    const double *origin = s->shift + into->slot, *restrict other = s->shift + from->slot;
     const struct bn_merging by = bn_merging_of(into->count, from->count);
-    for (size_t c = 0; c < channels; c++)
+    if (from->count == 0) return;
+    for (size_t c = 0; c < channels && into->count == 0; c++) {
+        s->shift[into->slot + c] = other[c];
+        mean[c] = more[c];
+        m2[c] = more_m2[c];
+    }
+    for (size_t c = 0; c < channels && into->count > 0; c++)
         bn_merge_by(by, mean + c, m2 + c, bn_offset_from(origin[c], other[c], more[c]), more_m2[c]);
 }
 
-static double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels) {
+static double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels,
+                        bool wants_count) {
     double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
     for (size_t k = 1; k < pieces; k++) {
         const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
@@ -92,8 +125,9 @@ static double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, si
             dot[c] += more_dot[c];
         }
     }
-    (void)piece;
-    return 0;
+    double count = 0;
+    for (size_t k = 0; k < pieces && wants_count; k++) count += count_of(s, piece + k);
+    return count;
 }
 
 static void merge_dots(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels) {
@@ -122,6 +156,7 @@ static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const 
         for (int k = 0; k < (moments ? 3 : 2); k++, to += p->channels)
             for (size_t c = 0; c < channels; c++) to[c] = from[k][t->node[i].slot + c];
     }
+    for (int i = 0; i < t->nodes && channel == 0; i++) to[i] = t->node[i].count;
 }
 
 /* Folds some channels of a reduction, which have the slots from `first` on. */
@@ -135,7 +170,7 @@ static void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chann
         const size_t slot = first + piece * s->slot_piece;
         const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels)
                              : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels)
-                                                      : fold_dots(s, slot, piece, pieces, channels);
+                                                      : fold_dots(s, slot, piece, pieces, channels, p->nodes != NULL);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
         while (bn_tree_joins(&t)) merge(s, &t, channels);
     }

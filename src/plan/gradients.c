@@ -9,8 +9,21 @@ static unsigned fact(bool holds, unsigned fact) { return holds ? fact : 0; }
 
 /* Facts on which the tables depend: the statistics are constants; sums are needed; what the arrays are there; and of a backward
  * that is gated, by what: the forward's y, or dy itself where the activation is the identity, whose derivative is 1 wherever v
- * lies; else v is computed again from x and z. */
-enum { FROZEN = 1, SUMS = 2, X = 4, DX = 8, GATED = 16, BY_Y = 32, BY_DY = 64, OUTPUT = 128, VX = 256, GX = 512, GDY = 1024 };
+ * lies; else v is computed again from x and z. `other`: where a mask is 0, dx is another: that of frozen statistics. */
+enum {
+    FROZEN = 1,
+    SUMS = 2,
+    X = 4,
+    DX = 8,
+    GATED = 16,
+    BY_Y = 32,
+    BY_DY = 64,
+    OUTPUT = 128,
+    VX = 256,
+    GX = 512,
+    GDY = 1024,
+    OTHER = 2048
+};
 
 /* backward */
 
@@ -29,6 +42,13 @@ static const struct bn_entry backward[] = {
     {OUTPUT | BY_DY, 0,            BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
                                                           {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
     {OUTPUT | GATED, BY_Y | BY_DY, BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OTHER,          GATED,         BNK_AFFINE, false, 2, {{BN_DY, BNK_X}, {BN_DX, BNK_OUT}}},
+    {OTHER | BY_Y,   0,             BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OTHER | BY_DY,  0,             BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OTHER | GATED,  BY_Y | BY_DY,  BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
                                                           {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
 };
 /* clang-format on */
@@ -49,8 +69,16 @@ void bn_backward_numbers(const struct bn_backward *j, size_t channels) {
     for (size_t c = 0; c < channels; c++) put_gradients(j, c, (struct bn_sums){j->given[c].dy, j->given[c].dy_d});
 }
 
+/* Sets the coefficients of dx = scale * g. */
+static void set_frozen(const struct bn_backward *j, struct bn_coefficients k, size_t c, double scale) {
+    if (j->gated)
+        bn_set_blend(k, c, 0, scale, 0, 0);
+    else
+        bn_set_affine(k, c, 0, scale, 0, false);
+}
+
 static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
-    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
+    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = p->valid;
     struct bn_sums s = {0, 0};
     if (p->reduces) s = bn_pass_dots(p, 0, c);
     if (j->given) {
@@ -64,12 +92,13 @@ static void backward_channel(const struct bn_pass *p, const struct bn_backward *
     }
     if (p->reduces || j->given) put_gradients(j, c, s);
     if (!p->writes) return;
-    if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
+    if (p->writes > 1) set_frozen(j, p->coefficients[1], c, scale);
+    if (!is_frozen(j->flags) && j->mean && m > 0) /* dz alone needs no mean */
         bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
-    else if (j->gated)
+    else if (p->write[0].verb == BNK_BLEND)
         bn_set_blend(p->coefficients[0], c, 0, scale, 0, 0);
     else
-        bn_set_affine(p->coefficients[0], c, 0, scale, 0, false);
+        set_frozen(j, p->coefficients[0], c, scale);
 }
 
 static void backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -83,7 +112,18 @@ static void backward_gates(const struct bn_pass *p, size_t channel, size_t chann
     for (size_t c = channel; c < channel + channels; c++) {
         double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
         bn_set_gate(p->coefficients[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+        if (p->writes > 1) bn_set_gate(p->coefficients[1], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
     }
+}
+
+/* Makes the first write go by the mask, and the other by what is left. That one writes dx = scale * g, without x, which may be
+ * anything where it does not count. */
+static void split_by_mask(struct bn_pass *p) {
+    for (int i = 0; i < 2; i++) {
+        p->write[i].masked = true;
+        p->write[i].when = i == 0;
+    }
+    p->write[1].without_x = true;
 }
 
 /* Without dx the statistics play no part, and count as frozen. */
@@ -95,9 +135,11 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
     bool by_y = j->gated && !identity && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
     unsigned facts = fact(frozen, FROZEN) | fact((sums || !frozen) && !j->given, SUMS) | fact(bn_is_there(g, BN_X), X) |
                      fact(dx, DX) | fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) |
-                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT);
+                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT) |
+                     fact(dx && !frozen && g->mask.is_there && !g->mask.outputs, OTHER);
     bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
     p->write[0].without_x = frozen || !dx;
+    if (p->writes > 1) split_by_mask(p);
     p->mean = j->mean;
     p->nodes = j->nodes;
     p->set_coefficients = backward_coefficients;
