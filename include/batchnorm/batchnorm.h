@@ -238,6 +238,29 @@ static inline batchnorm_activation batchnorm_silu(void) {
 /*! Other ranks that have other parts of the batch: batchnorm/sync.h. */
 typedef struct batchnorm_group batchnorm_group;
 
+/*! A flag of masks. */
+enum {
+    BATCHNORM_MASK_OUTPUTS = 1 /*!< y, dx and dz are 0 where the mask is 0, and dy counts as 0 there */
+};
+
+/*! Which positions count, where a batch is padded: a 0 or 1 for each (n, s), the same for all channels. With m that number and
+ * M the sum of m, the statistics and gradients of a call with a mask are
+ *
+ *     mean = sum(m * x) / M        var = sum(m * (x - mean)^2) / M
+ *     dx = weight * rstd * (g - m * (S[g] / M + xhat * S[g * xhat] / M))
+ *
+ * where S goes over all positions, and y is that of any x, also where m is 0. An x where m is 0 may be anything, also NaN: it
+ * enters no statistic. Forward and backward take the same mask. No output, no workspace and no number that is written may lie
+ * between its first and its last byte. Without a 1 it is as with one value: an error, or where that is
+ * allowed mean and var are 0, and the running statistics stay. Zeros: there is no mask. */
+typedef struct batchnorm_mask {
+    const uint8_t *data;   /*!< its element (0, 0): a byte for each position, of which any but 0 is a 1; NULL: not there */
+    ptrdiff_t outer;       /*!< bytes to the next one along n; 0: the same for all */
+    ptrdiff_t inner;       /*!< bytes to the next one along s; 0: the same for all */
+    const size_t *lengths; /*!< [outer], in place of data: along s the first so many of each n are ones; at most inner */
+    unsigned flags;        /*!< BATCHNORM_MASK_OUTPUTS */
+} batchnorm_mask;
+
 /*! Flags of the backward family; combine with |. */
 enum {
     BATCHNORM_FROZEN = 1,    /*!< the statistics did not depend on x (evaluation mode) */
@@ -358,6 +381,7 @@ typedef struct batchnorm_forward_call {
     size_t first_sample;    /*!< the number of the first sample in the whole batch, of which this is a part; a multiple
                                           of grain; without a grain not looked at */
     batchnorm_group *group; /*!< the ranks that have the other parts; NULL: there are none */
+    batchnorm_mask mask;    /*!< which positions count; zeros: all */
 } batchnorm_forward_call;
 
 /*! Training forward: statistics of the batch, normalization with them, what follows it, update of the running statistics.
@@ -375,8 +399,9 @@ typedef struct batchnorm_forward_call {
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE
- *          ONE_VALUE: M = 1 and not options->allow_one_value
- *          BAD_OPTION: a size, an option, an activation outside its range
+ *          ONE_VALUE: M = 1 and not options->allow_one_value; with a mask, M < 2, which is checked last of all
+ *          BAD_OPTION: a size, an option, an activation outside its range; a mask with data and lengths, a length above inner,
+ *          an unknown flag
  *          BAD_EPS: not eps > 0
  *          BAD_STRIDE
  *          OVERLAP
@@ -415,6 +440,7 @@ typedef struct batchnorm_backward_call {
     batchnorm_group *group;          /*!< likewise; dweight and dbias are then those of the whole batch */
     const struct batchnorm_sum *sums; /*!< [channels], of the whole batch, from batchnorm_sums_accumulate(); NULL: those of this
                                           call */
+    batchnorm_mask mask;              /*!< that of the forward */
 } batchnorm_backward_call;
 
 /*! Gradients.

@@ -189,6 +189,7 @@ typedef struct batchnorm_layer_forward_call {
     batchnorm_saved *saved;          /*!< NULL: the layer's own */
     batchnorm_activation activation; /*!< zeros: the identity */
     unsigned flags;                  /*!< as in batchnorm_layer_forward() */
+    batchnorm_tensor_mask mask;      /*!< which positions count; zeros: all */
 } batchnorm_layer_forward_call;
 
 /*! batchnorm_layer_forward() with an activation and a residual in the same pass over memory: y = act(bn(x) + z).
@@ -196,7 +197,10 @@ typedef struct batchnorm_layer_forward_call {
  * Alias:   y may be x or z; no other overlap.
  * Returns: as batchnorm_layer_forward(), and
  *          NULL_POINTER: also for a call that is NULL
- *          BAD_OPTION: also for a wrong size of the struct, and for an activation outside its range
+ *          BAD_OPTION: also for a wrong size of the struct, an activation outside its range, a mask of data and lengths, a
+ * length
+ *          that is too large, an unknown flag of the mask
+ *          ONE_VALUE: also for a mask of which fewer than two positions count, then last of all
  *          BAD_SHAPE, BAD_DTYPE: also for a z unlike x
  *          On error nothing was written.
  * Source:  see batchnorm_forward(). Everything else is as in batchnorm_layer_forward().
@@ -208,15 +212,16 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward_fused(bat
 
 /*! batchnorm_layer_backward_fused() */
 typedef struct batchnorm_layer_backward_call {
-    size_t size;            /*!< sizeof(batchnorm_layer_backward_call) */
-    batchnorm_saved *saved; /*!< NULL: the layer's own */
-    batchnorm_tensor x;     /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
-    batchnorm_tensor z;     /*!< that of the forward; needed only where there was one and v is computed again */
-    batchnorm_tensor y;     /*!< that of the forward; data NULL: v is computed again. In place of x where it can be */
-    batchnorm_tensor dy;    /*!< gradient of y */
-    batchnorm_tensor dx;    /*!< gradient of x; data NULL: not wanted */
-    batchnorm_tensor dz;    /*!< gradient of z; data NULL: not wanted */
-    unsigned flags;         /*!< BATCHNORM_ACCUMULATE */
+    size_t size;                /*!< sizeof(batchnorm_layer_backward_call) */
+    batchnorm_saved *saved;     /*!< NULL: the layer's own */
+    batchnorm_tensor x;         /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
+    batchnorm_tensor z;         /*!< that of the forward; needed only where there was one and v is computed again */
+    batchnorm_tensor y;         /*!< that of the forward; data NULL: v is computed again. In place of x where it can be */
+    batchnorm_tensor dy;        /*!< gradient of y */
+    batchnorm_tensor dx;        /*!< gradient of x; data NULL: not wanted */
+    batchnorm_tensor dz;        /*!< gradient of z; data NULL: not wanted */
+    unsigned flags;             /*!< BATCHNORM_ACCUMULATE */
+    batchnorm_tensor_mask mask; /*!< that of the forward */
 } batchnorm_layer_backward_call;
 
 /*! Backward of that forward; see batchnorm_backward(). The activation is the one that the forward had.
@@ -224,9 +229,10 @@ typedef struct batchnorm_layer_backward_call {
  * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
  * Returns: as batchnorm_layer_backward(), and
  *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
- *          BAD_OPTION: also for a wrong size of the struct, and for an x that y does not tell
+ *          BAD_OPTION: also for a wrong size of the struct, for an x that y does not tell, and for a mask where the forward
+ *          had none, or none where it had one
  *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
- *          BAD_OPTION, a forward that had an activation or a residual.
+ *          BAD_OPTION, a forward that had an activation, a residual or a mask.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer,

@@ -38,6 +38,7 @@ typedef struct batchnorm_stats_call {
     batchnorm_stat *stats; /*!< [channels], what the chunk is added to; needed, if the shape has elements */
     size_t grain;          /*!< as in batchnorm_forward_call */
     size_t first_sample;   /*!< likewise */
+    batchnorm_mask mask;   /*!< which positions count, and are counted; zeros: all */
 } batchnorm_stats_call;
 
 /*! Add a chunk of data.
@@ -99,6 +100,7 @@ typedef struct batchnorm_sums_call {
     batchnorm_sum *sums;             /*!< [channels], what the sums are added to; needed */
     size_t grain;                    /*!< as in batchnorm_forward_call */
     size_t first_sample;             /*!< likewise */
+    batchnorm_mask mask;             /*!< that of the forward: its ones are the count */
 } batchnorm_sums_call;
 
 /*! Add the sums of a part of a batch: the first phase of a backward. The second is a batchnorm_backward() of each part that is

@@ -42,6 +42,21 @@ BATCHNORM_API batchnorm_tensor batchnorm_tensor_contiguous(void *data, batchnorm
 BATCHNORM_API batchnorm_tensor batchnorm_tensor_channels_last(void *data, batchnorm_dtype dtype, int rank,
                                                               const int64_t *shape);
 
+/*! Which positions of an input count: batchnorm_mask for tensors, with a stride for each dimension but the channels. Zeros: all
+ * count. */
+typedef struct batchnorm_tensor_mask {
+    const uint8_t *data;                    /*!< a byte for each position, of which any but 0 is a 1; NULL: not there */
+    int64_t stride[BATCHNORM_MAX_RANK - 1]; /*!< in bytes, along the dimensions 0, 2, 3, ... of x; 0: the same for all */
+    const size_t *lengths; /*!< [N], in place of data: the first so many along the last dimension are ones, at most its
+                                                 size; of (N, C) data 0 or 1 */
+    unsigned flags;        /*!< BATCHNORM_MASK_OUTPUTS; it is the one part of a mask that evaluation looks at */
+} batchnorm_tensor_mask;
+
+/*! A mask that is contiguous in row-major order: (N), (N, L), (N, H, W) or (N, D, H, W) for x. A rank of x outside
+ * 0..BATCHNORM_MAX_RANK gives zeros. */
+BATCHNORM_API batchnorm_tensor_mask batchnorm_tensor_mask_contiguous(const uint8_t *data, const batchnorm_tensor *x,
+                                                                     unsigned flags);
+
 /*! Number of elements; 1 for rank 0; -1 if a size is negative, the rank is out of range or the product does not fit int64_t. */
 BATCHNORM_API int64_t batchnorm_tensor_elements(const batchnorm_tensor *tensor);
 

@@ -24,6 +24,7 @@ batchnorm_status bn_call_check(struct bn_call *k, const batchnorm_exec *exec) {
     for (int i = 0; i < BN_OWN && !status && exec; i++)
         status = bn_check_bytes(exec->workspace, exec->workspace_bytes, k->own[i].data, k->own[i].bytes, &k->fault);
     if (!status) status = bn_check_workspace(&k->g, k->numbers, k->count, exec, &k->fault);
+    if (!status && k->g.mask.is_there) status = bn_check_mask_apart(&k->g, k->outputs, k->numbers, k->count, exec, &k->fault);
     return status;
 }
 
@@ -60,7 +61,7 @@ static bool keeps_digits(batchnorm_activation activation, batchnorm_dtype dtype)
 }
 
 bool bn_goes_from_y(const batchnorm_backward_call *call) {
-    return !call->x.data && call->y.data && !call->z.data && !call->dz.data &&
+    return !call->x.data && call->y.data && !call->z.data && !call->dz.data && !call->mask.data && !call->mask.lengths &&
            keeps_digits(call->activation, call->shape.dtype);
 }
 

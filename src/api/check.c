@@ -34,6 +34,35 @@ static bool fits(const struct bn_geometry *g, struct bn_array *a) {
     return true;
 }
 
+/* Finds where the mask lies; returns false when that is not inside the address space. */
+static bool mask_range(const struct bn_geometry *g, struct bn_range *range) {
+    const uintptr_t at = (uintptr_t)(g->mask.lengths ? (const void *)g->mask.lengths : (const void *)g->mask.data);
+    uintptr_t below = 0, above = 1;
+    if (g->mask.lengths) {
+        if (!bn_multiply(g->extent[0], sizeof *g->mask.lengths, &above)) return false;
+    } else {
+        for (int d = 0; d < g->dims; d++) {
+            uintptr_t span, *side = g->mask.stride[d] < 0 ? &below : &above;
+            if (!span_of(g->extent[d], g->mask.stride[d], 1, &span)) return false;
+            *side += span;
+            if (*side > PTRDIFF_MAX) return false;
+        }
+    }
+    if (at < below || UINTPTR_MAX - at < above) return false;
+    *range = (struct bn_range){at - below, at + above};
+    return true;
+}
+
+batchnorm_status bn_check_mask(const struct bn_geometry *g) {
+    const struct bn_mask *m = &g->mask;
+    if (!m->is_there || is_empty(g)) return BATCHNORM_OK;
+    if (m->data && m->lengths) return BATCHNORM_BAD_OPTION;
+    const size_t most = g->dims > 1 ? g->extent[g->dims - 1] : 1;
+    for (size_t n = 0; n < g->extent[0] && m->lengths; n++)
+        if (m->lengths[n] > most) return BATCHNORM_BAD_OPTION;
+    return BATCHNORM_OK;
+}
+
 batchnorm_status bn_check_sizes(struct bn_geometry *g) {
     size_t total = bn_element_bytes(g->dtype);
     g->placed = 0;
@@ -47,6 +76,8 @@ batchnorm_status bn_check_sizes(struct bn_geometry *g) {
         if (!fits(g, &g->array[i])) return BATCHNORM_TOO_LARGE;
         g->placed |= 1u << i;
     }
+    struct bn_range mask;
+    if (g->mask.is_there && !mask_range(g, &mask)) return BATCHNORM_TOO_LARGE;
     return BATCHNORM_OK;
 }
 
@@ -191,9 +222,23 @@ batchnorm_status bn_check_eps(double eps, bool batch_statistics) {
     return good ? BATCHNORM_OK : BATCHNORM_BAD_EPS;
 }
 
+batchnorm_status bn_check_mask_apart(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
+                                     const batchnorm_exec *exec, struct bn_fault *fault) {
+    struct bn_range at, range[BN_MAX_NUMBERS];
+    if (!g->mask.is_there || is_empty(g) || !mask_range(g, &at)) return BATCHNORM_OK;
+    set_ranges(g, numbers, count, range);
+    for (int i = 0; i < count; i++)
+        if (numbers[i].written && bn_ranges_meet(range[i], at))
+            return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_NUMBERS + i, BN_FAULT_MASK);
+    if (exec && bn_ranges_meet(range_of_bytes(exec->workspace, exec->workspace_bytes), at))
+        return refuse(fault, BATCHNORM_OVERLAP, BN_FAULT_WORKSPACE, BN_FAULT_MASK);
+    return bn_check_apart(g, outputs, (const void *)at.low, at.high - at.low, BN_FAULT_MASK, fault);
+}
+
 static const char *name_of(int what, const char *const *arrays, const struct bn_numbers *numbers) {
     if (what < BN_FAULT_NUMBERS) return arrays[what];
     if (what < BN_FAULT_WORKSPACE) return numbers[what - BN_FAULT_NUMBERS].name;
+    if (what == BN_FAULT_MASK) return "the mask";
     return what == BN_FAULT_WORKSPACE ? "the workspace" : "the layer's parameters or statistics";
 }
 

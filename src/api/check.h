@@ -5,9 +5,19 @@
 
 #include "plan/job.h"
 
-/* Checks that every array of g lies inside the address space: TOO_LARGE. Sets where each array lies, on which the checks below
- * depend. */
+/* Checks that every array and the mask of g lie inside the address space: TOO_LARGE. Sets where each array lies, on which the
+ * checks below depend. */
 batchnorm_status bn_check_sizes(struct bn_geometry *g);
+
+/* Checks a mask: that it is given in one way, and that no length is longer than its dim. BAD_OPTION. */
+batchnorm_status bn_check_mask(const struct bn_geometry *g);
+
+/* Checks that neither an array whose bit is set in `outputs`, nor numbers that are written, nor the caller's workspace lie
+ * where the mask does, from its first byte to its last. */
+struct bn_fault;
+struct bn_numbers;
+batchnorm_status bn_check_mask_apart(const struct bn_geometry *g, unsigned outputs, const struct bn_numbers *numbers, int count,
+                                     const batchnorm_exec *exec, struct bn_fault *fault);
 
 /* The two that a check found sharing memory, as indices of arrays of the geometry, or from BN_FAULT_NUMBERS on of numbers. For
  * BAD_STRIDE both are the array. A check writes it only when it fails with OVERLAP or BAD_STRIDE. */
@@ -20,7 +30,8 @@ struct bn_fault {
 enum {
     BN_FAULT_NUMBERS = BN_ARRAYS,
     BN_FAULT_WORKSPACE = BN_FAULT_NUMBERS + BN_MAX_NUMBERS, /* the caller's */
-    BN_FAULT_LAYER                                          /* memory of the layer itself */
+    BN_FAULT_LAYER,                                         /* memory of the layer itself */
+    BN_FAULT_MASK
 };
 
 /* Checks the arrays whose bit is set in `outputs`. No two elements of one may share an address, and it must not share memory

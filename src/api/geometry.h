@@ -19,6 +19,7 @@ static inline void bn_geometry_clear(struct bn_geometry *g, batchnorm_dtype dtyp
     g->grain = g->first = 0;
     g->dims = dims;
     g->placed = 0;
+    g->mask.is_there = false;
     for (int i = 0; i < BN_ARRAYS; i++) g->array[i].data = NULL;
 }
 

@@ -113,8 +113,8 @@ static batchnorm_status finish_forward(const struct bn_group_call *call, const s
     const struct bn_geometry *g = call->g;
     batchnorm_stat *stats = s->sums;
     const double count = bn_all_stats(all, stats);
-    if (count == 1 && !allow_one_value) return BATCHNORM_ONE_VALUE;
-    if (count == 0) return BATCHNORM_OK;
+    if (!bn_all_have_values(all)) return BATCHNORM_OK;
+    if (count < 2 && !allow_one_value) return BATCHNORM_ONE_VALUE;
     batchnorm_status status = BATCHNORM_OK;
     if (g->count) {
         const struct bn_forward second = second_of_forward(job, stats);

@@ -24,7 +24,9 @@ struct batchnorm_saved {
     struct bn_buffer buffer;      /* mean, rstd, weight, bias */
     const batchnorm_layer *layer; /* whose forward filled it; NULL before the first */
     bool empty, frozen, has_weight, has_bias, has_z;
-    bool shared;             /* with a group */
+    bool shared; /* with a group */
+    bool has_mask;
+    unsigned mask_flags;
     const void *overwritten; /* the data of x or z where y was the same array */
     batchnorm_activation activation;
     batchnorm_dtype dtype;
@@ -90,8 +92,11 @@ struct bn_layer_run {
     batchnorm_exec place;
 };
 /* Returns the caller's struct as this library knows it, see bn_sized(), or NULL with a status that has been told. */
-const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
-                          struct bn_layer_run *run);
+const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, size_t first,
+                          const batchnorm_exec *exec, struct bn_layer_run *run);
+
+/* Takes which positions count: BAD_OPTION, TOO_LARGE. */
+batchnorm_status bn_layer_mask(batchnorm_layer *layer, struct bn_geometry *g, const batchnorm_tensor_mask *mask);
 
 /* layer_message.c */
 /* Starts a call that can fail, says what went wrong, and ends the call, so that every failure has a message. */

@@ -127,7 +127,8 @@ static batchnorm_backward_call raw_backward(const struct pass *p, const batchnor
                                      .dbias = gradient(p->layer, BN_BIAS_GRAD),
                                      .activation = p->saved->activation,
                                      .flags = call->flags | frozen_flag(p),
-                                     .group = p->saved->shared ? p->layer->group : NULL};
+                                     .group = p->saved->shared ? p->layer->group : NULL,
+                                     .mask = {.data = p->saved->has_mask ? (const uint8_t *)(const void *)p->saved : NULL}};
 }
 
 /* Checks that y tells x, where it must. */
@@ -137,13 +138,26 @@ static batchnorm_status check_from_y(struct pass *p, const batchnorm_backward_ca
     return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "%s", why);
 }
 
-static batchnorm_status check_backward(struct pass *p, const batchnorm_backward_call *raw, const struct argument arguments[6]) {
+/* Takes the mask, which must be one where the forward had one. */
+static batchnorm_status add_mask(struct pass *p, const batchnorm_tensor_mask *mask) {
+    const bool is_there = mask->data || mask->lengths;
+    if (is_there != p->saved->has_mask)
+        return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward had %s mask", is_there ? "no" : "a");
+    if (is_there && mask->flags != p->saved->mask_flags)
+        return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward's mask had the flags %#x, not %#x",
+                             p->saved->mask_flags, mask->flags);
+    return bn_layer_mask(p->layer, &p->k.g, mask);
+}
+
+static batchnorm_status check_backward(struct pass *p, const batchnorm_backward_call *raw, const struct argument arguments[6],
+                                       const batchnorm_tensor_mask *mask) {
     const unsigned inputs = 1u << BN_X | 1u << BN_DY | 1u << BN_Z | 1u << BN_Y;
     p->k.outputs = 1u << BN_DX | 1u << BN_DZ;
     p->k.alias = inputs;
     add_numbers(p, "the weight's gradient", gradient(p->layer, BN_WEIGHT_GRAD), true);
     add_numbers(p, "the bias's gradient", gradient(p->layer, BN_BIAS_GRAD), true);
     batchnorm_status status = add_arguments(p, arguments, 6);
+    if (!status) status = add_mask(p, mask);
     for (int i = 0; i < 6; i++) /* what is given without need is not there */
         if (!arguments[i].needed && (inputs >> arguments[i].index & 1)) p->k.g.array[arguments[i].index].data = NULL;
     if (!status && bn_is_there(&p->k.g, BN_DZ) && !p->saved->has_z)
@@ -177,7 +191,7 @@ static batchnorm_status run_backward(struct pass *p, const batchnorm_layer_backw
     const struct argument arguments[] = {{"x", &call->x, BN_X, needs.x, true},   {"dy", &call->dy, BN_DY, true, false},
                                          {"dx", &call->dx, BN_DX, false, false}, {"z", &call->z, BN_Z, needs.z, true},
                                          {"y", &call->y, BN_Y, needs.y, false},  {"dz", &call->dz, BN_DZ, false, false}};
-    const batchnorm_status status = check_backward(p, &raw, arguments);
+    const batchnorm_status status = check_backward(p, &raw, arguments, &call->mask);
     if (raw.group) return run_shared(p, &raw, status);
     if (status) return status;
     if (p->saved->empty) {
@@ -197,8 +211,10 @@ static batchnorm_status check_backward_flags(const struct pass *p, unsigned flag
     return check_saved(p);
 }
 
-/* Returns whether nothing followed the normalization in the forward. */
-static bool is_plain(const struct pass *p) { return !p->saved->has_z && p->saved->activation.kind == BATCHNORM_IDENTITY; }
+/* Returns whether nothing followed the normalization in the forward, and all positions counted. */
+static bool is_plain(const struct pass *p) {
+    return !p->saved->has_z && p->saved->activation.kind == BATCHNORM_IDENTITY && !p->saved->has_mask;
+}
 
 /* Starts a pass, member by member: the geometry is large, and set when the arrays are known. */
 static void start(struct pass *p, batchnorm_layer *layer, const batchnorm_saved *saved, const struct bn_layer_run *run) {
@@ -215,13 +231,14 @@ batchnorm_status batchnorm_layer_backward(batchnorm_layer *layer, batchnorm_save
     if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
     struct bn_layer_run run;
-    if (!bn_layer_take(layer, &call, NULL, sizeof call, exec, &run)) return bn_layer_end(layer, run.status);
+    if (!bn_layer_take(layer, &call, NULL, sizeof call, sizeof call, exec, &run)) return bn_layer_end(layer, run.status);
     struct pass p;
     start(&p, layer, saved, &run);
     batchnorm_status status = check_backward_flags(&p, flags);
     if (!status && !is_plain(&p))
-        status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION,
-                               "the forward had an activation or a residual: batchnorm_layer_backward_fused() is its backward");
+        status = bn_layer_fail(
+            layer, BATCHNORM_BAD_OPTION,
+            "the forward had an activation, a residual or a mask: batchnorm_layer_backward_fused() is its backward");
     status = status ? share_failure(&p, status) : run_backward(&p, &call);
     return bn_layer_end(layer, status);
 }
@@ -232,7 +249,8 @@ batchnorm_status batchnorm_layer_backward_fused(batchnorm_layer *layer, const ba
     struct bn_layer_run run;
     if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    const batchnorm_layer_backward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    const batchnorm_layer_backward_call *call =
+        bn_layer_take(layer, given, &place, sizeof place, offsetof(batchnorm_layer_backward_call, mask), exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
     struct pass p;
     start(&p, layer, call->saved, &run);
@@ -252,7 +270,7 @@ static batchnorm_status check_parameter(const struct pass *p, const char *name, 
 static batchnorm_status check_plain(const struct pass *p) {
     const batchnorm_status status = check_saved(p);
     if (status || is_plain(p)) return status;
-    return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward had an activation or a residual");
+    return bn_layer_fail(p->layer, BATCHNORM_BAD_OPTION, "the forward had an activation, a residual or a mask");
 }
 
 static batchnorm_status check_jvp(struct pass *p, const batchnorm_layer_jvp_call *call) {
@@ -275,7 +293,7 @@ batchnorm_status batchnorm_layer_jvp(batchnorm_layer *layer, const batchnorm_lay
     struct bn_layer_run run;
     if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    const batchnorm_layer_jvp_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    const batchnorm_layer_jvp_call *call = bn_layer_take(layer, given, &place, sizeof place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
     struct pass p;
     start(&p, layer, call->saved, &run);
@@ -342,7 +360,8 @@ batchnorm_status batchnorm_layer_double_backward(batchnorm_layer *layer, const b
     struct bn_layer_run run;
     if (!layer) return BATCHNORM_NULL_POINTER;
     bn_layer_begin(layer);
-    const batchnorm_layer_double_backward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    const batchnorm_layer_double_backward_call *call =
+        bn_layer_take(layer, given, &place, sizeof place, sizeof place, exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
     struct pass p;
     start(&p, layer, call->saved, &run);

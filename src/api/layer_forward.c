@@ -167,6 +167,7 @@ static batchnorm_status check(struct forward *f) {
     if (!status && f->call->z.data) status = add_tensor(f, BN_Z, &f->call->z, "residual");
     f->channels = f->k.g.channels;
     if (!status) status = set_part(f);
+    if (!status) status = bn_layer_mask(f->layer, &f->k.g, &f->call->mask);
     if (!status) status = check_memory(f);
     return status;
 }
@@ -199,7 +200,12 @@ static void *array_of(const struct forward *f, int key) {
 static batchnorm_status run_batch(const struct forward *f, const struct bn_forward *job, batchnorm_status status) {
     const batchnorm_options *convention = &f->layer->options.convention;
     char why[BN_SYNC_TEXT];
-    if (!f->shared) return bn_run_forward(&f->k.g, job, &f->exec);
+    if (!f->shared) {
+        status = bn_run_forward(&f->k.g, job, &f->exec);
+        if (status != BATCHNORM_ONE_VALUE) return status;
+        return bn_layer_fail(f->layer, status,
+                             "Expected more than 1 value per channel when training, and the mask leaves fewer");
+    }
     const struct bn_group_call call = {f->layer->group, &f->k.g, f->exec, status, why};
     status = bn_group_forward(&call, job, convention->allow_one_value);
     if (why[0]) return bn_layer_fail(f->layer, status, "%s", why);
@@ -224,6 +230,7 @@ static batchnorm_status work(const struct forward *f) {
         const batchnorm_forward_call call = {
             .weight = weight, .bias = bias, .save_mean = mean, .save_rstd = rstd, .activation = f->call->activation};
         struct bn_forward job = bn_forward_job(&f->k.g, &call, eps);
+        job.needs_two = !f->layer->options.convention.allow_one_value;
         if (f->update) job.stats = f->layer->stats.data;
         return run_batch(f, &job, BATCHNORM_OK);
     }
@@ -246,6 +253,8 @@ static void save(const struct forward *f) {
     saved->empty = f->empty;
     saved->frozen = !f->batch;
     saved->shared = f->shared;
+    saved->has_mask = f->k.g.mask.is_there;
+    saved->mask_flags = f->call->mask.flags;
     saved->has_weight = weight != NULL;
     saved->has_bias = bias != NULL;
     saved->has_z = f->call->z.data != NULL;
@@ -291,7 +300,8 @@ batchnorm_status batchnorm_layer_forward_fused(batchnorm_layer *layer, const bat
     bn_layer_begin(layer);
     batchnorm_layer_forward_call place;
     struct bn_layer_run run;
-    const batchnorm_layer_forward_call *call = bn_layer_take(layer, given, &place, sizeof place, exec, &run);
+    const batchnorm_layer_forward_call *call =
+        bn_layer_take(layer, given, &place, sizeof place, offsetof(batchnorm_layer_forward_call, mask), exec, &run);
     if (!call) return bn_layer_end(layer, run.status);
     struct forward f; /* its geometry is large, and set when the arrays are known */
     f.layer = layer;

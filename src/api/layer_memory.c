@@ -76,10 +76,10 @@ static void *reserve_workspace(void *owner, size_t bytes) {
     return bn_reserve(&layer->allocator, &layer->workspace, bytes) ? NULL : layer->workspace.data;
 }
 
-const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, const batchnorm_exec *exec,
-                          struct bn_layer_run *run) {
+const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place, size_t known, size_t first,
+                          const batchnorm_exec *exec, struct bn_layer_run *run) {
     const batchnorm_exec *caller = bn_sized(exec, &run->place, sizeof run->place, sizeof run->place);
-    const void *call = bn_sized(given, place, known, known);
+    const void *call = bn_sized(given, place, known, first);
     run->status = BATCHNORM_OK;
     run->exec = (struct bn_exec){.caller = caller,
                                  .memory = layer->workspace.data,
@@ -93,6 +93,21 @@ const void *bn_layer_take(batchnorm_layer *layer, const void *given, void *place
     else if (exec && !caller)
         run->status = bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "the exec's size must be sizeof(batchnorm_exec)");
     return run->status ? NULL : call;
+}
+
+batchnorm_status bn_layer_mask(batchnorm_layer *layer, struct bn_geometry *g, const batchnorm_tensor_mask *mask) {
+    g->mask = (struct bn_mask){.is_there = mask->data || mask->lengths, .data = mask->data, .lengths = mask->lengths};
+    g->mask.outputs = (mask->flags & BATCHNORM_MASK_OUTPUTS) != 0;
+    for (int d = 0; d < g->dims && g->mask.is_there; d++) {
+        g->mask.stride[d] = (ptrdiff_t)mask->stride[d];
+        if (g->mask.stride[d] != mask->stride[d]) return BATCHNORM_TOO_LARGE;
+    }
+    if (mask->flags & ~(unsigned)BATCHNORM_MASK_OUTPUTS)
+        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION, "unknown flag of the mask in %#x", mask->flags);
+    if (bn_check_mask(g))
+        return bn_layer_fail(layer, BATCHNORM_BAD_OPTION,
+                             "a mask is either data or lengths, of which none is larger than the last size of the input");
+    return BATCHNORM_OK;
 }
 
 /* What one forward saves for its backward */

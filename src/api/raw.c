@@ -41,9 +41,20 @@ void bn_raw_part(struct bn_raw *r, size_t grain, size_t first_sample, batchnorm_
     r->group = group;
 }
 
+void bn_raw_mask(struct bn_raw *r, const batchnorm_mask *mask) {
+    r->k.g.mask = (struct bn_mask){.is_there = mask->data || mask->lengths,
+                                   .outputs = (mask->flags & BATCHNORM_MASK_OUTPUTS) != 0,
+                                   .data = mask->data,
+                                   .stride = {mask->outer, mask->inner},
+                                   .lengths = mask->lengths};
+    r->mask_flags = mask->flags;
+}
+
 /* A part without samples is nowhere. */
 batchnorm_status bn_raw_check_part(const struct bn_raw *r) {
     const struct bn_geometry *g = &r->k.g;
+    if (r->mask_flags & ~(unsigned)BATCHNORM_MASK_OUTPUTS) return BATCHNORM_BAD_OPTION;
+    if (bn_check_mask(g)) return BATCHNORM_BAD_OPTION;
     const bool is_good = !g->grain || !g->extent[0] || (g->first % g->grain == 0 && g->extent[0] <= SIZE_MAX - g->first);
     return is_good ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
 }
@@ -68,6 +79,7 @@ static batchnorm_status start(struct bn_raw *r, const struct bn_raw_kind *kind, 
     r->needed = 0;
     r->lacks_numbers = r->wants_nothing = r->not_committed = false;
     r->group = NULL;
+    r->mask_flags = 0;
     r->why[0] = '\0';
     return kind->start(r, call);
 }

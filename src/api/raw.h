@@ -27,6 +27,7 @@ struct bn_raw {
     } job;
     struct bn_output running_mean, running_var; /* of a forward */
     bool not_committed;
+    unsigned mask_flags;
     batchnorm_group *group; /* NULL: there are no other ranks */
     char why[BN_SYNC_TEXT]; /* what a group has to say of an error; empty: nothing */
 };
@@ -77,9 +78,12 @@ static inline void bn_call_writes(struct bn_call *k, int index, batchnorm_output
     bn_geometry_add_array(&k->g, index, array.data, array.strides);
 }
 
-/* Takes which part of a batch a call has. The check: BAD_OPTION. */
+/* Takes which part of a batch a call has. The check, also of the mask: BAD_OPTION. */
 void bn_raw_part(struct bn_raw *r, size_t grain, size_t first_sample, batchnorm_group *group);
 batchnorm_status bn_raw_check_part(const struct bn_raw *r);
+
+/* Takes which positions count. */
+void bn_raw_mask(struct bn_raw *r, const batchnorm_mask *mask);
 
 /* Takes the caller's options, or PyTorch's. A wrong size is found by bn_check_options(). */
 void bn_raw_options(struct bn_raw *r, const batchnorm_options *options);

@@ -21,6 +21,7 @@ static batchnorm_status backward_start(struct bn_raw *r, const void *given) {
     const unsigned inputs = 1u << BN_X | 1u << BN_Z | 1u << BN_Y | 1u << BN_DY;
     const batchnorm_status status = bn_call_start(&r->k, &call->shape, 1u << BN_DX | 1u << BN_DZ, inputs);
     bn_raw_part(r, call->grain, call->first_sample, call->group);
+    bn_raw_mask(r, &call->mask);
     if (needs.x) bn_call_reads(&r->k, BN_X, call->x);
     if (needs.z) bn_call_reads(&r->k, BN_Z, call->z);
     if (needs.y) bn_call_reads(&r->k, BN_Y, call->y);
@@ -116,6 +117,7 @@ static batchnorm_status sums_start(struct bn_raw *r, const void *given) {
     const bool from_y = bn_goes_from_y(&backward);
     const batchnorm_status status = bn_call_start(&r->k, &call->shape, 0, 0);
     bn_raw_part(r, call->grain, call->first_sample, NULL);
+    bn_raw_mask(r, &call->mask);
     if (!from_y) bn_call_reads(&r->k, BN_X, call->x);
     bn_call_reads(&r->k, BN_DY, call->dy);
     if (needs.z) bn_call_reads(&r->k, BN_Z, call->z);
@@ -154,6 +156,7 @@ static void sums_fill(struct bn_raw *r, const void *given) {
 }
 
 static const struct bn_raw_kind sums = {.bytes = sizeof(batchnorm_sums_call),
+                                        .first = offsetof(batchnorm_sums_call, mask),
                                         .build = bn_build_backward,
                                         .start = sums_start,
                                         .check = sums_check,

@@ -99,6 +99,7 @@ static batchnorm_status forward_start(struct bn_raw *r, const void *given) {
     bn_raw_options(r, call->options);
     const batchnorm_status status = start(r, &call->shape, call->x, call->z, call->y);
     bn_raw_part(r, call->grain, call->first_sample, call->group);
+    bn_raw_mask(r, &call->mask);
     return status;
 }
 
@@ -132,6 +133,7 @@ static void forward_fill(struct bn_raw *r, const void *given) {
     const batchnorm_forward_call *call = given;
     const batchnorm_dtype dtype = bn_parameter_dtype(r->k.g.dtype);
     r->job.forward = bn_forward_job(&r->k.g, call, r->options.eps);
+    r->job.forward.needs_two = !r->options.allow_one_value;
     r->job.forward.done = update_running;
     r->job.forward.arg = r;
     r->running_mean = (struct bn_output){call->running_mean, dtype};

@@ -18,6 +18,7 @@ static batchnorm_status stats_start(struct bn_raw *r, const void *given) {
     const batchnorm_stats_call *call = given;
     const batchnorm_status status = bn_call_start(&r->k, &call->shape, 0, 0);
     bn_raw_part(r, call->grain, call->first_sample, NULL);
+    bn_raw_mask(r, &call->mask);
     bn_call_reads(&r->k, BN_X, call->x);
     r->needed = 1u << BN_X;
     r->lacks_numbers = !call->stats;

@@ -77,6 +77,18 @@ batchnorm_tensor batchnorm_tensor_channels_last(void *data, batchnorm_dtype dtyp
     return t;
 }
 
+batchnorm_tensor_mask batchnorm_tensor_mask_contiguous(const uint8_t *data, const batchnorm_tensor *x, unsigned flags) {
+    batchnorm_tensor_mask mask = {.data = data, .flags = flags};
+    int64_t stride = 1;
+    if (!x || x->rank < 2 || x->rank > BATCHNORM_MAX_RANK) return (batchnorm_tensor_mask){.data = NULL};
+    for (int d = x->rank - 1; d >= 0; d--) {
+        if (d == 1) continue;
+        mask.stride[d ? d - 1 : 0] = stride;
+        stride = next_stride(stride, x->shape[d]);
+    }
+    return mask;
+}
+
 int64_t batchnorm_tensor_elements(const batchnorm_tensor *tensor) {
     if (!tensor || tensor->rank < 0 || tensor->rank > BATCHNORM_MAX_RANK) return -1;
     int64_t count = 1;

@@ -90,6 +90,14 @@ struct bnk_call {
 typedef void bnk_kernel(const struct bnk_call *call);
 typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduce);
 
+/* Columns that are chosen: those that have a 1 and not a 0 among so many, and the same listed. */
+struct bnk_choice {
+    const unsigned char *ones;
+    size_t columns;
+    const unsigned short *index;
+    size_t count;
+};
+
 struct bnk_verbs;
 typedef void bnk_curved(const struct bnk_verbs *elements, const struct bnk_call *call, enum bnk_verb verb,
                         enum bnk_layout layout);
@@ -125,6 +133,14 @@ struct bnk_verbs {
     /* copies between strided memory and rows that are `pitch` elements apart: element (r, i) is at r * row + i * column */
     void (*gather)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, size_t columns, void *to, size_t pitch);
     void (*scatter)(const void *from, size_t pitch, size_t rows, size_t columns, void *to, ptrdiff_t row, ptrdiff_t column);
+    /* the same of some columns, which become neighbours; beyond them some more of a row of `to` may be written, up to a whole
+     * step */
+    void (*pick)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, const struct bnk_choice *choice, void *to,
+                 size_t pitch);
+    /* copies packed columns to such that lie side by side where `wanted`, an element for each, has all its bits; where it has
+     * none, these stay, or become 0 if `fills` */
+    void (*replace)(const void *from, size_t pitch, size_t rows, size_t columns, const void *wanted, bool fills, void *to,
+                    ptrdiff_t row);
 };
 
 struct bnk_table {

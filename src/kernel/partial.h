@@ -95,4 +95,30 @@ BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
 #endif
 }
 
+/* Copies the elements of 4 or 8 bytes for which ones[i] is 1 side by side. At the end of `to` a whole step may be written. */
+enum { COMPRESSES = BNK_MASKS };
+BNK_INLINE void compress(const void *from, const unsigned char *ones, size_t n, void *to, size_t size) {
+#if BNK_MASKS
+    char *q = to;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 there = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff);
+        const __m128i bytes = _mm_maskz_loadu_epi8(there, ones + i);
+        const __mmask16 wanted = _mm_test_epi8_mask(bytes, bytes);
+        const char *p = (const char *)from + i * size;
+        if (size == 4) {
+            _mm512_storeu_si512(q, _mm512_maskz_compress_epi32(wanted, _mm512_maskz_loadu_epi32(there, p)));
+        } else {
+            const __mmask8 low = (__mmask8)wanted, high = (__mmask8)(wanted >> 8);
+            _mm512_storeu_si512(q, _mm512_maskz_compress_epi64(low, _mm512_maskz_loadu_epi64((__mmask8)there, p)));
+            char *next = q + (size_t)__builtin_popcount(low) * size;
+            _mm512_storeu_si512(next,
+                                _mm512_maskz_compress_epi64(high, _mm512_maskz_loadu_epi64((__mmask8)(there >> 8), p + 64)));
+        }
+        q += (size_t)__builtin_popcount(wanted) * size;
+    }
+#else
+    (void)from, (void)ones, (void)n, (void)to, (void)size;
+#endif
+}
+
 #endif

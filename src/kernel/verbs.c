@@ -26,4 +26,6 @@ const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .curved = curved,
     .gather = gather,
     .scatter = scatter,
+    .pick = pick,
+    .replace = replace,
 };

@@ -94,7 +94,7 @@ static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     a->count += b.count;
 }
 
-/* Returns 1 / sqrt(var + eps), with the population variance. */
-static inline double bn_rstd(batchnorm_stat s, double eps) { return 1 / sqrt(s.m2 / s.count + eps); }
+/* Returns 1 / sqrt(var + eps), with the population variance, which is 0 without any value. */
+static inline double bn_rstd(batchnorm_stat s, double eps) { return 1 / sqrt((s.count > 0 ? s.m2 / s.count : 0) + eps); }
 
 #endif

@@ -25,8 +25,26 @@ static inline struct piece_moments moments_of(double shift, double sum, double d
     return (struct piece_moments){bn_offset_from(origin, shift, offset), overflows ? INFINITY : m2 < 0 ? 0 : m2};
 }
 
-/* Merges a piece where sums are pairs. What mean and m2 lose in roundings stands in the slots of the first piece that was
- * merged, where nobody reads any more. */
+/* Returns the values of a piece. */
+static double count_of(const struct bn_sweep *s, size_t piece) {
+    const struct bn_piece p = bn_view_piece(&s->view, piece);
+    return bn_sweep_count(s, &p, piece);
+}
+
+/* Brings the first piece that has values to the first slots, where a mask leaves the first none; returns which one that was,
+ * `pieces` if no piece has any. The numbers are 0 then. */
+FOLDING size_t skip_empty(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride) {
+    double *const to[] = {s->shift + first, s->sums[0] + first, s->sums[1] + first};
+    size_t k = 0;
+    if (!s->counts || s->counts[piece] > 0) return 0;
+    while (k < pieces && s->counts[piece + k] == 0) k++;
+    for (int i = 0; i < 3; i++)
+        for (size_t c = 0; c < channels * stride; c += stride) to[i][c] = k < pieces ? to[i][k * s->slot_piece + c] : 0;
+    return k;
+}
+
+/* Merges a piece where sums are pairs. What mean and m2 lose in roundings stands in the slots of the second piece, where
+ * nobody reads any more once one was merged. */
 static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t lost, double origin, double n,
                         struct bn_merging by, bool first) {
     const struct piece_moments m = moments_of(s->shift[at], s->sums[0][at], s->sums[1][at], n, origin, true);
@@ -41,21 +59,27 @@ static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t l
 }
 
 FOLDING double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride) {
-    double count = (double)bn_view_piece(&s->view, piece).count, *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
+    double *mean = s->sums[0] + first, *m2 = s->sums[1] + first;
     const double *origin = s->shift + first;
+    const size_t begin = skip_empty(s, first, piece, pieces, channels, stride);
+    bool merged = false;
+    if (begin == pieces) return 0;
+    double count = count_of(s, piece + begin);
     for (size_t c = 0; c < channels * stride; c += stride) {
         const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
-    for (size_t k = 1; k < pieces; k++) {
-        const double n = (double)bn_view_piece(&s->view, piece + k).count;
+    for (size_t k = begin + 1; k < pieces; k++) {
+        const double n = count_of(s, piece + k);
+        if (n == 0) continue;
         const struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = first; c < first + channels * stride; c += stride)
-            merge_pairs(s, c + k * s->slot_piece, c, c + s->slot_piece, s->shift[c], n, by, k == 1);
+            merge_pairs(s, c + k * s->slot_piece, c, c + s->slot_piece, s->shift[c], n, by, !merged);
+        merged = true;
         count += n;
     }
-    for (size_t c = 0; c < channels * stride && pieces > 1; c += stride) {
+    for (size_t c = 0; c < channels * stride && merged; c += stride) {
         mean[c] += mean[c + s->slot_piece];
         m2[c] += m2[c + s->slot_piece];
     }
@@ -65,7 +89,9 @@ FOLDING double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, 
 /* Folds the pieces of a chunk, in some channels, into its first slot: offsets from the origin. Returns its values. */
 FOLDING double fold_moments(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels,
                             size_t stride) {
-    double count = (double)(s->view.pieces == 1 ? s->view.count : bn_view_piece(&s->view, piece).count);
+    const size_t begin = skip_empty(s, first, piece, pieces, channels, stride);
+    if (begin == pieces) return 0;
+    double count = s->view.pieces == 1 && !s->counts ? (double)s->view.count : count_of(s, piece + begin);
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
     for (size_t c = 0; c < channels * stride; c += stride) {
@@ -73,9 +99,10 @@ FOLDING double fold_moments(const struct bn_sweep *s, size_t first, size_t piece
         mean[c] = m.mean;
         m2[c] = m.m2;
     }
-    for (size_t k = 1; k < pieces; k++) {
-        double n = (double)bn_view_piece(&s->view, piece + k).count;
+    for (size_t k = begin + 1; k < pieces; k++) {
+        double n = count_of(s, piece + k);
         size_t from = first + k * s->slot_piece;
+        if (n == 0) continue;
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels * stride; c += stride) {
@@ -92,13 +119,20 @@ FOLDING void merge_moments(const struct bn_sweep *s, const struct bn_node *into,
                            size_t stride) {
     double *restrict mean = s->sums[0] + into->slot, *restrict m2 = s->sums[1] + into->slot;
     const double *restrict more = s->sums[0] + from->slot, *restrict more_m2 = s->sums[1] + from->slot;
-    const double *restrict origin = s->shift + into->slot, *restrict other = s->shift + from->slot;
+    const double *origin = s->shift + into->slot, *restrict other = s->shift + from->slot;
     const struct bn_merging by = bn_merging_of(into->count, from->count);
-    for (size_t c = 0; c < channels * stride; c += stride)
+    if (from->count == 0) return;
+    for (size_t c = 0; c < channels * stride && into->count == 0; c += stride) {
+        s->shift[into->slot + c] = other[c];
+        mean[c] = more[c];
+        m2[c] = more_m2[c];
+    }
+    for (size_t c = 0; c < channels * stride && into->count > 0; c += stride)
         bn_merge_by(by, mean + c, m2 + c, bn_offset_from(origin[c], other[c], more[c]), more_m2[c]);
 }
 
-FOLDING double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride) {
+FOLDING double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, size_t pieces, size_t channels, size_t stride,
+                         bool wants_count) {
     double *restrict sum = s->sums[0] + first, *restrict dot = s->sums[1] + first;
     for (size_t k = 1; k < pieces; k++) {
         const double *restrict more = sum + k * s->slot_piece, *restrict more_dot = dot + k * s->slot_piece;
@@ -107,8 +141,9 @@ FOLDING double fold_dots(const struct bn_sweep *s, size_t first, size_t piece, s
             dot[c] += more_dot[c];
         }
     }
-    (void)piece;
-    return 0;
+    double count = 0;
+    for (size_t k = 0; k < pieces && wants_count; k++) count += count_of(s, piece + k);
+    return count;
 }
 
 FOLDING void merge_dots(const struct bn_sweep *s, const struct bn_node *into, const struct bn_node *from, size_t channels,
@@ -138,6 +173,7 @@ static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const 
         for (int k = 0; k < (moments ? 3 : 2); k++, to += p->channels)
             for (size_t c = 0; c < channels; c++) to[c] = from[k][t->node[i].slot + c * stride];
     }
+    for (int i = 0; i < t->nodes && channel == 0; i++) to[i] = t->node[i].count;
 }
 
 /* Brings the second sums of a chunk to their unit, so that they merge with those of parts that have another. A unit of 0
@@ -160,7 +196,7 @@ FOLDING void fold(const struct bn_pass *p, const struct bn_sweep *s, size_t chan
         const size_t slot = first + piece * s->slot_piece;
         const double count = bn_sums_of(s) == BN_SUMS ? fold_pairs(s, slot, piece, pieces, channels, stride)
                              : s->verb == BNK_MOMENTS ? fold_moments(s, slot, piece, pieces, channels, stride)
-                                                      : fold_dots(s, slot, piece, pieces, channels, stride);
+                                                      : fold_dots(s, slot, piece, pieces, channels, stride, p->nodes != NULL);
         if (p->dot_unit && s->verb == BNK_DOTS) divide_dots(p, s, slot, channel, channels, stride);
         bn_tree_push(&t, v->first_chunk + k, 0, slot, count);
         while (bn_tree_joins(&t)) merge(s, &t, channels, stride);

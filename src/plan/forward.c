@@ -92,6 +92,7 @@ void bn_build_forward(struct bn_pass *p, const struct bn_geometry *g, const void
     bn_pass_build(p, g, sweeps, 3, facts_of(g, j->activation) | (j->given ? GIVEN : 0), j->activation);
     p->set_coefficients = forward_coefficients;
     p->job = job;
+    p->needs_two = j->needs_two && !j->given && p->mask_of;
     if (!j->done) return;
     p->own_doubles = g->channels * (sizeof(batchnorm_stat) / sizeof(double));
     p->done = forward_done;

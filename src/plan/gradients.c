@@ -9,7 +9,8 @@ static unsigned fact(bool holds, unsigned fact) { return holds ? fact : 0; }
 
 /* Facts on which the tables depend: the statistics are constants; sums are needed; what the arrays are there; and of a backward
  * that is gated, by what: the forward's y, or dy itself where the activation is the identity, whose derivative is 1 wherever v
- * lies; else v is computed again from x and z. From y: y takes the role of x. */
+ * lies; else v is computed again from x and z. From y: y takes the role of x. Other: where a mask is 0, dx is another, that of
+ * frozen statistics. */
 enum {
     FROZEN = 1,
     SUMS = 2,
@@ -22,7 +23,8 @@ enum {
     VX = 256,
     GX = 512,
     GDY = 1024,
-    FROM_Y = 2048
+    FROM_Y = 2048,
+    OTHER = 4096
 };
 
 /* backward */
@@ -47,6 +49,13 @@ static const struct bn_entry backward[] = {
     {FROM_Y | SUMS | GATED, 0,     BNK_DOTS,   true,  2, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}}},
     {FROM_Y | DX, FROZEN | GATED,  BNK_BLEND,  false, 3, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}, {BN_DX, BNK_OUT}}},
     {FROM_Y | DX | GATED,   0,     BNK_BLEND,  true,  3, {{BN_DY, BNK_DY}, {BN_Y, BNK_X}, {BN_DX, BNK_OUT}}},
+    {OTHER,          GATED,         BNK_AFFINE, false, 2, {{BN_DY, BNK_X}, {BN_DX, BNK_OUT}}},
+    {OTHER | BY_Y,   0,             BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Y, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OTHER | BY_DY,  0,             BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_DY, BNK_Y},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
+    {OTHER | GATED,  BY_Y | BY_DY,  BNK_BLEND,  true,  5, {{BN_DY, BNK_DY}, {BN_X, BNK_X}, {BN_Z, BNK_Z},
+                                                          {BN_DX, BNK_OUT}, {BN_DZ, BNK_DZ}}},
 };
 /* clang-format on */
 
@@ -80,8 +89,16 @@ static void set_bias(struct bn_pass *p) {
     p->dot_unit = scale;
 }
 
+/* Sets the coefficients of dx = scale * g. */
+static void set_frozen(const struct bn_backward *j, struct bn_coefficients k, size_t c, double scale) {
+    if (j->gated)
+        bn_set_blend(k, c, 0, scale, 0, 0);
+    else
+        bn_set_affine(k, c, 0, scale, 0, false);
+}
+
 static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
-    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = (double)p->count;
+    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = p->valid;
     struct bn_sums s = {0, 0};
     if (p->reduces) s = bn_pass_dots(p, 0, c);
     if (j->given) {
@@ -95,14 +112,15 @@ static void backward_channel(const struct bn_pass *p, const struct bn_backward *
     }
     if (p->reduces || j->given) put_gradients(j, c, s);
     if (!p->writes) return;
+    if (p->writes > 1) set_frozen(j, p->coefficients[1], c, scale);
     if (!is_frozen(j->flags) && j->from_y)
         bn_set_blend(p->coefficients[0], c, bias_of(p, c), scale, -rstd * rstd * s.dot / m, -scale * s.sum / m);
-    else if (!is_frozen(j->flags) && j->mean) /* dz alone needs no mean */
+    else if (!is_frozen(j->flags) && j->mean && m > 0) /* dz alone needs no mean */
         bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
-    else if (j->gated)
+    else if (p->write[0].verb == BNK_BLEND)
         bn_set_blend(p->coefficients[0], c, 0, scale, 0, 0);
     else
-        bn_set_affine(p->coefficients[0], c, 0, scale, 0, false);
+        set_frozen(j, p->coefficients[0], c, scale);
 }
 
 static void backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -116,7 +134,18 @@ static void backward_gates(const struct bn_pass *p, size_t channel, size_t chann
     for (size_t c = channel; c < channel + channels; c++) {
         double scale = bn_vector_get(j->weight, c, 1) * j->rstd[c];
         bn_set_gate(p->coefficients[0], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
+        if (p->writes > 1) bn_set_gate(p->coefficients[1], c, j->mean[c], scale, bn_vector_get(j->bias, c, 0));
     }
+}
+
+/* Makes the first write go by the mask, and the other by what is left. That one writes dx = scale * g, without x, which may be
+ * anything where it does not count. */
+static void split_by_mask(struct bn_pass *p) {
+    for (int i = 0; i < 2; i++) {
+        p->write[i].masked = true;
+        p->write[i].when = i == 0;
+    }
+    p->write[1].without_x = true;
 }
 
 /* Without dx the statistics play no part, and count as frozen. */
@@ -128,9 +157,11 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
     bool by_y = j->gated && !identity && !j->from_y && bn_is_there(g, BN_Y), by_dy = j->gated && identity;
     unsigned facts = fact(frozen, FROZEN) | fact((sums || !frozen) && !j->given, SUMS) | fact(bn_is_there(g, BN_X), X) |
                      fact(dx, DX) | fact(j->gated, GATED) | fact(by_y, BY_Y) | fact(by_dy, BY_DY) |
-                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT) | fact(j->from_y, FROM_Y);
+                     fact(dx || bn_is_there(g, BN_DZ), OUTPUT) | fact(j->from_y, FROM_Y) |
+                     fact(dx && !frozen && g->mask.is_there && !g->mask.outputs, OTHER);
     bn_pass_build(p, g, backward, sizeof backward / sizeof *backward, facts, j->activation);
     p->write[0].without_x = frozen || !dx;
+    if (p->writes > 1) split_by_mask(p);
     p->mean = j->mean;
     p->nodes = j->nodes;
     p->set_coefficients = backward_coefficients;

@@ -37,6 +37,16 @@ static inline size_t bn_element_bytes(batchnorm_dtype dtype) {
     return dtype == BATCHNORM_F32 ? 4 : dtype == BATCHNORM_F64 ? 8 : 2;
 }
 
+/* Which positions count: those of a 1 enter the statistics. A position is an index of every dim. Bytes, of which any but 0 is a
+ * 1, or for each index of the first dim how many of the last dim count, from the first on. */
+struct bn_mask {
+    bool is_there;
+    bool outputs; /* y, dx and dz are 0 where there is no 1, and dy counts as 0 */
+    const unsigned char *data;
+    ptrdiff_t stride[BN_MAX_DIMS]; /* in bytes */
+    const size_t *lengths;         /* instead of data */
+};
+
 /* Sizes and arrays of one job. The dims are all dimensions but the channels, as they came; a view brings them into the order of
  * memory and merges those that can be merged. An array is there if its data is not NULL; of the others nothing else is set. */
 struct bn_geometry {
@@ -47,6 +57,7 @@ struct bn_geometry {
     size_t extent[BN_MAX_DIMS]; /* the samples come first */
     size_t grain; /* samples of a chunk: sums are made of each chunk alone, and folded in a tree; 0: there are no chunks */
     size_t first; /* the number of the first sample among those of all parts of the batch; a multiple of grain */
+    struct bn_mask mask;
     struct bn_array array[BN_ARRAYS];
     unsigned placed; /* a bit for each array that has a place, low and high; room 1's */
 };
@@ -110,7 +121,8 @@ typedef void bn_build(struct bn_pass *pass, const struct bn_geometry *g, const v
  * which arrays and vectors are there, and not on their addresses. */
 size_t bn_job_bytes(const struct bn_geometry *g, bn_build *build, const void *job);
 
-/* Returns OK, NO_MEMORY, WORKSPACE_TOO_SMALL, or with an owner TOO_LARGE; after all but the first nothing was written. */
+/* Returns OK, NO_MEMORY, WORKSPACE_TOO_SMALL, with an owner TOO_LARGE, or of a forward ONE_VALUE; after all but the first
+ * nothing was written. */
 batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const void *job, const struct bn_exec *exec);
 
 /* How a job goes, and from what that was decided. None of it changes a bit of a result. */
@@ -146,7 +158,7 @@ void bn_job_explain(const struct bn_geometry *g, bn_build *build, const void *jo
     }
 
 /* Statistics of x alone, merged into stats[channels], or their nodes: for each the means as offsets, the m2 and the origins of
- * every channel. Array: X. */
+ * every channel, and then the count of each. Array: X. */
 struct bn_stats {
     batchnorm_stat *stats;
     double *nodes;
@@ -176,6 +188,7 @@ struct bn_forward {
     struct bn_vector weight, bias;
     double eps;
     batchnorm_activation activation;
+    bool needs_two; /* ONE_VALUE if the mask has fewer ones */
     batchnorm_stat *stats;
     const batchnorm_stat *given; /* the statistics, where they are not those of x */
     double *save_mean, *save_rstd;

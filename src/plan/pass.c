@@ -7,15 +7,16 @@
 
 /* Building */
 
-/* Sets the view of a sweep. Where all arrays have the strides of another sweep's, it takes over how that is cut. */
-static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
+/* Sets the view of a sweep. Where all arrays have the strides of another sweep's, it takes over how that is cut, and returns
+ * true. */
+static bool set_view(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, int uses,
                      const struct bn_use *use) {
     if (like && bn_view_like(&s->view, &like->view, g, uses, use)) {
         s->do_piece = like->do_piece;
         s->slot_channel = like->slot_channel;
         s->slot_piece = like->slot_piece;
         s->repeat = like->repeat;
-        return;
+        return true;
     }
     bn_view_make(&s->view, g, uses, use);
     bool plane = s->view.layout == BNK_PLANE;
@@ -23,10 +24,21 @@ static void set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
     s->slot_channel = plane ? s->view.pieces : 1;
     s->slot_piece = plane ? 1 : bn_padded(s->view.channels);
     s->repeat = bn_rows_repeat(&s->view);
+    return false;
 }
 
-static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g, const struct bn_entry *e,
-                        struct bnk_act act) {
+/* Statistics are those of the ones. Outputs, and the sums that belong to them, go by the mask where it is theirs, too. */
+static void set_mask(struct bn_pass *p, struct bn_sweep *s, const struct bn_sweep *like) {
+    const bool outputs = p->mask_of->mask.outputs;
+    s->when = 1;
+    s->masked = outputs || s->verb == BNK_MOMENTS;
+    s->fills = outputs && !bn_sweep_reduces(s);
+    s->packed = like ? like->packed : p->packs++;
+    if (!like) p->pack[s->packed] = (struct bn_pack){s->view.first, false, NULL};
+}
+
+static void build_sweep(struct bn_pass *p, struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g,
+                        const struct bn_entry *e, struct bnk_act act) {
     struct bn_use use[BN_VIEW_ARRAYS];
     int uses = 0;
     s->verb = e->verb;
@@ -43,7 +55,11 @@ static void build_sweep(struct bn_sweep *s, const struct bn_sweep *like, const s
         s->role[uses] = e->use[i].role;
         use[uses++] = e->use[i];
     }
-    set_view(s, like, g, uses, use);
+    const bool is_like = set_view(s, like, g, uses, use);
+    s->masked = s->fills = false;
+    s->mask = NULL;
+    s->counts = NULL;
+    if (p->mask_of) set_mask(p, s, is_like ? like : NULL);
 }
 
 void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct bn_entry *entry, size_t entries, unsigned facts,
@@ -51,6 +67,10 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
     /* not the whole struct: its sweeps are large, and set when they are added */
     p->channels = g->channels;
     p->count = g->count;
+    p->valid = (double)g->count;
+    p->mask_of = g->mask.is_there ? g : NULL;
+    p->packs = 0;
+    p->needs_two = false;
     p->dtype = g->dtype;
     p->reduces = p->writes = 0;
     p->own_doubles = 0;
@@ -68,7 +88,7 @@ void bn_pass_build(struct bn_pass *p, const struct bn_geometry *g, const struct 
         bool reduces = e->verb == BNK_MOMENTS || e->verb == BNK_DOTS;
         p->at[i] = reduces ? p->reduces++ : p->writes++;
         struct bn_sweep *s = reduces ? &p->reduce[p->at[i]] : &p->write[p->at[i]];
-        build_sweep(s, like, g, e, act);
+        build_sweep(p, s, like, g, e, act);
         like = s;
     }
 }
@@ -104,6 +124,23 @@ static void place_coefficients(struct bn_pass *p, int i, struct scratch *s, bool
     p->coefficients[i] = (struct bn_coefficients){data, computing, padded};
 }
 
+/* Places the packed masks that are gone by, or counted for a reduction, and the counts of its pieces. */
+static void place_masks(struct bn_pass *p, struct scratch *s) {
+    for (int i = 0; i < p->reduces; i++) {
+        struct bn_sweep *r = &p->reduce[i];
+        p->pack[r->packed].is_used = true;
+        r->counts = take(s, r->view.pieces, sizeof(double));
+    }
+    for (int i = 0; i < p->writes; i++)
+        if (p->write[i].masked) p->pack[p->write[i].packed].is_used = true;
+    for (int i = 0; i < p->packs; i++)
+        if (p->pack[i].is_used) p->pack[i].at = take(s, p->count, 1);
+    for (int i = 0; i < p->reduces; i++)
+        if (p->reduce[i].masked) p->reduce[i].mask = p->pack[p->reduce[i].packed].at;
+    for (int i = 0; i < p->writes; i++)
+        if (p->write[i].masked) p->write[i].mask = p->pack[p->write[i].packed].at;
+}
+
 /* Lays everything out from an aligned address on. A gated reduction has coefficients even if nothing is written. */
 static void lay_out(struct bn_pass *p, struct scratch *s) {
     size_t padded = bn_padded(p->channels);
@@ -127,6 +164,7 @@ static void lay_out(struct bn_pass *p, struct scratch *s) {
     p->mean_copy = copies ? take(s, padded, sizeof(double)) : NULL;
     for (int i = 0; i < p->reduces && copies; i++)
         if (p->reduce[i].view.layout == BNK_ROWS) p->reduce[i].mean = p->mean_copy;
+    if (p->mask_of) place_masks(p, s);
 }
 
 /* Lays out the pass in memory; returns the bytes that this takes, or SIZE_MAX when they do not fit. */
@@ -165,6 +203,31 @@ static batchnorm_status take_scratch(struct bn_pass *p, const struct bn_exec *ex
     return BATCHNORM_OK;
 }
 
+/* Counts the ones of each piece of a reduction; returns those of all. */
+static double count_pieces(const struct bn_sweep *s, const unsigned char *packed) {
+    const struct bn_view *v = &s->view;
+    const size_t length = v->layout == BNK_PLANE ? v->length : 1;
+    double all = 0;
+    for (size_t i = 0; i < v->pieces; i++) {
+        const struct bn_piece p = bn_view_piece(v, i);
+        const unsigned char *at = packed + p.first_row * length + (v->layout == BNK_PLANE ? p.first : 0);
+        size_t ones = 0;
+        if (v->layout == BNK_ROWS || p.length == length)
+            ones = bn_mask_ones(at, p.count);
+        else
+            for (size_t r = 0; r < p.rows; r++) ones += bn_mask_ones(at + r * length, p.length);
+        s->counts[i] = (double)ones;
+        all += (double)ones;
+    }
+    return all;
+}
+
+static void pack_masks(struct bn_pass *p) {
+    for (int i = 0; i < p->packs; i++)
+        if (p->pack[i].is_used) bn_mask_pack(p->mask_of, p->pack[i].array, p->pack[i].at);
+    for (int i = 0; i < p->reduces; i++) p->valid = count_pieces(&p->reduce[i], p->pack[p->reduce[i].packed].at);
+}
+
 /* Kernels of rows read means in whole steps, and get a copy that is as long as that. */
 static void copy_means(const struct bn_pass *p) {
     if (!p->mean_copy) return;
@@ -185,6 +248,11 @@ batchnorm_status bn_job_run(const struct bn_geometry *g, bn_build *build, const 
     p.caller = exec ? exec->caller : NULL;
     const batchnorm_status status = take_scratch(&p, exec, &memory);
     if (status) return status;
+    if (p.mask_of) pack_masks(&p);
+    if (p.needs_two && p.valid < 2) {
+        free(memory);
+        return BATCHNORM_ONE_VALUE;
+    }
     if (p.set_mean) p.set_mean(&p);
     copy_means(&p);
     bn_pass_decide(&p);

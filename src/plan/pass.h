@@ -8,7 +8,7 @@
 #include "plan/sweep.h"
 #include "plan/tuning.h"
 
-enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 14 };
+enum { BN_PASS_REDUCES = 3, BN_PASS_WRITES = 2, BN_PASS_ENTRIES = 18 };
 
 /* An entry of a job's table: a sweep, which the job has where all facts of `needs` hold and none of `unless`. Arrays that are
  * not there are left out of it. */
@@ -29,10 +29,22 @@ struct bn_way {
     struct bn_share blocks, gates, coefficients; /* of the channels or blocks of channels; by blocks, only the first is used */
 };
 
+/* A packed mask: in the order of views that begin with that array. */
+struct bn_pack {
+    int array;
+    bool is_used;
+    unsigned char *at;
+};
+
 struct bn_pass {
     const batchnorm_exec *caller; /* what the caller said of how to run; may be NULL */
     size_t channels, count;
+    double valid; /* values of a channel that count: all, or the ones of the mask, once it is packed */
     batchnorm_dtype dtype;
+    const struct bn_geometry *mask_of; /* NULL: there is no mask */
+    int packs;                         /* of the mask, in the orders of the first so many views that differ */
+    struct bn_pack pack[BN_PASS_REDUCES + BN_PASS_WRITES];
+    bool needs_two; /* ONE_VALUE if fewer count */
     int reduces, writes;
     struct bn_sweep reduce[BN_PASS_REDUCES], write[BN_PASS_WRITES];
     int at[BN_PASS_ENTRIES]; /* where the sweep of each entry is among `reduce` or `write`; -1: nowhere */
@@ -42,7 +54,9 @@ struct bn_pass {
     const double *mean; /* what reductions of dots with x subtract from x; they are given a copy where they need one */
     double *mean_copy;
     const double *dot_unit; /* of each channel: second sums of dots are divided by it, chunk by chunk; NULL: they are not */
-    double *nodes; /* where the nodes of the chunks go, an array of every channel for each number; NULL: they are not wanted */
+    /* where the nodes of the chunks go, an array of every channel for each number, and then the count of each node; NULL: they
+     * are not wanted */
+    double *nodes;
     /* the job's: makes `mean`, which is the beginning of `own` then, and `dot_unit`, before everything; may be NULL */
     void (*set_mean)(struct bn_pass *pass);
     /* the job's, for some channels: called once for every channel, before the reductions and between them and the writes */
@@ -72,7 +86,7 @@ void bn_pass_fold(const struct bn_pass *p, size_t channel, size_t channels);
 static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;
-    return (batchnorm_stat){(double)s->view.count, s->sums[0][slot], s->sums[1][slot]};
+    return (batchnorm_stat){p->valid, s->sums[0][slot], s->sums[1][slot]};
 }
 
 static inline struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel) {

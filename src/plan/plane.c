@@ -5,15 +5,13 @@
 
 #include "plan/sweep.h"
 
-/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
- * that no sum changes. */
-_Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
-enum { TILE = 1024, TILE_CHANNELS = 4 };
-
 /* One side of the work on a piece: a block of a sweep, its sums, and the stretch of rows that is being done. */
 struct side {
     const struct bn_block *b;
     struct bnk_call call;
+    size_t row, first; /* of the stretch */
+    double n;          /* of a reduction: the values of a channel */
+    bool masked;       /* the piece has others, too */
     double shift[BN_BLOCK_MAX], sums[BN_BLOCK_MAX * BNK_SUMS];
 };
 
@@ -58,6 +56,8 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
     const struct bn_sweep *s = side->b->sweep;
     const struct bn_view *v = &s->view;
     struct bnk_call *k = &side->call;
+    side->row = t.row;
+    side->first = t.first;
     k->rows = t.rows;
     k->channels = side->b->count;
     k->length = t.length;
@@ -72,22 +72,18 @@ static void place(struct side *side, struct stretch t, const ptrdiff_t *offset) 
     }
 }
 
-static void advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
-    if (a->at) a->at += elements * (ptrdiff_t)bytes;
-}
-
 /* Returns a call for row r alone. */
 static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes) {
     struct bnk_call row = *k;
     row.rows = 1;
-    for (int a = 0; a < BNK_ARRAYS; a++) advance(&row.array[a], (ptrdiff_t)r * row.array[a].row, bytes);
+    for (int a = 0; a < BNK_ARRAYS; a++) bn_advance(&row.array[a], (ptrdiff_t)r * row.array[a].row, bytes);
     return row;
 }
 
 /* Runs some elements of some channels of one row. Inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
-    _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][TILE]; /* room for any element type */
+    _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][BN_TILE]; /* room for any element type */
     struct bnk_array there[BN_VIEW_ARRAYS];
     size_t pitch = (k.length + BNK_LANES - 1) / BNK_LANES * BNK_LANES;
     k.stream = false;
@@ -106,15 +102,14 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     }
 }
 
-/* Returns a call for `count` channels of one row, from channel c on. */
-static struct bnk_call some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
+struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
     some.channels = count;
     if (some.shift) some.shift += c;
     for (int i = 0; i < BN_SUMS; i++)
         if (some.sums[i]) some.sums[i] += c * BNK_SUMS;
     some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
-    for (int a = 0; a < BNK_ARRAYS; a++) advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
+    for (int a = 0; a < BNK_ARRAYS; a++) bn_advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
 }
 
@@ -130,35 +125,50 @@ static bool channels_are_closer(const struct bn_view *v) {
 
 static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
     const struct bn_view *v = &s->view;
-    size_t together = channels_are_closer(v) ? TILE_CHANNELS : 1, length = TILE / together;
+    size_t together = channels_are_closer(v) ? BN_TILE_CHANNELS : 1, length = BN_TILE / together;
     for (size_t r = 0; r < k->rows; r++)
         for (size_t c = 0; c < k->channels; c += together)
             for (size_t at = 0; at < k->length; at += length) {
                 size_t count = k->channels - c < together ? k->channels - c : together;
-                struct bnk_call t = some_channels(s, k, r, c, count);
+                struct bnk_call t = bn_some_channels(s, k, r, c, count);
                 t.length = k->length - at < length ? k->length - at : length;
                 for (int i = 0; i < v->arrays; i++)
-                    advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
+                    bn_advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);
             }
 }
 
-static void run_stretch(struct side *write, struct side *reduce) {
-    const struct bn_sweep *w = write ? write->b->sweep : NULL, *r = reduce ? reduce->b->sweep : NULL;
-    if (r && (!w || write->b->count != reduce->b->count || r->view.staged || w->view.staged || bn_sweep_is_curved(w))) {
-        if (r->view.staged)
-            run_staged(r, &reduce->call);
-        else
-            run(r, &reduce->call);
-        r = NULL;
-    }
-    if (!w) return;
-    if (w->view.staged)
-        run_staged(w, &write->call);
-    else if (r)
-        w->kernels->pair[w->verb](&write->call, &reduce->call);
+static void run_any(void *arg, const struct bn_sweep *s, const struct bnk_call *k) {
+    (void)arg;
+    if (s->view.staged)
+        run_staged(s, k);
     else
-        run(w, &write->call);
+        run(s, k);
+}
+
+static void run_side(const struct side *side) {
+    const struct bn_sweep *s = side->b->sweep;
+    if (side->masked)
+        bn_masked_plane(s, &side->call, side->row, side->first, run_any, NULL);
+    else
+        run_any(NULL, s, &side->call);
+}
+
+/* Returns whether a write and a reduction go together, in one loop. */
+static bool is_pair(const struct side *write, const struct side *reduce) {
+    const struct bn_sweep *w = write->b->sweep, *r = reduce->b->sweep;
+    return write->b->count == reduce->b->count && !write->masked && !reduce->masked && !r->view.staged && !w->view.staged &&
+           !bn_sweep_is_curved(w);
+}
+
+static void run_stretch(struct side *write, struct side *reduce) {
+    if (write && reduce && is_pair(write, reduce)) {
+        const struct bn_sweep *w = write->b->sweep;
+        w->kernels->pair[w->verb](&write->call, &reduce->call);
+        return;
+    }
+    if (reduce) run_side(reduce);
+    if (write) run_side(write);
 }
 
 /* Adds the upper half of the lanes to the lower half. The order of additions is part of the result. */
@@ -173,17 +183,43 @@ static double fold_lanes(double *lanes) {
     return lanes[0] + lanes[1];
 }
 
-/* Takes three pivots from elements of the first row, at so many parts of 6 * `thirds` of it, or from the first three rows where
- * rows are so short that they have none. */
-static void median_of(const struct side *side, const struct bn_piece *p, const size_t *part, size_t thirds, double *out) {
+/* A row of a piece, and how many of its elements count. */
+struct lead {
+    size_t row, ones;
+};
+
+/* Returns the first row, from `row` on, that has an element that counts; the one before it if there is none. */
+static struct lead lead_of(const struct side *side, const struct bn_piece *p, size_t row) {
     const struct bn_sweep *s = side->b->sweep;
-    const bool down = p->length < 3 && p->rows >= 3;
+    struct lead lead = {row, p->length};
+    if (!side->masked) return lead;
+    for (; lead.row < p->first_row + p->rows; lead.row++) {
+        lead.ones = bn_mask_ones(s->mask + lead.row * s->view.length + p->first, p->length);
+        if (lead.ones) return lead;
+    }
+    return (struct lead){row - 1, 1};
+}
+
+/* Returns where a row has the element before which so many count. */
+static size_t place_of(const struct side *side, const struct bn_piece *p, size_t row, size_t rank) {
+    const struct bn_sweep *s = side->b->sweep;
+    return side->masked ? bn_mask_place(s->mask + row * s->view.length + p->first, p->length, rank) : rank;
+}
+
+/* Takes three pivots from elements of the first row that has any which count, at so many parts of 6 * `thirds` of them, or from
+ * three rows where rows are so short that they have none. */
+static void median_of(const struct side *side, const struct bn_piece *p, struct lead lead, const size_t *part, size_t thirds,
+                      double *out) {
+    const struct bn_sweep *s = side->b->sweep;
+    const bool down = lead.ones < 3 && p->rows >= 3;
     const void *x[3];
     ptrdiff_t offset[BN_VIEW_ARRAYS];
+    size_t row = lead.row;
     for (size_t i = 0; i < 3; i++) {
-        const size_t at = p->length < 3 ? 0 : p->length * part[i] / (6 * thirds);
-        if (i == 0 || down) bn_view_walk(&s->view, p->first_row + (down ? i : 0), 1, offset);
-        x[i] = bn_sweep_at(s, 0, offset[0], p->first + at, side->b->first);
+        const size_t rank = lead.ones < 3 ? 0 : lead.ones * part[i] / (6 * thirds);
+        if (i > 0 && down) row = lead_of(side, p, row + 1).row;
+        if (i == 0 || down) bn_view_walk(&s->view, row, 1, offset);
+        x[i] = bn_sweep_at(s, 0, offset[0], p->first + place_of(side, p, row, rank), side->b->first);
     }
     s->kernels->pivot(x, s->view.array[0].channel, side->b->count, out);
 }
@@ -193,11 +229,12 @@ static void set_pivots(struct side *side, const struct bn_piece *p) {
     static const size_t one[] = {1, 3, 5}, three[3][3] = {{1, 7, 13}, {3, 9, 15}, {5, 11, 17}};
     double medians[3][BN_BLOCK_MAX];
     const void *const x[3] = {medians[0], medians[1], medians[2]};
-    if (!side->b->sweep->kernels->keeps_lost || p->length < 9) {
-        median_of(side, p, one, 1, side->shift);
+    const struct lead lead = lead_of(side, p, p->first_row);
+    if (!side->b->sweep->kernels->keeps_lost || lead.ones < 9) {
+        median_of(side, p, lead, one, 1, side->shift);
         return;
     }
-    for (int i = 0; i < 3; i++) median_of(side, p, three[i], 3, medians[i]);
+    for (int i = 0; i < 3; i++) median_of(side, p, lead, three[i], 3, medians[i]);
     side->b->sweep->kernels->pivot(x, 1, side->b->count, side->shift);
 }
 
@@ -210,7 +247,7 @@ static void set_sums(struct side *side) {
 static void start_sums(struct side *side, const struct bn_piece *p) {
     const struct bn_sweep *s = side->b->sweep;
     memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
-    if (s->verb == BNK_MOMENTS)
+    if (s->verb == BNK_MOMENTS && side->n > 0)
         set_pivots(side, p);
     else if (s->mean_of_x)
         memcpy(side->shift, s->mean + side->b->first, side->b->count * sizeof *side->shift);
@@ -228,7 +265,7 @@ static struct bn_pair fold_pairs(const double *lanes, const double *lost) {
     return bn_pair_sum(sum.high, sum.low + (rest.high - rest.high == 0 ? rest.high : 0));
 }
 
-static void finish_sums(struct side *side, size_t piece, double n) {
+static void finish_sums(struct side *side, size_t piece) {
     const struct bn_sweep *s = side->b->sweep;
     const bool pairs = bn_sums_of(s) == BN_SUMS;
     for (size_t i = 0; i < side->b->count; i++) {
@@ -237,7 +274,7 @@ static void finish_sums(struct side *side, size_t piece, double n) {
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
         if (pairs) {
             bn_set_moments_of_pairs(sum, dot, fold_pairs(lanes, lanes + 2 * BNK_LANES),
-                                    fold_pairs(lanes + BNK_LANES, lanes + 3 * BNK_LANES), n);
+                                    fold_pairs(lanes + BNK_LANES, lanes + 3 * BNK_LANES), side->n);
         } else {
             *sum = fold_lanes(lanes);
             *dot = fold_lanes(lanes + BNK_LANES);
@@ -263,13 +300,13 @@ static void sum_again(struct side *side, const struct bn_piece *p, size_t piece,
         run_stretch(NULL, side);
         done += t.rows;
     }
-    finish_sums(side, piece, (double)p->count);
+    finish_sums(side, piece);
 }
 
 static void look_again(struct side *side, const struct bn_piece *p, size_t piece) {
     const struct bn_block *b = side->b;
     const struct bn_sweep *s = b->sweep;
-    const double n = (double)p->count;
+    const double n = side->n;
     for (size_t c = b->first; c < b->first + b->count; c++)
         for (int looks = 0; looks < 2; looks++) {
             const size_t slot = c * s->slot_channel + piece * s->slot_piece;
@@ -286,10 +323,13 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
     struct bn_piece p = bn_view_piece(write ? &write->sweep->view : &reduce->sweep->view, piece);
     if (write) {
         w.b = write;
+        w.masked = write->sweep->mask != NULL;
         bn_sweep_call(write->sweep, write->first, &w.call);
     }
     if (reduce) {
         r.b = reduce;
+        r.n = bn_sweep_count(reduce->sweep, &p, piece);
+        r.masked = reduce->sweep->mask && r.n < (double)p.count;
         bn_sweep_call(reduce->sweep, reduce->first, &r.call);
         set_sums(&r);
     }
@@ -309,8 +349,8 @@ void bn_plane_piece(const struct bn_block *write, const struct bn_block *reduce,
         done += t.rows;
     }
     if (!reduce) return;
-    finish_sums(&r, piece, (double)p.count);
-    look_again(&r, &p, piece);
+    finish_sums(&r, piece);
+    if (r.n > 0) look_again(&r, &p, piece);
 }
 
 void bn_plane_alone(const struct bn_sweep *s, size_t block, size_t piece) {

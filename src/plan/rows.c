@@ -38,7 +38,7 @@ static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
-    if (!s->stream || s->view.staged || bytes > s->tile_row) return false;
+    if (!k->stream || s->view.staged || bytes > s->tile_row) return false;
     for (int i = 0; i < s->view.arrays; i++) {
         const struct bnk_array *a = &k->array[s->role[i]];
         if (!bn_is_output(s->role[i])) continue;
@@ -82,30 +82,34 @@ static struct bnk_call stretch(const struct bn_sweep *s, size_t row, size_t limi
 /* Sets some shifts or sums to zero, up to whole steps. */
 static void clear(double *at, size_t channels) { memset(at, 0, bn_padded(channels) * sizeof *at); }
 
-/* Takes the median of three rows, from row `first` of the piece on. */
-static void median_of(const struct bn_sweep *s, const struct bn_piece *p, size_t first, size_t channel, size_t channels,
-                      double *out) {
+/* Takes the median of three of the n rows of a piece that count, from number `first` on. */
+static void median_of(const struct bn_sweep *s, const struct bn_piece *p, size_t n, size_t first, size_t channel,
+                      size_t channels, double *out) {
     const void *x[3];
     ptrdiff_t offset[BN_VIEW_ARRAYS];
     for (size_t i = 0; i < 3; i++) {
-        bn_view_walk(&s->view, p->first_row + (p->rows < 3 ? 0 : first + i), 1, offset);
+        size_t row = n < 3 ? 0 : first + i;
+        if (n < p->rows) row = bn_mask_place(s->mask + p->first_row, p->rows, row);
+        bn_view_walk(&s->view, p->first_row + row, 1, offset);
         x[i] = bn_sweep_at(s, 0, offset[0], 0, channel);
     }
     s->kernels->pivot(x, 1, channels, out);
 }
 
-/* Sets the shifts to zero, and those of moments to pivots: the median of the first three rows of the piece, or of doubles that
- * of the medians of three times three rows. */
-static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot) {
+/* Sets the shifts to zero, and those of moments to pivots: the median of the first three of the n rows of the piece that count,
+ * or of doubles that of the medians of three times three rows. */
+static void start_shifts(const struct bn_sweep *s, const struct bn_piece *p, size_t n, size_t channel, size_t channels,
+                         size_t slot) {
     enum { SOME = 8 * BNK_LANES };
     double medians[3][SOME], *shift = s->shift + slot;
     const void *const x[3] = {medians[0], medians[1], medians[2]};
     clear(shift, channels);
-    if (s->verb == BNK_MOMENTS && (!s->kernels->keeps_lost || p->rows < 9)) median_of(s, p, 0, channel, channels, shift);
-    for (size_t c = 0; bn_sums_of(s) == BN_SUMS && p->rows >= 9 && c < channels; c += SOME) {
-        const size_t n = channels - c < SOME ? channels - c : SOME;
-        for (size_t i = 0; i < 3; i++) median_of(s, p, 3 * i, channel + c, n, medians[i]);
-        s->kernels->pivot(x, 1, n, shift + c);
+    if (s->verb != BNK_MOMENTS || n == 0) return;
+    if (!s->kernels->keeps_lost || n < 9) median_of(s, p, n, 0, channel, channels, shift);
+    for (size_t c = 0; bn_sums_of(s) == BN_SUMS && n >= 9 && c < channels; c += SOME) {
+        const size_t some = channels - c < SOME ? channels - c : SOME;
+        for (size_t i = 0; i < 3; i++) median_of(s, p, n, 3 * i, channel + c, some, medians[i]);
+        s->kernels->pivot(x, 1, some, shift + c);
     }
 }
 
@@ -118,10 +122,11 @@ enum { WIDE = 512, WIDE_PITCH = WIDE + BNK_LANES };
 struct target {
     double *shift, *sums[BN_SUMS];
     bool exact;
+    double n; /* the values of a channel */
 };
 
-static struct target slots_of(const struct bn_sweep *s, size_t slot) {
-    struct target to = {.shift = s->shift + slot};
+static struct target slots_of(const struct bn_sweep *s, size_t slot, double n) {
+    struct target to = {.shift = s->shift + slot, .n = n};
     for (int i = 0; i < bn_sums_of(s); i++) to.sums[i] = s->sums[i] + slot;
     return to;
 }
@@ -140,13 +145,27 @@ static void clear_sums(const struct bn_sweep *s, const struct target *to, size_t
 
 static double finite_or_zero(double v) { return v - v == 0 ? v : 0; }
 
-static void finish_sums(const struct bn_sweep *s, const struct bn_piece *p, const struct target *to, size_t channels) {
+static void finish_sums(const struct bn_sweep *s, const struct target *to, size_t channels) {
     if (!bn_sweep_reduces(s) || bn_sums_of(s) < BN_SUMS) return;
     for (size_t c = 0; c < channels; c++) {
         const struct bn_pair sum = bn_pair_sum(to->sums[0][c], finite_or_zero(to->sums[2][c])),
                              dot = bn_pair_sum(to->sums[1][c], finite_or_zero(to->sums[3][c]));
-        bn_set_moments_of_pairs(to->sums[0] + c, to->sums[1] + c, sum, dot, (double)p->count);
+        bn_set_moments_of_pairs(to->sums[0] + c, to->sums[1] + c, sum, dot, to->n);
     }
+}
+
+/* Runs a stretch that begins at a row, or what the mask leaves of it. */
+static void run_masked(const struct bn_sweep *s, const struct bn_piece *p, const struct bnk_call *k, size_t row,
+                       const struct target *to, bn_runner *run, void *arg) {
+    if (s->mask && !(to && to->n == (double)p->count))
+        bn_masked_rows(s, k, row, run, arg);
+    else
+        run(arg, s, k);
+}
+
+static void run_alone(void *arg, const struct bn_sweep *s, const struct bnk_call *k) {
+    (void)arg;
+    run_stretch(s, k);
 }
 
 /* Runs the rows of a piece for some channels, from sums that are zero. */
@@ -159,20 +178,19 @@ static void run_plain(const struct bn_sweep *s, const struct bn_piece *p, size_t
     for (size_t r = 0; r < p->rows;) {
         struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, channel, channels);
         set_sums(s, &k, channel, to);
+        run_masked(s, p, &k, p->first_row + r, to, run_alone, NULL);
         r += k.rows;
-        run_stretch(s, &k);
     }
-    finish_sums(s, p, to, channels);
+    finish_sums(s, to, channels);
 }
 
-/* Looks at the sums of some channels, no more than a wide row has, a second time. Where a channel needs it they are made again,
- * for all of them, and taken over for that channel alone. */
-static void look_again(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels, size_t slot,
-                       run_rows *run) {
-    double sums[BN_SUMS][WIDE];
-    const struct target to = {s->shift + slot, {sums[0], sums[1], sums[2], sums[3]}, true};
-    const double n = (double)p->count;
-    bool again[WIDE], any = true;
+/* Looks at the sums of some channels, no more than half a wide row has, a second time. Where a channel needs it they are made
+ * again, for all of them, and taken over for that channel alone. */
+static void look_again(const struct bn_sweep *s, const struct bn_piece *p, double n, size_t channel, size_t channels,
+                       size_t slot, run_rows *run) {
+    double sums[BN_SUMS][WIDE / 2]; /* a wide row is two rows at least */
+    const struct target to = {s->shift + slot, {sums[0], sums[1], sums[2], sums[3]}, true, n};
+    bool again[WIDE / 2], any = n > 0;
     for (int looks = 0; looks < 2 && any; looks++) {
         any = false;
         for (size_t c = 0; c < channels; c++) {
@@ -197,11 +215,11 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
         run_plain(s, &p, channel, channels, NULL);
         return;
     }
-    const struct target to = slots_of(s, slot);
-    start_shifts(s, &p, channel, channels, slot);
+    const struct target to = slots_of(s, slot, bn_sweep_count(s, &p, piece));
+    start_shifts(s, &p, (size_t)to.n, channel, channels, slot);
     run_plain(s, &p, channel, channels, &to);
     for (size_t c = 0; c < channels; c += BNK_LANES)
-        look_again(s, &p, channel + c, channels - c < BNK_LANES ? channels - c : BNK_LANES, slot + c, run_plain);
+        look_again(s, &p, to.n, channel + c, channels - c < BNK_LANES ? channels - c : BNK_LANES, slot + c, run_plain);
 }
 
 /* Wide rows */
@@ -300,6 +318,13 @@ static void run_wide(const struct bn_sweep *s, struct wide *w, struct bnk_call *
     run_stretch(s, &wide);
 }
 
+/* Runs the wide rows of a stretch, and then what remains. */
+static void run_both(void *wide, const struct bn_sweep *s, const struct bnk_call *k) {
+    struct bnk_call left = *k;
+    run_wide(s, wide, &left);
+    run_stretch(s, &left);
+}
+
 /* Like run_plain(), for few channels: there is one block. */
 static void run_wide_rows(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels,
                           const struct target *to) {
@@ -310,12 +335,11 @@ static void run_wide_rows(const struct bn_sweep *s, const struct bn_piece *p, si
         struct bnk_call k = stretch(s, p->first_row + r, p->rows - r, channel, channels);
         set_sums(s, &k, channel, to);
         if (r == 0) start_wide(s, &w, &k);
+        run_masked(s, p, &k, p->first_row + r, to, run_both, &w);
         r += k.rows;
-        run_wide(s, &w, &k);
-        run_stretch(s, &k);
     }
     if (bn_sweep_reduces(s)) finish_wide_sums(s, &w, to);
-    finish_sums(s, p, to, channels);
+    finish_sums(s, to, channels);
 }
 
 static void wide_piece(const struct bn_sweep *s, size_t piece) {
@@ -325,10 +349,10 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
         run_wide_rows(s, &p, 0, channels, NULL);
         return;
     }
-    const struct target to = slots_of(s, slot);
-    start_shifts(s, &p, 0, channels, slot);
+    const struct target to = slots_of(s, slot, bn_sweep_count(s, &p, piece));
+    start_shifts(s, &p, (size_t)to.n, 0, channels, slot);
     run_wide_rows(s, &p, 0, channels, &to);
-    look_again(s, &p, 0, channels, slot, run_wide_rows);
+    look_again(s, &p, to.n, 0, channels, slot, run_wide_rows);
 }
 
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "plan/mask.h"
 #include "plan/pairs.h"
 #include "plan/view.h"
 
@@ -33,10 +34,17 @@ struct bn_sweep {
     struct bnk_coefficients coefficients;
     bool active, without_x, from_y; /* see struct bnk_call */
     struct bnk_act act;
-    bool stream;           /* the outputs */
-    size_t ahead;          /* rows from a fetch of inputs to their use; 0 where nothing is fetched */
-    size_t tile_row;       /* bytes of a row up to which streams are made in tiles */
-    struct bn_share share; /* of the work on a sweep alone */
+    bool stream;  /* the outputs */
+    size_t ahead; /* rows from a fetch of inputs to their use; 0 where nothing is fetched */
+    /* Of a pass with a mask: which of its packed masks has the order of this view; whether the sweep goes by it. Then it does
+     * the elements where the mask is `when`; where it is not, outputs stay, or become 0 if it `fills`. */
+    int packed;
+    bool masked, fills;
+    unsigned char when;
+    const unsigned char *mask; /* NULL: everything is done */
+    double *counts;            /* of reductions: how many ones each piece has; NULL: all of its elements count */
+    size_t tile_row;           /* bytes of a row up to which streams are made in tiles */
+    struct bn_share share;     /* of the work on a sweep alone */
 };
 
 /* Channels of a block of planes at most: their sums are kept on the stack. */
@@ -54,6 +62,11 @@ static inline size_t bn_sweep_slots(const struct bn_view *v) {
 }
 
 static inline bool bn_sweep_reduces(const struct bn_sweep *s) { return s->verb == BNK_MOMENTS || s->verb == BNK_DOTS; }
+
+/* Returns how many values of a channel a piece has. */
+static inline double bn_sweep_count(const struct bn_sweep *s, const struct bn_piece *p, size_t piece) {
+    return s->counts ? s->counts[piece] : (double)p->count;
+}
 
 static inline bool bn_is_output(enum bnk_role role) { return role >= BNK_INPUTS; }
 
@@ -127,6 +140,28 @@ static inline void bn_sweep_run(const struct bn_sweep *s, enum bnk_layout layout
         s->kernels->curved(s->kernels, k, s->verb, layout);
     else
         s->kernels->verb[layout][s->verb](k);
+}
+
+/* Runs calls of one sweep. */
+typedef void bn_runner(void *arg, const struct bn_sweep *s, const struct bnk_call *k);
+
+/* Run a call under the mask of its sweep: in a plane some rows of some channels, from element `first` of row `row` on; in rows
+ * some of them. They make calls of the stretches that the mask leaves, or of elements and rows that are staged where those are
+ * short. */
+void bn_masked_plane(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t first, bn_runner *run, void *arg);
+void bn_masked_rows(const struct bn_sweep *s, const struct bnk_call *k, size_t row, bn_runner *run, void *arg);
+
+/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
+ * that no sum changes. */
+_Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
+enum { BN_TILE = 1024, BN_TILE_CHANNELS = 4 };
+
+/* In a plane: a call for `count` channels of one row, from channel c on. */
+struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count);
+
+/* Moves to another element of an array, which may not be there. */
+static inline void bn_advance(struct bnk_array *a, ptrdiff_t elements, size_t bytes) {
+    if (a->at) a->at += elements * (ptrdiff_t)bytes;
 }
 
 /* Where array i of the sweep has element `first` of row `row` and channel c. */

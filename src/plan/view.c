@@ -29,6 +29,19 @@ static void take_dims(struct bn_view *v, const struct bn_geometry *g, const stru
     }
 }
 
+int bn_view_order(const struct bn_geometry *g, int array, int order[BN_MAX_DIMS]) {
+    const int outermost = g->grain && g->extent[0] > 1 ? 1 : 0;
+    const ptrdiff_t *stride = g->array[array].stride;
+    int dims = 0;
+    for (int d = 0; d < g->dims; d++) {
+        if (g->extent[d] == 1) continue;
+        int at = dims++;
+        for (; at > outermost && goes_outside(stride[d], stride[order[at - 1]]); at--) order[at] = order[at - 1];
+        order[at] = d;
+    }
+    return dims;
+}
+
 /* Returns whether a dimension and the next one merge, in all arrays. The product fits in every array that exists; the
  * strides of one that only asks for a workspace may be anything. */
 static bool merges(const struct bn_view *v, int outer) {

@@ -47,6 +47,10 @@ struct bn_use {
 /* Makes a view of some arrays of g, cut for reductions. The order of dimensions is that of the first of them. */
 void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, const struct bn_use *use);
 
+/* Writes the dims of g in the order in which a view whose first array is `array` goes through its rows and their elements,
+ * without those of one index; returns how many there are. */
+int bn_view_order(const struct bn_geometry *g, int array, int order[BN_MAX_DIMS]);
+
 /* Makes a view that differs from another view of the same geometry in its arrays only, and returns true, if all arrays of both
  * have the same strides. */
 bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn_geometry *g, int arrays,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A message is a header of numbers and the nodes of the chunks: for each node an array of every channel for each of its
- * numbers. What the header says is checked on every rank in the same way, so that all come to the same end. */
+ * numbers, and then the count of each. What the header says is checked on every rank in the same way, so that all come to the
+ * same end. */
 #include "sync/sync.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 /* What a header has, in this order. The first is not the same on a machine with another order of bytes. */
 enum { PROTOCOL, CALL, VERB, CHANNELS, DTYPE, GRAIN, FLAGS, FIRST, SAMPLES, VALUES, STATUS, NUMBERS };
 
-#define PROTOCOL_VERSION UINT64_C(0x626e73796e630001)
+#define PROTOCOL_VERSION UINT64_C(0x626e73796e630002)
 
 static const char *const names[NUMBERS] = {
     [PROTOCOL] = "the protocol",           [CALL] = "the number of the call", [VERB] = "the kind of call",
@@ -30,8 +31,10 @@ size_t bn_part_nodes(const struct bn_part *p) {
 }
 
 size_t bn_part_doubles(const struct bn_part *p) {
+    const size_t nodes = bn_part_nodes(p);
     size_t doubles;
-    if (__builtin_mul_overflow(bn_part_nodes(p) * bn_part_numbers(p), p->channels, &doubles)) return SIZE_MAX;
+    if (__builtin_mul_overflow(nodes * bn_part_numbers(p), p->channels, &doubles)) return SIZE_MAX;
+    if (p->channels) doubles += nodes;
     return doubles < SIZE_MAX / 2 / sizeof(double) ? doubles + BN_SYNC_HEADER : SIZE_MAX;
 }
 
@@ -156,20 +159,15 @@ static void merge(struct pile *p, enum bn_sync_verb verb) {
     const struct bn_node *into = &p->tree.node[p->tree.nodes - 2], *from = into + 1;
     double *a = p->number[into->slot];
     const double *b = p->number[from->slot];
-    if (verb == BN_SYNC_FORWARD) {
+    if (verb == BN_SYNC_FORWARD && into->count == 0) {
+        memcpy(a, b, sizeof p->number[into->slot]);
+    } else if (verb == BN_SYNC_FORWARD && from->count > 0) {
         bn_merge_by(bn_merging_of(into->count, from->count), &a[0], &a[1], bn_offset_from(a[2], b[2], b[0]), b[1]);
-    } else {
+    } else if (verb == BN_SYNC_BACKWARD) {
         a[0] += b[0];
         a[1] += b[1];
     }
     bn_tree_pop(&p->tree);
-}
-
-/* Returns how many samples of a part a node has. */
-static uint64_t samples_of(const struct bn_part *p, const struct bn_node *n) {
-    const uint64_t end = p->first + p->samples, begin = n->at * p->grain;
-    const uint64_t whole = p->grain << n->level;
-    return end - begin < whole ? end - begin : whole;
 }
 
 /* Where a rank's nodes are. */
@@ -185,12 +183,12 @@ static void find_nodes(const struct bn_all *all, int rank, struct shelf *s) {
     const struct bn_part p = part_of(all, header);
     s->nodes = 0;
     if (p.samples == 0) return;
-    if (p.grain == 0) {
-        s->node[s->nodes++] = (struct bn_node){.at = (uint64_t)rank, .count = (double)p.samples * (double)p.values};
-        return;
-    }
-    s->nodes = bn_tree_cover(p.first / p.grain, p.first / p.grain + chunks_of(&p), s->node);
-    for (int i = 0; i < s->nodes; i++) s->node[i].count = (double)samples_of(&p, &s->node[i]) * (double)p.values;
+    if (p.grain == 0)
+        s->node[s->nodes++] = (struct bn_node){.at = (uint64_t)rank};
+    else
+        s->nodes = bn_tree_cover(p.first / p.grain, p.first / p.grain + chunks_of(&p), s->node);
+    const char *counts = s->numbers + (size_t)s->nodes * bn_part_numbers(&p) * p.channels * sizeof(double);
+    for (int i = 0; i < s->nodes; i++) memcpy(&s->node[i].count, counts + (size_t)i * sizeof(double), sizeof s->node[i].count);
 }
 
 static void push_nodes(const struct bn_all *all, const struct shelf *s, size_t channel, struct pile *p) {
@@ -221,6 +219,15 @@ static void fold(const struct bn_all *all, size_t first, size_t count, struct pi
         while (piles[c].tree.nodes > 1) merge(&piles[c], all->part.verb);
 }
 
+bool bn_all_have_values(const struct bn_all *all) {
+    uint64_t header[BN_SYNC_HEADER];
+    for (int i = 0; i < all->ranks; i++) {
+        message_of(all, i, header);
+        if (header[SAMPLES]) return true;
+    }
+    return false;
+}
+
 double bn_all_stats(const struct bn_all *all, batchnorm_stat *stats) {
     struct pile piles[TOGETHER];
     double count = 0;
@@ -245,7 +252,7 @@ double bn_all_sums(const struct bn_all *all, batchnorm_sum *sums) {
         for (size_t c = 0; c < some; c++) {
             const double *n = piles[c].number[0];
             count = piles[c].tree.nodes ? piles[c].tree.node[0].count : 0;
-            sums[first + c] = count > 0 ? (batchnorm_sum){count, n[0], n[1]} : (batchnorm_sum){0, 0, 0};
+            sums[first + c] = piles[c].tree.nodes ? (batchnorm_sum){count, n[0], n[1]} : (batchnorm_sum){0, 0, 0};
         }
     }
     return count;

@@ -42,6 +42,9 @@ size_t bn_part_doubles(const struct bn_part *part);
 batchnorm_status bn_sync_gather(batchnorm_group *group, const struct bn_part *part, double *message, struct bn_all *all,
                                 char why[BN_SYNC_TEXT]);
 
+/* Returns whether any rank has values, be they masked or not. */
+bool bn_all_have_values(const struct bn_all *all);
+
 /* Folds the nodes of all ranks. Returns the count of values. */
 double bn_all_stats(const struct bn_all *all, batchnorm_stat *stats);
 double bn_all_sums(const struct bn_all *all, batchnorm_sum *sums);

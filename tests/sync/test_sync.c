@@ -20,6 +20,9 @@ struct batch {
     size_t grain;
     batchnorm_activation activation;
     bool has_z, from_y; /* from y: backward gets no x */
+    bool has_mask;
+    unsigned mask_flags;
+    uint8_t mask[ELEMENTS_MAX]; /* (n, s) */
     double x[ELEMENTS_MAX], z[ELEMENTS_MAX], dy[ELEMENTS_MAX];
 };
 
@@ -85,6 +88,25 @@ static batchnorm_strides strides(void) {
     return batch.rows ? batchnorm_channels_last(batch.shape) : batchnorm_planar(batch.shape);
 }
 
+/* The mask of a part, which has none where all of it counts. */
+static batchnorm_mask mask_of(size_t first, size_t count) {
+    const size_t s = batch.shape.inner;
+    if (!batch.has_mask || (count && !memchr(batch.mask + first * s, 0, count * s))) return (batchnorm_mask){.data = NULL};
+    return (batchnorm_mask){.data = batch.mask + first * s, .outer = (ptrdiff_t)s, .inner = 1, .flags = batch.mask_flags};
+}
+
+/* Some samples count, some in part, some not at all. */
+static void make_mask(unsigned flags) {
+    batch.has_mask = true;
+    batch.mask_flags = flags;
+    for (size_t n = 0; n < batch.shape.outer; n++) {
+        const double kind = next();
+        for (size_t i = 0; i < batch.shape.inner; i++)
+            batch.mask[n * batch.shape.inner + i] = kind < -.4 ? 0 : kind < .2 ? 1 : next() < kind;
+    }
+    batch.mask[0] = batch.mask[batch.shape.outer * batch.shape.inner - 1] = 1;
+}
+
 static double weight[CHANNELS_MAX], bias[CHANNELS_MAX];
 
 /* The ranks are threads enough. */
@@ -119,7 +141,8 @@ static void run_part(batchnorm_group *group, size_t first, size_t count, struct 
                                             .activation = batch.activation,
                                             .grain = batch.grain,
                                             .first_sample = first,
-                                            .group = group};
+                                            .group = group,
+                                            .mask = mask_of(first, count)};
     r->forward = batchnorm_forward(&forward, &exec);
     if (r->forward) return;
     const batchnorm_backward_call backward = {.size = sizeof backward,
@@ -139,7 +162,8 @@ static void run_part(batchnorm_group *group, size_t first, size_t count, struct 
                                               .activation = batch.activation,
                                               .grain = batch.grain,
                                               .first_sample = first,
-                                              .group = group};
+                                              .group = group,
+                                              .mask = forward.mask};
     r->backward = batchnorm_backward(&backward, &exec);
 }
 
@@ -214,7 +238,7 @@ static void try_cuts(void) {
         }
 }
 
-static void try_all(batchnorm_activation activation, bool has_z, bool from_y) {
+static void try_all(batchnorm_activation activation, bool has_z, bool from_y, bool masked) {
     static const struct {
         size_t n, c, s, grain;
     } shapes[] = {{8, 3, 50, 1},   {8, 3, 50, 2},    {7, 5, 49, 2},   {13, 17, 9, 3}, {32, 40, 1, 4}, {33, 16, 1, 1},
@@ -227,15 +251,21 @@ static void try_all(batchnorm_activation activation, bool has_z, bool from_y) {
             for (int rows = 0; rows < 2; rows++) {
                 const batchnorm_shape shape = {shapes[i].n, shapes[i].c, shapes[i].s, (batchnorm_dtype)dtype};
                 make_batch(shape, rows != 0, shapes[i].grain);
+                if (masked) make_mask((unsigned)(dtype + rows) % 2);
                 try_cuts();
+                batch.has_mask = false;
             }
 }
 
-TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, false); }
-TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true, false); }
-TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false, false); }
-TEST(any_cut_gives_the_bits_of_the_whole_from_y) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, true); }
-TEST(any_cut_gives_the_bits_of_the_whole_from_y_of_leaky_relu) { try_all(batchnorm_leaky_relu(0.125), false, true); }
+TEST(any_cut_gives_the_bits_of_the_whole) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, false, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_with_relu_and_residual) { try_all(batchnorm_relu(), true, false, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_with_silu) { try_all(batchnorm_silu(), false, false, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_from_y) { try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, true, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_from_y_of_leaky_relu) { try_all(batchnorm_leaky_relu(0.125), false, true, false); }
+TEST(any_cut_gives_the_bits_of_the_whole_with_a_mask) {
+    try_all((batchnorm_activation){BATCHNORM_IDENTITY, 0}, false, false, true);
+}
+TEST(any_cut_gives_the_bits_of_the_whole_with_a_mask_and_relu) { try_all(batchnorm_relu(), true, false, true); }
 
 static size_t index_of(size_t n, size_t c, size_t i) {
     const batchnorm_strides s = strides();
@@ -563,9 +593,10 @@ TEST(a_layer_that_fails_fails_in_all_ranks) {
     assert_non_null(strstr(three.message[2], "running_mean should contain 2 elements not 3"));
 }
 
-/* A batch of `samples` samples of one value each, all of them on rank 1. */
+/* A batch of `samples` samples of one value each, all of them on rank 1; or of so many that count among more. */
 struct few {
     size_t samples;
+    bool masked;
     batchnorm_status status[2];
     float running[2][2];
     double save[2][2];
@@ -574,8 +605,9 @@ struct few {
 static void have_few(batchnorm_group *group, void *arg) {
     struct few *few = arg;
     const int rank = group->rank;
-    float x[4] = {3, 5, 4, 9}, y[4];
-    const batchnorm_shape shape = {rank == 1 ? few->samples : 0, 2, 1, BATCHNORM_F32};
+    float x[8] = {3, 5, 4, 9}, y[8];
+    const uint8_t mask[4] = {few->samples > 0, few->samples > 1, 0, 0};
+    const batchnorm_shape shape = {rank == 0 ? 0 : few->masked ? 4 : few->samples, 2, 1, BATCHNORM_F32};
     const batchnorm_strides s = batchnorm_planar(shape);
     const batchnorm_forward_call call = {.size = sizeof call,
                                          .shape = shape,
@@ -583,17 +615,19 @@ static void have_few(batchnorm_group *group, void *arg) {
                                          .y = {y, s},
                                          .running_mean = few->running[rank],
                                          .save_mean = few->save[rank],
-                                         .group = group};
+                                         .group = group,
+                                         .mask = {.data = few->masked ? mask : NULL, .outer = 1}};
     few->status[rank] = batchnorm_forward(&call, &exec);
 }
 
 TEST(a_count_of_one_or_none_is_the_count_of_all) {
     static const batchnorm_status wanted[] = {BATCHNORM_OK, BATCHNORM_ONE_VALUE, BATCHNORM_OK};
-    for (size_t samples = 0; samples < 3; samples++) {
-        struct few few = {.samples = samples};
+    for (size_t k = 0; k < 6; k++) {
+        const size_t samples = k / 2;
+        struct few few = {.samples = samples, .masked = k % 2 != 0};
         run_ranks(2, have_few, &few);
         for (int i = 0; i < 2; i++) {
-            assert_int_equal(few.status[i], wanted[samples]);
+            assert_int_equal(few.status[i], few.masked && samples == 0 ? BATCHNORM_ONE_VALUE : wanted[samples]);
             assert_true(few.save[i][0] == (samples == 2 ? 3.5 : 0));
             assert_true(few.running[i][1] == (samples == 2 ? 0.7f : 0));
         }
@@ -607,6 +641,8 @@ int main(void) {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_silu),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_from_y),
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_from_y_of_leaky_relu),
+        cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_a_mask),
+        cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_a_mask_and_relu),
         cmocka_unit_test(chunks_give_the_statistics_of_all),
         cmocka_unit_test(micro_batches_have_the_statistics_and_gradients_of_all),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
