@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Backward, forward-mode derivatives, and backward of backward: sums by `dots`, outputs by `blend`. With frozen statistics the
- * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. */
+ * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. Longer than 300
+ * lines, because the derivatives of all three share their tables of sweeps. */
 #include "plan/pass.h"
 
 static bool is_frozen(unsigned flags) { return (flags & BATCHNORM_FROZEN) != 0; }
