@@ -91,10 +91,6 @@ static int32_t type_of(const struct bn_onnx *o, const struct bn_onnx_node *node)
     return scale.type;
 }
 
-static bool is_float(int32_t type) {
-    return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
-}
-
 /* Returns whether what is added can be told in a type: it is finite and not flushed. */
 static bool shift_fits(const struct bn_affine *a, int32_t type) {
     for (size_t c = 0; c < a->channels; c++)
@@ -141,7 +137,7 @@ static void rewrite(struct bn_fold *f, size_t i) {
     const int rank = bn_rank_of(f->onnx, f->onnx->uses[node->input].value);
     const int32_t type = type_of(f->onnx, node);
     f->no_memory = f->no_memory || !a.k;
-    if (a.k && rank >= 2 && is_float(type) && fits(&a, type)) {
+    if (a.k && rank >= 2 && bn_is_float(type) && fits(&a, type)) {
         f->replaced[n->node] = true;
         f->folded[i] = (struct bn_folded){BN_AS_MUL_ADD, BN_NONE, a, rank, type, ""};
         return;

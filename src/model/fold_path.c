@@ -53,14 +53,9 @@ static bool is_any(const struct bn_onnx *o, const struct bn_onnx_node *n, const 
     return false;
 }
 
-static int64_t integer(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *name, int64_t absent) {
-    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, name);
-    return a && a->has_i ? a->i : absent;
-}
-
 /* Returns an axis, counted from the front; below 0 if the file does not tell. */
 static int64_t axis_of(const struct bn_onnx *o, const struct bn_onnx_node *n, uint32_t value, int64_t absent) {
-    const int64_t axis = integer(o, n, "axis", absent);
+    const int64_t axis = bn_onnx_integer(o, n, "axis", absent);
     const int rank = bn_rank_of(o, value);
     return axis >= 0 || rank < 0 ? axis : axis + rank;
 }
@@ -86,7 +81,7 @@ static bool leaves_channels(const struct bn_onnx *o, const struct bn_onnx_node *
 static bool is_dropout_off(const struct bn_onnx *o, const struct bn_onnx_node *n) {
     struct bn_constant mode;
     char why[BN_ONNX_BYTES];
-    if (bn_opset_of(o, n->graph) < 7) return integer(o, n, "is_test", 0) != 0;
+    if (bn_opset_of(o, n->graph) < 7) return bn_onnx_integer(o, n, "is_test", 0) != 0;
     if (n->inputs < 3 || o->uses[n->input + 2].name.at == o->uses[n->input + 2].name.end) return true;
     if (n->inputs > 3 || bn_constant_read(o, o->uses[n->input + 2].value, &mode, why)) return false;
     const bool off = mode.count == 1 && mode.at[0] == 0;
@@ -96,7 +91,7 @@ static bool is_dropout_off(const struct bn_onnx *o, const struct bn_onnx_node *n
 
 /* Returns whether every average is over elements alone, not over zeros around them. */
 static bool averages_elements(const struct bn_onnx *o, const struct bn_onnx_node *n) {
-    return integer(o, n, "count_include_pad", 0) == 0 && bn_opset_of(o, n->graph) >= 7;
+    return bn_onnx_integer(o, n, "count_include_pad", 0) == 0 && bn_opset_of(o, n->graph) >= 7;
 }
 
 static bool is_any_negative(const struct bn_affine *a) {
@@ -115,6 +110,7 @@ static bool has_shift(const struct bn_affine *a) {
 static bool commutes(const struct bn_onnx *o, const struct bn_onnx_node *n, const struct bn_affine *a, char *why) {
     static const char *const free_ones[] = {"Identity", "GlobalAveragePool", NULL};
     if (is_any(o, n, free_ones)) return true;
+    if (bn_is_op(o, n, "Flatten")) return axis_of(o, n, o->uses[n->input].value, 1) == 1; /* the channels are counted later */
     if (bn_is_op(o, n, "Dropout")) return is_dropout_off(o, n) || refuse(why, "a Dropout of training is between");
     if (bn_is_op(o, n, "Squeeze") || bn_is_op(o, n, "Unsqueeze"))
         return leaves_channels(o, n) || refuse(why, "a %.*s between moves its channels", op_bytes(n), op_text(o, n));
@@ -136,8 +132,9 @@ struct step {
 /* Returns whether a constant lies along the channels of a value of that rank. */
 static bool lies_along_channels(const struct bn_onnx *o, const struct bn_onnx_node *n, const struct bn_constant *c, int rank,
                                 size_t channels) {
-    if (bn_opset_of(o, n->graph) < 7 && !(c->rank == 1 && integer(o, n, "broadcast", 0) != 0 && integer(o, n, "axis", -1) == 1))
-        return c->count == 1 && integer(o, n, "broadcast", 0) != 0;
+    if (bn_opset_of(o, n->graph) < 7 &&
+        !(c->rank == 1 && bn_onnx_integer(o, n, "broadcast", 0) != 0 && bn_onnx_integer(o, n, "axis", -1) == 1))
+        return c->count == 1 && bn_onnx_integer(o, n, "broadcast", 0) != 0;
     if (bn_opset_of(o, n->graph) < 7) return c->count == channels;
     if (c->count == 1 && (c->rank == 0 || (rank >= 0 && c->rank <= rank))) return true;
     if (rank < 0 || c->rank > rank || c->count != channels) return false;
@@ -291,9 +288,8 @@ static bool up_step(struct bn_fold *f, uint32_t node, struct step *step, struct 
 /* Into the batch norm before. */
 static bool up_norm(struct bn_fold *f, uint32_t node, const struct bn_affine *a, bool applies, char *why) {
     const uint32_t i = f->norm_of[node];
-    if (i == BN_NONE) return refuse(why, "the batch norm before it cannot be changed");
-    struct bn_norm *n = &f->norms.at[i];
-    if (n->wrong[0] || n->is_training || n->was_spatial || (n->is_override && !f->options.assume_constant) ||
+    struct bn_norm *n = i == BN_NONE ? NULL : &f->norms.at[i];
+    if (!n || n->wrong[0] || n->is_training || n->was_spatial || (n->is_override && !f->options.assume_constant) ||
         n->channels != a->channels)
         return refuse(why, "the batch norm before it cannot be changed");
     for (size_t c = 0; c < n->channels && applies; c++) {
@@ -343,8 +339,7 @@ static bool up_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, bo
     }
     if (is_step(f, n, a->channels, &step)) return up_step(f, node, &step, a, applies, target, steps, why);
     why[0] = '\0';
-    const bool flattens = bn_is_op(o, n, "Flatten") && axis_of(o, n, o->uses[n->input].value, 1) == 1;
-    if (n->inputs > 0 && (flattens || commutes(o, n, a, why)))
+    if (n->inputs > 0 && commutes(o, n, a, why))
         return up_within(f, o->uses[n->input].value, a, applies, target, steps - 1, why);
     if (why[0]) return false;
     *target = node;
@@ -379,8 +374,7 @@ static bool down_within(struct bn_fold *f, uint32_t value, struct bn_affine *a, 
     }
     if (o->uses[n->input].value != value) return refuse(why, "a %.*s is after it", op_bytes(n), op_text(o, n));
     why[0] = '\0';
-    const bool flattens = bn_is_op(o, n, "Flatten") && axis_of(o, n, o->uses[n->input].value, 1) == 1;
-    if (n->outputs > 0 && (flattens || commutes(o, n, a, why)))
+    if (n->outputs > 0 && commutes(o, n, a, why))
         return down_within(f, o->uses[n->output].value, a, applies, target, steps - 1, why);
     if (why[0]) return false;
     *target = node;

@@ -34,15 +34,9 @@ static uint64_t bits_of(struct writer *w, int32_t type, double v) {
 
 /* Names */
 
-static size_t hash_of(const char *name) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 /* Returns where a name that was made stands among them, or would stand. */
 static size_t slot_of(const struct writer *w, const char *name) {
-    size_t at = hash_of(name) & (w->name_room - 1);
+    size_t at = bn_onnx_hash(0, name, strlen(name)) & (w->name_room - 1);
     while (w->names[at][0] && strcmp(w->names[at], name) != 0) at = (at + 1) & (w->name_room - 1);
     return at;
 }

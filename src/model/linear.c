@@ -15,10 +15,6 @@ static bool refuse(char *why, const char *what) {
     return false;
 }
 
-static bool is_float(int32_t type) {
-    return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
-}
-
 /* Reads weights or a bias that may be changed. */
 static bool read_parameter(struct bn_fold *f, uint32_t use, const char *what, struct bn_constant *c, char *why) {
     const struct bn_onnx *o = f->onnx;
@@ -42,11 +38,6 @@ static bool read_parameter(struct bn_fold *f, uint32_t use, const char *what, st
     return !status;
 }
 
-static int64_t integer(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *name, int64_t absent) {
-    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, name);
-    return a && a->has_i ? a->i : absent;
-}
-
 static double number(const struct bn_onnx *o, const struct bn_onnx_node *n, const char *name, double absent) {
     const struct bn_onnx_attribute *a = bn_onnx_attribute(o, n, name);
     return a && a->has_f ? a->f : absent;
@@ -66,9 +57,9 @@ static bool kind_of(const struct bn_onnx *o, const struct bn_onnx_node *n, enum 
 static bool set_sizes(struct bn_linear *l, const struct bn_onnx *o, const struct bn_onnx_node *n, char *why) {
     const struct bn_constant *w = &l->weight;
     const bool is_convolution = l->kind == BN_CONV || l->kind == BN_CONV_TRANSPOSE;
-    const int64_t groups = is_convolution ? integer(o, n, "group", 1) : 1;
+    const int64_t groups = is_convolution ? bn_onnx_integer(o, n, "group", 1) : 1;
     if (is_convolution ? w->rank < 2 : w->rank != 2) return refuse(why, "its weights have another number of dimensions");
-    l->transposed = l->kind == BN_GEMM && integer(o, n, "transB", 0) != 0;
+    l->transposed = l->kind == BN_GEMM && bn_onnx_integer(o, n, "transB", 0) != 0;
     const size_t first = (size_t)w->dims[0], second = (size_t)w->dims[1];
     if (groups < 1 || first % (size_t)groups != 0) return refuse(why, "its groups do not divide its channels");
     l->groups = (size_t)groups;
@@ -114,7 +105,7 @@ static bool read_linear(struct bn_fold *f, struct bn_linear *l, char *why) {
     if (n->inputs < 2) return refuse(why, "it lacks an input");
     if (!read_parameter(f, n->input + 1, "weights", &l->weight, why)) return false;
     bn_linear_unload(o, l); /* its sizes are enough for now */
-    if (!is_float(l->weight.type)) return refuse(why, "its weights are no floats");
+    if (!bn_is_float(l->weight.type)) return refuse(why, "its weights are no floats");
     if (!set_sizes(l, o, n, why)) return false;
     l->alpha = l->kind == BN_GEMM ? number(o, n, "alpha", 1) : 1;
     l->beta = l->kind == BN_GEMM ? number(o, n, "beta", 1) : 1;
@@ -331,7 +322,7 @@ bool bn_linear_before(struct bn_fold *f, struct bn_linear *l, const struct bn_af
     const struct bn_onnx_node *n = &f->onnx->nodes[l->node];
     const bool is_gemm = l->kind == BN_GEMM || l->kind == BN_MATMUL;
     bool shifts = false;
-    if (l->kind == BN_GEMM && integer(f->onnx, n, "transA", 0) != 0) return refuse(why, "the Gemm after it has transA");
+    if (l->kind == BN_GEMM && bn_onnx_integer(f->onnx, n, "transA", 0) != 0) return refuse(why, "the Gemm after it has transA");
     if (a->channels == 0 || l->ins % a->channels != 0 || (!is_gemm && l->ins != a->channels))
         return refuse(why, "the node after it has another number of channels");
     for (size_t c = 0; c < a->channels; c++) shifts = shifts || a->b[c] != 0;

@@ -43,11 +43,6 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct bn_norm *n, const
     va_end(arguments);
 }
 
-static int64_t integer(const struct bn_onnx *o, const struct bn_onnx_node *node, const char *name, int64_t absent) {
-    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, node, name);
-    return a && a->has_i ? a->i : absent;
-}
-
 /* Returns how many outputs are there: an empty name at the end is none. */
 static uint32_t outputs_of(const struct bn_onnx *o, const struct bn_onnx_node *node) {
     uint32_t count = 0;
@@ -58,8 +53,8 @@ static uint32_t outputs_of(const struct bn_onnx *o, const struct bn_onnx_node *n
 
 /* Before opset 7 an attribute says which mode it is, then the number of outputs, from 14 on an attribute again. */
 static bool is_training(const struct bn_onnx *o, const struct bn_onnx_node *node, int64_t opset) {
-    if (opset < 7) return integer(o, node, "is_test", 0) == 0;
-    return opset < 14 ? outputs_of(o, node) > 1 : integer(o, node, "training_mode", 0) != 0;
+    if (opset < 7) return bn_onnx_integer(o, node, "is_test", 0) == 0;
+    return opset < 14 ? outputs_of(o, node) > 1 : bn_onnx_integer(o, node, "training_mode", 0) != 0;
 }
 
 /* Reads one of the four arrays. Its size says how many channels there are. */
@@ -97,7 +92,7 @@ static batchnorm_status describe(const struct bn_onnx *o, struct bn_norm *n, cha
     n->is_training = is_training(o, node, opset);
     batchnorm_status status = BATCHNORM_OK;
     for (int i = 0; i < BN_NORM_ARRAYS && !status; i++) status = read_array(o, n, i, why);
-    if (opset < 9 && integer(o, node, "spatial", 1) == 0) n->was_spatial = true;
+    if (opset < 9 && bn_onnx_integer(o, node, "spatial", 1) == 0) n->was_spatial = true;
     if (n->was_spatial && n->wrong[0]) {
         n->wrong[0] = '\0';
         wrong(n, "spatial = 0: a number for each element, not for each channel");

@@ -28,6 +28,11 @@ enum {
     BN_ONNX_BF16 = 16
 };
 
+/* Returns whether a type is one of the floats that weights have. */
+static inline bool bn_is_float(int32_t type) {
+    return type == BN_ONNX_FLOAT || type == BN_ONNX_DOUBLE || type == BN_ONNX_F16 || type == BN_ONNX_BF16;
+}
+
 struct bn_onnx_tensor {
     struct bn_slice field, message;
     struct bn_slice name;
@@ -126,6 +131,9 @@ bool bn_onnx_is(const struct bn_onnx *onnx, struct bn_slice slice, const char *t
 /* Returns the value of a name as a graph sees it: its own, or one of a graph around it; BN_NONE if there is none. */
 uint32_t bn_onnx_find(const struct bn_onnx *onnx, uint32_t graph, struct bn_slice name);
 
+/* Returns a hash of some bytes, FNV-1a, that a seed makes another. */
+size_t bn_onnx_hash(uint32_t seed, const void *bytes, size_t count);
+
 /* Returns whether a graph has a value of that name itself. */
 bool bn_onnx_has(const struct bn_onnx *onnx, uint32_t graph, const char *name);
 
@@ -155,5 +163,8 @@ int64_t bn_opset_of(const struct bn_onnx *onnx, uint32_t graph);
 /* Returns a node's attribute; NULL if it has none of that name. */
 const struct bn_onnx_attribute *bn_onnx_attribute(const struct bn_onnx *onnx, const struct bn_onnx_node *node,
                                                   const char *name);
+
+/* Returns the integer of a node's attribute; `absent` if it has none. */
+int64_t bn_onnx_integer(const struct bn_onnx *onnx, const struct bn_onnx_node *node, const char *name, int64_t absent);
 
 #endif

@@ -15,16 +15,16 @@ static bool is_same(const struct bn_onnx *o, struct bn_slice a, struct bn_slice 
     return bytes == b.end - b.at && (bytes == 0 || memcmp(o->map->base + a.at, o->map->base + b.at, bytes) == 0);
 }
 
-/* FNV-1a */
-static size_t hash_of(uint32_t graph, const unsigned char *name, size_t bytes) {
-    uint64_t hash = UINT64_C(14695981039346656037) ^ graph;
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ name[i]) * UINT64_C(1099511628211);
+size_t bn_onnx_hash(uint32_t seed, const void *bytes, size_t count) {
+    const unsigned char *at = bytes;
+    uint64_t hash = UINT64_C(14695981039346656037) ^ seed;
+    for (size_t i = 0; i < count; i++) hash = (hash ^ at[i]) * UINT64_C(1099511628211);
     return (size_t)(hash ^ hash >> 32);
 }
 
 /* Returns where a name of a graph stands in the table, or would stand. */
 static size_t slot_of(const struct bn_onnx *o, uint32_t graph, struct bn_slice name) {
-    size_t at = hash_of(graph, o->map->base + name.at, name.end - name.at) & (o->table_size - 1);
+    size_t at = bn_onnx_hash(graph, o->map->base + name.at, name.end - name.at) & (o->table_size - 1);
     for (; o->table[at] != BN_NONE; at = (at + 1) & (o->table_size - 1)) {
         const struct bn_onnx_value *v = &o->values[o->table[at]];
         if (v->graph == graph && is_same(o, v->name, name)) return at;
@@ -34,7 +34,7 @@ static size_t slot_of(const struct bn_onnx *o, uint32_t graph, struct bn_slice n
 
 bool bn_onnx_has(const struct bn_onnx *o, uint32_t graph, const char *name) {
     if (!o->table) return false;
-    size_t at = hash_of(graph, (const unsigned char *)name, strlen(name)) & (o->table_size - 1);
+    size_t at = bn_onnx_hash(graph, name, strlen(name)) & (o->table_size - 1);
     for (; o->table[at] != BN_NONE; at = (at + 1) & (o->table_size - 1)) {
         const struct bn_onnx_value *v = &o->values[o->table[at]];
         if (v->graph == graph && bn_onnx_is(o, v->name, name)) return true;
@@ -79,6 +79,11 @@ const struct bn_onnx_attribute *bn_onnx_attribute(const struct bn_onnx *o, const
     for (uint32_t i = 0; i < node->attributes; i++)
         if (bn_onnx_is(o, o->attributes[node->attribute + i].name, name)) return &o->attributes[node->attribute + i];
     return NULL;
+}
+
+int64_t bn_onnx_integer(const struct bn_onnx *o, const struct bn_onnx_node *node, const char *name, int64_t absent) {
+    const struct bn_onnx_attribute *a = bn_onnx_attribute(o, node, name);
+    return a && a->has_i ? a->i : absent;
 }
 
 int64_t bn_opset_of(const struct bn_onnx *o, uint32_t graph) {

@@ -35,16 +35,10 @@ const char *bn_other_kind(const struct bn_map *map) {
         {0, "\x93NUMPY", "an .npy file"},
         {0, "\x1f\x8b", "a gzip file: unpack it"},
         {0, "\x28\xb5\x2f\xfd", "a zstd file: unpack it"},
-        {0,
-         "\xfd"
-         "7zXZ",
-         "an xz file: unpack it"},
+        {0, "\3757zXZ", "an xz file: unpack it"},
         {0, "BZh", "a bzip2 file: unpack it"},
         {0, "GGUF", "a GGUF file"},
-        {0,
-         "\x7f"
-         "ELF",
-         "a program or a library"},
+        {0, "\177ELF", "a program or a library"},
         {4, "TFL3", "a TensorFlow Lite file"},
         {4, "ORTM", "a file of ONNX Runtime's own format: the ONNX file is needed"},
         {257, "ustar", "a tar file: unpack it"},

@@ -124,15 +124,14 @@ static bool fits(const struct bn_torch_tensor *t) {
 /* A view may stand for the negative or the conjugate of what is stored: {'neg': True}. */
 static bool read_metadata(struct bn_reader *r, uint32_t index, struct bn_torch_tensor *t) {
     const struct bn_value *v = value(r, index);
-    const bool is_float =
-        t->type == BN_ONNX_FLOAT || t->type == BN_ONNX_DOUBLE || t->type == BN_ONNX_F16 || t->type == BN_ONNX_BF16;
     if (v->kind == BN_P_NONE) return true;
     for (uint32_t i = 0; v->kind == BN_P_DICT && i + 1 < v->count; i += 2) {
         const struct bn_value *key = value(r, v->items[i]), *set = value(r, v->items[i + 1]);
         const bool is_neg = key->kind == BN_P_TEXT && key->text.end - key->text.at == 3 &&
                             memcmp(r->t->map->base + key->text.at, "neg", 3) == 0;
         if (set->kind == BN_P_BOOL && set->integer == 0) continue;
-        if (!is_neg || !is_float) return lose(r, key->kind == BN_P_TEXT ? key->text : (struct bn_slice){0, 0}, "a view");
+        if (!is_neg || !bn_is_float(t->type))
+            return lose(r, key->kind == BN_P_TEXT ? key->text : (struct bn_slice){0, 0}, "a view");
         t->is_negative = true;
     }
     return v->kind == BN_P_DICT || lose(r, (struct bn_slice){0, 0}, "a view");
