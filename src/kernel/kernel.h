@@ -90,12 +90,20 @@ struct bnk_call {
 typedef void bnk_kernel(const struct bnk_call *call);
 typedef void bnk_pair(const struct bnk_call *write, const struct bnk_call *reduce);
 
-/* Columns that are chosen: those that have a 1 and not a 0 among so many, and the same listed. */
+/* Columns that are chosen: those that have a 1 and not a 0 among so many, and the same listed, unless pick can do without. */
 struct bnk_choice {
     const unsigned char *ones;
     size_t columns;
     const unsigned short *index;
     size_t count;
+    ptrdiff_t ahead; /* as that of struct bnk_array */
+};
+
+/* Which columns are replaced, and by what else. */
+struct bnk_replacement {
+    const unsigned char *mask;
+    unsigned char when;
+    bool fills;
 };
 
 struct bnk_verbs;
@@ -108,6 +116,7 @@ struct bnk_verbs {
     size_t coefficient_bytes; /* of a coefficient */
     bool in_float;            /* sums are partly in float, where struct bnk_call does not say `exact` */
     bool keeps_lost;          /* moments have two more sums */
+    bool compresses;          /* pick needs no list of columns that lie side by side */
     /* out[i] = the median of x[0][i * stride], x[1][i * stride] and x[2][i * stride], each of them 0 where it is not finite: a
      * shift that is close to the data, that no single value spoils, and that never poisons a sum */
     void (*pivot)(const void *const x[3], ptrdiff_t stride, size_t count, double *out);
@@ -137,9 +146,9 @@ struct bnk_verbs {
      * step */
     void (*pick)(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, const struct bnk_choice *choice, void *to,
                  size_t pitch);
-    /* copies packed columns to such that lie side by side where `wanted`, an element for each, has all its bits; where it has
-     * none, these stay, or become 0 if `fills` */
-    void (*replace)(const void *from, size_t pitch, size_t rows, size_t columns, const void *wanted, bool fills, void *to,
+    /* copies packed columns to such that lie side by side, where the mask, a byte of 0 or 1 for each, is `when`; where it is
+     * not, these stay, or become 0 if it `fills` */
+    void (*replace)(const void *from, size_t pitch, size_t rows, size_t columns, const struct bnk_replacement *by, void *to,
                     ptrdiff_t row);
 };
 

@@ -95,9 +95,10 @@ BNK_INLINE void load_some(void *to, const void *from, size_t n, size_t size) {
 #endif
 }
 
-/* Copies the elements of 4 or 8 bytes for which ones[i] is 1 side by side. At the end of `to` a whole step may be written. */
+/* Copies the elements of 4 or 8 bytes for which ones[i] is 1 side by side. At the end of `to` a whole step may be written. So
+ * many bytes ahead, if any, are fetched. */
 enum { COMPRESSES = BNK_MASKS };
-BNK_INLINE void compress(const void *from, const unsigned char *ones, size_t n, void *to, size_t size) {
+BNK_INLINE void compress(const void *from, const unsigned char *ones, size_t n, void *to, size_t size, ptrdiff_t ahead) {
 #if BNK_MASKS
     char *q = to;
     for (size_t i = 0; i < n; i += 16) {
@@ -105,6 +106,8 @@ BNK_INLINE void compress(const void *from, const unsigned char *ones, size_t n, 
         const __m128i bytes = _mm_maskz_loadu_epi8(there, ones + i);
         const __mmask16 wanted = _mm_test_epi8_mask(bytes, bytes);
         const char *p = (const char *)from + i * size;
+        if (ahead)
+            for (size_t line = 0; line < 16 * size; line += BNK_LINE) BNK_FETCH((uintptr_t)p + line + (uintptr_t)ahead);
         if (size == 4) {
             _mm512_storeu_si512(q, _mm512_maskz_compress_epi32(wanted, _mm512_maskz_loadu_epi32(there, p)));
         } else {
@@ -117,7 +120,34 @@ BNK_INLINE void compress(const void *from, const unsigned char *ones, size_t n, 
         q += (size_t)__builtin_popcount(wanted) * size;
     }
 #else
-    (void)from, (void)ones, (void)n, (void)to, (void)size;
+    (void)from, (void)ones, (void)n, (void)to, (void)size, (void)ahead;
+#endif
+}
+
+/* Copies n <= BNK_LANES elements to where the mask is `when`; elsewhere what is there stays, or becomes 0 if it `fills`. */
+BNK_INLINE void replace_some(const void *from, const struct bnk_replacement *by, size_t first, size_t n, void *to,
+                             size_t size) {
+#if BNK_MASKS
+    const __mmask16 there = (__mmask16)((1u << n) - 1);
+    const __m128i bytes = _mm_maskz_loadu_epi8(there, by->mask + first);
+    const __mmask16 wanted = _mm_mask_cmpeq_epi8_mask(there, bytes, _mm_set1_epi8((char)by->when));
+    const __mmask16 written = by->fills ? there : wanted;
+    const char *p = from;
+    char *q = to;
+    if (size == 4) {
+        _mm512_mask_storeu_epi32(q, written, _mm512_maskz_loadu_epi32(wanted, p));
+    } else if (size == 2) {
+        _mm256_mask_storeu_epi16(q, written, _mm256_maskz_loadu_epi16(wanted, p));
+    } else {
+        _mm512_mask_storeu_epi64(q, (__mmask8)written, _mm512_maskz_loadu_epi64((__mmask8)wanted, p));
+        _mm512_mask_storeu_epi64(q + 64, (__mmask8)(written >> 8), _mm512_maskz_loadu_epi64((__mmask8)(wanted >> 8), p + 64));
+    }
+#else
+    static const uint64_t zero = 0;
+    for (size_t i = 0; i < n; i++) {
+        char *q = (char *)to + i * size;
+        memmove(q, by->mask[first + i] == by->when ? (const char *)from + i * size : by->fills ? (const char *)&zero : q, size);
+    }
 #endif
 }
 

@@ -361,24 +361,13 @@ static void scatter(const void *from, size_t pitch, size_t rows, size_t columns,
                 q[(ptrdiff_t)r * row + (ptrdiff_t)i * column] = p[r * pitch + i];
 }
 
-/* By a mask. The bits of an element, and a vector of them. */
-#if BNK_TYPE_IS(f64)
-typedef uint64_t bits;
-#elif BNK_TYPE_IS(f32)
-typedef uint32_t bits;
-#else
-typedef uint16_t bits;
-#endif
-enum { PER_VECTOR = BNK_BYTES / sizeof(elem) };
-typedef BNK_VECTOR(bits, BNK_BYTES) bits_vector;
-
 static void pick(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows, const struct bnk_choice *choice, void *to,
                  size_t pitch) {
     for (size_t r = 0; r < rows; r++) {
         const elem *p = (const elem *)from + (ptrdiff_t)r * row;
         elem *q = (elem *)to + r * pitch;
         if (column == 1 && COMPRESSES && !IS_SHORT) {
-            compress(p, choice->ones, choice->columns, q, sizeof(elem));
+            compress(p, choice->ones, choice->columns, q, sizeof(elem), choice->ahead);
         } else if (column == 1) {
 #pragma GCC unroll 8
             for (size_t j = 0; j < choice->count; j++) q[j] = p[choice->index[j]];
@@ -388,34 +377,13 @@ static void pick(const void *from, ptrdiff_t row, ptrdiff_t column, size_t rows,
     }
 }
 
-BNK_INLINE void replace_bits(const char *from, const char *wanted, bits keeps, char *to) {
-    bits new, old, mask;
-    memcpy(&new, from, sizeof new);
-    memcpy(&old, to, sizeof old);
-    memcpy(&mask, wanted, sizeof mask);
-    old = (bits)((new &mask) | (old & (bits)~mask & keeps));
-    memcpy(to, &old, sizeof old);
-}
-
-BNK_INLINE void replace_vector(const char *from, const char *wanted, bits keeps, char *to) {
-    bits_vector new, old, mask;
-    memcpy(&new, from, sizeof new);
-    memcpy(&old, to, sizeof old);
-    memcpy(&mask, wanted, sizeof mask);
-    old = (new &mask) | (old & ~mask & keeps);
-    memcpy(to, &old, sizeof old);
-}
-
-static void replace(const void *from, size_t pitch, size_t rows, size_t columns, const void *wanted, bool fills, void *to,
+static void replace(const void *from, size_t pitch, size_t rows, size_t columns, const struct bnk_replacement *by, void *to,
                     ptrdiff_t row) {
-    const bits keeps = fills ? 0 : (bits)-1;
     for (size_t r = 0; r < rows; r++) {
-        const char *p = (const char *)((const elem *)from + r * pitch), *w = wanted;
-        char *q = (char *)((elem *)to + (ptrdiff_t)r * row);
-        size_t i = 0;
-        for (; i + PER_VECTOR <= columns; i += PER_VECTOR)
-            replace_vector(p + i * sizeof(elem), w + i * sizeof(elem), keeps, q + i * sizeof(elem));
-        for (; i < columns; i++) replace_bits(p + i * sizeof(elem), w + i * sizeof(elem), keeps, q + i * sizeof(elem));
+        const elem *p = (const elem *)from + r * pitch;
+        elem *q = (elem *)to + (ptrdiff_t)r * row;
+        for (size_t i = 0; i < columns; i += BNK_LANES)
+            replace_some(p + i, by, i, columns - i < BNK_LANES ? columns - i : BNK_LANES, q + i, sizeof(elem));
     }
 }
 

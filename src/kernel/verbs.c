@@ -14,6 +14,7 @@ const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .coefficient_bytes = sizeof(num),
     .in_float = IS_SHORT,
     .keeps_lost = BNK_TYPE_IS(f64),
+    .compresses = COMPRESSES && !IS_SHORT,
     .pivot = pivot,
     .verb =
         {[BNK_PLANE] =

@@ -2,7 +2,8 @@
 /* Calls under a mask. Where the mask has long runs, each of them is a call of the kernels. Where runs are short, a reduction
  * gets the elements or rows that count side by side in a tile, and a write goes to a tile, from which what is wanted is taken.
  * Nothing is ever multiplied by 0, so that a NaN where the mask is 0 spoils nothing. How a reduction goes decides about the
- * order of additions, and so follows from the mask, the shape and the type alone. */
+ * order of additions, and so follows from the mask, the shape and the type alone. Longer than 300 lines, because planes and
+ * rows do the same in the two directions that a run can have. */
 #include <limits.h>
 #include <string.h>
 
@@ -23,17 +24,20 @@ struct masked {
 
 _Static_assert(BN_TILE <= USHRT_MAX, "a list of the elements of a tile");
 
-/* Returns a call for n elements of some rows, from element `at` on. */
-static struct bnk_call part_of_rows(const struct masked *m, size_t row, size_t rows, size_t at, size_t n) {
-    const struct bn_sweep *s = m->s;
-    struct bnk_call part = *m->k;
-    part.rows = rows;
-    part.length = n;
-    for (int i = 0; i < s->view.arrays; i++) {
-        struct bnk_array *a = &part.array[s->role[i]];
-        bn_advance(a, (ptrdiff_t)row * a->row + (ptrdiff_t)at * s->view.spacing[i], s->kernels->bytes);
+/* Moves a call along its rows. */
+static void move_along(const struct bn_sweep *s, struct bnk_call *k, size_t elements) {
+    for (int i = 0; i < s->view.arrays; i++)
+        bn_advance(&k->array[s->role[i]], (ptrdiff_t)elements * s->view.spacing[i], s->kernels->bytes);
+}
+
+static struct bnk_call some_rows(const struct masked *m, size_t row, size_t rows) {
+    struct bnk_call some = *m->k;
+    some.rows = rows;
+    for (int i = 0; i < m->s->view.arrays; i++) {
+        struct bnk_array *a = &some.array[m->s->role[i]];
+        bn_advance(a, (ptrdiff_t)row * a->row, m->s->kernels->bytes);
     }
-    return part;
+    return some;
 }
 
 /* Sets the outputs of a call to 0. */
@@ -56,14 +60,15 @@ static void fill_part(const struct bn_sweep *s, const struct bnk_call *k) {
 /* Does some rows whose masks are equal run by run. */
 static void do_runs(const struct masked *m, const unsigned char *mask, size_t row, size_t rows) {
     const size_t n = m->k->length;
+    struct bnk_call part = some_rows(m, row, rows);
     for (size_t at = 0, end; at < n; at = end) {
         end = bn_mask_find(mask, at, n, !mask[at]);
-        if (mask[at] != m->s->when && !m->s->fills) continue;
-        const struct bnk_call part = part_of_rows(m, row, rows, at, end - at);
+        part.length = end - at;
         if (mask[at] == m->s->when)
             m->run(m->arg, m->s, &part);
-        else
+        else if (m->s->fills)
             fill_part(m->s, &part);
+        move_along(m->s, &part, end - at);
     }
 }
 
@@ -79,14 +84,21 @@ static size_t list_ones(const unsigned char *mask, size_t n, unsigned short *ind
     return count;
 }
 
+static bool needs_list(const struct bn_sweep *s) {
+    bool contiguous = true;
+    for (int i = 0; i < s->view.arrays; i++) contiguous &= s->view.spacing[i] == 1;
+    return !(contiguous && s->kernels->compresses);
+}
+
 /* Reduces those of n elements of a row that count, for every channel, from a tile. */
 static void reduce_picked(const struct masked *m, const unsigned char *mask, size_t row, size_t at, size_t n) {
     /* room for any element type, for all arrays of a reduction, and for a step that is written and not read */
     _Alignas(BN_LINE_BYTES) double tile[3][BN_TILE + BNK_LANES];
     const struct bn_sweep *s = m->s;
     unsigned short index[BN_TILE + 1]; /* one more, for what is listed and not kept */
-    const size_t ones = list_ones(mask + at, n, index), pitch = padded_up(ones), together = ones ? BN_TILE / pitch : 0;
-    const struct bnk_choice choice = {mask + at, n, index, ones};
+    const size_t ones = needs_list(s) ? list_ones(mask + at, n, index) : bn_mask_ones(mask + at, n), pitch = padded_up(ones),
+                 together = ones ? BN_TILE / pitch : 0;
+    struct bnk_choice choice = {mask + at, n, index, ones, 0};
     for (size_t c = 0, count; c < m->k->channels && ones; c += count) {
         count = m->k->channels - c < together ? m->k->channels - c : together;
         struct bnk_call t = bn_some_channels(s, m->k, row, c, count);
@@ -94,6 +106,7 @@ static void reduce_picked(const struct masked *m, const unsigned char *mask, siz
         for (int i = 0; i < s->view.arrays; i++) {
             struct bnk_array *a = &t.array[s->role[i]];
             bn_advance(a, (ptrdiff_t)at * s->view.spacing[i], s->kernels->bytes);
+            choice.ahead = a->ahead;
             s->kernels->pick(a->at, a->channel, s->view.spacing[i], count, &choice, tile[i], pitch);
             *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
         }
@@ -101,27 +114,12 @@ static void reduce_picked(const struct masked *m, const unsigned char *mask, siz
     }
 }
 
-/* Makes an element of all bits, or of none, for each byte of the mask: all if that is `when`. */
-static void widen(const unsigned char *mask, size_t n, unsigned char when, size_t bytes, void *wanted) {
-    char *to = wanted;
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t all = 0 - (uint64_t)(mask[i] == when);
-        if (bytes == 4)
-            memcpy(to + i * 4, &all, 4);
-        else if (bytes == 2)
-            memcpy(to + i * 2, &all, 2);
-        else
-            memcpy(to + i * 8, &all, 8);
-    }
-}
-
 /* Writes some elements of a row to a tile, and takes over those where the mask says so. */
 static void write_chosen(const struct masked *m, const unsigned char *mask, size_t row, size_t at, size_t n) {
     _Alignas(BN_LINE_BYTES) double tile[BNK_ARRAYS - BNK_INPUTS][BN_TILE];
-    uint64_t wanted[BN_TILE];
     const struct bn_sweep *s = m->s;
     const size_t pitch = padded_up(n), together = BN_TILE / pitch;
-    widen(mask + at, n, s->when, s->kernels->bytes, wanted);
+    const struct bnk_replacement by = {mask + at, s->when, s->fills};
     for (size_t c = 0, count; c < m->k->channels; c += count) {
         count = m->k->channels - c < together ? m->k->channels - c : together;
         struct bnk_call t = bn_some_channels(s, m->k, row, c, count);
@@ -138,7 +136,7 @@ static void write_chosen(const struct masked *m, const unsigned char *mask, size
         for (int i = 0; i < s->view.arrays; i++) {
             const struct bnk_array *a = &there.array[s->role[i]];
             if (bn_is_output(s->role[i]))
-                s->kernels->replace(tile[s->role[i] - BNK_INPUTS], pitch, count, n, wanted, s->fills, a->at, a->channel);
+                s->kernels->replace(tile[s->role[i] - BNK_INPUTS], pitch, count, n, &by, a->at, a->channel);
         }
     }
 }
@@ -161,20 +159,70 @@ static bool is_one_run(const unsigned char *mask, size_t n) {
     return bn_mask_find(mask, end, n, 1) == n;
 }
 
+static bool goes_by_runs(const struct bn_sweep *s, const unsigned char *mask, size_t n) {
+    const bool reduces = bn_sweep_reduces(s);
+    return (reduces && is_one_run(mask, n)) || (!reduces && s->view.staged) || bn_mask_has_long_runs(mask, n, LONG_RUN);
+}
+
+/* Returns how many of some rows, at least one, have the mask of the first. */
+static size_t equal_rows(const struct bn_sweep *s, const unsigned char *mask, size_t rows, size_t n) {
+    size_t equal = 1;
+    while (equal < rows && memcmp(mask, mask + equal * s->view.length, n) == 0) equal++;
+    return equal;
+}
+
 void bn_masked_plane(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t first, bn_runner *run, void *arg) {
     const struct masked m = {s, k, run, arg};
-    const bool reduces = bn_sweep_reduces(s);
     for (size_t r = 0, rows; r < k->rows; r += rows) {
         const unsigned char *mask = s->mask + (row + r) * s->view.length + first;
         rows = 1;
-        const bool by_runs = (reduces && is_one_run(mask, k->length)) || (!reduces && s->view.staged) ||
-                             bn_mask_has_long_runs(mask, k->length, LONG_RUN);
-        if (!by_runs) {
+        if (!goes_by_runs(s, mask, k->length)) {
             do_by_tiles(&m, mask, r);
         } else {
-            while (r + rows < k->rows && memcmp(mask, mask + rows * s->view.length, k->length) == 0) rows++;
+            rows = equal_rows(s, mask, k->rows - r, k->length);
             do_runs(&m, mask, r, rows);
         }
+    }
+}
+
+/* Does some rows whose masks are equal: a run of ones with both sides in one loop, and what the reduction leaves out with the
+ * write, or set to 0. */
+static void do_paired_runs(const struct masked *write, const struct masked *reduce, const unsigned char *mask, size_t row,
+                           size_t rows) {
+    const struct bn_sweep *w = write->s;
+    const size_t n = reduce->k->length;
+    struct bnk_call written = some_rows(write, row, rows), reduced = some_rows(reduce, row, rows);
+    for (size_t at = 0, end; at < n; at = end) {
+        end = bn_mask_find(mask, at, n, !mask[at]);
+        written.length = reduced.length = end - at;
+        if (mask[at])
+            w->kernels->pair[w->verb](&written, &reduced);
+        else if (w->mask)
+            fill_part(w, &written);
+        else
+            write->run(write->arg, w, &written);
+        move_along(w, &written, end - at);
+        move_along(reduce->s, &reduced, end - at);
+    }
+}
+
+void bn_masked_pair(const struct bn_sweep *w, const struct bnk_call *written, const struct bn_sweep *s,
+                    const struct bnk_call *reduced, size_t row, size_t first, bn_runner *run, void *arg) {
+    const struct masked write = {w, written, run, arg}, reduce = {s, reduced, run, arg};
+    for (size_t r = 0, rows; r < reduced->rows; r += rows) {
+        const unsigned char *mask = s->mask + (row + r) * s->view.length + first;
+        rows = 1;
+        if (bn_mask_has_long_runs(mask, reduced->length, LONG_RUN)) {
+            rows = equal_rows(s, mask, reduced->rows - r, reduced->length);
+            do_paired_runs(&write, &reduce, mask, r, rows);
+            continue;
+        }
+        const struct bnk_call one = some_rows(&reduce, r, 1), other = some_rows(&write, r, 1);
+        bn_masked_plane(s, &one, row + r, first, run, arg);
+        if (w->mask)
+            bn_masked_plane(w, &other, row + r, first, run, arg);
+        else
+            run(arg, w, &other);
     }
 }
 
@@ -190,16 +238,6 @@ struct stage {
     size_t most, rows; /* that it has room for, and that it has */
     size_t pitch;      /* bytes from one array's tile to the next one's */
 };
-
-static struct bnk_call some_rows(const struct masked *m, size_t row, size_t rows) {
-    struct bnk_call some = *m->k;
-    some.rows = rows;
-    for (int i = 0; i < m->s->view.arrays; i++) {
-        struct bnk_array *a = &some.array[m->s->role[i]];
-        bn_advance(a, (ptrdiff_t)row * a->row, m->s->kernels->bytes);
-    }
-    return some;
-}
 
 static void flush_stage(const struct masked *m, struct stage *g) {
     if (g->rows == 0) return;

@@ -154,17 +154,20 @@ static void run_side(const struct side *side) {
         run_any(NULL, s, &side->call);
 }
 
-/* Returns whether a write and a reduction go together, in one loop. */
+/* Returns whether a write and a reduction go together, in one loop: under a mask, if the write goes by it, too, or by none. */
 static bool is_pair(const struct side *write, const struct side *reduce) {
     const struct bn_sweep *w = write->b->sweep, *r = reduce->b->sweep;
-    return write->b->count == reduce->b->count && !write->masked && !reduce->masked && !r->view.staged && !w->view.staged &&
-           !bn_sweep_is_curved(w);
+    if (write->masked && !(w->when == 1 && w->mask == r->mask)) return false;
+    return write->b->count == reduce->b->count && !r->view.staged && !w->view.staged && !bn_sweep_is_curved(w);
 }
 
 static void run_stretch(struct side *write, struct side *reduce) {
     if (write && reduce && is_pair(write, reduce)) {
-        const struct bn_sweep *w = write->b->sweep;
-        w->kernels->pair[w->verb](&write->call, &reduce->call);
+        const struct bn_sweep *w = write->b->sweep, *r = reduce->b->sweep;
+        if (reduce->masked)
+            bn_masked_pair(w, &write->call, r, &reduce->call, reduce->row, reduce->first, run_any, NULL);
+        else
+            w->kernels->pair[w->verb](&write->call, &reduce->call);
         return;
     }
     if (reduce) run_side(reduce);

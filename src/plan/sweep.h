@@ -151,6 +151,11 @@ typedef void bn_runner(void *arg, const struct bn_sweep *s, const struct bnk_cal
 void bn_masked_plane(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t first, bn_runner *run, void *arg);
 void bn_masked_rows(const struct bn_sweep *s, const struct bnk_call *k, size_t row, bn_runner *run, void *arg);
 
+/* The same in planes of a write beside the reduction of other channels of the same rows: what counts for both goes in one loop.
+ * The write has the mask of the reduction, and is done where that is 1, or none. */
+void bn_masked_pair(const struct bn_sweep *w, const struct bnk_call *written, const struct bn_sweep *s,
+                    const struct bnk_call *reduced, size_t row, size_t first, bn_runner *run, void *arg);
+
 /* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
  * that no sum changes. */
 _Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
