@@ -90,8 +90,10 @@ static bool needs_list(const struct bn_sweep *s) {
     return !(contiguous && s->kernels->compresses);
 }
 
-/* Reduces those of n elements of a row that count, for every channel, from a tile. */
-static void reduce_picked(const struct masked *m, const unsigned char *mask, size_t row, size_t at, size_t n) {
+/* Reduces those of n elements of a row that count, for every channel, from a tile. Called, and so its tile is on the stack only
+ * while it is needed. */
+static __attribute__((noinline)) void reduce_picked(const struct masked *m, const unsigned char *mask, size_t row, size_t at,
+                                                    size_t n) {
     /* room for any element type, for all arrays of a reduction, and for a step that is written and not read */
     _Alignas(BN_LINE_BYTES) double tile[3][BN_TILE + BNK_LANES];
     const struct bn_sweep *s = m->s;
@@ -114,8 +116,10 @@ static void reduce_picked(const struct masked *m, const unsigned char *mask, siz
     }
 }
 
-/* Writes some elements of a row to a tile, and takes over those where the mask says so. */
-static void write_chosen(const struct masked *m, const unsigned char *mask, size_t row, size_t at, size_t n) {
+/* Writes some elements of a row to a tile, and takes over those where the mask says so. Called, for the same
+ * reason. */
+static __attribute__((noinline)) void write_chosen(const struct masked *m, const unsigned char *mask, size_t row, size_t at,
+                                                   size_t n) {
     _Alignas(BN_LINE_BYTES) double tile[BNK_ARRAYS - BNK_INPUTS][BN_TILE];
     const struct bn_sweep *s = m->s;
     const size_t pitch = padded_up(n), together = BN_TILE / pitch;
@@ -263,7 +267,7 @@ static void stage_rows(const struct masked *m, struct stage *g, size_t row, size
 
 /* A block may have fewer channels than the view, which depends on the threads: what decides about the order of additions goes
  * by the channels of the view. */
-static void reduce_rows(const struct masked *m, const unsigned char *mask) {
+static __attribute__((noinline)) void reduce_rows(const struct masked *m, const unsigned char *mask) {
     const struct bn_view *v = &m->s->view;
     const size_t bytes = v->channels * m->s->kernels->bytes;
     struct stage g;
@@ -309,24 +313,30 @@ static void write_rows_chosen(const struct masked *m, const unsigned char *mask,
     }
 }
 
+/* Writes rows whose runs are short. Called, like reduce_picked(). */
+static __attribute__((noinline)) void write_rows_by_tiles(const struct masked *m, const unsigned char *mask) {
+    struct stage g;
+    const size_t n = m->k->rows;
+    g.pitch = ROWS_STAGE / 2;
+    g.most = g.pitch / (m->k->length * m->s->kernels->bytes);
+    for (size_t r = 0; r < n; r += g.most) write_rows_chosen(m, mask, r, n - r < g.most ? n - r : g.most, &g);
+}
+
 static void write_rows(const struct masked *m, const unsigned char *mask) {
-    const size_t n = m->k->rows, length = m->k->length, bytes = length * m->s->kernels->bytes;
-    if (bn_mask_has_long_runs(mask, n, length < LONG_RUN_IN_ROWS ? LONG_RUN_IN_ROWS / length : 1)) {
-        for (size_t r = 0, end; r < n; r = end) {
-            end = bn_mask_find(mask, r, n, !mask[r]);
-            struct bnk_call part = some_rows(m, r, end - r);
-            part.channels = 1;
-            if (mask[r] == m->s->when)
-                m->run(m->arg, m->s, &part);
-            else if (m->s->fills)
-                fill_part(m->s, &part);
-        }
+    const size_t n = m->k->rows, length = m->k->length;
+    if (!bn_mask_has_long_runs(mask, n, length < LONG_RUN_IN_ROWS ? LONG_RUN_IN_ROWS / length : 1)) {
+        write_rows_by_tiles(m, mask);
         return;
     }
-    struct stage g;
-    g.pitch = ROWS_STAGE / 2;
-    g.most = g.pitch / bytes;
-    for (size_t r = 0; r < n; r += g.most) write_rows_chosen(m, mask, r, n - r < g.most ? n - r : g.most, &g);
+    for (size_t r = 0, end; r < n; r = end) {
+        end = bn_mask_find(mask, r, n, !mask[r]);
+        struct bnk_call part = some_rows(m, r, end - r);
+        part.channels = 1;
+        if (mask[r] == m->s->when)
+            m->run(m->arg, m->s, &part);
+        else if (m->s->fills)
+            fill_part(m->s, &part);
+    }
 }
 
 void bn_masked_rows(const struct bn_sweep *s, const struct bnk_call *k, size_t row, bn_runner *run, void *arg) {

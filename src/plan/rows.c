@@ -10,8 +10,9 @@ static void run(const struct bn_sweep *s, const struct bnk_call *k) {
     if (k->rows) bn_sweep_run(s, BNK_ROWS, k);
 }
 
-/* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. */
-static void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
+/* Writes small rows that follow each other into tiles, and streams them from there as runs of whole lines. Called, and so the
+ * tiles are on the stack only while they are needed. */
+static __attribute__((noinline)) void run_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     _Alignas(BN_LINE_BYTES) char tile[BNK_ARRAYS - BNK_INPUTS][BN_STAGE_BYTES];
     size_t bytes = s->kernels->bytes, row_bytes = k->length * bytes, together = BN_STAGE_BYTES / row_bytes;
     for (size_t done = 0; done < k->rows; done += together) {
