@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,15 @@
  * test fails. Nothing can be kept of what could not be made: the test fails. Returns what it keeps. */
 void *keep(void *what, void (*release)(void *what));
 int let_go(void **state);
+
+/* Of a loop over very many configurations, slow builds, for a sanitizer or an emulated machine, do every seventh. Seven is
+ * no factor of the loops inside, so that all their values come up. */
+#ifndef BATCHNORM_TEST_EVERY
+#define BATCHNORM_TEST_EVERY 1
+#endif
+static inline bool is_left_out(void) {
+    static unsigned count;
+    return count++ % BATCHNORM_TEST_EVERY != 0;
+}
 
 #endif
