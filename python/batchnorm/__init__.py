@@ -2,6 +2,16 @@
 """Batch normalization on CPUs: PyTorch's layers for NumPy, and what is faster for PyTorch itself."""
 
 from batchnorm._core import get_num_threads, isa, set_num_threads, version
+from batchnorm._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Parameter
 
 __version__ = version()
-__all__ = ["__version__", "get_num_threads", "isa", "set_num_threads"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Parameter",
+    "__version__",
+    "get_num_threads",
+    "isa",
+    "set_num_threads",
+]

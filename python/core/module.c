@@ -41,8 +41,74 @@ static PyMethodDef functions[] = {
     {0},
 };
 
+PyObject *raise_status(batchnorm_status status, const char *message) {
+    PyObject *type = PyExc_ValueError;
+    switch (status) {
+    case BATCHNORM_BAD_SHAPE:
+    case BATCHNORM_BAD_DTYPE:
+    case BATCHNORM_NO_FORWARD:
+    case BATCHNORM_MISSING_KEY:
+    case BATCHNORM_UNEXPECTED_KEY:
+        type = PyExc_RuntimeError;
+        break; /* as in PyTorch */
+    case BATCHNORM_NO_MEMORY:
+        return PyErr_NoMemory();
+    case BATCHNORM_TOO_LARGE:
+        type = PyExc_MemoryError;
+        break;
+    case BATCHNORM_IO:
+        type = PyExc_OSError;
+        break;
+    default:
+        break;
+    }
+    PyErr_SetString(type, message);
+    return NULL;
+}
+
+struct module_state *state_of_type(PyTypeObject *type) {
+    return PyType_GetModuleState(type);
+}
+
+static PyObject **end_of(struct module_state *state) { return (PyObject **)(state + 1); }
+
+static int core_visit(PyObject *module, visitproc visit, void *arg) {
+    struct module_state *state = PyModule_GetState(module);
+    for (PyObject **object = (PyObject **)state; object < end_of(state); object++) Py_VISIT(*object);
+    return 0;
+}
+
+static int core_clear(PyObject *module) {
+    struct module_state *state = PyModule_GetState(module);
+    for (PyObject **object = (PyObject **)state; object < end_of(state); object++) Py_CLEAR(*object);
+    return 0;
+}
+
+static void core_free(void *module) { core_clear(module); }
+
+static int take_numpy(struct module_state *state) {
+    static const char *const types[] = {[BATCHNORM_F32] = "float32", [BATCHNORM_F64] = "float64", [BATCHNORM_F16] = "float16"};
+    PyObject *numpy = PyImport_ImportModule("numpy");
+    if (!numpy) return -1;
+    state->array_type = PyObject_GetAttrString(numpy, "ndarray");
+    state->dtype = PyObject_GetAttrString(numpy, "dtype");
+    state->empty = PyObject_GetAttrString(numpy, "empty");
+    Py_DECREF(numpy);
+    if (!state->array_type || !state->dtype || !state->empty) return -1;
+    for (int i = 0; i <= BATCHNORM_F16; i++) {
+        if (!types[i]) continue;
+        state->dtypes[i] = PyObject_CallFunction(state->dtype, "s", types[i]);
+        if (!state->dtypes[i]) return -1;
+    }
+    return 0;
+}
+
 static int core_exec(PyObject *module) {
-    (void)module;
+    struct module_state *state = PyModule_GetState(module);
+    state->no_arguments = PyTuple_New(0);
+    state->dlpack_version = Py_BuildValue("{s:(ii)}", "max_version", 1, 0);
+    if (!state->no_arguments || !state->dlpack_version || take_numpy(state)) return -1;
+    if (memory_add(module, state) || layer_add(module, state)) return -1;
     return Py_AtExit(pool_close);
 }
 
@@ -53,6 +119,9 @@ PyModuleDef core_module = {PyModuleDef_HEAD_INIT,
                            .m_doc = "What `batchnorm` calls of libbatchnorm.",
                            .m_size = sizeof(struct module_state),
                            .m_methods = functions,
-                           .m_slots = slots};
+                           .m_slots = slots,
+                           .m_traverse = core_visit,
+                           .m_clear = core_clear,
+                           .m_free = core_free};
 
 PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&core_module); }

@@ -6,11 +6,26 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* What the module keeps: its types, and what is taken from other modules once. */
+#include "batchnorm/batchnorm.h"
+
+/* What the module keeps: its types, and what it takes from NumPy once. All are objects, and may be NULL. */
 struct module_state {
-    PyTypeObject *layer_type, *memory_type, *statistics_type;
+    PyObject *layer_type, *memory_type;
+    PyObject *array_type, *dtype, *empty;    /* numpy.ndarray, numpy.dtype, numpy.empty */
+    PyObject *dtypes[4];                     /* by batchnorm_dtype; that of bfloat16 is NULL until it is needed */
+    PyObject *no_arguments, *dlpack_version; /* (), {"max_version": (1, 0)} */
 };
 
 extern PyModuleDef core_module;
+
+/* The state of the module that a type belongs to. */
+struct module_state *state_of_type(PyTypeObject *type);
+
+/* Each adds what its file has: 0, or -1 with an exception. */
+int layer_add(PyObject *module, struct module_state *state);
+int memory_add(PyObject *module, struct module_state *state);
+
+/* Sets the exception that PyTorch has for a status, with a sentence. Returns NULL. */
+PyObject *raise_status(batchnorm_status status, const char *message);
 
 #endif
