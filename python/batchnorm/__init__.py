@@ -2,7 +2,9 @@
 """Batch normalization on CPUs: PyTorch's layers for NumPy, and what is faster for PyTorch itself."""
 
 from batchnorm._core import get_num_threads, isa, set_num_threads, version
+from batchnorm._functions import Statistics, batch_norm, statistics
 from batchnorm._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Parameter
+from batchnorm._models import fold, inspect
 
 __version__ = version()
 __all__ = [
@@ -10,8 +12,13 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Parameter",
+    "Statistics",
     "__version__",
+    "batch_norm",
+    "fold",
     "get_num_threads",
+    "inspect",
     "isa",
     "set_num_threads",
+    "statistics",
 ]

@@ -14,11 +14,11 @@ const char *array_type_name(batchnorm_dtype dtype) {
     return names[dtype];
 }
 
-const char *array_sizes(const batchnorm_tensor *tensor, char text[ARRAY_SIZES_TEXT]) {
-    int at = snprintf(text, ARRAY_SIZES_TEXT, "(");
+const char *array_size_list(const batchnorm_tensor *tensor, char text[ARRAY_SIZES_TEXT]) {
+    int at = 0;
+    text[0] = '\0';
     for (int d = 0; d < tensor->rank && d < BATCHNORM_MAX_RANK; d++)
         at += snprintf(text + at, (size_t)(ARRAY_SIZES_TEXT - at), "%s%lld", d ? ", " : "", (long long)tensor->shape[d]);
-    snprintf(text + at, (size_t)(ARRAY_SIZES_TEXT - at), tensor->rank == 1 ? ",)" : ")");
     return text;
 }
 
@@ -151,6 +151,19 @@ void array_release(struct array *array) {
     Py_CLEAR(array->capsule);
     array->buffer.obj = NULL;
     array->tensor.data = NULL;
+}
+
+Py_ssize_t array_take_pairs(struct module_state *state, PyObject *pairs, Py_ssize_t count, struct array *arrays,
+                            batchnorm_named_tensor *named) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *pair = PySequence_GetItem(pairs, i), *array; /* the pair holds it, and the sequence the pair */
+        const int ok = pair && PyArg_ParseTuple(pair, "sO", &named[i].name, &array) &&
+                       array_take(state, array, named[i].name, false, &arrays[i]) == 0;
+        Py_XDECREF(pair);
+        if (!ok) return i;
+        named[i].tensor = arrays[i].tensor;
+    }
+    return count;
 }
 
 int array_visit(const struct array *array, visitproc visit, void *arg) {

@@ -3,7 +3,7 @@
 #ifndef BN_PYTHON_ARRAY_H
 #define BN_PYTHON_ARRAY_H
 
-#include "batchnorm/tensor.h"
+#include "batchnorm/layer.h"
 #include "module.h"
 
 /* An array, and what keeps its memory there. Zeros: none. */
@@ -30,9 +30,14 @@ PyObject *array_for_result(struct module_state *state, PyObject *out, const stru
 
 bool array_has_sizes_of(const struct array *array, const struct array *other);
 
-/* "(2, 3)", into `text`, which is returned. */
+/* Take the pairs (name, array) of a tuple or list, which must stay. Returns how many were taken; fewer than there are: an exception
+ * is set. */
+Py_ssize_t array_take_pairs(struct module_state *state, PyObject *pairs, Py_ssize_t count, struct array *arrays,
+                            batchnorm_named_tensor *named);
+
+/* "2, 3", into `text`, which is returned. */
 enum { ARRAY_SIZES_TEXT = 24 * BATCHNORM_MAX_RANK };
-const char *array_sizes(const batchnorm_tensor *tensor, char text[ARRAY_SIZES_TEXT]);
+const char *array_size_list(const batchnorm_tensor *tensor, char text[ARRAY_SIZES_TEXT]);
 
 /* "float32" ... */
 const char *array_type_name(batchnorm_dtype dtype);

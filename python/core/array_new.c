@@ -82,8 +82,8 @@ PyObject *array_for_result(struct module_state *state, PyObject *out, const stru
     if (!out || out == Py_None) return array_new_like(state, like, array);
     if (array_take(state, out, "out", true, array)) return NULL;
     if (!array_has_sizes_of(array, like))
-        PyErr_Format(PyExc_ValueError, "out has the shape %s, and the result %s", array_sizes(&array->tensor, given),
-                     array_sizes(&like->tensor, wanted));
+        PyErr_Format(PyExc_ValueError, "out has the shape (%s), and the result (%s)", array_size_list(&array->tensor, given),
+                     array_size_list(&like->tensor, wanted));
     else if (array->tensor.dtype != like->tensor.dtype)
         PyErr_Format(PyExc_TypeError, "out is %s, and the result %s", array_type_name(array->tensor.dtype),
                      array_type_name(like->tensor.dtype));

@@ -128,20 +128,6 @@ PyObject *layer_backward(PyObject *object, PyObject *const *args, Py_ssize_t cou
     return result;
 }
 
-/* Takes the pairs (name, array) of a sequence. Returns how many were taken; fewer than there are: an exception is set. */
-static Py_ssize_t take_entries(struct module_state *state, PyObject *entries, Py_ssize_t count, struct array *arrays,
-                               batchnorm_named_tensor *named) {
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *pair = PySequence_GetItem(entries, i), *array; /* the sequence holds it */
-        const int ok = pair && PyArg_ParseTuple(pair, "sO", &named[i].name, &array) &&
-                       array_take(state, array, named[i].name, false, &arrays[i]) == 0;
-        Py_XDECREF(pair);
-        if (!ok) return i;
-        named[i].tensor = arrays[i].tensor;
-    }
-    return count;
-}
-
 PyObject *layer_load_state(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct layer *self = (struct layer *)object;
     if (count != 3 || !PyTuple_Check(args[0]))
@@ -157,7 +143,7 @@ PyObject *layer_load_state(PyObject *object, PyObject *const *args, Py_ssize_t c
     if (!arrays || !named)
         PyErr_NoMemory();
     else
-        taken = take_entries(state_of_type(Py_TYPE(object)), args[0], entries, arrays, named);
+        taken = array_take_pairs(state_of_type(Py_TYPE(object)), args[0], entries, arrays, named);
     if (!PyErr_Occurred() && layer_enter(self) == 0) {
         const batchnorm_status status = batchnorm_layer_load_state(self->layer, named, (size_t)entries, (int)version, strict);
         result = status ? raise_layer(self, status) : Py_NewRef(Py_None);

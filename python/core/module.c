@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "module.h"
 
+#include "functions.h"
 #include "pool.h"
 
 static PyObject *core_version(PyObject *module, PyObject *unused) {
@@ -38,6 +39,12 @@ static PyMethodDef functions[] = {
     {"isa", core_isa, METH_NOARGS, "The instruction set in use."},
     {"get_num_threads", core_get_num_threads, METH_NOARGS, "How many threads a call has."},
     {"set_num_threads", core_set_num_threads, METH_O, "Give calls so many threads."},
+    {"batch_norm", core_batch_norm, METH_VARARGS, "batch_norm(x, mean, var, weight, bias, training, momentum, eps): y."},
+    {"stats_accumulate", core_stats_accumulate, METH_VARARGS, "stats_accumulate(stats, x)."},
+    {"stats_merge", core_stats_merge, METH_VARARGS, "stats_merge(into, from)."},
+    {"stats_finish", core_stats_finish, METH_VARARGS, "stats_finish(stats, correction, eps, out)."},
+    {"inspect", core_inspect, METH_VARARGS, "inspect(source, settings): dict."},
+    {"fold", core_fold, METH_VARARGS, "fold(path, to, settings): dict."},
     {0},
 };
 
