@@ -127,8 +127,8 @@ class BatchNorm:
         dtype: DTypeLike | None,
         bias: bool,
     ) -> None:
-        name = np.dtype(np.float32 if dtype is None else dtype).name
-        layer = _core.Layer(self._dims, num_features, eps, momentum, affine, bias, track_running_stats, name)
+        type_name = np.dtype(np.float32 if dtype is None else dtype).name
+        layer = _core.Layer(self._dims, num_features, eps, momentum, affine, bias, track_running_stats, type_name)
         self.__dict__.update(
             training=True,
             num_features=num_features,
@@ -139,6 +139,7 @@ class BatchNorm:
             **{name: Parameter._of(layer, name) for name in _PARAMETERS},
             **{name: _array(layer.memory(name)) for name in _BUFFERS},
             _layer=layer,
+            _dtype=type_name,
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -259,10 +260,8 @@ class BatchNorm:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         values = {name: state[name] for name in (*_PARAMETERS, *_BUFFERS)}
-        arrays = [value[0] if isinstance(value, tuple) else value for value in values.values()]
-        floats = [array.dtype for array in arrays if array is not None and array.dtype.kind == "f"]
-        self._make(state["num_features"], state["eps"], state["momentum"], state["affine"], True,
-                   floats[0] if floats else state.get("_dtype"), True)
+        made = (state[name] for name in ("num_features", "eps", "momentum", "affine"))
+        self._make(*made, track_running_stats=True, dtype=state["_dtype"], bias=True)
         for name, value in values.items():
             if value is None:
                 self._assign(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,16 @@ def _path(path: str | os.PathLike[str] | bytes) -> bytes:
     """The path as the library takes it; FileNotFoundError and its like come from here."""
     with open(path, "rb"):
         return os.fsencode(path)
+
+
+def _named(path: str | None, call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """A call of the library whose messages name the file."""
+    try:
+        return call(*arguments)
+    except (OSError, ValueError) as error:
+        if path is None:
+            raise
+        raise type(error)(f"{path}: {error}") from None
 
 
 def _is_healthy(norm: dict[str, Any], is_state: bool) -> bool:
@@ -91,7 +101,8 @@ def inspect(
         if opened is not None:
             kind, eps = "safetensors", eps or _told_eps(opened[1])
             source = tuple(opened[0].items())
-    result.update(_core.inspect(source, (follow_symlinks, assume_constant, False, eps, tensors)))
+    settings = (follow_symlinks, assume_constant, False, eps, tensors)
+    result.update(_named(result.get("file"), _core.inspect, source, settings))
     result["format"] = kind or result["format"]
     if tensors:
         return result
@@ -120,7 +131,9 @@ def fold(
     what `batchnorm fold --json` prints: `batch_norms` says what became of each, and why one was left.
     """
     path, to = _path(model), os.fsencode(output)
-    folded = _core.fold(path, to, (follow_symlinks, assume_constant, rewrite, 0.0, False))
+    settings = (follow_symlinks, assume_constant, rewrite, 0.0, False)
+    folded = _named(os.fsdecode(path), _core.fold, path, to, settings)
     norms = folded.pop("batch_norms")
     left = sum(norm["fold"] == "left" for norm in norms)
-    return {"model": os.fsdecode(path), "output": os.fsdecode(to), "count": len(norms), "left": left, **folded, "batch_norms": norms}
+    names = {"model": os.fsdecode(path), "output": os.fsdecode(to)}
+    return {**names, "count": len(norms), "left": left, **folded, "batch_norms": norms}

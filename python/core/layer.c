@@ -53,11 +53,13 @@ static void layer_free(PyObject *object) {
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     PyObject_GC_UnTrack(object);
     layer_clear(object);
-    batchnorm_layer_destroy(self->layer);
+    Py_XDECREF(self->owner);
     if (self->lock) PyThread_free_lock(self->lock);
     release(object);
     Py_DECREF(type);
 }
+
+static void destroy(PyObject *owner) { batchnorm_layer_destroy(PyCapsule_GetPointer(owner, NULL)); }
 
 static int read_dtype(const char *name, batchnorm_dtype *dtype) {
     if (strcmp(name, "float32") == 0)
@@ -102,12 +104,17 @@ static int layer_init(PyObject *object, PyObject *args, PyObject *keywords) {
     options.affine = affine;
     options.bias = bias;
     options.track_running_stats = track;
-    const batchnorm_status status = batchnorm_layer_create(&options, &self->layer);
+    batchnorm_layer *layer;
+    const batchnorm_status status = batchnorm_layer_create(&options, &layer);
     if (features < 0) { /* PyTorch's type and sentence */
         PyErr_Format(PyExc_RuntimeError, "Trying to create tensor with negative dimension %lld: [%lld]", features, features);
         return -1;
     }
-    return status ? (raise_status(status, batchnorm_status_string(status)), -1) : 0;
+    if (status) return raise_status(status, batchnorm_status_string(status)), -1;
+    self->owner = PyCapsule_New(layer, NULL, destroy);
+    if (!self->owner) return batchnorm_layer_destroy(layer), -1;
+    self->layer = layer;
+    return 0;
 }
 
 static PyObject *layer_repr(PyObject *object) {
@@ -140,7 +147,7 @@ static PyObject *layer_memory(PyObject *object, PyObject *name) {
     const batchnorm_tensor tensor = find(self->layer, text);
     layer_leave(self);
     if (!tensor.data) Py_RETURN_NONE;
-    return memory_new(state_of_type(Py_TYPE(object)), object, &tensor);
+    return memory_new(state_of_type(Py_TYPE(object)), self->owner, &tensor);
 }
 
 static PyObject *layer_remove(PyObject *object, PyObject *name) {

@@ -6,7 +6,9 @@
 #include "batchnorm/layer.h"
 
 struct layer {
-    PyObject_HEAD batchnorm_layer *layer;
+    PyObject base;
+    batchnorm_layer *layer;
+    PyObject *owner; /* destroys the layer; held by arrays of its memory, too, which thus refer to no object of Python */
     PyThread_type_lock lock;
     struct array input;        /* of the last forward, for backward */
     bool has_input, is_output; /* it is there; it is the output, which overwrote the input */

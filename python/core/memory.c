@@ -3,7 +3,8 @@
 #include "memory.h"
 
 struct memory {
-    PyObject_HEAD PyObject *owner;
+    PyObject base;
+    PyObject *owner;
     void *data;
     batchnorm_dtype dtype;
     Py_ssize_t size, stride;
