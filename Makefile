@@ -26,7 +26,7 @@ demo:
 # line is the summary.
 test:
 	@scripts/install-deps.sh demo test
-	@scripts/python-packages.sh onnx onnxruntime numpy
+	@scripts/python-packages.sh onnx onnxruntime numpy pytest hypothesis ml_dtypes
 	@scripts/test-all.sh
 
 # Install what is missing (Debian packages, and PyTorch outside this tree), build, and time the library against its peers.
@@ -40,6 +40,10 @@ bench-train:
 	scripts/install-deps.sh bench
 	+$(MAKE) all
 	scripts/bench.sh --training $(BENCH_FLAGS)
+
+# The Python package: source and wheel in build/wheel, checked, and tried in an environment in which nothing else is.
+wheel: tools-are-there
+	scripts/wheel.sh
 
 # What clang-tidy, cppcheck and gcc -fanalyzer find, of those that are there. No part of `make test`: every version of them
 # finds other things.
@@ -55,4 +59,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all lib demo test bench bench-train analyze tools-are-there clean
+.PHONY: all lib demo test bench bench-train wheel deb analyze tools-are-there clean
