@@ -45,6 +45,10 @@ bench-train:
 wheel: tools-are-there
 	scripts/wheel.sh
 
+# Debian's packages in build/deb, tried in a bare Debian.
+deb: tools-are-there
+	scripts/deb.sh
+
 # What clang-tidy, cppcheck and gcc -fanalyzer find, of those that are there. No part of `make test`: every version of them
 # finds other things.
 analyze: tools-are-there
