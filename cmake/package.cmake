@@ -45,6 +45,7 @@ file(WRITE ${folder}/changelog "batchnorm (${PROJECT_VERSION}) unstable; urgency
 ")
 execute_process(COMMAND ${GZIP} -9nf ${folder}/changelog)
 
+file(WRITE ${folder}/triggers "activate-noawait ldconfig\n")
 foreach(component IN ITEMS library development command)
   string(TOUPPER ${component} name)
   install(FILES ${folder}/copyright ${folder}/changelog.gz COMPONENT ${component}
@@ -69,6 +70,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}) # one of our libraries needs another
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${folder}/triggers)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${package_library} (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS pkg-config)

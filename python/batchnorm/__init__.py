@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Batch normalization on CPUs: PyTorch's layers for NumPy, and what is faster for PyTorch itself."""
+"""Batch normalization on CPUs: PyTorch's layers for NumPy, and a faster one for PyTorch."""
 
 from batchnorm._core import get_num_threads, isa, set_num_threads, version
 from batchnorm._functions import Statistics, batch_norm, statistics

@@ -21,11 +21,12 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> NDArray[Any]:
-    """`torch.nn.functional.batch_norm`: normalize `x`, of the shape (N, C, ...) with up to 8 dimensions.
+    """`torch.nn.functional.batch_norm`: normalize `x`, (N, C, ...).
 
-    With `training` by the statistics of x, and running_mean and running_var, where they are there, move towards them in their
-    own memory; otherwise by running_mean and running_var. Parameters and running statistics are float32, or float64 with an x
-    of float64. What is after the channels of x is copied if it cannot be told by one stride.
+    x has up to 8 dimensions. With `training` by the statistics of x, and running_mean and
+    running_var, where they are there, move towards them in their own memory; otherwise by
+    running_mean and running_var. Parameters and running statistics are float32, or float64 with an
+    x of float64. What is after the channels of x is copied if it cannot be told by one stride.
     """
     return _core.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
@@ -33,8 +34,9 @@ def batch_norm(
 class Statistics:
     """Count, mean and variance of each channel of data that come in pieces, in double.
 
-    Their result does not lose digits to a large mean, and pieces that were seen elsewhere can be merged: `merge` takes what
-    another thread or process has, after `pickle` if need be. Merging in the same order gives the same bits.
+    Their result does not lose digits to a large mean, and pieces that were seen elsewhere can be
+    merged: `merge` takes what another thread or process has, after `pickle` if need be. Merging in
+    the same order gives the same bits.
     """
 
     def __init__(self, num_features: int | None = None) -> None:
@@ -81,11 +83,11 @@ class Statistics:
 
     @property
     def var(self) -> NDArray[np.float64]:
-        """The variance of each channel, by which it is normalized: the sum of squares divided by count."""
+        """The variance, by which a channel is normalized: the squares' sum divided by count."""
         return self._finish(0)[1]
 
     def variance(self, correction: float = 1) -> NDArray[np.float64]:
-        """The variance with the sum of squares divided by count - correction: 1 is what running_var averages."""
+        """That sum divided by count - correction: with 1 it is what running_var averages."""
         return self._finish(correction)[1]
 
     def rstd(self, eps: float = 1e-5) -> NDArray[np.float64]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The layers: `nn.BatchNorm1d`, `2d` and `3d` of PyTorch 2.15 over arrays of NumPy, and of whoever has buffers or DLPack."""
+"""The layers `nn.BatchNorm1d`, `2d` and `3d` of PyTorch 2.15, over arrays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Parameter(np.ndarray):
 
     @property
     def grad(self) -> NDArray[Any] | None:
-        """The gradient that the last backward left: an array that shares the layer's memory; zeros at first."""
+        """The gradient that the last backward left, in the layer's memory; zeros at first."""
         return self._grad
 
     @property
@@ -52,7 +52,9 @@ class Parameter(np.ndarray):
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         if self._layer is None:
-            raise AttributeError("only a parameter of a layer has a gradient, and not what was made of it")
+            raise AttributeError(
+                "only a parameter of a layer has a gradient, and not what was made of it"
+            )
         self._layer.set(**{self._name + "_grad": wanted})
 
 
@@ -112,10 +114,14 @@ class BatchNorm:
         bias: bool = True,
     ) -> None:
         if not hasattr(self, "_dims"):
-            raise NotImplementedError("BatchNorm is what BatchNorm1d, BatchNorm2d and BatchNorm3d have in common")
+            raise NotImplementedError(
+                "BatchNorm is what BatchNorm1d, BatchNorm2d and BatchNorm3d have in common"
+            )
         if device is not None and str(device) != "cpu":
             raise ValueError(f"a layer is in the memory of the CPU, and not on {device}")
-        self._make(num_features, eps, momentum, bool(affine), bool(track_running_stats), dtype, bool(bias))
+        self._make(
+            num_features, eps, momentum, bool(affine), bool(track_running_stats), dtype, bool(bias)
+        )
 
     def _make(
         self,
@@ -128,7 +134,9 @@ class BatchNorm:
         bias: bool,
     ) -> None:
         type_name = np.dtype(np.float32 if dtype is None else dtype).name
-        layer = _core.Layer(self._dims, num_features, eps, momentum, affine, bias, track_running_stats, type_name)
+        layer = _core.Layer(
+            self._dims, num_features, eps, momentum, affine, bias, track_running_stats, type_name
+        )
         self.__dict__.update(
             training=True,
             num_features=num_features,
@@ -151,7 +159,7 @@ class BatchNorm:
         self.__dict__[name] = value
 
     def _assign(self, name: str, value: ArrayLike | None) -> None:
-        """`layer.weight = values` copies them to where the layer has its own; None takes it away for good."""
+        """Copy values to where the layer has its own; None takes it away for good."""
         own = self.__dict__[name]
         if value is None:
             self._layer.remove(name)
@@ -166,9 +174,9 @@ class BatchNorm:
     def forward(self, x: Any, out: Any = None) -> NDArray[Any]:
         """Normalize `x`, of the shape (N, C, ...).
 
-        `out`: where the result goes, of the same shape and type; x itself is allowed. Otherwise a new array of NumPy in the
-        order of memory of x. The layer keeps a reference to x, because `backward` needs it, until the next forward or
-        `forget()`.
+        `out`: where the result goes, of the same shape and type; x itself is allowed. Otherwise a
+        new array of NumPy in the order of memory of x. The layer keeps a reference to x, because
+        `backward` needs it, until the next forward or `forget()`.
         """
         return self._layer.forward(x, out)
 
@@ -178,8 +186,9 @@ class BatchNorm:
     def backward(self, dy: Any, out: Any = None, *, accumulate: bool = False) -> NDArray[Any]:
         """The gradient of the input of the last forward, given that of its output.
 
-        The gradients of the parameters go to `layer.weight.grad` and `layer.bias.grad`: in place of what was there, or
-        added to it with `accumulate`. `out`: as in `forward`; dy itself is allowed.
+        The gradients of the parameters go to `layer.weight.grad` and `layer.bias.grad`: in place of
+        what was there, or added to it with `accumulate`. `out`: as in `forward`; dy itself is
+        allowed.
         """
         return self._layer.backward(dy, out, accumulate)
 
@@ -199,7 +208,7 @@ class BatchNorm:
         return self.train(False)
 
     def parameters(self) -> Iterator[Parameter]:
-        """weight and bias, where the layer has them."""
+        """Give weight and bias, where the layer has them."""
         return (self.__dict__[name] for name in _PARAMETERS if self.__dict__[name] is not None)
 
     def zero_grad(self) -> None:
@@ -207,19 +216,21 @@ class BatchNorm:
         self._layer.zero_grad()
 
     def reset_running_stats(self) -> None:
-        """running_mean 0, running_var 1, num_batches_tracked 0; with track_running_stats off nothing happens."""
+        """Begin again with 0, 1 and 0; with track_running_stats off nothing happens."""
         self._layer.reset_running_stats()
 
     def reset_parameters(self) -> None:
-        """That, and weight 1, bias 0."""
+        """Do that, and set weight to 1, bias to 0."""
         self._layer.reset_parameters()
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """What the layer has, under PyTorch's keys and in its order: arrays that share its memory."""
+        """What the layer has, under PyTorch's keys: arrays that share its memory."""
         arrays = ((name, self.__dict__[name]) for name in (*_PARAMETERS, *_BUFFERS))
         return {name: array.view(np.ndarray) for name, array in arrays if array is not None}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
         """Copy a state into the layer: arrays of any float type, tensors of PyTorch, too.
 
         Either all of it is taken, or there is an error and nothing was changed.
@@ -228,22 +239,33 @@ class BatchNorm:
         own = self.state_dict()
         given = {name: _entry(value) for name, value in state_dict.items()}
         is_old = self.track_running_stats and (version is None or version < 2)
-        missing = [name for name in own if name not in given and not (is_old and name == "num_batches_tracked")]
+        missing = [
+            name
+            for name in own
+            if name not in given and not (is_old and name == "num_batches_tracked")
+        ]
         unexpected = [name for name in given if name not in own]
         errors = []
         for text, keys in (("Missing", missing), ("Unexpected", unexpected)):
             if strict and keys:
-                errors.append(f"{text} key(s) in state_dict: " + ", ".join(f'"{key}"' for key in keys) + ". ")
+                errors.append(
+                    f"{text} key(s) in state_dict: " + ", ".join(f'"{key}"' for key in keys) + ". "
+                )
         for name, array in own.items():
             shape = tuple(given[name].shape) if name in given else array.shape
             if shape != array.shape and (shape, array.shape) != ((1,), ()):
                 errors.append(
-                    f"size mismatch for {name}: copying a param with shape torch.Size({list(shape)}) from "
-                    f"checkpoint, the shape in current model is torch.Size({list(array.shape)})."
+                    f"size mismatch for {name}: copying a param with shape torch.Size({list(shape)}) "
+                    f"from checkpoint, the shape in current model is torch.Size({list(array.shape)})."
                 )
         if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        self._layer.load_state(tuple((name, given[name]) for name in own if name in given), version or 0, False)
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                + "\n\t".join(errors)
+            )
+        self._layer.load_state(
+            tuple((name, given[name]) for name in own if name in given), version or 0, False
+        )
         return IncompatibleKeys(missing, unexpected)
 
     def __repr__(self) -> str:
@@ -255,7 +277,11 @@ class BatchNorm:
         for name in _PARAMETERS:
             parameter = state[name]
             if parameter is not None:
-                state[name] = (parameter.view(np.ndarray).copy(), parameter.grad.copy(), parameter.requires_grad)
+                state[name] = (
+                    parameter.view(np.ndarray).copy(),
+                    parameter.grad.copy(),
+                    parameter.requires_grad,
+                )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -288,12 +314,13 @@ class BatchNorm1d(BatchNorm):
 class BatchNorm2d(BatchNorm):
     """Batch normalization of (N, C, H, W): `nn.BatchNorm2d` of PyTorch 2.15.
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias, with the mean and the variance of each channel: those of the batch in
-    training mode, the running ones in evaluation mode.
+    y = (x - mean) / sqrt(var + eps) * weight + bias, with the mean and the variance of each
+    channel: those of the batch in training mode, the running ones in evaluation mode.
 
-    `num_features`: C. `momentum`: the share of the new statistics in the running ones; None: plain averages. `affine`: there
-    is a weight, and a bias if `bias`. `track_running_stats`: there are running statistics. `dtype`: of parameters and
-    statistics; float32 for inputs of float32, float16 and bfloat16, float64 for inputs of float64.
+    `num_features`: C. `momentum`: the share of the new statistics in the running ones; None: plain
+    averages. `affine`: there is a weight, and a bias if `bias`. `track_running_stats`: there are
+    running statistics. `dtype`: of parameters and statistics; float32 for inputs of float32,
+    float16 and bfloat16, float64 for inputs of float64.
     """
 
     _dims = 2

@@ -12,7 +12,14 @@ import numpy as np
 
 from batchnorm import _core
 
-_ILLNESSES = ("var_negative", "var_zero", "var_subnormal", "var_below_eps", "weight_small", "not_finite")
+_ILLNESSES = (
+    "var_negative",
+    "var_zero",
+    "var_subnormal",
+    "var_below_eps",
+    "weight_small",
+    "not_finite",
+)
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8"}
 
 
@@ -22,7 +29,9 @@ def _path(path: str | os.PathLike[str] | bytes) -> bytes:
         return os.fsencode(path)
 
 
-def _named(path: str | None, call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def _named(
+    path: str | None, call: Callable[..., dict[str, Any]], *arguments: Any
+) -> dict[str, Any]:
     """A call of the library whose messages name the file."""
     try:
         return call(*arguments)
@@ -33,7 +42,11 @@ def _named(path: str | None, call: Callable[..., dict[str, Any]], *arguments: An
 
 
 def _is_healthy(norm: dict[str, Any], is_state: bool) -> bool:
-    if norm["training"] or norm.get("num_batches_tracked") == 0 or any(norm[illness] for illness in _ILLNESSES):
+    if (
+        norm["training"]
+        or norm.get("num_batches_tracked") == 0
+        or any(norm[illness] for illness in _ILLNESSES)
+    ):
         return False
     if norm["channels"] is None:
         return True
@@ -58,12 +71,16 @@ def _safetensors(path: bytes) -> tuple[dict[str, Any], dict[str, str]] | None:
         if name == "__metadata__":
             continue
         begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
-        if entry["dtype"] == "BF16":  # NumPy has no such type; the upper halves of floats are what it is
+        if (
+            entry["dtype"] == "BF16"
+        ):  # NumPy has no such type; the upper halves of floats are what it is
             wide = np.zeros((end - begin) // 2, np.uint32)
             wide[:] = data[begin:end].view("<u2")
             arrays[name] = (wide << 16).view(np.float32).reshape(entry["shape"])
         elif entry["dtype"] in _SAFETENSORS:
-            arrays[name] = np.array(data[begin:end]).view(_SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
+            arrays[name] = (
+                np.array(data[begin:end]).view(_SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
+            )
     return arrays, header.get("__metadata__", {})
 
 
@@ -85,9 +102,10 @@ def inspect(
 ) -> dict[str, Any]:
     """The batch norms of a model, what is unhealthy about them, and what each could be folded into.
 
-    `model`: the path of an ONNX file, of a PyTorch checkpoint, of which nothing is run, or of a safetensors file; or a state, a
-    mapping of names to arrays. `tensors`: list its tensors instead. `eps`: of all batch norms of a state, which does not tell
-    it. `follow_symlinks`, `assume_constant`: as the options of `batchnorm inspect`. The result is what `batchnorm inspect
+    `model`: the path of an ONNX file, of a PyTorch checkpoint, of which nothing is run, or of a
+    safetensors file; or a state, a mapping of names to arrays. `tensors`: list its tensors instead.
+    `eps`: of all batch norms of a state, which does not tell it. `follow_symlinks`,
+    `assume_constant`: as the options of `batchnorm inspect`. The result is what `batchnorm inspect
     --json` prints.
     """
     result: dict[str, Any] = {}
@@ -125,10 +143,11 @@ def fold(
     follow_symlinks: bool = False,
     assume_constant: bool = False,
 ) -> dict[str, Any]:
-    """Fold all batch norms of an ONNX model that can be folded exactly, and write it to another file.
+    """Fold what can be folded of the batch norms of an ONNX model, and write it to another file.
 
-    Numbers are computed in double and rounded once. `rewrite`: what cannot be folded becomes a Mul and an Add. The result is
-    what `batchnorm fold --json` prints: `batch_norms` says what became of each, and why one was left.
+    Only what can be folded exactly is. Numbers are computed in double and rounded once. `rewrite`: what cannot be folded becomes a Mul
+    and an Add. The result is what `batchnorm fold --json` prints: `batch_norms` says what became of
+    each, and why one was left.
     """
     path, to = _path(model), os.fsencode(output)
     settings = (follow_symlinks, assume_constant, rewrite, 0.0, False)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 WIDE = np.longdouble
-# How far from the reference, relative to the largest value: a few roundings of the type of the result.
+# How far from the reference, relative to the largest value: a few roundings of the type.
 BOUNDS = {"float64": 1e-14, "float32": 5e-7, "float16": 1e-3, "bfloat16": 8e-3}
 
 
@@ -21,13 +21,17 @@ class Reference:
         self.rstd = 1 / np.sqrt(self.var + WIDE(eps))
         self.weight = np.broadcast_to(np.asarray(weight, WIDE), self.mean.shape)
         self.xhat = (wide - self.mean.reshape(self.shape)) * self.rstd.reshape(self.shape)
-        self.y = self.xhat * self.weight.reshape(self.shape) + np.asarray(bias, WIDE).reshape(self.shape)
+        self.y = self.xhat * self.weight.reshape(self.shape) + np.asarray(bias, WIDE).reshape(
+            self.shape
+        )
 
     def backward(self, dy):
         g = dy.astype(np.float64).astype(WIDE)
         self.bias_grad = g.sum(axis=self.axes)
         self.weight_grad = (g * self.xhat).sum(axis=self.axes)
-        mean_g, mean_gx = (sums.reshape(self.shape) / self.count for sums in (self.bias_grad, self.weight_grad))
+        mean_g, mean_gx = (
+            sums.reshape(self.shape) / self.count for sums in (self.bias_grad, self.weight_grad)
+        )
         return (self.weight * self.rstd).reshape(self.shape) * (g - mean_g - self.xhat * mean_gx)
 
 

@@ -24,7 +24,9 @@ def test_batch_norm(dtype, rng):
         assert_near(y, reference.y)
         assert_near(mean, reference.mean / 2)
         given = batchnorm.batch_norm(view, mean, var, weight, bias, eps=1e-3)
-        wide = [np.reshape(a, (1, 4, 1, 1)).astype(np.longdouble) for a in (mean, var, weight, bias)]
+        wide = [
+            np.reshape(a, (1, 4, 1, 1)).astype(np.longdouble) for a in (mean, var, weight, bias)
+        ]
         wanted = (x.astype(np.float64) - wide[0]) / np.sqrt(wide[1] + 1e-3) * wide[2] + wide[3]
         assert_near(given, wanted)
 
@@ -39,15 +41,47 @@ def test_batch_norm_of_few_and_many_dimensions(rng):
     "arguments, error, sentence",
     [
         ({}, RuntimeError, "running_mean must be defined in evaluation mode"),
-        ({"running_mean": np.zeros(3, "f4")}, RuntimeError, "running_var must be defined in evaluation mode"),
-        ({"training": True, "weight": np.ones(2, "f4")}, RuntimeError, "weight should contain 3 elements not 2"),
-        ({"training": True, "weight": np.ones(3)}, RuntimeError, "weight must be float32, not float64"),
-        ({"training": True, "weight": np.ones(6, "f4")[::2]}, ValueError, "must lie one after the other"),
-        ({"training": True, "eps": 0.0}, ValueError, "batch_norm eps must be positive during training, but got 0.0"),
+        (
+            {"running_mean": np.zeros(3, "f4")},
+            RuntimeError,
+            "running_var must be defined in evaluation mode",
+        ),
+        (
+            {"training": True, "weight": np.ones(2, "f4")},
+            RuntimeError,
+            "weight should contain 3 elements not 2",
+        ),
+        (
+            {"training": True, "weight": np.ones(3)},
+            RuntimeError,
+            "weight must be float32, not float64",
+        ),
+        (
+            {"training": True, "weight": np.ones(6, "f4")[::2]},
+            ValueError,
+            "must lie one after the other",
+        ),
+        (
+            {"training": True, "eps": 0.0},
+            ValueError,
+            "batch_norm eps must be positive during training, but got 0.0",
+        ),
         ({"eps": -1.0}, ValueError, "batch_norm eps must be non-negative, but got -1.0"),
-        ({"x": np.zeros((1, 3), "f4"), "training": True}, ValueError, r"got input size torch.Size\(\[1, 3\]\)"),
-        ({"x": np.zeros(3, "f4"), "training": True}, ValueError, r"expected 2D to 8D input \(got 1D input\)"),
-        ({"training": True, "momentum": np.nan, "running_mean": np.zeros(3, "f4")}, ValueError, "option"),
+        (
+            {"x": np.zeros((1, 3), "f4"), "training": True},
+            ValueError,
+            r"got input size torch.Size\(\[1, 3\]\)",
+        ),
+        (
+            {"x": np.zeros(3, "f4"), "training": True},
+            ValueError,
+            r"expected 2D to 8D input \(got 1D input\)",
+        ),
+        (
+            {"training": True, "momentum": np.nan, "running_mean": np.zeros(3, "f4")},
+            ValueError,
+            "option",
+        ),
     ],
 )
 def test_batch_norm_refuses(arguments, error, sentence):
@@ -67,7 +101,9 @@ def test_running_statistics_that_cannot_be_written(rng):
 def test_statistics(dtype, rng):
     x = rng.normal(1000 if dtype == np.float64 else 2, 1, (9, 4, 5, 6)).astype(dtype)
     reference = Reference(x)
-    exact = np.float64 if dtype.itemsize > 2 else np.float32  # 16-bit elements are summed up in short runs of floats
+    exact = (
+        np.float64 if dtype.itemsize > 2 else np.float32
+    )  # 16-bit elements are summed up in short runs of floats
     stats = batchnorm.Statistics()
     assert repr(stats) == "Statistics()" and stats.num_features is None and len(stats.mean) == 0
     for piece in np.split(x, 3):
@@ -80,7 +116,9 @@ def test_statistics(dtype, rng):
             assert (seen.count == reference.count).all(), name
     assert (stats.count == reference.count).all() and repr(stats) == "Statistics(4, count=270)"
     assert_near(stats.variance(), reference.var * 270 / 269, exact, factor=100)
-    assert_near(stats.rstd(1e-3), 1 / np.sqrt(reference.var + np.longdouble(1e-3)), exact, factor=100)
+    assert_near(
+        stats.rstd(1e-3), 1 / np.sqrt(reference.var + np.longdouble(1e-3)), exact, factor=100
+    )
 
 
 def test_statistics_merge(rng):

@@ -61,7 +61,9 @@ def test_evaluation_uses_the_running_statistics(rng):
     layer(x)
     assert layer.eval() is layer and layer.training is False
     mean, var = layer.running_mean.reshape(1, -1, 1), layer.running_var.reshape(1, -1, 1)
-    assert_near(layer(x), (x.astype(np.longdouble) - mean) / np.sqrt(var.astype(np.longdouble) + 1e-5))
+    assert_near(
+        layer(x), (x.astype(np.longdouble) - mean) / np.sqrt(var.astype(np.longdouble) + 1e-5)
+    )
     dx = layer.backward(np.ones_like(x))
     assert_near(dx, np.broadcast_to(1 / np.sqrt(var.astype(np.longdouble) + 1e-5), x.shape))
     assert layer.num_batches_tracked == 1
@@ -77,7 +79,10 @@ def test_momentum_none_is_the_plain_average(rng):
     batches = [rng.normal(i, 1, (50, 3)).astype(np.float32) for i in range(4)]
     for batch in batches:
         layer(batch)
-    assert_near(layer.running_mean, np.mean([batch.mean(axis=0, dtype=np.longdouble) for batch in batches], axis=0))
+    assert_near(
+        layer.running_mean,
+        np.mean([batch.mean(axis=0, dtype=np.longdouble) for batch in batches], axis=0),
+    )
     layer.momentum = 1
     layer(batches[0])
     assert_near(layer.running_mean, batches[0].mean(axis=0, dtype=np.longdouble))
@@ -96,11 +101,25 @@ def test_in_place(rng):
 
 def test_what_there_is_follows_the_options():
     layer = batchnorm.BatchNorm2d(3, affine=False, track_running_stats=False)
-    assert layer.weight is layer.bias is layer.running_mean is layer.running_var is layer.num_batches_tracked is None
+    assert (
+        layer.weight
+        is layer.bias
+        is layer.running_mean
+        is layer.running_var
+        is layer.num_batches_tracked
+        is None
+    )
     assert layer.state_dict() == {} and list(layer.parameters()) == []
     layer = batchnorm.BatchNorm2d(3, bias=False)
-    assert list(layer.state_dict()) == ["weight", "running_mean", "running_var", "num_batches_tracked"]
-    assert repr(layer) == "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=False, track_running_stats=True)"
+    assert list(layer.state_dict()) == [
+        "weight",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    ]
+    assert repr(layer) == (
+        "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=False, track_running_stats=True)"
+    )
     layer.weight = None
     assert layer.weight is None and "weight" not in layer.state_dict()
     with pytest.raises(AttributeError):
@@ -144,7 +163,9 @@ def test_settings():
     layer.eps = 0.5
     layer.momentum = None
     layer.track_running_stats = False
-    assert repr(layer) == "BatchNorm1d(2, eps=0.5, momentum=None, affine=True, bias=True, track_running_stats=False)"
+    assert repr(layer) == (
+        "BatchNorm1d(2, eps=0.5, momentum=None, affine=True, bias=True, track_running_stats=False)"
+    )
     layer(np.zeros((3, 2), np.float32))
     assert layer.num_batches_tracked == 0
     with pytest.raises(TypeError):
@@ -170,7 +191,10 @@ def test_copies(copies, rng):
     layer.note = ["kept"]
     layer.eval()
     other = copies(layer)
-    assert repr(other) == repr(layer) == "Named(3, eps=0.001, momentum=None, affine=True, bias=False, track_running_stats=True)"
+    assert (
+        repr(other) == repr(layer) == "Named(3, eps=0.001, momentum=None, affine=True, bias=False, "
+        "track_running_stats=True)"
+    )
     assert other.note == ["kept"] and other.bias is None and not other.training
     assert (other.weight.grad == layer.weight.grad).all() and other.weight.dtype == np.float64
     assert (other(x) == layer(x)).all()
@@ -178,7 +202,11 @@ def test_copies(copies, rng):
     other.running_mean[:] = 5
     assert not (layer.weight == 5).any() and not (layer.running_mean == 5).any()
     layer.reset_parameters()
-    assert (layer.weight == 1).all() and (layer.running_var == 1).all() and layer.num_batches_tracked == 0
+    assert (
+        (layer.weight == 1).all()
+        and (layer.running_var == 1).all()
+        and layer.num_batches_tracked == 0
+    )
 
 
 def test_copies_of_what_has_nothing():
@@ -194,25 +222,41 @@ def test_states(rng):
     layer, other = batchnorm.BatchNorm1d(3), batchnorm.BatchNorm1d(3)
     layer(rng.random((5, 3), np.float32))
     assert str(other.load_state_dict(layer.state_dict())) == "<All keys matched successfully>"
-    assert all((a == b).all() for a, b in zip(layer.state_dict().values(), other.state_dict().values()))
-    doubles = {name: np.asarray(value, np.float64)[..., None][..., 0] for name, value in layer.state_dict().items()}
+    assert all(
+        (a == b).all() for a, b in zip(layer.state_dict().values(), other.state_dict().values())
+    )
+    doubles = {
+        name: np.asarray(value, np.float64)[..., None][..., 0]
+        for name, value in layer.state_dict().items()
+    }
     doubles["num_batches_tracked"] = 7
     other.load_state_dict(doubles)
     assert other.num_batches_tracked == 7 and (other.running_mean == layer.running_mean).all()
     before = {name: value.copy() for name, value in other.state_dict().items()}
-    for state in ({"weight": np.zeros(2)}, {**doubles, "odd": 1}, {**doubles, "bias": np.zeros(4)}, {**doubles, "bias": "x"}):
+    for state in (
+        {"weight": np.zeros(2)},
+        {**doubles, "odd": 1},
+        {**doubles, "bias": np.zeros(4)},
+        {**doubles, "bias": "x"},
+    ):
         with pytest.raises((RuntimeError, TypeError)):
             other.load_state_dict(state)
         assert all((value == before[name]).all() for name, value in other.state_dict().items())
     with pytest.raises(RuntimeError) as error:
         other.load_state_dict({"weight": np.ones(2), "odd": 1})
     assert str(error.value) == (
-        'Error(s) in loading state_dict for BatchNorm1d:\n\tMissing key(s) in state_dict: "bias", "running_mean", "running_var". '
-        '\n\tUnexpected key(s) in state_dict: "odd". \n\tsize mismatch for weight: copying a param with shape torch.Size([2]) '
+        "Error(s) in loading state_dict for BatchNorm1d:\n\t"
+        'Missing key(s) in state_dict: "bias", "running_mean", "running_var". \n\t'
+        'Unexpected key(s) in state_dict: "odd". \n\t'
+        "size mismatch for weight: copying a param with shape torch.Size([2]) "
         "from checkpoint, the shape in current model is torch.Size([3])."
     )
     keys = other.load_state_dict({"weight": np.full(3, 2.0), "odd": 1}, strict=False)
-    assert keys.missing_keys == ["bias", "running_mean", "running_var"] and keys.unexpected_keys == ["odd"]
+    assert keys.missing_keys == [
+        "bias",
+        "running_mean",
+        "running_var",
+    ] and keys.unexpected_keys == ["odd"]
     assert (other.weight == 2).all()
 
 
@@ -249,5 +293,7 @@ def test_a_cycle_through_the_input_is_collected(rng):
 def test_empty_inputs_only_count():
     layer = batchnorm.BatchNorm2d(3)
     y = layer(np.zeros((0, 3, 4, 4), np.float32))
-    assert y.shape == (0, 3, 4, 4) and layer.num_batches_tracked == 1 and not layer.running_mean.any()
+    assert (
+        y.shape == (0, 3, 4, 4) and layer.num_batches_tracked == 1 and not layer.running_mean.any()
+    )
     assert layer.backward(y).shape == y.shape

@@ -13,7 +13,10 @@ SHAPES = {1: (6, 3, 10), 2: (4, 5, 6, 7), 3: (2, 3, 4, 5, 6)}
 
 def pair(dims, *arguments, **options):
     """A layer of each."""
-    return tuple(getattr(library, f"BatchNorm{dims}d")(*arguments, **options) for library in (batchnorm, torch.nn))
+    return tuple(
+        getattr(library, f"BatchNorm{dims}d")(*arguments, **options)
+        for library in (batchnorm, torch.nn)
+    )
 
 
 @pytest.mark.parametrize("dims", SHAPES)
@@ -41,13 +44,19 @@ def test_training(dims, options, rng):
         assert_near(mine(x), y.detach().numpy().astype(np.longdouble), factor=10)
         assert_near(mine.backward(dy), theirs.grad.numpy().astype(np.longdouble), factor=10)
         for name, parameter in own.named_parameters():
-            assert_near(getattr(mine, name).grad, parameter.grad.numpy().astype(np.longdouble), factor=100)
+            assert_near(
+                getattr(mine, name).grad, parameter.grad.numpy().astype(np.longdouble), factor=100
+            )
     state = own.state_dict()
     assert list(state) == list(mine.state_dict())
     for name, value in mine.state_dict().items():
         assert_near(value.astype(np.float32), state[name].numpy().astype(np.longdouble), factor=10)
     x = rng.normal(0, 1, SHAPES[dims]).astype(np.float32)
-    assert_near(mine.eval()(x), own.eval()(torch.from_numpy(x)).detach().numpy().astype(np.longdouble), factor=10)
+    assert_near(
+        mine.eval()(x),
+        own.eval()(torch.from_numpy(x)).detach().numpy().astype(np.longdouble),
+        factor=10,
+    )
 
 
 def test_tensors_go_in(dtype, rng):
@@ -55,7 +64,12 @@ def test_tensors_go_in(dtype, rng):
     mine = batchnorm.BatchNorm2d(5, dtype=own_type)
     own = torch.nn.BatchNorm2d(5, dtype=torch.float64 if own_type == np.float64 else torch.float32)
     x = torch.randn(4, 5, 6, 7).to(getattr(torch, dtype.name))
-    for view in (x, x.to(memory_format=torch.channels_last), x[:, :, ::2], x.expand(2, 4, 5, 6, 7)[1]):
+    for view in (
+        x,
+        x.to(memory_format=torch.channels_last),
+        x[:, :, ::2],
+        x.expand(2, 4, 5, 6, 7)[1],
+    ):
         y = mine(view)
         wanted = own(view)
         assert y.dtype == dtype
@@ -73,18 +87,35 @@ def test_states_go_both_ways(rng):
     own(torch.randn(4, 5, 6, 7))
     assert str(mine.load_state_dict(own.state_dict())) == str(own.load_state_dict(own.state_dict()))
     mine(rng.random((4, 5, 6, 7), np.float32))
-    own.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in mine.state_dict().items()})
+    own.load_state_dict(
+        {name: torch.from_numpy(np.array(value)) for name, value in mine.state_dict().items()}
+    )
     for name, value in mine.state_dict().items():
-        assert (own.state_dict()[name].numpy() == value).all() and own.state_dict()[name].numpy().dtype == value.dtype
+        assert (own.state_dict()[name].numpy() == value).all() and own.state_dict()[
+            name
+        ].numpy().dtype == value.dtype
 
 
 STATES = [
     {},
     {"weight": (3,)},
     {"weight": (2,), "bias": (3,), "running_mean": (3,), "running_var": (3,)},
-    {"weight": (3,), "bias": (3,), "running_mean": (3,), "running_var": (3,), "odd": (1,), "other": (1,)},
+    {
+        "weight": (3,),
+        "bias": (3,),
+        "running_mean": (3,),
+        "running_var": (3,),
+        "odd": (1,),
+        "other": (1,),
+    },
     {"weight": (3, 1), "odd": (1,), "num_batches_tracked": (2,)},
-    {"weight": (3,), "bias": (3,), "running_mean": (3,), "running_var": (3,), "num_batches_tracked": (1,)},
+    {
+        "weight": (3,),
+        "bias": (3,),
+        "running_mean": (3,),
+        "running_var": (3,),
+        "num_batches_tracked": (1,),
+    },
 ]
 
 
@@ -95,7 +126,9 @@ def test_states_that_do_not_fit(shapes, strict):
     outcomes = []
     for layer, make in ((mine, np.ones), (own, torch.ones)):
         try:
-            keys = layer.load_state_dict({name: make(shape) for name, shape in shapes.items()}, strict=strict)
+            keys = layer.load_state_dict(
+                {name: make(shape) for name, shape in shapes.items()}, strict=strict
+            )
             outcomes.append((keys.missing_keys, keys.unexpected_keys, str(keys).split("Keys")[-1]))
         except RuntimeError as error:
             outcomes.append(str(error))
@@ -106,11 +139,20 @@ BAD = [
     ("rank", lambda layer, make: layer(make(3, 4))),
     ("rank of 1", lambda layer, make: layer(make(3))),
     ("one value", lambda layer, make: layer(make(1, 3, 1, 1))),
-    ("one value in evaluation without statistics", lambda layer, make: remove_all(layer).eval()(make(1, 3, 1, 1))),
+    (
+        "one value in evaluation without statistics",
+        lambda layer, make: remove_all(layer).eval()(make(1, 3, 1, 1)),
+    ),
     ("eps", lambda layer, make: set_eps(layer, 0.0)(make(2, 3, 4, 4))),
     ("negative eps", lambda layer, make: set_eps(layer, -2.0).eval()(make(2, 3, 4, 4))),
-    ("half the statistics in evaluation", lambda layer, make: remove(layer, "running_var").eval()(make(2, 3, 4, 4))),
-    ("half the statistics in training", lambda layer, make: remove(layer, "running_mean")(make(2, 3, 4, 4))),
+    (
+        "half the statistics in evaluation",
+        lambda layer, make: remove(layer, "running_var").eval()(make(2, 3, 4, 4)),
+    ),
+    (
+        "half the statistics in training",
+        lambda layer, make: remove(layer, "running_mean")(make(2, 3, 4, 4)),
+    ),
     ("mode", lambda layer, make: layer.train("yes")),
 ]
 
@@ -152,7 +194,10 @@ def test_errors_of_channels_begin_with_pytorchs_sentence():
     assert str(got.value).startswith(str(wanted.value))
 
 
-@pytest.mark.parametrize("arguments", [(3,), (3, 1e-3), (3, 1e-3, None), (3, 1, 2.5, False), (7, 1e-12, 1e-7, True, False)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(3,), (3, 1e-3), (3, 1e-3, None), (3, 1, 2.5, False), (7, 1e-12, 1e-7, True, False)],
+)
 def test_repr(arguments):
     mine, own = pair(2, *arguments)
     assert repr(mine) == repr(own).replace("eps=1,", "eps=1.0,")
@@ -164,7 +209,9 @@ def test_batch_norm(training, rng):
     mean, var, weight, bias = rng.random((4, 5), np.float32) + 0.5
     theirs = [torch.from_numpy(array.copy()) for array in (x, mean, var, weight, bias)]
     wanted = torch.nn.functional.batch_norm(*theirs, training=training, momentum=0.3, eps=0.01)
-    got = batchnorm.batch_norm(x, mean, var, weight, bias, training=training, momentum=0.3, eps=0.01)
+    got = batchnorm.batch_norm(
+        x, mean, var, weight, bias, training=training, momentum=0.3, eps=0.01
+    )
     assert_near(got, wanted.numpy().astype(np.longdouble), factor=10)
     assert_near(mean, theirs[1].numpy().astype(np.longdouble), factor=10)
     assert_near(var, theirs[2].numpy().astype(np.longdouble), factor=10)

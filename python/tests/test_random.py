@@ -26,7 +26,11 @@ def arrays(draw, least=2, most=5):
     shape = draw(strategies.lists(strategies.integers(1, 5), min_size=rank, max_size=rank))
     dtype = draw(strategies.sampled_from(DTYPES))
     order = draw(strategies.permutations(range(rank)))
-    steps = draw(strategies.lists(strategies.sampled_from([1, 1, 1, 2, -1, -2, 0]), min_size=rank, max_size=rank))
+    steps = draw(
+        strategies.lists(
+            strategies.sampled_from([1, 1, 1, 2, -1, -2, 0]), min_size=rank, max_size=rank
+        )
+    )
     seed = draw(strategies.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     stored = [1 if steps[d] == 0 else shape[d] * abs(steps[d]) for d in order]
@@ -41,7 +45,9 @@ def arrays(draw, least=2, most=5):
 def test_layers(x, training):
     values = x.size // x.shape[1]
     layer, plain = (
-        getattr(batchnorm, f"BatchNorm{max(x.ndim - 2, 1)}d")(x.shape[1], dtype=parameters_of(x.dtype)).train(training)
+        getattr(batchnorm, f"BatchNorm{max(x.ndim - 2, 1)}d")(
+            x.shape[1], dtype=parameters_of(x.dtype)
+        ).train(training)
         for _ in range(2)
     )
     if training and values == 1:
@@ -53,9 +59,16 @@ def test_layers(x, training):
     assert y.dtype == x.dtype and y.shape == x.shape and y.flags.writeable
     if training:
         reference = Reference(copy)
-        scale = 1 + 8 * float(np.abs(reference.mean * reference.rstd).max()) if x.dtype.itemsize == 2 else 2
+        # Floats are summed up in double; otherwise a mean far from 0 costs digits of the type.
+        scale = (
+            2
+            if x.dtype == np.float32
+            else 2 + 8 * float(np.abs(reference.mean * reference.rstd).max())
+        )
         assert_near(y, reference.y, factor=scale)
-        assert_near(layer.backward(x), plain.backward(copy).astype(np.longdouble), factor=scale * 20)
+        assert_near(
+            layer.backward(x), plain.backward(copy).astype(np.longdouble), factor=scale * 20
+        )
     else:
         assert (y == wanted).all()
         assert (layer.backward(x) == plain.backward(copy)).all()

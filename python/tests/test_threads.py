@@ -32,7 +32,13 @@ def test_the_number_can_be_set():
     assert batchnorm.get_num_threads() == len(os.sched_getaffinity(0))
     batchnorm.set_num_threads(3)
     assert batchnorm.get_num_threads() == 3
-    for wrong, error in ((0, ValueError), (-1, ValueError), (2**80, ValueError), (1.5, TypeError), ("2", TypeError)):
+    for wrong, error in (
+        (0, ValueError),
+        (-1, ValueError),
+        (2**80, ValueError),
+        (1.5, TypeError),
+        ("2", TypeError),
+    ):
         with pytest.raises(error):
             batchnorm.set_num_threads(wrong)
     assert batchnorm.get_num_threads() == 3
@@ -125,7 +131,10 @@ def test_fork(rng):
     assert bits(x) == wanted
 
 
-@pytest.mark.parametrize("end", ["", "os._exit(0)", "threading.Thread(target=work, daemon=True).start()", "raise SystemExit"])
+@pytest.mark.parametrize(
+    "end",
+    ["", "os._exit(0)", "threading.Thread(target=work, daemon=True).start()", "raise SystemExit"],
+)
 def test_exit(end):
     """A program ends at once, whatever its threads do."""
     program = f"""
