@@ -40,7 +40,9 @@ class Statistics:
     """
 
     def __init__(self, num_features: int | None = None) -> None:
-        self._values = None if num_features is None else np.zeros((num_features, 3))
+        self._values: NDArray[np.float64] | None = None
+        if num_features is not None:
+            self._values = np.zeros((num_features, 3))
 
     def update(self, x: Any) -> Statistics:
         """Add the values of `x`, of the shape (N, C, ...)."""
@@ -54,17 +56,19 @@ class Statistics:
 
     def merge(self, other: Statistics) -> Statistics:
         """Add what another has seen."""
-        if other._values is not None and self._values is None:
-            self._values = other._values.copy()
-        elif other._values is not None:
-            _core.stats_merge(self._values, other._values)
+        if other._values is None:
+            return self
+        if self._values is None:
+            self._values = np.zeros_like(other._values)
+        _core.stats_merge(self._values, other._values)
         return self
 
-    def _finish(self, correction: float, eps: float = 0.0) -> NDArray[np.float64]:
+    def _finish(self, correction: float, eps: float = 0.0) -> list[NDArray[np.float64]]:
+        """Mean, variance and 1 / sqrt(var + eps)."""
         values = np.zeros((0, 3)) if self._values is None else self._values
-        out = np.empty((3, len(values)))
-        _core.stats_finish(values, correction, eps, out.reshape(-1))
-        return out
+        out = np.empty(3 * len(values))
+        _core.stats_finish(values, correction, eps, out)
+        return np.split(out, 3)
 
     @property
     def num_features(self) -> int | None:

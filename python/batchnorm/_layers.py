@@ -100,6 +100,7 @@ class BatchNorm:
     running_mean: NDArray[Any] | None
     running_var: NDArray[Any] | None
     num_batches_tracked: NDArray[np.int64] | None
+    _layer: _core.Layer
 
     def __init__(
         self,
@@ -255,8 +256,9 @@ class BatchNorm:
             shape = tuple(given[name].shape) if name in given else array.shape
             if shape != array.shape and (shape, array.shape) != ((1,), ()):
                 errors.append(
-                    f"size mismatch for {name}: copying a param with shape torch.Size({list(shape)}) "
-                    f"from checkpoint, the shape in current model is torch.Size({list(array.shape)})."
+                    f"size mismatch for {name}: copying a param with shape "
+                    f"torch.Size({list(shape)}) from checkpoint, the shape in current model is "
+                    f"torch.Size({list(array.shape)})."
                 )
         if errors:
             raise RuntimeError(
@@ -286,8 +288,8 @@ class BatchNorm:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         values = {name: state[name] for name in (*_PARAMETERS, *_BUFFERS)}
-        made = (state[name] for name in ("num_features", "eps", "momentum", "affine"))
-        self._make(*made, track_running_stats=True, dtype=state["_dtype"], bias=True)
+        num_features, eps, momentum = state["num_features"], state["eps"], state["momentum"]
+        self._make(num_features, eps, momentum, state["affine"], True, state["_dtype"], True)
         for name, value in values.items():
             if value is None:
                 self._assign(name, None)

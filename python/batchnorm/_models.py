@@ -145,9 +145,9 @@ def fold(
 ) -> dict[str, Any]:
     """Fold what can be folded of the batch norms of an ONNX model, and write it to another file.
 
-    Only what can be folded exactly is. Numbers are computed in double and rounded once. `rewrite`: what cannot be folded becomes a Mul
-    and an Add. The result is what `batchnorm fold --json` prints: `batch_norms` says what became of
-    each, and why one was left.
+    Only what can be folded exactly is. Numbers are computed in double and rounded once. `rewrite`:
+    what cannot be folded becomes a Mul and an Add. The result is what `batchnorm fold --json`
+    prints: `batch_norms` says what became of each, and why one was left.
     """
     path, to = _path(model), os.fsencode(output)
     settings = (follow_symlinks, assume_constant, rewrite, 0.0, False)
