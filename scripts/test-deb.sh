@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # test-deb.sh PACKAGE...: lintian finds no error in Debian's packages, and in a bare Debian of its own (mmdebstrap makes it, as
-# root and with Debian's mirror at hand) dpkg installs and removes them, the manual page can be found, and a program is compiled by pkg-config
-# and runs. Where no such Debian can be made they are unpacked into a folder and used from there.
+# root and with Debian's mirror at hand) dpkg installs and removes them, the manual page can be found, and a program is
+# compiled by pkg-config and runs. Where no such Debian can be made they are unpacked into a folder and used from there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || { echo "usage: test-deb.sh PACKAGE..." >&2; exit 2; }
@@ -35,8 +35,8 @@ int main(void) {
     return status;
 }'
 
-needs=$(for package; do dpkg-deb -f "$package" Depends | tr , '\n' | sed 's/^ *//; s/[ (|].*//'; done | grep -v batchnorm | sort -u |
-    tr '\n' ,)
+needs=$(for package; do dpkg-deb -f "$package" Depends | tr , '\n' | sed 's/^ *//; s/[ (|].*//'; done |
+    grep -v batchnorm | sort -u | tr '\n' ,)
 if [ "$(id -u)" = 0 ] && command -v mmdebstrap >/dev/null &&
     mmdebstrap --quiet --variant=essential --include="$needs"gcc,libc6-dev,pkg-config \
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root" >/dev/null 2>"$root.log"; then

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# wheel.sh: build the sdist and, from it, the wheel of the Python package into build/wheel; see that the wheel keeps what its name
-# promises (auditwheel, abi3audit), and that it works in an environment in which nothing else is. What is missing of the tools
-# is taken from the package index; where that cannot be reached, and they are not there, it says so.
+# wheel.sh: build the sdist and, from it, the wheel of the Python package into build/wheel; see that the wheel keeps what its
+# name promises (auditwheel, abi3audit), and that it works in an environment in which nothing else is. What is missing of the
+# tools is taken from the package index; where that cannot be reached, and they are not there, it says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=build/wheel venv=build/wheel/venv
@@ -20,8 +20,8 @@ done
 $venv/bin/python -m build --outdir $out . >$out/build.log 2>&1 || { tail -30 $out/build.log >&2; exit 1; }
 wheel=$(ls $out/*.whl)
 if $venv/bin/python -m auditwheel --version >/dev/null 2>&1; then
-    PATH=$PWD/$venv/bin:$PATH $venv/bin/python -m auditwheel repair --wheel-dir $out/repaired "$wheel" >$out/auditwheel.log 2>&1 ||
-        { cat $out/auditwheel.log >&2; exit 1; }
+    PATH=$PWD/$venv/bin:$PATH $venv/bin/python -m auditwheel repair --wheel-dir $out/repaired "$wheel" \
+        >$out/auditwheel.log 2>&1 || { cat $out/auditwheel.log >&2; exit 1; }
     rm "$wheel"
     mv $out/repaired/*.whl $out/
     rmdir $out/repaired

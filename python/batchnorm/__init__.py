@@ -3,8 +3,9 @@
 
 from batchnorm._core import get_num_threads, isa, set_num_threads, version
 from batchnorm._functions import Statistics, batch_norm, statistics
-from batchnorm._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Parameter
+from batchnorm._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from batchnorm._models import fold, inspect
+from batchnorm._parameters import Parameter
 
 __version__ = version()
 __all__ = [

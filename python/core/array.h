@@ -4,7 +4,7 @@
 #define BN_PYTHON_ARRAY_H
 
 #include "batchnorm/layer.h"
-#include "module.h"
+#include "state.h"
 
 /* An array, and what keeps its memory there. Zeros: none. */
 struct array {
@@ -30,8 +30,8 @@ PyObject *array_for_result(struct module_state *state, PyObject *out, const stru
 
 bool array_has_sizes_of(const struct array *array, const struct array *other);
 
-/* Take the pairs (name, array) of a tuple or list, which must stay. Returns how many were taken; fewer than there are: an exception
- * is set. */
+/* Take the pairs (name, array) of a tuple, which must stay. Returns how many were taken; fewer than there are: an exception is
+ * set. */
 Py_ssize_t array_take_pairs(struct module_state *state, PyObject *pairs, Py_ssize_t count, struct array *arrays,
                             batchnorm_named_tensor *named);
 

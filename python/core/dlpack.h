@@ -3,7 +3,7 @@
 #define BN_PYTHON_DLPACK_H
 
 #include "batchnorm/tensor.h"
-#include "module.h"
+#include "state.h"
 
 /* The tensor of an object that has DLPack, and the capsule that keeps its memory there. On error NULL and an exception. */
 PyObject *dlpack_take(struct module_state *state, PyObject *object, const char *name, batchnorm_tensor *tensor,

@@ -67,10 +67,7 @@ static int read_dtype(const char *name, batchnorm_dtype *dtype) {
     else if (strcmp(name, "float64") == 0)
         *dtype = BATCHNORM_F64;
     else {
-        PyErr_Format(PyExc_TypeError,
-                     "a layer has parameters of float32 (for inputs of float32, float16 and bfloat16) or float64, "
-                     "not %s",
-                     name);
+        PyErr_Format(PyExc_TypeError, "a layer has parameters of float32 or float64, not %s", name);
         return -1;
     }
     return 0;

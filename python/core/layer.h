@@ -18,6 +18,9 @@ struct layer {
 int layer_enter(struct layer *self);
 void layer_leave(struct layer *self);
 
+/* Adds the type to the module: 0, or -1 with an exception. */
+int layer_add(PyObject *module, struct module_state *state);
+
 PyObject *layer_forward(PyObject *object, PyObject *const *args, Py_ssize_t count);
 PyObject *layer_backward(PyObject *object, PyObject *const *args, Py_ssize_t count);
 PyObject *layer_forget(PyObject *object, PyObject *unused);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "module.h"
-
+/* The module: its functions, and what it takes from NumPy once. */
 #include "functions.h"
+#include "layer.h"
+#include "memory.h"
 #include "pool.h"
+#include "state.h"
 
 static PyObject *core_version(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
@@ -48,35 +50,6 @@ static PyMethodDef functions[] = {
     {0},
 };
 
-PyObject *raise_status(batchnorm_status status, const char *message) {
-    PyObject *type = PyExc_ValueError;
-    switch (status) {
-    case BATCHNORM_BAD_SHAPE:
-    case BATCHNORM_BAD_DTYPE:
-    case BATCHNORM_NO_FORWARD:
-    case BATCHNORM_MISSING_KEY:
-    case BATCHNORM_UNEXPECTED_KEY:
-        type = PyExc_RuntimeError;
-        break; /* as in PyTorch */
-    case BATCHNORM_NO_MEMORY:
-        return PyErr_NoMemory();
-    case BATCHNORM_TOO_LARGE:
-        type = PyExc_MemoryError;
-        break;
-    case BATCHNORM_IO:
-        type = PyExc_OSError;
-        break;
-    default:
-        break;
-    }
-    PyErr_SetString(type, message);
-    return NULL;
-}
-
-struct module_state *state_of_type(PyTypeObject *type) {
-    return PyType_GetModuleState(type);
-}
-
 static PyObject **end_of(struct module_state *state) { return (PyObject **)(state + 1); }
 
 static int core_visit(PyObject *module, visitproc visit, void *arg) {
@@ -121,14 +94,14 @@ static int core_exec(PyObject *module) {
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, core_exec}, {0}};
 
-PyModuleDef core_module = {PyModuleDef_HEAD_INIT,
-                           .m_name = "_core",
-                           .m_doc = "What `batchnorm` calls of libbatchnorm.",
-                           .m_size = sizeof(struct module_state),
-                           .m_methods = functions,
-                           .m_slots = slots,
-                           .m_traverse = core_visit,
-                           .m_clear = core_clear,
-                           .m_free = core_free};
+static PyModuleDef core_module = {PyModuleDef_HEAD_INIT,
+                                  .m_name = "_core",
+                                  .m_doc = "What `batchnorm` calls of libbatchnorm.",
+                                  .m_size = sizeof(struct module_state),
+                                  .m_methods = functions,
+                                  .m_slots = slots,
+                                  .m_traverse = core_visit,
+                                  .m_clear = core_clear,
+                                  .m_free = core_free};
 
 PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&core_module); }

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Finds one stride for all dimensions after the channels: sorted by their strides, each must go on where the one before it ends.
- * Returns whether there is one. */
+/* Finds one stride for all dimensions after the channels: sorted by their strides, each must go on where the one before it
+ * ends. Returns whether there is one. */
 static bool merge(const batchnorm_tensor *t, ptrdiff_t *stride) {
     int order[BATCHNORM_MAX_RANK], count = 0;
     for (int d = 2; d < t->rank; d++) {

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+TREE = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = TREE / "python" / "examples"
 NUMBER = re.compile(r"-?\d+\.\d*(?:e-?\d+)?|-?\d+")
 
 
@@ -66,3 +67,13 @@ def test_the_same_with_pytorch(name):
     mine, own = (numbers(run(f"{start}\nlayer = {body}")) for start in (head, theirs))
     assert len(mine) == len(own) > 16
     assert all(abs(a - b) <= 1e-4 for a, b in zip(mine, own))
+
+
+@pytest.mark.parametrize("page", ["README.md", "python/README.md"])
+def test_the_programs_of_the_front_pages(page):
+    """What the pages show runs, all blocks of a page as one program."""
+    text = (TREE / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"(?ms)^```python\n(.*?)^```$", text)
+    assert blocks
+    blocks = [block for block in blocks if "torch" not in block]
+    assert "BatchNorm2d(16, eps=1e-05" in run("\n".join(blocks))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The module `_core`, and what its files share. */
-#ifndef BN_PYTHON_MODULE_H
-#define BN_PYTHON_MODULE_H
+/* What all files of the module `_core` share. */
+#ifndef BN_PYTHON_STATE_H
+#define BN_PYTHON_STATE_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -16,14 +16,8 @@ struct module_state {
     PyObject *no_arguments, *dlpack_version; /* (), {"max_version": (1, 0)} */
 };
 
-extern PyModuleDef core_module;
-
 /* The state of the module that a type belongs to. */
 struct module_state *state_of_type(PyTypeObject *type);
-
-/* Each adds what its file has: 0, or -1 with an exception. */
-int layer_add(PyObject *module, struct module_state *state);
-int memory_add(PyObject *module, struct module_state *state);
 
 /* Sets the exception that PyTorch has for a status, with a sentence. Returns NULL. */
 PyObject *raise_status(batchnorm_status status, const char *message);
