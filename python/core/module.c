@@ -89,7 +89,9 @@ static int core_exec(PyObject *module) {
     state->dlpack_version = Py_BuildValue("{s:(ii)}", "max_version", 1, 0);
     if (!state->no_arguments || !state->dlpack_version || take_numpy(state)) return -1;
     if (memory_add(module, state) || layer_add(module, state)) return -1;
-    return Py_AtExit(pool_close);
+    static bool is_registered; /* the pool is the process's, whoever loads the module again */
+    if (!is_registered) is_registered = Py_AtExit(pool_close) == 0;
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, core_exec}, {0}};
