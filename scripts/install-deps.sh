@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# install-deps.sh demo|test|bench|deb...: install what is missing, on Debian and its descendants. Asks the network for nothing when
-# everything is there.
+# install-deps.sh demo|test|bench|deb...: install what is missing, on Debian and its descendants. Asks the network for nothing
+# when everything is there.
 set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config
 libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev
