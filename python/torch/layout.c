@@ -19,8 +19,8 @@ bool layout_merge(const batchnorm_tensor *tensor, batchnorm_shape *shape, batchn
 /* PyTorch's rule, which must be kept to the letter where sizes of 1 make strides ambiguous: from the channels over the last
  * dimension to the first, no stride is smaller than what lies inside of it, and the samples are farther apart than the
  * channels. */
-static bool looks_channels_last(const batchnorm_tensor *x) {
-    if (x->stride[1] == 0) return false;
+bool layout_is_channels_last(const batchnorm_tensor *x) {
+    if ((x->rank != 4 && x->rank != 5) || x->stride[1] == 0) return false;
     int64_t least = 0;
     for (int step = 0; step < x->rank; step++) {
         const int d = step == 0 ? 1 : step == x->rank - 1 ? 0 : x->rank - step;
@@ -32,9 +32,8 @@ static bool looks_channels_last(const batchnorm_tensor *x) {
 }
 
 batchnorm_tensor layout_like(const batchnorm_tensor *x) {
-    return (x->rank == 4 || x->rank == 5) && looks_channels_last(x)
-               ? batchnorm_tensor_channels_last(NULL, x->dtype, x->rank, x->shape)
-               : batchnorm_tensor_contiguous(NULL, x->dtype, x->rank, x->shape);
+    return layout_is_channels_last(x) ? batchnorm_tensor_channels_last(NULL, x->dtype, x->rank, x->shape)
+                                      : batchnorm_tensor_contiguous(NULL, x->dtype, x->rank, x->shape);
 }
 
 bool layout_is_vector(const batchnorm_tensor *tensor, size_t channels) {

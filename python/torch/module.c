@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "eager.h"
+#include "layout.h"
 #include "operators.h"
 #include "shim.h"
 #include "tensors.h"
@@ -30,6 +31,14 @@ static PyObject *torch_unwatched(PyObject *self, PyObject *unused) {
     return unwatched < 0 ? NULL : PyBool_FromLong(unwatched);
 }
 
+/* None for what is no plain tensor, or so unlike one that PyTorch would not say where its elements are. */
+static PyObject *torch_channels_last(PyObject *self, PyObject *object) {
+    (void)self;
+    batchnorm_tensor tensor;
+    if (!tensors_read(object, &tensor) || object == Py_None) Py_RETURN_NONE;
+    return PyBool_FromLong(layout_is_channels_last(&tensor));
+}
+
 /* How CPython wants functions that get an array; the detour over void (*)(void) says that the cast is meant. */
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))
 
@@ -38,6 +47,7 @@ static PyMethodDef functions[] = {
     {"layer", FAST(eager_layer), METH_FASTCALL, "Run a module on a plain tensor, or return NotImplemented."},
     {"backward", FAST(eager_backward), METH_FASTCALL, "The gradients of a layer, or NotImplemented."},
     {"double_backward", FAST(eager_double_backward), METH_FASTCALL, "The gradients of gradients, or NotImplemented."},
+    {"channels_last", torch_channels_last, METH_O, "Whether PyTorch takes the strides of a plain tensor for channels last."},
     {"unwatched", torch_unwatched, METH_NOARGS,
      "Whether no mode, transform or trace has to see what is done to plain tensors."},
     {0},

@@ -26,6 +26,7 @@ ACTIVATIONS = {
     6: lambda v, _: F.silu(v),
 }
 _BY_Y = frozenset({0, 1, 2, 3})
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _per_channel(numbers: Tensor, x: Tensor) -> Tensor:
@@ -74,12 +75,15 @@ def _is_plain(tensor: Tensor | None) -> bool:
 
 
 def even(tensor: Tensor) -> Tensor:
-    """Return it, or a copy that lies in row-major order or channels last if it lies in neither."""
+    """Return it, or a copy in the memory order that its strides suggest if its elements do not lie evenly."""
     if tensor.is_contiguous():
         return tensor
-    for rank, order in ((4, torch.channels_last), (5, torch.channels_last_3d)):
-        if tensor.dim() == rank and tensor.is_contiguous(memory_format=order):
-            return tensor
+    if torch.compiler.is_compiling():
+        for rank, order in _CHANNELS_LAST.items():
+            if tensor.dim() == rank and tensor.is_contiguous(memory_format=order):
+                return tensor
+    elif _torch.channels_last(tensor):
+        return tensor.contiguous(memory_format=_CHANNELS_LAST[tensor.dim()])
     return tensor.contiguous()
 
 
@@ -229,7 +233,7 @@ def _begin() -> None:
 
 
 def _like_x(x: Tensor) -> Tensor:
-    for rank, order in ((4, torch.channels_last), (5, torch.channels_last_3d)):
+    for rank, order in _CHANNELS_LAST.items():
         if x.dim() == rank and x.is_contiguous(memory_format=order) and not x.is_contiguous():
             return torch.empty_like(x, memory_format=order)
     return x.new_empty(x.shape)
