@@ -129,7 +129,7 @@ def layers(seconds: float) -> Iterator[tuple[str, float, float]]:
             yield f"(32, 64, 56, 56) {name}, {str(dtype)[6:]}", a, b
 
 
-def training(seconds: float, side: int = 64) -> Iterator[tuple[str, float, float]]:
+def training(seconds: float, side: int = 224) -> Iterator[tuple[str, float, float]]:
     """A step of a ResNet-18 at batch 32: forward, backward, SGD."""
     labels = torch.randint(0, 1000, (32,))
     for name, order in (("planar", torch.contiguous_format), ("channels-last", torch.channels_last)):

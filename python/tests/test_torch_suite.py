@@ -44,7 +44,7 @@ def test_module_samples(info, training, dtype):
             y.backward(torch.linspace(-1, 1, y.numel(), dtype=dtype).view(y.shape))
             found.append((y, x.grad, *(p.grad for p in module.parameters())))
         for theirs_result, ours_result in zip(*found):
-            close(ours_result, theirs_result, dtype, 10)
+            close(ours_result, theirs_result, dtype, 20)  # PyTorch adds halves to halves
         count += 1
     assert count
 
@@ -73,9 +73,15 @@ def test_module_error_inputs(info, training):
     inputs = info.module_error_inputs_func(info, device="cpu", dtype=torch.float32, requires_grad=False, training=training)
     for error in inputs:
         made = error.module_error_input
-        module = batchnorm.torch.convert(info.module_cls(*made.constructor_input.args, **made.constructor_input.kwargs))
-        with pytest.raises(error.error_type, match=error.error_regex):
-            module.train(training)(*made.forward_input.args, **made.forward_input.kwargs)
+        theirs, ours = (info.module_cls(*made.constructor_input.args, **made.constructor_input.kwargs) for _ in range(2))
+        batchnorm.torch.convert(ours)
+        with pytest.raises(error.error_type) as expected:
+            theirs.train(training)(*made.forward_input.args, **made.forward_input.kwargs)
+        with pytest.raises(error.error_type) as found:
+            ours.train(training)(*made.forward_input.args, **made.forward_input.kwargs)
+        assert str(found.value) == str(expected.value)
+        if training:
+            found.match(error.error_regex)
         count += 1
     assert count
 

@@ -9,6 +9,7 @@
 What is not done here, such as other devices, runs as before. Needs PyTorch 2.10 or later.
 """
 
+from batchnorm.torch._fused import BatchNormAct2d, fuse
 from batchnorm.torch._layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -25,10 +26,12 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "BatchNormAct2d",
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
     "LazyBatchNorm3d",
     "convert",
     "converted",
+    "fuse",
     "restore",
 ]

@@ -61,7 +61,7 @@ def _otherwise(module: nn.Module, x: Any, ranks: int, forward: Callable[[Any], T
     if isinstance(x, torch.fx.Proxy):
         # A layer of its own in the graph, as PyTorch's are.
         return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
-    if type(x) is Tensor and x.layout is torch.strided and x.dim() > 3 and x.numel() and _torch.unwatched():
+    if type(x) is Tensor and _torch.unwatched() and x.layout is torch.strided and x.dim() > 3 and x.numel():
         y = _layer(module, even(x), ranks, None, None, None)
         if y is not NotImplemented:
             return y
