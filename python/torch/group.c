@@ -47,12 +47,13 @@ bool group_begin(struct group *group, PyObject *object, struct run_layer *layer)
     unsigned long long calls, grain, first;
     if (!PyArg_ParseTuple(object, "OiiKKK", &group->gather, &group->group.rank, &group->group.ranks, &calls, &grain, &first))
         return false;
+    layer->grain = grain;
+    layer->first_sample = first;
+    if (group->gather == Py_None) return true;
     group->counts = calloc(group->group.ranks > 0 ? (size_t)group->group.ranks : 1, sizeof *group->counts);
     if (!group->counts) return PyErr_NoMemory(), false;
     group->group.calls = calls;
     layer->group = &group->group;
-    layer->grain = grain;
-    layer->first_sample = first;
     return true;
 }
 

@@ -21,6 +21,7 @@ from batchnorm.torch._layers import (
     converted,
     restore,
 )
+from batchnorm.torch._sync import SyncBatchNorm
 
 __all__ = [
     "BatchNorm1d",
@@ -30,6 +31,7 @@ __all__ = [
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
     "LazyBatchNorm3d",
+    "SyncBatchNorm",
     "convert",
     "converted",
     "fuse",

@@ -156,9 +156,24 @@ class Layer(Function):
         z, bias, y = (None, ctx.bias, None) if len(saved) == 2 else saved[2:]
         if torch.is_grad_enabled():
             return Layer._differentiable(ctx, dy, x, z, weight, bias)
+        if ctx.done[4] is not None:
+            return Layer._of_a_group(ctx, dy, x, weight, bias)
         found = _torch.backward(dy, x, None if y is not None else z, y, weight, bias, ctx.done, ctx.needs_input_grad)
         if found is NotImplemented:
             return Layer._rest(ctx, dy, x, z, y, weight, bias)
+        return found
+
+    @staticmethod
+    def _of_a_group(ctx: Any, dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None):
+        gather, rank, ranks, _, grain, first = ctx.done[4]
+        calls = 0 if gather is None else gather.__self__.calls
+        done = (*ctx.done[:4], (gather, rank, ranks, calls, grain, first))
+        found = _torch.backward(even(dy), x, None, None, weight, bias, done, ctx.needs_input_grad)
+        if found is NotImplemented:
+            raise RuntimeError("a synchronized batch norm has first derivatives of plain tensors only")
+        for gradient in found[2:4]:
+            if gradient is not None and ranks > 1:
+                gradient.div_(ranks)
         return found
 
     @staticmethod
