@@ -12,8 +12,8 @@ all: tools-are-there
 # The library alone, shared and static, from nothing but CMake and a compiler. It has a build tree of its own, build/lib, so
 # that what is switched off for it is not switched off for `make`.
 lib: tools-are-there
-	cmake -S . -B build/lib -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_MODEL=OFF -DBATCHNORM_BUILD_TOOLS=OFF -DBATCHNORM_BUILD_PYTHON=OFF \
-	    -DBATCHNORM_BUILD_EXAMPLES=OFF -DBATCHNORM_BUILD_TESTS=OFF $(CMAKE_FLAGS)
+	cmake -S . -B build/lib -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_MODEL=OFF -DBATCHNORM_BUILD_TOOLS=OFF \
+	    -DBATCHNORM_BUILD_PYTHON=OFF -DBATCHNORM_BUILD_EXAMPLES=OFF -DBATCHNORM_BUILD_TESTS=OFF $(CMAKE_FLAGS)
 	cmake --build build/lib --parallel $(JOBS)
 
 # Install what is missing (Debian), build, and compare training with and without batch norm.
@@ -26,7 +26,7 @@ demo:
 # line is the summary.
 test:
 	@scripts/install-deps.sh demo test
-	@scripts/python-packages.sh onnx onnxruntime numpy
+	@scripts/python-packages.sh onnx onnxruntime numpy pytest hypothesis ml_dtypes
 	@scripts/test-all.sh
 
 # Install what is missing (Debian packages, and PyTorch outside this tree), build, and time the library against its peers.
@@ -40,6 +40,14 @@ bench-train:
 	scripts/install-deps.sh bench
 	+$(MAKE) all
 	scripts/bench.sh --training $(BENCH_FLAGS)
+
+# The Python package: source and wheel in build/wheel, checked, and tried in an environment in which nothing else is.
+wheel: tools-are-there
+	scripts/wheel.sh
+
+# Debian's packages in build/deb, tried in a bare Debian.
+deb: tools-are-there
+	scripts/deb.sh
 
 # What clang-tidy, cppcheck and gcc -fanalyzer find, of those that are there. No part of `make test`: every version of them
 # finds other things.
@@ -55,4 +63,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all lib demo test bench bench-train analyze tools-are-there clean
+.PHONY: all lib demo test bench bench-train wheel deb analyze tools-are-there clean

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-# What `cmake --install` puts where: headers, the libraries, package files, the command and its page.
+# What `cmake --install` puts where: headers, the libraries, package files, the command and its page. Its components are what
+# package.cmake makes packages of: library, development and command.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/batchnorm)
 
 # One export set for each component, so that a project that wants one is not asked for what another needs.
 function(bn_install_library component target name headers)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
-  install(TARGETS ${target} EXPORT batchnorm-${component} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  install(EXPORT batchnorm-${component} NAMESPACE batchnorm:: DESTINATION ${package_dir})
-  install(DIRECTORY include/batchnorm DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} ${headers})
+  install(TARGETS ${target} EXPORT batchnorm-${component}
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development
+          INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT batchnorm-${component} NAMESPACE batchnorm:: DESTINATION ${package_dir} COMPONENT development)
+  install(DIRECTORY include/batchnorm DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development ${headers})
 endfunction()
 
 # A pkg-config file knows its prefix from its own place, so that the whole tree can be moved.
@@ -17,7 +20,7 @@ function(bn_install_pc name)
   file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   set(pc_prefix "\${pcfiledir}/${pc_prefix}")
   configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 endfunction()
 
 set(core_headers PATTERN safetensors.h EXCLUDE PATTERN model.h EXCLUDE)
@@ -56,11 +59,14 @@ configure_package_config_file(cmake/batchnorm-config.cmake.in ${PROJECT_BINARY_D
 # 0.x promises nothing from one minor version to the next.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/batchnorm-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/batchnorm-config.cmake ${PROJECT_BINARY_DIR}/batchnorm-config-version.cmake
-        DESTINATION ${package_dir})
+        DESTINATION ${package_dir} COMPONENT development)
 
 if(TARGET batchnorm_command)
-  install(TARGETS batchnorm_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS batchnorm_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
 endif()
-if(TARGET manual)
-  install(FILES ${PROJECT_BINARY_DIR}/batchnorm.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+if(TARGET manual AND BATCHNORM_DEB)
+  install(CODE "execute_process(COMMAND gzip -9nkf ${PROJECT_BINARY_DIR}/batchnorm.1)" COMPONENT command)
+  install(FILES ${PROJECT_BINARY_DIR}/batchnorm.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT command)
+elseif(TARGET manual)
+  install(FILES ${PROJECT_BINARY_DIR}/batchnorm.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT command)
 endif()

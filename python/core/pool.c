@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads that take items from a counter. One call at a time has them: another that comes meanwhile, from another thread of the
  * program, runs on its own, which changes no bit. A child of fork() has no threads but its own, and starts new ones. */
-#define _GNU_SOURCE /* sched_getaffinity() */
 #include "pool.h"
 
 #include <pthread.h>

@@ -21,7 +21,7 @@ needs() { # <program>
 sources() { # [<name>...]
     local files names=() name
     for name in "${@:-*.[ch]}"; do names+=(-o -name "$name"); done
-    files=$(find CMakeLists.txt Makefile include src nn lab tools examples tests bench docs cmake scripts .ci -type f \
+    files=$(find CMakeLists.txt Makefile include src nn lab tools python examples tests bench docs cmake scripts .ci -type f \
         \( "${names[@]:1}" \) | sort)
     [ "$(wc -l <<<"$files")" -gt 100 ] || { echo "hardly any file was found: $files" >&2; exit 1; }
     echo "$files"

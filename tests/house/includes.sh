@@ -26,6 +26,7 @@ tools/compare: include nn tools/shared tools/bench lab
 tools/inspect: include tools/shared
 tools/fold:   include tools/shared
 tools:        include tools/shared
+python/core:  include
 examples:     include
 bench:        include nn
 '

@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# lines.sh: no line of a source file, code or comment, is longer than 128 columns; and a sentence in a string literal that goes
-# on in the next line fills the line before.
+# lines.sh: no line of a source file, code or comment, is longer than 128 columns, of the Python package 100; and a sentence
+# in a string literal that goes on in the next line fills the line before.
 . "$(dirname "$0")/common.sh"
 
 export LC_ALL=C.UTF-8
 mapfile -t files < <(sources '*.[ch]' '*.in' '*.py' '*.sh' '*.cmake' CMakeLists.txt Makefile run)
 long=$(awk 'length > 128 { print FILENAME ":" FNR ": " length " columns; 128 is the limit" }' "${files[@]}")
+[ -z "$long" ] || wrong "$long"
+
+long=$(find python -name '*.py*' -not -name '*.pyc' -exec awk \
+    'length > 100 { print FILENAME ":" FNR ": " length " columns; 100 is the limit" }' {} +)
 [ -z "$long" ] || wrong "$long"
 
 mapfile -t files < <(sources)

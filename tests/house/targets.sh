@@ -5,11 +5,8 @@
 build=$1
 . "$(dirname "$0")/common.sh"
 export LC_ALL=C.UTF-8
-documents=$(ls ./*.md docs/*.md)
+documents=$(ls ./*.md docs/*.md python/*.md)
 count=0
-
-# Where rooms will be that are not there yet; docs/house.md says so.
-to_come=' src/sync python '
 
 # Anchors of a page, as GitHub makes them of its headings.
 anchors() { sed -nE '/^```/,/^```/d; s/^#+ +//p' "$1" | tr '[:upper:]' '[:lower:]' | sed -E 's/[^[:alnum:] _-]//g; s/ /-/g'; }
@@ -27,10 +24,9 @@ done < <(grep -oHE '\]\([^) ]+\)' $documents)
 exists() { # <path>
     local path=${1%/}
     [[ $path == *[A-Z][A-Z]* && ! $path =~ (README|CHANGELOG|CONTRIBUTING|CMakeLists|LICENSE) ]] && return
-    [[ $to_come == *" $path "* ]] && return
     compgen -G "$path" >/dev/null || compgen -G "$path.*" >/dev/null
 }
-folders='(include|src|nn|lab|tools|tests|examples|bench|docs|cmake|scripts)'
+folders='(include|src|nn|lab|tools|python|tests|examples|bench|docs|cmake|scripts)'
 while IFS=: read -r file path; do
     path=${path%%[.,:;]} count=$((count + 1))
     exists "$path" || wrong "$file: there is no $path"
