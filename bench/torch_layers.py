@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Layers and a network, converted by batchnorm.torch, beside PyTorch's own: both in one process, in turns.
+"""Layers and a network, converted by batchnorm.torch, beside PyTorch's own: both in one process, in
+turns.
 
     torch_layers.py [--seconds S] [--only WORD]
 
@@ -32,7 +33,9 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(c_out)
         self.past = nn.Sequential()
         if stride != 1 or c_in != c_out:
-            self.past = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.past = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """relu(bn(conv(relu(bn(conv(x))))) + past(x))"""
@@ -62,7 +65,9 @@ class ResNet18(nn.Module):
 
 
 def in_turns(calls: list[Callable[[], object]], seconds: float) -> list[float]:
-    """Median seconds of each call; they take turns, so that what slows the machine down slows all of them."""
+    """Median seconds of each call; they take turns, so that what slows the machine down slows all
+    of them.
+    """
     for call in calls:
         call()
         call()
@@ -108,7 +113,9 @@ def fixed(seconds: float) -> Iterator[tuple[str, float, float]]:
         yield "fixed cost, no_grad", a / count, b / count
     a, b = in_turns([many(lambda: theirs(needs), count), many(lambda: ours(needs), count)], seconds)
     yield "fixed cost, forward", a / count, b / count
-    a, b = in_turns([many(step(theirs, needs, dy), count), many(step(ours, needs, dy), count)], seconds)
+    a, b = in_turns(
+        [many(step(theirs, needs, dy), count), many(step(ours, needs, dy), count)], seconds
+    )
     yield "fixed cost, forward and backward", a / count, b / count
     theirs.eval(), ours.eval()
     with torch.no_grad():
@@ -120,7 +127,10 @@ def layers(seconds: float) -> Iterator[tuple[str, float, float]]:
     """(32, 64, 56, 56), training, forward and backward."""
     theirs = nn.BatchNorm2d(64)
     ours = batchnorm.torch.convert(copy.deepcopy(theirs))
-    for name, order in (("planar", torch.contiguous_format), ("channels-last", torch.channels_last)):
+    for name, order in (
+        ("planar", torch.contiguous_format),
+        ("channels-last", torch.channels_last),
+    ):
         for dtype in (torch.float32, torch.bfloat16):
             x = torch.randn(32, 64, 56, 56, dtype=dtype).to(memory_format=order)
             dy = torch.randn_like(x)
@@ -132,7 +142,10 @@ def layers(seconds: float) -> Iterator[tuple[str, float, float]]:
 def training(seconds: float, side: int = 224) -> Iterator[tuple[str, float, float]]:
     """A step of a ResNet-18 at batch 32: forward, backward, SGD."""
     labels = torch.randint(0, 1000, (32,))
-    for name, order in (("planar", torch.contiguous_format), ("channels-last", torch.channels_last)):
+    for name, order in (
+        ("planar", torch.contiguous_format),
+        ("channels-last", torch.channels_last),
+    ):
         x = torch.randn(32, 3, side, side).to(memory_format=order)
         theirs = ResNet18().to(memory_format=order)
         ours = batchnorm.torch.convert(copy.deepcopy(theirs))
@@ -140,7 +153,7 @@ def training(seconds: float, side: int = 224) -> Iterator[tuple[str, float, floa
         for network in (theirs, ours):
             optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
 
-            def train(network: nn.Module = network, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            def train(network=network, optimizer=optimizer, x=x) -> None:
                 optimizer.zero_grad()
                 F.cross_entropy(network(x), labels).backward()
                 optimizer.step()
@@ -174,7 +187,11 @@ def main() -> None:
         if options.only in (None, part.__name__):
             for name, theirs, ours in part(options.seconds):
                 unit, scale = ("us", 1e6) if theirs < 1e-3 else ("ms", 1e3)
-                print(f"{name:52} {theirs * scale:7.1f} {unit} {ours * scale:7.1f} {unit} {theirs / ours:6.2f}", flush=True)
+                print(
+                    f"{name:52} {theirs * scale:7.1f} {unit} {ours * scale:7.1f} {unit}"
+                    f" {theirs / ours:6.2f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Derivatives of any order and in either direction, against finite differences and PyTorch's own."""
+"""Derivatives of any order and either direction, against finite differences and PyTorch's own."""
 
 import pytest
+from torch import nn
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch_networks import close, pair, torch
 
 import batchnorm.torch  # noqa: F401
-from torch import nn
-from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 
 def function(layer, training):
     """The layer as a function of x, weight and bias, whose running statistics stay."""
 
     def call(x, weight=None, bias=None):
-        values = {"running_mean": layer.running_mean.clone(), "running_var": layer.running_var.clone()}
+        values = {
+            "running_mean": layer.running_mean.clone(),
+            "running_var": layer.running_var.clone(),
+        }
         if weight is not None:
             values |= {"weight": weight, "bias": bias}
         layer.train(training)
@@ -63,7 +66,7 @@ def test_third_order():
 
 
 def test_penalty_of_gradients():
-    """Double backward in float, as a gradient penalty has it: parameters get their gradients, too."""
+    """Double backward in float, as a gradient penalty has it: parameters get gradients, too."""
     theirs, ours = pair(nn.BatchNorm2d, 6)
     x = torch.randn(4, 6, 5, 5)
     for layer in (theirs, ours):
@@ -105,11 +108,16 @@ def test_transforms():
     x = torch.randn(3, 4, 6, 5, 5, dtype=torch.float64)
     close(torch.vmap(ours)(x), torch.vmap(theirs)(x), x.dtype)
     for make in (torch.func.jacrev, torch.func.jacfwd):
-        close(make(lambda z: ours(z).sum((0, 2, 3)))(x[0]), make(lambda z: theirs(z).sum((0, 2, 3)))(x[0]), x.dtype)
+        close(
+            make(lambda z: ours(z).sum((0, 2, 3)))(x[0]),
+            make(lambda z: theirs(z).sum((0, 2, 3)))(x[0]),
+            x.dtype,
+        )
     z = x[0].clone().requires_grad_()
     rows = torch.eye(6, dtype=torch.float64)
     found = [
-        torch.autograd.grad(layer(z).pow(2).sum((0, 2, 3)), z, rows, is_grads_batched=True)[0] for layer in (theirs, ours)
+        torch.autograd.grad(layer(z).pow(2).sum((0, 2, 3)), z, rows, is_grads_batched=True)[0]
+        for layer in (theirs, ours)
     ]
     close(found[1], found[0], x.dtype)
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Batch norm, residual and activation in one: values, derivatives, and finding them in a network."""
+"""Batch norm, residual and activation in one: values, derivatives, finding them in a network."""
 
 import copy
 import pickle
 
 import pytest
+import torch.nn.functional as F
+from torch import nn
 from torch_networks import MobileNet, ResNet18, close, is_ours, torch
 
 import batchnorm.torch
-import torch.nn.functional as F
-from torch import nn
 
 ACTS = {
     "identity": lambda v: v,
@@ -26,7 +26,11 @@ def pair(act, dtype=torch.float32):
     torch.manual_seed(0)
     theirs = nn.BatchNorm2d(6, dtype=dtype)
     with torch.no_grad():
-        theirs.weight.uniform_(1, 4), theirs.bias.uniform_(-2, 2), theirs.running_var.uniform_(0.5, 2)
+        (
+            theirs.weight.uniform_(1, 4),
+            theirs.bias.uniform_(-2, 2),
+            theirs.running_var.uniform_(0.5, 2),
+        )
     return theirs, batchnorm.torch.BatchNormAct2d.of(copy.deepcopy(theirs), act, 0.1)
 
 
@@ -41,7 +45,10 @@ def test_values_and_gradients(act, residual, training):
     ):
         theirs, ours = pair(act, torch.float64 if dtype is torch.float64 else torch.float32)
         theirs.train(training), ours.train(training)
-        x, z, dy = (torch.randn(4, 6, 5, 3, dtype=torch.float64).to(dtype).to(memory_format=order) for _ in range(3))
+        x, z, dy = (
+            torch.randn(4, 6, 5, 3, dtype=torch.float64).to(dtype).to(memory_format=order)
+            for _ in range(3)
+        )
         xs, zs = ([t.clone().requires_grad_() for _ in range(2)] for t in (x, z))
         v = theirs(xs[0])
         expected = ACTS[act](v + zs[0] if residual else v)
@@ -75,7 +82,11 @@ def test_finite_differences(act):
 def test_residuals_that_do_not_fit():
     theirs, ours = pair("relu")
     x = torch.randn(4, 6, 5, 3)
-    for z in (torch.randn(4, 6, 1, 1), torch.randn(4, 6, 10, 6)[:, :, ::2, ::2], torch.randn(4, 6, 3, 5).transpose(2, 3)):
+    for z in (
+        torch.randn(4, 6, 1, 1),
+        torch.randn(4, 6, 10, 6)[:, :, ::2, ::2],
+        torch.randn(4, 6, 3, 5).transpose(2, 3),
+    ):
         close(ours(x, z), F.relu(theirs(x) + z), x.dtype)
     with pytest.raises(RuntimeError):
         ours(x, torch.randn(4, 5, 5, 3))
@@ -128,7 +139,9 @@ def test_what_is_not_fused():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.used_twice, self.read_twice, self.hooked, self.shared = (nn.BatchNorm2d(3) for _ in range(4))
+            self.used_twice, self.read_twice, self.hooked, self.shared = (
+                nn.BatchNorm2d(3) for _ in range(4)
+            )
             self.hooked.register_forward_hook(lambda module, args, y: None)
 
         def forward(self, x):

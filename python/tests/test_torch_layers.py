@@ -5,10 +5,8 @@ import copy
 import itertools
 
 import pytest
-from torch_networks import CLASSES, TOLERANCE, close, is_ours, pair, torch
-
-import batchnorm.torch
 from torch import nn
+from torch_networks import CLASSES, TOLERANCE, close, is_ours, pair, torch
 
 SHAPES = {1: [(5, 6), (3, 6, 7)], 2: [(4, 6, 5, 3), (2, 6, 1, 1)], 3: [(2, 6, 3, 2, 5)]}
 CASES = [(cls, shape) for cls, shapes in SHAPES.items() for shape in shapes]
@@ -18,7 +16,9 @@ ORDERS = {4: torch.channels_last, 5: torch.channels_last_3d}
 def both(theirs, ours, x, rounds=2):
     """Forward and backward of both; everything must agree."""
     for _ in range(rounds):
-        xs = [x.detach().clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(2)]
+        xs = [
+            x.detach().clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(2)
+        ]
         ys = [layer(each) for layer, each in zip((theirs, ours), xs)]
         assert is_ours(ys[1])
         close(ys[1], ys[0], x.dtype)
@@ -43,7 +43,9 @@ def both(theirs, ours, x, rounds=2):
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_values_and_gradients(dtype, rank, shape, channels_last, training):
-    theirs, ours = pair(CLASSES[rank], 6, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    theirs, ours = pair(
+        CLASSES[rank], 6, dtype=torch.float64 if dtype == torch.float64 else torch.float32
+    )
     theirs.train(training), ours.train(training)
     x = (torch.randn(shape, dtype=torch.float64) * 2 + 1).to(dtype)
     if channels_last and len(shape) in ORDERS:
@@ -74,7 +76,9 @@ def test_options(affine, bias, track, momentum):
 
 
 def test_flags_that_are_flipped():
-    for training, track, drop in itertools.product([False, True], [False, True], [(), ("num_batches_tracked",)]):
+    for training, track, drop in itertools.product(
+        [False, True], [False, True], [(), ("num_batches_tracked",)]
+    ):
         theirs, ours = pair(nn.BatchNorm2d, 6)
         for layer in (theirs, ours):
             layer.train(training)
@@ -139,7 +143,13 @@ def test_uneven_strides():
         ys[0].sum().backward(), ys[1].sum().backward()  # dy of strides 0
         close(layer_x[1].grad, layer_x[0].grad, x.dtype)
         dy = torch.randn(9, 12, 20, 20)[: x.shape[0], ::2, : 2 * x.shape[2] : 2, 1 : 1 + x.shape[3]]
-        close(*[torch.autograd.grad(l(z), z, dy)[0] for l, z in ((ours, layer_x[1]), (theirs, layer_x[0]))], x.dtype)
+        close(
+            *[
+                torch.autograd.grad(layer(z), z, dy)[0]
+                for layer, z in ((ours, layer_x[1]), (theirs, layer_x[0]))
+            ],
+            x.dtype,
+        )
 
 
 def test_negative_view():
@@ -179,13 +189,25 @@ def test_errors_are_pytorchs():
                 close(found, expected, x.dtype)
             else:
                 assert found == expected
-    for change in ({"eps": -1.0}, {"eps": 0.0}, {"eps": "a"}, {"momentum": "a"}, {"running_var": None}, {"training": 1}):
+    for change in (
+        {"eps": -1.0},
+        {"eps": 0.0},
+        {"eps": "a"},
+        {"momentum": "a"},
+        {"running_var": None},
+        {"training": 1},
+    ):
         theirs, ours = pair(nn.BatchNorm2d, 6)
         for layer in (theirs, ours):
             for name, value in change.items():
                 setattr(layer, name, value)
-        expected, found = message(theirs, torch.ones(2, 6, 2, 2)), message(ours, torch.ones(2, 6, 2, 2))
-        assert type(expected) is type(found) and (isinstance(expected, torch.Tensor) or found == expected), change
+        expected, found = (
+            message(theirs, torch.ones(2, 6, 2, 2)),
+            message(ours, torch.ones(2, 6, 2, 2)),
+        )
+        assert type(expected) is type(found) and (
+            isinstance(expected, torch.Tensor) or found == expected
+        ), change
 
 
 def test_empty_batches():
@@ -233,7 +255,16 @@ def test_bits_do_not_depend_on_threads():
             mine = x.to(memory_format=order).clone().requires_grad_()
             y = ours(mine)
             y.backward(dy.to(memory_format=order))
-            results.append([y, mine.grad, ours.weight.grad, ours.bias.grad, ours.running_mean, ours.running_var])
+            results.append(
+                [
+                    y,
+                    mine.grad,
+                    ours.weight.grad,
+                    ours.bias.grad,
+                    ours.running_mean,
+                    ours.running_var,
+                ]
+            )
         torch.set_num_threads(before)
         for others in results[1:]:
             assert all(torch.equal(a, b) for a, b in zip(results[0], others))

@@ -26,12 +26,23 @@ def views(draw):
 
 @hypothesis.settings(max_examples=400, deadline=None, derandomize=True)
 @hypothesis.given(
-    views(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from([0.1, 1.0, None]), st.booleans(), st.booleans()
+    views(),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.1, 1.0, None]),
+    st.booleans(),
+    st.booleans(),
 )
 def test_any_view(x, training, affine, tracks, momentum, same_dtype, grad):
     rank = {2: 1, 3: 1, 4: 2, 5: 3}[x.dim()]
     dtype = x.dtype if same_dtype or x.dtype is torch.float64 else torch.float32
-    options = {"affine": affine, "track_running_stats": tracks, "momentum": momentum, "dtype": dtype}
+    options = {
+        "affine": affine,
+        "track_running_stats": tracks,
+        "momentum": momentum,
+        "dtype": dtype,
+    }
     theirs, ours = pair(CLASSES[rank], x.shape[1], **options)
     found = []
     for layer in (theirs, ours):
@@ -57,4 +68,6 @@ def test_any_view(x, training, affine, tracks, momentum, same_dtype, grad):
     for a, b in zip(result, expected):
         # A variance near 0 makes gradients large, and differences with them.
         scale = 1 if b is None or not b.numel() else max(1.0, float(b.double().abs().max()))
-        close(None if a is None else a.double(), None if b is None else b.double(), loose, 20 * scale)
+        close(
+            None if a is None else a.double(), None if b is None else b.double(), loose, 20 * scale
+        )

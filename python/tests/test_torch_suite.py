@@ -1,22 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's own samples for these modules, and for batch_norm() as a function, on converted modules."""
+"""PyTorch's own samples for these modules and for batch_norm(), on converted modules."""
 
 import pytest
+from torch import nn
 from torch_networks import close, torch
 
 import batchnorm.torch
-from torch import nn
 
 modules = pytest.importorskip("torch.testing._internal.common_modules")
 methods = pytest.importorskip("torch.testing._internal.common_methods_invocations")
 
-INFOS = [info for info in modules.module_db if info.module_cls in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)]
-FUNCTIONS = [info for info in methods.op_db if info.name == "nn.functional.batch_norm" and not info.variant_test_name]
+INFOS = [
+    info
+    for info in modules.module_db
+    if info.module_cls in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+]
+FUNCTIONS = [
+    info
+    for info in methods.op_db
+    if info.name == "nn.functional.batch_norm" and not info.variant_test_name
+]
 
 
 def samples(info, dtype, training):
     """Pairs of a module and its converted copy, with the arguments of a call."""
-    for sample in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=training):
+    for sample in info.module_inputs_func(
+        info, device="cpu", dtype=dtype, requires_grad=True, training=training
+    ):
         made = []
         for convert in (False, True):
             torch.manual_seed(0)
@@ -60,7 +70,9 @@ def test_module_gradients(info, training):
         state = {name: tensor.clone() for name, tensor in ours.named_buffers()}
 
         def call(z, module=ours, state=state):
-            return torch.func.functional_call(module, {name: tensor.clone() for name, tensor in state.items()}, (z,))
+            return torch.func.functional_call(
+                module, {name: tensor.clone() for name, tensor in state.items()}, (z,)
+            )
 
         assert torch.autograd.gradcheck(call, (x,), check_forward_ad=True)
         assert torch.autograd.gradgradcheck(call, (x,))
@@ -70,10 +82,15 @@ def test_module_gradients(info, training):
 @pytest.mark.parametrize("info", INFOS, ids=lambda info: info.module_cls.__name__)
 def test_module_error_inputs(info, training):
     count = 0
-    inputs = info.module_error_inputs_func(info, device="cpu", dtype=torch.float32, requires_grad=False, training=training)
+    inputs = info.module_error_inputs_func(
+        info, device="cpu", dtype=torch.float32, requires_grad=False, training=training
+    )
     for error in inputs:
         made = error.module_error_input
-        theirs, ours = (info.module_cls(*made.constructor_input.args, **made.constructor_input.kwargs) for _ in range(2))
+        theirs, ours = (
+            info.module_cls(*made.constructor_input.args, **made.constructor_input.kwargs)
+            for _ in range(2)
+        )
         batchnorm.torch.convert(ours)
         with pytest.raises(error.error_type) as expected:
             theirs.train(training)(*made.forward_input.args, **made.forward_input.kwargs)
@@ -97,13 +114,21 @@ def test_function_samples(dtype):
         if x.dim() < 2:
             continue
         expected = torch.nn.functional.batch_norm(
-            x, *[None if given.get(n) is None else given[n].clone() for n in names[:2]], **{n: given[n] for n in given if n not in names[:2]}
+            x,
+            *[None if given.get(n) is None else given[n].clone() for n in names[:2]],
+            **{n: given[n] for n in given if n not in names[:2]},
         )
-        module = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[x.dim()](x.shape[1], dtype=dtype)
+        module = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[
+            x.dim()
+        ](x.shape[1], dtype=dtype)
         for name in names[:2]:
-            module._buffers[name] = None if given.get(name) is None else given[name].detach().clone()
+            module._buffers[name] = (
+                None if given.get(name) is None else given[name].detach().clone()
+            )
         for name in names[2:4]:
-            module._parameters[name] = None if given.get(name) is None else nn.Parameter(given[name].detach().clone())
+            module._parameters[name] = (
+                None if given.get(name) is None else nn.Parameter(given[name].detach().clone())
+            )
         module.training = given.get("training", False)
         module.momentum, module.eps = given.get("momentum", 0.1), given.get("eps", 1e-5)
         found = batchnorm.torch.convert(module)(x)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Synchronized batch norm: processes with parts of a batch give what one process with all of it gives."""
+"""Synchronized batch norm: processes with parts of a batch give what one with all of it gives."""
 
 import os
 import subprocess
@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 from torch_networks import close, torch
 from torch_rank import network, whole
 
 import batchnorm.torch
-from torch import nn
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch has no torch.distributed")
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="PyTorch has no torch.distributed"
+)
 
 
 def ranks_of(count, case, folder):
@@ -21,8 +23,14 @@ def ranks_of(count, case, folder):
     out = folder / f"{case.replace(':', '_')}_{count}"
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
     script = str(Path(__file__).with_name("torch_rank.py"))
-    command = [[sys.executable, script, str(rank), str(count), f"{out}.store", str(out), case] for rank in range(count)]
-    started = [subprocess.Popen(each, env=environment, stderr=subprocess.PIPE, text=True) for each in command]
+    command = [
+        [sys.executable, script, str(rank), str(count), f"{out}.store", str(out), case]
+        for rank in range(count)
+    ]
+    started = [
+        subprocess.Popen(each, env=environment, stderr=subprocess.PIPE, text=True)
+        for each in command
+    ]
     for process in started:
         _, said = process.communicate(timeout=240)
         assert process.returncode == 0, said
@@ -30,14 +38,20 @@ def ranks_of(count, case, folder):
 
 
 def joined(results):
-    """Results of all ranks as one: y and dx one after the other; what is of the whole batch must be equal."""
+    """Results of all ranks as one; what is of the whole batch must be equal."""
     found = []
     for step in zip(*results):
         if len(step[0]) == 1:
             found.append((torch.cat([each[0] for each in step]),))
         elif len(step[0]) == 4:
             assert all(torch.equal(each[i], step[0][i]) for each in step for i in (2, 3))
-            found.append((torch.cat([each[0] for each in step]), torch.cat([each[1] for each in step]), *step[0][2:]))
+            found.append(
+                (
+                    torch.cat([each[0] for each in step]),
+                    torch.cat([each[1] for each in step]),
+                    *step[0][2:],
+                )
+            )
         else:
             assert all(torch.equal(a, b) for each in step for a, b in zip(each, step[0]))
             found.append(step[0])
@@ -51,7 +65,9 @@ def test_same_bits_for_any_number_of_ranks(tmp_path):
         for expected, found in zip(alone, several):
             for i, (a, b) in enumerate(zip(expected, found)):
                 if len(expected) == 4 and i > 1 and count == 3:
-                    torch.testing.assert_close(b, a, rtol=1e-6, atol=0)  # the test multiplies what was divided by 3
+                    torch.testing.assert_close(
+                        b, a, rtol=1e-6, atol=0
+                    )  # the test multiplies what was divided by 3
                 else:
                     assert torch.equal(a, b)
 
@@ -67,7 +83,12 @@ def test_without_grain_equal_up_to_rounding(tmp_path):
         expected.backward(dy)
         with torch.no_grad():
             layer.weight.add_(0.25), layer.bias.sub_(0.5)
-        for a, b in ((y, expected), (dx, mine.grad), (dweight, layer.weight.grad), (dbias, layer.bias.grad)):
+        for a, b in (
+            (y, expected),
+            (dx, mine.grad),
+            (dweight, layer.weight.grad),
+            (dbias, layer.bias.grad),
+        ):
             torch.testing.assert_close(a.double(), b.detach(), rtol=1e-5, atol=1e-5)
     for a, b in zip(results[3], layer.buffers()):
         torch.testing.assert_close(a.double(), b.double(), rtol=1e-6, atol=1e-6)
@@ -122,4 +143,8 @@ def test_conversion_keeps_objects_and_subclasses():
     before = [*model], [id(p) for p in model.parameters()]
     assert batchnorm.torch.SyncBatchNorm.convert_sync_batchnorm(model) is model
     assert ([*model], [id(p) for p in model.parameters()]) == before
-    assert [type(layer) for layer in model] == [batchnorm.torch.SyncBatchNorm, Own, batchnorm.torch.SyncBatchNorm]
+    assert [type(layer) for layer in model] == [
+        batchnorm.torch.SyncBatchNorm,
+        Own,
+        batchnorm.torch.SyncBatchNorm,
+    ]

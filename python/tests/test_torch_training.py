@@ -4,10 +4,10 @@
 import copy
 
 import pytest
+import torch.nn.functional as F
 from torch_networks import MobileNet, ResNet18, torch
 
 import batchnorm.torch
-import torch.nn.functional as F
 
 
 def losses(network, order, steps=50):
@@ -50,7 +50,7 @@ def test_loss_curves(make, order):
     torch.testing.assert_close(losses(ours, order), expected, rtol=1e-8, atol=1e-8)
     for a, b in zip(ours.state_dict().values(), theirs.state_dict().values()):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-7)
-    # In float32 rounding is amplified: converted networks stay as near as PyTorch's own with other roundings.
+    # In float32 roundings grow: converted networks stay as near as PyTorch's own with others.
     near, apart = losses(converted, order) - expected, losses(single, order) - expected
     rounding = losses(other, order) - expected
     assert near.abs().max() <= 4 * max(apart.abs().max(), rounding.abs().max()) + 1e-4

@@ -12,6 +12,9 @@ from torch import Tensor, nn  # noqa: E402
 
 import batchnorm.torch  # noqa: E402
 
+# Tests run side by side: threads that spin while they wait would take the cores from each other.
+torch.set_num_threads(1)
+
 CLASSES = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 # How far two right results may be apart, for elements of a few units.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-4, torch.bfloat16: 0.13, torch.float16: 0.02}
@@ -40,7 +43,9 @@ def close(a: Tensor | None, b: Tensor | None, dtype: torch.dtype, scale: float =
     assert (a is None) == (b is None)
     if a is not None:
         assert a.dtype == b.dtype and a.shape == b.shape
-        torch.testing.assert_close(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, equal_nan=True)
+        torch.testing.assert_close(
+            a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, equal_nan=True
+        )
 
 
 class Residual(nn.Module):
@@ -54,7 +59,9 @@ class Residual(nn.Module):
         self.bn2 = nn.BatchNorm2d(c_out)
         self.past = nn.Sequential()
         if stride != 1 or c_in != c_out:
-            self.past = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.past = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """relu(bn(conv(relu(bn(conv(x))))) + past(x))"""
@@ -87,14 +94,24 @@ class MobileNet(nn.Module):
 
     def __init__(self, channels: int = 8, classes: int = 10) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.Hardswish()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, channels, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Hardswish(),
+        ]
         for _ in range(3):
             wide = 4 * channels
             layers += [nn.Conv2d(channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()]
-            layers += [nn.Conv2d(wide, wide, 3, 1, 1, groups=wide, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()]
+            layers += [
+                nn.Conv2d(wide, wide, 3, 1, 1, groups=wide, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.ReLU6(),
+            ]
             layers += [nn.Conv2d(wide, channels, 1, bias=False), nn.BatchNorm2d(channels)]
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Linear(channels, 32), nn.BatchNorm1d(32), nn.Hardswish(), nn.Linear(32, classes))
+        self.classifier = nn.Sequential(
+            nn.Linear(channels, 32), nn.BatchNorm1d(32), nn.Hardswish(), nn.Linear(32, classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images."""

@@ -23,7 +23,9 @@ def whole(order=torch.contiguous_format, dtype=torch.float32):
 def network():
     """Two layers with a convolution between them."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.BatchNorm2d(6), nn.Conv2d(6, 6, 3, padding=1), batchnorm.torch.BatchNorm2d(6))
+    return nn.Sequential(
+        nn.BatchNorm2d(6), nn.Conv2d(6, 6, 3, padding=1), batchnorm.torch.BatchNorm2d(6)
+    )
 
 
 def layers(rank, ranks, grain):
@@ -42,7 +44,9 @@ def layers(rank, ranks, grain):
             y.backward(dy[part])
             with torch.no_grad():
                 layer[0].weight.add_(0.25), layer[0].bias.sub_(0.5)
-            results.append((y.detach(), mine.grad, layer[0].weight.grad * ranks, layer[0].bias.grad * ranks))
+            results.append(
+                (y.detach(), mine.grad, layer[0].weight.grad * ranks, layer[0].bias.grad * ranks)
+            )
         results.append(tuple(tensor.clone() for tensor in layer[0].buffers()))
         layer.eval()
         results.append((layer(x[part]).detach(),))
@@ -56,7 +60,10 @@ def distributed(rank, ranks, _):
     x, _ = whole()
     part = x[rank * 24 // ranks : (rank + 1) * 24 // ranks]
     parallel(part).square().mean().backward()
-    return [tuple(parameter.grad for parameter in model.parameters()), tuple(b.clone() for b in model.buffers())]
+    return [
+        tuple(parameter.grad for parameter in model.parameters()),
+        tuple(b.clone() for b in model.buffers()),
+    ]
 
 
 def errors(rank, ranks, _):
@@ -64,8 +71,12 @@ def errors(rank, ranks, _):
     told = []
     layer = batchnorm.torch.SyncBatchNorm(6)
     before = [tensor.clone() for tensor in layer.buffers()]
-    for x in (torch.ones(1 if rank == 0 else 0, 6, 1, 1), torch.ones(2, 6 if rank == 0 else 6, 2, 2).to(
-        torch.float32 if rank == 0 else torch.bfloat16)):
+    for x in (
+        torch.ones(1 if rank == 0 else 0, 6, 1, 1),
+        torch.ones(2, 6 if rank == 0 else 6, 2, 2).to(
+            torch.float32 if rank == 0 else torch.bfloat16
+        ),
+    ):
         try:
             layer(x)
             told.append("nothing")
@@ -78,7 +89,13 @@ def errors(rank, ranks, _):
 
 def main():
     """Run a case, and save what it returns."""
-    rank, ranks, store, out, case = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5]
+    rank, ranks, store, out, case = (
+        int(sys.argv[1]),
+        int(sys.argv[2]),
+        sys.argv[3],
+        sys.argv[4],
+        sys.argv[5],
+    )
     torch.set_num_threads(1 + rank % 2)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
     name, _, grain = case.partition(":")

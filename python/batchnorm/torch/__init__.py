@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's batch norm on CPUs, several times as fast, and with the same bits for any number of threads.
+"""PyTorch's batch norm on CPUs, several times as fast, and with the same bits for any number of
+threads.
 
     import batchnorm.torch
 

@@ -14,8 +14,8 @@ from batchnorm import _torch
 # What a forward leaves for its backward: statistics in bytes, frozen, eps, activation, group.
 Done = tuple[bytes, bool, float, tuple[int, float] | None, tuple | None]
 
-# The activations of the library by their numbers, as PyTorch has them, and those whose derivative is
-# read from y; the others compute their argument again.
+# The activations of the library by their numbers, as PyTorch has them, and those whose derivative
+# is read from y; the others compute their argument again.
 ACTIVATIONS = {
     0: lambda v, _: v,
     1: lambda v, _: F.relu(v),
@@ -33,7 +33,9 @@ def _per_channel(numbers: Tensor, x: Tensor) -> Tensor:
     return numbers.view(1, -1, *[1] * (x.dim() - 2))
 
 
-def _again(x: Tensor, z: Tensor | None, weight: Tensor | None, bias: Tensor | None, done: Done) -> Tensor:
+def _again(
+    x: Tensor, z: Tensor | None, weight: Tensor | None, bias: Tensor | None, done: Done
+) -> Tensor:
     """Compute y once more by PyTorch's own operators, for derivatives that are not done here."""
     saved, frozen, eps, activation, group = done
     if group is not None:
@@ -51,7 +53,11 @@ def _again(x: Tensor, z: Tensor | None, weight: Tensor | None, bias: Tensor | No
 
 
 def _gradients_again(
-    dy: Tensor, inputs: list[Tensor | None], done: Done, wanted: tuple[bool, ...], create_graph: bool
+    dy: Tensor,
+    inputs: list[Tensor | None],
+    done: Done,
+    wanted: tuple[bool, ...],
+    create_graph: bool,
 ) -> list[Tensor | None]:
     """Differentiate by PyTorch's own operators. The inputs are x, z, weight and bias."""
     with torch.enable_grad():
@@ -63,7 +69,13 @@ def _gradients_again(
 
 def _bias_like(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """A bias of zeros whose gradient can be asked for: its own values do not matter there."""
-    like = weight if weight is not None else bias if bias is not None else x[0, :, ...].flatten(1)[:, 0]
+    like = (
+        weight
+        if weight is not None
+        else bias
+        if bias is not None
+        else x[0, :, ...].flatten(1)[:, 0]
+    )
     return torch.zeros_like(like, requires_grad=True)
 
 
@@ -75,7 +87,9 @@ def _is_plain(tensor: Tensor | None) -> bool:
 
 
 def even(tensor: Tensor) -> Tensor:
-    """Return it, or a copy in the memory order that its strides suggest if its elements do not lie evenly."""
+    """Return it, or a copy in the memory order that its strides suggest if its elements do not lie
+    evenly.
+    """
     if tensor.is_contiguous():
         return tensor
     if torch.compiler.is_compiling():
@@ -91,7 +105,15 @@ class Gradient(Function):
     """The gradients of a layer without activation, which can be differentiated once more."""
 
     @staticmethod
-    def forward(ctx: Any, dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, done: Done, wanted: tuple):
+    def forward(
+        ctx: Any,
+        dy: Tensor,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        done: Done,
+        wanted: tuple,
+    ):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(dy, x, weight)
         ctx.done, ctx.bias = done, bias
@@ -117,14 +139,25 @@ class Gradient(Function):
         bias = _bias_like(x, weight, ctx.bias)
         inputs = [dy, x, weight]
         with torch.enable_grad():
-            first = [tensor if tensor is None or tensor.requires_grad else tensor.detach().requires_grad_() for tensor in inputs]
+            first = [
+                tensor
+                if tensor is None or tensor.requires_grad
+                else tensor.detach().requires_grad_()
+                for tensor in inputs
+            ]
             y = _again(first[1], None, first[2], bias, ctx.done)
             through = [first[1], first[2], bias]
             there = [i for i in range(3) if cotangents[i] is not None and through[i] is not None]
-            gradients = torch.autograd.grad(y, [through[i] for i in there], first[0], create_graph=True)
+            gradients = torch.autograd.grad(
+                y, [through[i] for i in there], first[0], create_graph=True
+            )
             some = [tensor for tensor in first if tensor is not None]
             second = torch.autograd.grad(
-                gradients, some, [cotangents[i] for i in there], create_graph=torch.is_grad_enabled(), allow_unused=True
+                gradients,
+                some,
+                [cotangents[i] for i in there],
+                create_graph=torch.is_grad_enabled(),
+                allow_unused=True,
             )
         found = iter(second)
         return tuple(None if tensor is None else next(found) for tensor in first)
@@ -134,7 +167,14 @@ class Layer(Function):
     """Lets PyTorch know of a forward that was done."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, z: Tensor | None, weight: Tensor | None, bias: Tensor | None, done: tuple) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        z: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        done: tuple,
+    ) -> Tensor:
         y = done[0]
         activation = done[4]
         ctx.done = done[1:]
@@ -158,7 +198,9 @@ class Layer(Function):
             return Layer._differentiable(ctx, dy, x, z, weight, bias)
         if ctx.done[4] is not None:
             return Layer._of_a_group(ctx, dy, x, weight, bias)
-        found = _torch.backward(dy, x, None if y is not None else z, y, weight, bias, ctx.done, ctx.needs_input_grad)
+        found = _torch.backward(
+            dy, x, None if y is not None else z, y, weight, bias, ctx.done, ctx.needs_input_grad
+        )
         if found is NotImplemented:
             return Layer._rest(ctx, dy, x, z, y, weight, bias)
         return found
@@ -170,14 +212,23 @@ class Layer(Function):
         done = (*ctx.done[:4], (gather, rank, ranks, calls, grain, first))
         found = _torch.backward(even(dy), x, None, None, weight, bias, done, ctx.needs_input_grad)
         if found is NotImplemented:
-            raise RuntimeError("a synchronized batch norm has first derivatives of plain tensors only")
+            raise RuntimeError(
+                "a synchronized batch norm has first derivatives of plain tensors only"
+            )
         for gradient in found[2:4]:
             if gradient is not None and ranks > 1:
                 gradient.div_(ranks)
         return found
 
     @staticmethod
-    def _differentiable(ctx: Any, dy: Tensor, x: Tensor, z: Tensor | None, weight: Tensor | None, bias: Tensor | None):
+    def _differentiable(
+        ctx: Any,
+        dy: Tensor,
+        x: Tensor,
+        z: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+    ):
         wanted = ctx.needs_input_grad
         if ctx.done[3] is None and ctx.done[4] is None and _is_plain(dy) and _torch.unwatched():
             dx, dweight, dbias = Gradient.apply(even(dy), x, weight, bias, ctx.done, wanted)
@@ -185,10 +236,25 @@ class Layer(Function):
         return *Layer._again(ctx, dy, x, z, weight, bias, True), None
 
     @staticmethod
-    def _rest(ctx: Any, dy: Tensor, x: Tensor, z: Tensor | None, y: Tensor | None, weight: Tensor | None, bias: Tensor | None):
+    def _rest(
+        ctx: Any,
+        dy: Tensor,
+        x: Tensor,
+        z: Tensor | None,
+        y: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+    ):
         if _is_plain(dy) and _torch.unwatched():
             found = _torch.backward(
-                even(dy), x, None if y is not None else z, y, weight, bias, ctx.done, ctx.needs_input_grad
+                even(dy),
+                x,
+                None if y is not None else z,
+                y,
+                weight,
+                bias,
+                ctx.done,
+                ctx.needs_input_grad,
             )
             if found is not NotImplemented:
                 return found
@@ -198,11 +264,15 @@ class Layer(Function):
     def _again(ctx: Any, dy: Tensor, x: Tensor, z: Any, weight: Any, bias: Any, create_graph: bool):
         if ctx.done[3] is None and ctx.needs_input_grad[3]:
             bias = _bias_like(x, weight, bias)
-        return _gradients_again(dy, [x, z, weight, bias], ctx.done, ctx.needs_input_grad, create_graph)
+        return _gradients_again(
+            dy, [x, z, weight, bias], ctx.done, ctx.needs_input_grad, create_graph
+        )
 
 
 class Traced(Function):
-    """A layer as torch.compile() sees it: made of operators. What is not there is a tensor of no elements."""
+    """A layer as torch.compile() sees it: made of operators. What is not there is a tensor of no
+    elements.
+    """
 
     @staticmethod
     def forward(
@@ -219,7 +289,9 @@ class Traced(Function):
         if frozen:
             y, saved = torch.ops.batchnorm.infer(x, weight, bias, running_mean, running_var, eps)
         else:
-            y, saved = torch.ops.batchnorm.forward(x, weight, bias, running_mean, running_var, momentum, eps)
+            y, saved = torch.ops.batchnorm.forward(
+                x, weight, bias, running_mean, running_var, momentum, eps
+            )
         ctx.save_for_backward(x, weight, bias, saved)
         ctx.frozen = frozen
         return y
@@ -228,7 +300,9 @@ class Traced(Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor):
         x, weight, bias, saved = ctx.saved_tensors
-        dx, dweight, dbias = torch.ops.batchnorm.backward(even(dy), x, weight, bias, saved, ctx.frozen)
+        dx, dweight, dbias = torch.ops.batchnorm.backward(
+            even(dy), x, weight, bias, saved, ctx.frozen
+        )
         dweight = dweight if weight.numel() else None
         dbias = dbias if bias.numel() else None
         return dx, dweight, dbias, None, None, None, None, None
@@ -258,7 +332,9 @@ def _fake_forward(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return _like_x(x), x.new_empty((2, x.shape[1]), dtype=torch.float64)
 
 
-def _fake_backward(dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _fake_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor]:
     usual = torch.float64 if x.dtype is torch.float64 else torch.float32
     dtype = weight.dtype if weight.numel() else bias.dtype if bias.numel() else usual
     return _like_x(x), x.new_empty(x.shape[1], dtype=dtype), x.new_empty(x.shape[1], dtype=dtype)

@@ -13,7 +13,8 @@ from batchnorm import _torch
 from batchnorm.torch._functions import ACTIVATIONS, even
 from batchnorm.torch._layers import BatchNorm2d
 
-# The words for activations, their numbers in the library, and the parameter that they have unless it is given.
+# The words for activations, their numbers in the library, and the parameter that they have unless
+# it is given.
 _WORDS = {
     "identity": (0, 0.0),
     "relu": (1, 0.0),
@@ -28,14 +29,16 @@ _WORDS = {
 class BatchNormAct2d(BatchNorm2d):
     """act(bn(x) + residual) of (N, C, H, W), where the residual may be left out.
 
-    Parameters, buffers and their names are those of nn.BatchNorm2d. `act` is one of identity, relu, leaky_relu, relu6, hardswish,
-    sigmoid and silu; `slope` is that of leaky_relu.
+    Parameters, buffers and their names are those of nn.BatchNorm2d. `act` is one of identity, relu,
+    leaky_relu, relu6, hardswish, sigmoid and silu; `slope` is that of leaky_relu.
     """
 
     act: str
     slope: float
 
-    def __init__(self, num_features: int, *args: Any, act: str = "relu", slope: float = 0.01, **kwargs: Any) -> None:
+    def __init__(
+        self, num_features: int, *args: Any, act: str = "relu", slope: float = 0.01, **kwargs: Any
+    ) -> None:
         super().__init__(num_features, *args, **kwargs)
         self._choose(act, slope)
 
@@ -49,7 +52,9 @@ class BatchNormAct2d(BatchNorm2d):
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d, act: str = "relu", slope: float = 0.01) -> "BatchNormAct2d":
-        """Make one that shares parameters and buffers with a layer, and has its mode and options."""
+        """Make one that shares parameters and buffers with a layer, and has its mode and
+        options.
+        """
         made = cls.__new__(cls)
         made.__dict__ = norm.__dict__.copy()
         for name in ("_parameters", "_buffers", "_modules"):
@@ -61,8 +66,20 @@ class BatchNormAct2d(BatchNorm2d):
         """act(bn(input) + residual)"""
         if not is_compiling():
             y = _torch.layer(self, input, 1 << 4, residual, self._activation, None)
-            if y is NotImplemented and type(input) is Tensor and _torch.unwatched() and input.dim() == 4:
-                y = _torch.layer(self, even(input), 1 << 4, residual if residual is None else even(residual), self._activation, None)
+            if (
+                y is NotImplemented
+                and type(input) is Tensor
+                and _torch.unwatched()
+                and input.dim() == 4
+            ):
+                y = _torch.layer(
+                    self,
+                    even(input),
+                    1 << 4,
+                    residual if residual is None else even(residual),
+                    self._activation,
+                    None,
+                )
             if y is not NotImplemented:
                 return y
         y = super().forward(input)
@@ -83,7 +100,13 @@ def _act_of_module(module: nn.Module) -> tuple[str, float] | None:
         return "relu6", 0.0
     if type(module) is nn.LeakyReLU and module.negative_slope >= 0:
         return "leaky_relu", module.negative_slope
-    words = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Hardswish: "hardswish", nn.Sigmoid: "sigmoid", nn.SiLU: "silu"}
+    words = {
+        nn.ReLU: "relu",
+        nn.ReLU6: "relu6",
+        nn.Hardswish: "hardswish",
+        nn.Sigmoid: "sigmoid",
+        nn.SiLU: "silu",
+    }
     return (words[type(module)], 0.0) if type(module) in words else None
 
 
@@ -106,7 +129,9 @@ class _Tracer(fx.Tracer):
     """Takes converted layers for what PyTorch's are: whole."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.modules.batchnorm._NormBase) or super().is_leaf_module(module, name)
+        return isinstance(module, nn.modules.batchnorm._NormBase) or super().is_leaf_module(
+            module, name
+        )
 
 
 def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, float] | None:
@@ -114,16 +139,32 @@ def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, floa
         return _act_of_module(modules[node.target])
     others = {name: value for name, value in node.kwargs.items() if name != "inplace"}
     if node.op in ("call_function", "call_method") and node.target in _FUNCTIONS and not others:
-        return (_FUNCTIONS[node.target], 0.0) if all(value in (True, False) for value in node.args[1:]) else None
+        return (
+            (_FUNCTIONS[node.target], 0.0)
+            if all(value in (True, False) for value in node.args[1:])
+            else None
+        )
     return None
 
 
 def _is_norm(node: Any, modules: dict[str, nn.Module]) -> bool:
-    """Whether it is a batch norm of images that has one reader and no hook that would want to see its output."""
-    if not isinstance(node, fx.Node) or node.op != "call_module" or len(node.users) != 1 or len(node.args) != 1:
+    """Whether it is a batch norm of images that has one reader and no hook that would want to see
+    its output.
+    """
+    if (
+        not isinstance(node, fx.Node)
+        or node.op != "call_module"
+        or len(node.users) != 1
+        or len(node.args) != 1
+    ):
         return False
     norm = modules[node.target]
-    watched = norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks or norm._backward_pre_hooks
+    watched = (
+        norm._forward_hooks
+        or norm._forward_pre_hooks
+        or norm._backward_hooks
+        or norm._backward_pre_hooks
+    )
     return type(norm) in (nn.BatchNorm2d, BatchNorm2d) and not watched
 
 
@@ -131,12 +172,18 @@ def _calls(graph: fx.Graph, target: str) -> int:
     return sum(node.op == "call_module" and node.target == target for node in graph.nodes)
 
 
-def _find(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[fx.Node, fx.Node | None, fx.Node | None] | None:
+def _find(
+    node: fx.Node, modules: dict[str, nn.Module]
+) -> tuple[fx.Node, fx.Node | None, fx.Node | None] | None:
     """The batch norm that goes into an activation, the residual, and the addition between them."""
     before = node.args[0] if node.args else None
     if _is_norm(before, modules):
         return before, None, None
-    is_add = isinstance(before, fx.Node) and before.op in ("call_function", "call_method") and before.target in _ADDS
+    is_add = (
+        isinstance(before, fx.Node)
+        and before.op in ("call_function", "call_method")
+        and before.target in _ADDS
+    )
     if not is_add or len(before.args) != 2 or before.kwargs or len(before.users) != 1:
         return None
     for norm, residual in (before.args, before.args[::-1]):
@@ -146,10 +193,12 @@ def _find(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[fx.Node, fx.Nod
 
 
 def fuse(model: nn.Module) -> fx.GraphModule:
-    """Trace a model, and make one module of every nn.BatchNorm2d with the activation, and the addition, that follow it.
+    """Trace a model, and make one module of every nn.BatchNorm2d with the activation, and the
+    addition, that follow it.
 
-    Parameters and buffers are those of the model, under their names, and the model stays as it is. Other batch norms are not
-    converted; convert() does that, before or after. What torch.fx cannot trace cannot be fused.
+    Parameters and buffers are those of the model, under their names, and the model stays as it is.
+    Other batch norms are not converted; convert() does that, before or after. What torch.fx cannot
+    trace cannot be fused.
     """
     graph = _Tracer().trace(model)
     fused = fx.GraphModule(model, graph)

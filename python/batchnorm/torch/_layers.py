@@ -19,7 +19,9 @@ _TYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16}
 
 
 def _traceable(module: nn.Module, x: Tensor) -> bool:
-    """Whether a layer that is compiled becomes operators of ours: what the eager call decides in C."""
+    """Whether a layer that is compiled becomes operators of ours: what the eager call decides in
+    C.
+    """
     if torch.compiler.is_exporting() or x.device.type != "cpu" or x.dtype not in _TYPES:
         return False
     if module.momentum is None or module.eps <= 0 or x.dim() < 2 or x.numel() == 0:
@@ -57,11 +59,19 @@ def _traced(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def _otherwise(module: nn.Module, x: Any, ranks: int, forward: Callable[[Any], Tensor]) -> Any:
-    """What the eager call does not do: inputs that lie unevenly, tracers' proxies, and all that is PyTorch's."""
+    """What the eager call does not do: inputs that lie unevenly, tracers' proxies, and all that is
+    PyTorch's.
+    """
     if isinstance(x, torch.fx.Proxy):
         # A layer of its own in the graph, as PyTorch's are.
         return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
-    if type(x) is Tensor and _torch.unwatched() and x.layout is torch.strided and x.dim() > 3 and x.numel():
+    if (
+        type(x) is Tensor
+        and _torch.unwatched()
+        and x.layout is torch.strided
+        and x.dim() > 3
+        and x.numel()
+    ):
         y = _layer(module, even(x), ranks, None, None, None)
         if y is not NotImplemented:
             return y
@@ -69,7 +79,9 @@ def _otherwise(module: nn.Module, x: Any, ranks: int, forward: Callable[[Any], T
 
 
 def _original(module: nn.Module) -> nn.Module:
-    """The layer with PyTorch's class and the same parameters and buffers, for those who compile its source."""
+    """The layer with PyTorch's class and the same parameters and buffers, for those who compile its
+    source.
+    """
     twin = object.__new__(_ORIGINALS[type(module)])
     twin.__dict__ = module.__dict__
     return twin
@@ -160,10 +172,12 @@ def _change(model: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -
 
 
 def convert(model: M) -> M:
-    """Give every nn.BatchNorm1d, 2d and 3d in the model, lazy ones too, the forward of this package.
+    """Give every nn.BatchNorm1d, 2d and 3d in the model, lazy ones too, the forward of this
+    package.
 
-    The layers stay the same objects, with the same parameters, buffers, hooks and names; their class becomes a subclass of what
-    it was. Subclasses of PyTorch's layers are left alone. Returns the model.
+    The layers stay the same objects, with the same parameters, buffers, hooks and names; their
+    class becomes a subclass of what it was. Subclasses of PyTorch's layers are left alone. Returns
+    the model.
     """
     _change(model, _CONVERTED)
     return model
@@ -177,7 +191,9 @@ def restore(model: M) -> M:
 
 @contextmanager
 def converted(model: M) -> Iterator[M]:
-    """Have the model converted for the time of a `with`; layers that were converted before stay so."""
+    """Have the model converted for the time of a `with`; layers that were converted before stay
+    so.
+    """
     changed = _change(model, _CONVERTED)
     try:
         yield model

@@ -14,11 +14,21 @@ from batchnorm.torch._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 # Bits for 2 to 8 dimensions.
 _RANKS = 0b111111100
-_SOURCES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNorm1d, BatchNorm2d, BatchNorm3d, nn.SyncBatchNorm)
+_SOURCES = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    nn.SyncBatchNorm,
+)
 
 
 class _Transport:
-    """Gathers bytes from all ranks of a process group: one collective, and a second one while messages grow."""
+    """Gathers bytes from all ranks of a process group: one collective, and a second one while
+    messages grow.
+    """
 
     def __init__(self, group: Any) -> None:
         self.group = group
@@ -66,15 +76,18 @@ def _transport(group: Any) -> _Transport:
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """nn.SyncBatchNorm for tensors of CPUs: statistics of the whole batch, whose parts the ranks of a group have.
+    """nn.SyncBatchNorm for tensors of CPUs: statistics of the whole batch, whose parts the ranks of
+    a group have.
 
-    Statistics travel in double, and counts with them: parts may have different sizes, also none. Running statistics are equal bit
-    by bit on all ranks. With a `grain` (samples, which every rank's part but the last must be a multiple of) y and the gradient
-    of x have the same bits for any number of ranks; otherwise they are equal up to rounding.
+    Statistics travel in double, and counts with them: parts may have different sizes, also none.
+    Running statistics are equal bit by bit on all ranks. With a `grain` (samples, which every
+    rank's part but the last must be a multiple of) y and the gradient of x have the same bits for
+    any number of ranks; otherwise they are equal up to rounding.
 
-    The gradients of weight and bias are those of the whole batch divided by the number of ranks, on every rank the same. That is
-    what averaging over the ranks, as DistributedDataParallel does, makes of PyTorch's own, which are each rank's. There are no
-    second derivatives. It is no nn.SyncBatchNorm, because DistributedDataParallel refuses those on CPUs.
+    The gradients of weight and bias are those of the whole batch divided by the number of ranks, on
+    every rank the same. That is what averaging over the ranks, as DistributedDataParallel does,
+    makes of PyTorch's own, which are each rank's. There are no second derivatives. It is no
+    nn.SyncBatchNorm, because DistributedDataParallel refuses those on CPUs.
     """
 
     process_group: Any
@@ -94,7 +107,9 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         grain: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **kwargs)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, **kwargs
+        )
         if grain < 0:
             raise ValueError(f"grain must not be negative (got {grain})")
         self.process_group, self.grain = process_group, grain
@@ -102,7 +117,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """As nn.SyncBatchNorm, but on CPUs."""
         if input.device.type != "cpu":
-            raise ValueError(f"batchnorm.torch.SyncBatchNorm is for CPUs (got a tensor on {input.device}); see nn.SyncBatchNorm")
+            raise ValueError(
+                "batchnorm.torch.SyncBatchNorm is for CPUs "
+                f"(got a tensor on {input.device}); see nn.SyncBatchNorm"
+            )
         self._check_input_dim(input)
         return self._synchronized(input) if self.training else self._alone(input)
 
@@ -121,24 +139,39 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.compiler.disable
     def _synchronized(self, input: Tensor) -> Tensor:
-        transport = _transport(self.process_group) if dist.is_available() and dist.is_initialized() else None
+        transport = (
+            _transport(self.process_group)
+            if dist.is_available() and dist.is_initialized()
+            else None
+        )
         if transport is None or transport.ranks == 1:
             return self._alone(input)
         first = transport.first_sample(input.shape[0]) if self.grain else 0
-        group = (transport.gather, transport.rank, transport.ranks, transport.calls, self.grain, first)
+        group = (
+            transport.gather,
+            transport.rank,
+            transport.ranks,
+            transport.calls,
+            self.grain,
+            first,
+        )
         y = _torch.layer(self, even(input), _RANKS, None, None, group)
         if y is not NotImplemented:
             return y
         raise RuntimeError(
-            f"SyncBatchNorm on CPUs takes plain tensors of floating point numbers and parameters of their type or float32 "
-            f"(got {input.dtype})"
+            "SyncBatchNorm takes plain tensors of floating point numbers, and parameters of "
+            f"their type or float32 (got {input.dtype})"
         )
 
     @classmethod
-    def convert_sync_batchnorm(cls, module: nn.Module, process_group: Any = None, grain: int = 0) -> nn.Module:
-        """Make a synchronized layer of every nn.BatchNorm1d, 2d and 3d in a model, converted or not, and of nn.SyncBatchNorm.
+    def convert_sync_batchnorm(
+        cls, module: nn.Module, process_group: Any = None, grain: int = 0
+    ) -> nn.Module:
+        """Make a synchronized layer of every nn.BatchNorm1d, 2d and 3d in a model, converted or
+        not, and of nn.SyncBatchNorm.
 
-        Like convert(), it changes the class of layers that stay the same objects; subclasses are left alone. Returns the model.
+        Like convert(), it changes the class of layers that stay the same objects; subclasses are
+        left alone. Returns the model.
         """
         for layer in module.modules():
             if type(layer) in _SOURCES:
