@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from batchnorm import _torch
 
 # What a forward leaves for its backward: statistics in bytes, frozen, eps, activation, group.
-Done = tuple[bytes, bool, float, tuple[int, float] | None, tuple | None]
+Done = tuple[bytes, bool, float, tuple[int, float] | None, tuple[Any, ...] | None]
 
 # The activations of the library by their numbers, as PyTorch has them, and those whose derivative
 # is read from y; the others compute their argument again.
@@ -54,14 +54,15 @@ def _again(
 
 def _gradients_again(
     dy: Tensor,
-    inputs: list[Tensor | None],
+    inputs: list[Any],
     done: Done,
     wanted: tuple[bool, ...],
     create_graph: bool,
 ) -> list[Tensor | None]:
     """Differentiate by PyTorch's own operators. The inputs are x, z, weight and bias."""
     with torch.enable_grad():
-        y = _again(*inputs, done)
+        x, z, weight, bias = inputs
+        y = _again(x, z, weight, bias, done)
         some = [tensor for tensor, want in zip(inputs, wanted) if want]
         found = iter(torch.autograd.grad(y, some, dy, create_graph=create_graph))
     return [next(found) if want else None for want in wanted[:4]]
@@ -112,8 +113,8 @@ class Gradient(Function):
         weight: Tensor | None,
         bias: Tensor | None,
         done: Done,
-        wanted: tuple,
-    ):
+        wanted: tuple[bool, ...],
+    ) -> Any:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(dy, x, weight)
         ctx.done, ctx.bias = done, bias
@@ -121,11 +122,11 @@ class Gradient(Function):
         return dx, dweight, dbias
 
     @staticmethod
-    def backward(ctx: Any, vx: Tensor | None, vweight: Tensor | None, vbias: Tensor | None):
+    def backward(ctx: Any, vx: Tensor | None, vweight: Tensor | None, vbias: Tensor | None) -> Any:
         dy, x, weight = ctx.saved_tensors
         if vx is None and vweight is None and vbias is None:
             return None, None, None, None, None, None
-        found = NotImplemented
+        found: Any = NotImplemented
         if not torch.is_grad_enabled():
             vx = vx if vx is None else even(vx)
             found = _torch.double_backward(vx, vweight, vbias, dy, x, weight, ctx.done)
@@ -173,7 +174,7 @@ class Layer(Function):
         z: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
-        done: tuple,
+        done: tuple[Any, ...],
     ) -> Tensor:
         y = done[0]
         activation = done[4]
@@ -190,7 +191,7 @@ class Layer(Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor):
+    def backward(ctx: Any, dy: Tensor) -> Any:
         saved = ctx.saved_tensors
         x, weight = saved[0], saved[1]
         z, bias, y = (None, ctx.bias, None) if len(saved) == 2 else saved[2:]
@@ -206,7 +207,9 @@ class Layer(Function):
         return found
 
     @staticmethod
-    def _of_a_group(ctx: Any, dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None):
+    def _of_a_group(
+        ctx: Any, dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None
+    ) -> Any:
         gather, rank, ranks, _, grain, first = ctx.done[4]
         calls = 0 if gather is None else gather.__self__.calls
         done = (*ctx.done[:4], (gather, rank, ranks, calls, grain, first))
@@ -228,7 +231,7 @@ class Layer(Function):
         z: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
-    ):
+    ) -> Any:
         wanted = ctx.needs_input_grad
         if ctx.done[3] is None and ctx.done[4] is None and _is_plain(dy) and _torch.unwatched():
             dx, dweight, dbias = Gradient.apply(even(dy), x, weight, bias, ctx.done, wanted)
@@ -244,7 +247,7 @@ class Layer(Function):
         y: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
-    ):
+    ) -> Any:
         if _is_plain(dy) and _torch.unwatched():
             found = _torch.backward(
                 even(dy),
@@ -261,7 +264,9 @@ class Layer(Function):
         return *Layer._again(ctx, dy, x, z, weight, bias, False), None
 
     @staticmethod
-    def _again(ctx: Any, dy: Tensor, x: Tensor, z: Any, weight: Any, bias: Any, create_graph: bool):
+    def _again(
+        ctx: Any, dy: Tensor, x: Tensor, z: Any, weight: Any, bias: Any, create_graph: bool
+    ) -> Any:
         if ctx.done[3] is None and ctx.needs_input_grad[3]:
             bias = _bias_like(x, weight, bias)
         return _gradients_again(
@@ -298,7 +303,7 @@ class Traced(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor):
+    def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight, bias, saved = ctx.saved_tensors
         dx, dweight, dbias = torch.ops.batchnorm.backward(
             even(dy), x, weight, bias, saved, ctx.frozen

@@ -134,7 +134,7 @@ class _Tracer(fx.Tracer):
         )
 
 
-def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, float] | None:
+def _activation(node: Any, modules: dict[str, nn.Module]) -> tuple[str, float] | None:
     if node.op == "call_module":
         return _act_of_module(modules[node.target])
     others = {name: value for name, value in node.kwargs.items() if name != "inplace"}
@@ -158,7 +158,7 @@ def _is_norm(node: Any, modules: dict[str, nn.Module]) -> bool:
         or len(node.args) != 1
     ):
         return False
-    norm = modules[node.target]
+    norm = modules[str(node.target)]
     watched = (
         norm._forward_hooks
         or norm._forward_pre_hooks
@@ -172,11 +172,9 @@ def _calls(graph: fx.Graph, target: str) -> int:
     return sum(node.op == "call_module" and node.target == target for node in graph.nodes)
 
 
-def _find(
-    node: fx.Node, modules: dict[str, nn.Module]
-) -> tuple[fx.Node, fx.Node | None, fx.Node | None] | None:
+def _find(node: Any, modules: dict[str, nn.Module]) -> tuple[Any, Any, Any] | None:
     """The batch norm that goes into an activation, the residual, and the addition between them."""
-    before = node.args[0] if node.args else None
+    before: Any = node.args[0] if node.args else None
     if _is_norm(before, modules):
         return before, None, None
     is_add = (
@@ -203,17 +201,18 @@ def fuse(model: nn.Module) -> fx.GraphModule:
     graph = _Tracer().trace(model)
     fused = fx.GraphModule(model, graph)
     modules = dict(fused.named_modules())
+    node: Any
     for node in list(graph.nodes):
         activation = _activation(node, modules)
-        found = _find(node, modules) if activation is not None else None
-        if found is None or _calls(graph, found[0].target) != 1:
+        found = _find(node, modules)
+        if activation is None or found is None or _calls(graph, found[0].target) != 1:
             continue
         norm, residual, addition = found
         parent, _, name = norm.target.rpartition(".")
         made = BatchNormAct2d.of(modules[norm.target], *activation)
         setattr(fused.get_submodule(parent), name, made)
         with graph.inserting_before(node):
-            inputs = norm.args if residual is None else (*norm.args, residual)
+            inputs: Any = norm.args if residual is None else (*norm.args, residual)
             whole = graph.call_module(norm.target, inputs)
         node.replace_all_uses_with(whole)
         for gone in (node, addition, norm):

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=nn.Module)
 _TYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
 
-def _traceable(module: nn.Module, x: Tensor) -> bool:
+def _traceable(module: Any, x: Tensor) -> bool:
     """Whether a layer that is compiled becomes operators of ours: what the eager call decides in
     C.
     """
@@ -37,7 +37,7 @@ def _traceable(module: nn.Module, x: Tensor) -> bool:
     return types <= ({x.dtype, torch.float32} if half else {x.dtype})
 
 
-def _traced(module: nn.Module, x: Tensor) -> Tensor:
+def _traced(module: Any, x: Tensor) -> Tensor:
     """The forward of a layer as operators, in the rules of PyTorch's own forward."""
     none = x.new_empty(0)
     updates = module.training and module.track_running_stats
@@ -64,7 +64,8 @@ def _otherwise(module: nn.Module, x: Any, ranks: int, forward: Callable[[Any], T
     """
     if isinstance(x, torch.fx.Proxy):
         # A layer of its own in the graph, as PyTorch's are.
-        return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
+        tracer: Any = x.tracer
+        return tracer.create_proxy("call_module", tracer.path_of_module(module), (x,), {})
     if (
         type(x) is Tensor
         and _torch.unwatched()

@@ -173,6 +173,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         Like convert(), it changes the class of layers that stay the same objects; subclasses are
         left alone. Returns the model.
         """
+        layer: Any
         for layer in module.modules():
             if type(layer) in _SOURCES:
                 layer.__class__ = cls
