@@ -42,11 +42,12 @@ bench-train:
 	scripts/bench.sh --training $(BENCH_FLAGS)
 
 # The Python package: source and wheel in build/wheel, checked, and tried in an environment in which nothing else is.
-wheel: tools-are-there
+wheel:
 	scripts/wheel.sh
 
-# Debian's packages in build/deb, tried in a bare Debian.
-deb: tools-are-there
+# Install what is missing, then Debian's packages in build/deb, tried in a bare Debian.
+deb:
+	scripts/install-deps.sh demo deb
 	scripts/deb.sh
 
 # What clang-tidy, cppcheck and gcc -fanalyzer find, of those that are there. No part of `make test`: every version of them

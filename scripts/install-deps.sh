@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# install-deps.sh demo|test|bench...: install what is missing, on Debian and its descendants. Asks the network for nothing when
-# everything is there.
+# install-deps.sh demo|test|bench|deb...: install what is missing, on Debian and its descendants. Asks the network for nothing
+# when everything is there.
 set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config
 libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev
@@ -11,8 +11,10 @@ libcmocka-dev valgrind python3 python3-dev python3-venv libonnx-testdata chromiu
 clang-format doxygen binutils mandoc
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
-gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools qemu-user"
+gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools qemu-user
+dpkg-dev mmdebstrap"
 bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
+deb="dpkg-dev lintian mmdebstrap"
 
 wanted=""
 for group; do
@@ -20,10 +22,11 @@ for group; do
     demo) wanted+=" $demo" ;;
     test) wanted+=" $test" ;;
     bench) wanted+=" $bench" ;;
-    *) echo "install-deps.sh: unknown group \"$group\"; there are: demo test bench" >&2; exit 2 ;;
+    deb) wanted+=" $deb" ;;
+    *) echo "install-deps.sh: unknown group \"$group\"; there are: demo test bench deb" >&2; exit 2 ;;
     esac
 done
-[ -n "$wanted" ] || { echo "usage: install-deps.sh demo|test|bench..." >&2; exit 2; }
+[ -n "$wanted" ] || { echo "usage: install-deps.sh demo|test|bench|deb..." >&2; exit 2; }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "install-deps.sh: no apt here; going on with what is installed. Debian's names of what is used:"$wanted >&2

