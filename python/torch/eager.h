@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Layers and their gradients called on plain tensors, without an operator: what an operator costs is more than a small layer. Each
- * function returns NotImplemented for what PyTorch has to do. */
+/* Layers and their gradients called on plain tensors, without an operator: what an operator costs is more than a small layer.
+ * Each function returns NotImplemented for what PyTorch has to do. */
 #ifndef BN_TORCH_EAGER_H
 #define BN_TORCH_EAGER_H
 
@@ -16,15 +16,15 @@ bool eager_begin(PyObject *apply);
  * dimensions that x may have. */
 PyObject *eager_layer(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
-/* backward(dy, x, z, y, weight, bias, done, wanted): dx, dz, dweight, dbias, or None for those that are not wanted, and None for
- * done. */
+/* backward(dy, x, z, y, weight, bias, done, wanted): dx, dz, dweight, dbias, or None for those that are not wanted, and None
+ * for done. */
 PyObject *eager_backward(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
 /* double_backward(vx, vweight, vbias, dy, x, weight, done): gdy, gx, gweight. */
 PyObject *eager_double_backward(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
-/* What a forward leaves for its backward, as a tuple: the statistics in bytes, whether they were frozen, eps, the activation and
- * the group. A forward has y in front of it. */
+/* What a forward leaves for its backward, as a tuple: the statistics in bytes, whether they were frozen, eps, the activation
+ * and the group. A forward has y in front of it. */
 enum done { DONE_SAVED, DONE_FROZEN, DONE_EPS, DONE_ACTIVATION, DONE_GROUP, DONE_COUNT };
 
 /* An activation from None or (kind, parameter). False with an exception. */

@@ -15,8 +15,8 @@ struct group {
     size_t *counts;
 };
 
-/* From (gather, rank, ranks, calls, grain, first_sample) to the group of a layer; without a group from None in place of gather, and
- * without a grain, too, from None in place of all. False with an exception. */
+/* From (gather, rank, ranks, calls, grain, first_sample) to the group of a layer; without a group from None in place of
+ * gather, and without a grain, too, from None in place of all. False with an exception. */
 bool group_begin(struct group *group, PyObject *object, struct run_layer *layer);
 void group_end(struct group *group);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An operator gets its arguments in a stack, owns them, and leaves its results there. A weight, a bias or statistics that are not
- * there are tensors without elements. Errors leave through aoti_torch_check(), which throws: this file is compiled with
+/* An operator gets its arguments in a stack, owns them, and leaves its results there. A weight, a bias or statistics that are
+ * not there are tensors without elements. Errors leave through aoti_torch_check(), which throws: this file is compiled with
  * -fexceptions, and what is held is let go of before. */
 #include "operators.h"
 
@@ -119,8 +119,8 @@ static const struct {
     shim_operator *op;
 } operators[] = {
     {"forward",
-     "forward(Tensor x, Tensor weight, Tensor bias, Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps) "
-     "-> (Tensor, Tensor)",
+     "forward(Tensor x, Tensor weight, Tensor bias, Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float "
+     "eps) -> (Tensor, Tensor)",
      forward_op},
     {"infer",
      "infer(Tensor x, Tensor weight, Tensor bias, Tensor running_mean, Tensor running_var, float eps) -> (Tensor, Tensor)",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls of the library on PyTorch's tensors and threads, for the operators and for the layers that call without them. Nothing
- * here knows Python: a call may run without the lock of the interpreter. */
+/* The calls of the library on PyTorch's tensors and threads, for the operators and for the layers that call without them.
+ * Nothing here knows Python: a call may run without the lock of the interpreter. */
 #ifndef BN_TORCH_RUN_H
 #define BN_TORCH_RUN_H
 

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* DLPack's tensor, and what a type of tensors offers to C: the beginning of its struct, which is the same in every version 1. */
+/* DLPack's tensor, and what a type of tensors offers to C: the beginning of its struct, which is the same in every version 1.
+ * */
 struct dl_tensor {
     void *data;
     struct {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How PyTorch differentiates the layers, and the operators for those who trace graphs."""
+"""How PyTorch differentiates the layers."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function, forward_ad
-from torch.autograd.function import once_differentiable
 
 from batchnorm import _torch
 
@@ -26,7 +25,7 @@ ACTIVATIONS = {
     6: lambda v, _: F.silu(v),
 }
 _BY_Y = frozenset({0, 1, 2, 3})
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _per_channel(numbers: Tensor, x: Tensor) -> Tensor:
@@ -94,11 +93,11 @@ def even(tensor: Tensor) -> Tensor:
     if tensor.is_contiguous():
         return tensor
     if torch.compiler.is_compiling():
-        for rank, order in _CHANNELS_LAST.items():
+        for rank, order in CHANNELS_LAST.items():
             if tensor.dim() == rank and tensor.is_contiguous(memory_format=order):
                 return tensor
     elif _torch.channels_last(tensor):
-        return tensor.contiguous(memory_format=_CHANNELS_LAST[tensor.dim()])
+        return tensor.contiguous(memory_format=CHANNELS_LAST[tensor.dim()])
     return tensor.contiguous()
 
 
@@ -274,45 +273,6 @@ class Layer(Function):
         )
 
 
-class Traced(Function):
-    """A layer as torch.compile() sees it: made of operators. What is not there is a tensor of no
-    elements.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        running_mean: Tensor,
-        running_var: Tensor,
-        frozen: bool,
-        momentum: float,
-        eps: float,
-    ) -> Tensor:
-        if frozen:
-            y, saved = torch.ops.batchnorm.infer(x, weight, bias, running_mean, running_var, eps)
-        else:
-            y, saved = torch.ops.batchnorm.forward(
-                x, weight, bias, running_mean, running_var, momentum, eps
-            )
-        ctx.save_for_backward(x, weight, bias, saved)
-        ctx.frozen = frozen
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> Any:
-        x, weight, bias, saved = ctx.saved_tensors
-        dx, dweight, dbias = torch.ops.batchnorm.backward(
-            even(dy), x, weight, bias, saved, ctx.frozen
-        )
-        dweight = dweight if weight.numel() else None
-        dbias = dbias if bias.numel() else None
-        return dx, dweight, dbias, None, None, None, None, None
-
-
 def _begin() -> None:
     watchers = (
         torch._C._len_torch_function_stack,
@@ -326,26 +286,4 @@ def _begin() -> None:
     _torch.begin(tensors, super(Function, Layer).apply)
 
 
-def _like_x(x: Tensor) -> Tensor:
-    for rank, order in _CHANNELS_LAST.items():
-        if x.dim() == rank and x.is_contiguous(memory_format=order) and not x.is_contiguous():
-            return torch.empty_like(x, memory_format=order)
-    return x.new_empty(x.shape)
-
-
-def _fake_forward(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return _like_x(x), x.new_empty((2, x.shape[1]), dtype=torch.float64)
-
-
-def _fake_backward(
-    dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    usual = torch.float64 if x.dtype is torch.float64 else torch.float32
-    dtype = weight.dtype if weight.numel() else bias.dtype if bias.numel() else usual
-    return _like_x(x), x.new_empty(x.shape[1], dtype=dtype), x.new_empty(x.shape[1], dtype=dtype)
-
-
 _begin()
-torch.library.register_fake("batchnorm::forward")(_fake_forward)
-torch.library.register_fake("batchnorm::infer")(_fake_forward)
-torch.library.register_fake("batchnorm::backward")(_fake_backward)

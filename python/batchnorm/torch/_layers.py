@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 
 from batchnorm import _torch
-from batchnorm.torch._functions import Traced, even
+from batchnorm.torch._functions import even
+from batchnorm.torch._operators import Traced
 
 _layer = _torch.layer
 M = TypeVar("M", bound=nn.Module)
