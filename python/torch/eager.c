@@ -27,9 +27,11 @@ bool eager_begin(PyObject *apply) {
     return true;
 }
 
-/* A module as it is found: borrowed references, and the layer that is run. */
+/* A module as it is found, and the layer that is run. Its numbers are held while it runs: another thread may give the module
+ * others in the meantime. */
 struct module {
     PyObject *weight, *bias, *eps;
+    PyObject *held[6];
     batchnorm_tensor tracked; /* num_batches_tracked, if this call counts */
     struct run_layer layer;
 };
@@ -46,6 +48,8 @@ static int read_numbers(struct module *module, PyObject *dict) {
     PyObject *const tracked = attribute(buffers, names.num_batches_tracked);
     if (!module->weight || !module->bias || !mean || !var || !tracked) return 0;
     struct run_layer *const layer = &module->layer;
+    PyObject *const found[] = {module->weight, module->bias, mean, var, tracked};
+    for (int i = 0; i < 5; i++) Py_INCREF(module->held[i] = found[i]);
     return tensors_read(module->weight, &layer->weight) && tensors_read(module->bias, &layer->bias) &&
            tensors_read(mean, &layer->running_mean) && tensors_read(var, &layer->running_var) &&
            tensors_read(tracked, &module->tracked) &&
@@ -58,6 +62,7 @@ static int read_mode(struct module *module, PyObject *dict) {
     PyObject *const momentum = attribute(dict, names.momentum);
     module->eps = attribute(dict, names.eps);
     if (!training || !PyBool_Check(training) || !track || !PyBool_Check(track) || !momentum || !module->eps) return 0;
+    Py_INCREF(module->held[5] = module->eps);
     struct run_layer *const layer = &module->layer;
     const bool trains = training == Py_True, updates = trains && track == Py_True;
     layer->frozen = !trains && (layer->running_mean.data || layer->running_var.data);
@@ -150,24 +155,31 @@ static PyObject *run_module(const struct module *module, PyObject *const *argume
     return saved ? differentiable(module, arguments, y, saved) : y;
 }
 
-PyObject *eager_layer(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
-    (void)self;
-    if (count != 6) return PyErr_SetString(PyExc_TypeError, "layer() takes 6 arguments"), NULL;
-    struct module module = {0};
-    struct run_layer *const layer = &module.layer;
+/* What eager_layer() does once its arguments were counted; `module` is empty. */
+static PyObject *layer(struct module *module, PyObject *const *arguments) {
+    struct run_layer *const layer = &module->layer;
     if (!tensors_read_input(arguments[1], &layer->x) || !tensors_read_input(arguments[3], &layer->z)) goto not_here;
     const long ranks = PyLong_AsLong(arguments[2]);
     if (!layer->x.rank || !(ranks >> layer->x.rank & 1)) goto not_here;
-    if (!read_module(&module, arguments[0]) || tensors_unwatched() != 1) goto not_here;
+    if (!read_module(module, arguments[0]) || tensors_unwatched() != 1) goto not_here;
     if (!eager_activation(arguments[4], &layer->activation)) return NULL;
     struct group group;
     if (!group_begin(&group, arguments[5], layer)) return NULL;
     PyObject *result = NULL;
     const bool here = run_check(layer);
-    if (here) result = run_module(&module, arguments);
+    if (here) result = run_module(module, arguments);
     group_end(&group);
     if (here) return result;
 not_here:
     PyErr_Clear();
     Py_RETURN_NOTIMPLEMENTED;
+}
+
+PyObject *eager_layer(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    (void)self;
+    if (count != 6) return PyErr_SetString(PyExc_TypeError, "layer() takes 6 arguments"), NULL;
+    struct module module = {0};
+    PyObject *const result = layer(&module, arguments);
+    for (int i = 0; i < 6; i++) Py_XDECREF(module.held[i]);
+    return result;
 }
