@@ -3,7 +3,7 @@
 """Layers and a network, converted by batchnorm.torch, beside PyTorch's own: both in one process, in
 turns.
 
-    torch_layers.py [--seconds S] [--only WORD]
+    torch_layers.py [--seconds S] [--only WORD] [--threads N] [--cpu]
 
 Prints a table: the median time of each, and how many times as fast the converted one is.
 """
@@ -72,6 +72,10 @@ class ResNet18(nn.Module):
         return self.fc(self.blocks(y).mean((2, 3)))
 
 
+# What measures: the wall clock, or with --cpu the process's time.
+clock: Callable[[], float] = time.perf_counter
+
+
 def in_turns(calls: list[Callable[[], object]], seconds: float) -> list[float]:
     """Median seconds of each call; they take turns, so that what slows the machine down slows all
     of them.
@@ -79,13 +83,13 @@ def in_turns(calls: list[Callable[[], object]], seconds: float) -> list[float]:
     for call in calls:
         call()
         call()
-    began = time.perf_counter()
+    began = clock()
     times: list[list[float]] = [[] for _ in calls]
-    while time.perf_counter() - began < seconds or len(times[0]) < 3:
+    while clock() - began < seconds or len(times[0]) < 3:
         for call, mine in zip(calls, times):
-            start = time.perf_counter()
+            start = clock()
             call()
-            mine.append(time.perf_counter() - start)
+            mine.append(clock() - start)
     return [statistics.median(mine) for mine in times]
 
 
@@ -191,7 +195,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each line")
     parser.add_argument("--only", choices=("fixed", "layers", "training"))
     parser.add_argument("--side", type=int, default=112, help="of the network's images")
+    parser.add_argument("--threads", type=int, help="of PyTorch")
+    parser.add_argument(
+        "--cpu", action="store_true", help="time of CPUs, where the machine is busy"
+    )
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.cpu:
+        global clock
+        clock = time.process_time
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {processor()}")
     print(f"{'':52} {'PyTorch':>10} {'converted':>10} {'times':>6}")
     for part in (fixed, layers, training):
