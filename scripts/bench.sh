@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# bench.sh [--training] [ARGUMENTS...]: bench/peers.py, or bench/train_step.py, with these arguments, in a Python that has
-# torch: $BATCHNORM_PYTHON, or else a virtual environment in the user's cache, which is made where it is missing. Asks the
-# network for nothing when everything is there.
+# bench.sh [--training] [ARGUMENTS...]: bench/peers.py, or bench/train_step.py, with these arguments, and without any of them
+# bench/torch_layers.py, too, in a Python that has torch: $BATCHNORM_PYTHON, or else a virtual environment in the user's cache,
+# which is made where it is missing. Asks the network for nothing when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 script=bench/peers.py
@@ -20,4 +20,13 @@ if [ -z "${BATCHNORM_PYTHON:-}" ] && ! has torch; then
     has numpy || python=python3
 fi
 has numpy || { echo "bench.sh: $python has no numpy, which $script needs" >&2; exit 1; }
-exec "$python" "$script" "$@"
+"$python" "$script" "$@"
+
+# The table of the Python package: only where everything was asked for, and PyTorch is there.
+if [ $# = 0 ] && [ $script = bench/peers.py ] && has torch; then
+    if [ -e build/python/batchnorm/_torch.abi3.so ]; then
+        PYTHONPATH=build/python "$python" bench/torch_layers.py
+    else
+        echo "bench.sh: the Python package was not built; without it there is no table of its layers" >&2
+    fi
+fi

@@ -27,6 +27,7 @@ tools/inspect: include tools/shared
 tools/fold:   include tools/shared
 tools:        include tools/shared
 python/core:  include
+python/torch: include
 examples:     include
 bench:        include nn
 '
