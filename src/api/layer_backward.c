@@ -168,7 +168,7 @@ static batchnorm_status check_backward(struct pass *p, const batchnorm_backward_
 
 /* Runs a backward with the group, also where something is wrong already: the other ranks wait. */
 static batchnorm_status run_shared(struct pass *p, const batchnorm_backward_call *raw, batchnorm_status status) {
-    char why[BN_SYNC_TEXT];
+    char why[BN_SYNC_TEXT] = "";
     const struct bn_backward job = bn_backward_job(&p->k.g, raw);
     const struct bn_group_call call = {raw->group, &p->k.g, p->exec, status, why};
     status = bn_group_backward(&call, &job);
@@ -179,7 +179,7 @@ static batchnorm_status run_shared(struct pass *p, const batchnorm_backward_call
 static batchnorm_status share_failure(const struct pass *p, batchnorm_status status) {
     const struct bn_geometry nothing = {.channels = 0};
     const struct bn_backward job = {.flags = 0};
-    char why[BN_SYNC_TEXT];
+    char why[BN_SYNC_TEXT] = "";
     const struct bn_group_call call = {p->layer->group, &nothing, p->exec, status, why};
     const bool is_shared = p->layer->group && (p->saved->layer == p->layer ? p->saved->shared : p->layer->training);
     return is_shared ? bn_group_backward(&call, &job) : status;

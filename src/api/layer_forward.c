@@ -199,7 +199,7 @@ static void *array_of(const struct forward *f, int key) {
 /* Runs the job of a forward alone, or with its group. `status` is what is already wrong. */
 static batchnorm_status run_batch(const struct forward *f, const struct bn_forward *job, batchnorm_status status) {
     const batchnorm_options *convention = &f->layer->options.convention;
-    char why[BN_SYNC_TEXT];
+    char why[BN_SYNC_TEXT] = "";
     if (!f->shared) {
         status = bn_run_forward(&f->k.g, job, &f->exec);
         if (status != BATCHNORM_ONE_VALUE) return status;
@@ -216,7 +216,7 @@ static batchnorm_status run_batch(const struct forward *f, const struct bn_forwa
 static batchnorm_status work_failed(const struct forward *f, batchnorm_status status) {
     const struct bn_geometry nothing = {.channels = 0};
     const struct bn_forward job = {.eps = 0};
-    char why[BN_SYNC_TEXT];
+    char why[BN_SYNC_TEXT] = "";
     const struct bn_group_call call = {f->layer->group, &nothing, f->exec, status, why};
     return bn_group_forward(&call, &job, true);
 }

@@ -50,13 +50,49 @@ void bn_raw_mask(struct bn_raw *r, const batchnorm_mask *mask) {
     r->mask_flags = mask->flags;
 }
 
-/* A part without samples is nowhere. */
-batchnorm_status bn_raw_check_part(const struct bn_raw *r) {
+batchnorm_status bn_raw_fail(struct bn_raw *r, batchnorm_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(r->why, sizeof r->why, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+batchnorm_status bn_raw_check_flags(struct bn_raw *r, unsigned flags, unsigned known) {
+    if (!(flags & ~known)) return BATCHNORM_OK;
+    return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "the flags 0x%x are unknown; known are 0x%x", flags & ~known, known);
+}
+
+batchnorm_status bn_raw_check_activation(struct bn_raw *r, batchnorm_activation activation) {
+    if (!bn_check_activation(activation)) return BATCHNORM_OK;
+    return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "the activation %d is none, or its parameter, %g, is outside its range",
+                       (int)activation.kind, activation.parameter);
+}
+
+/* Says what is wrong with a mask. */
+static batchnorm_status check_mask(struct bn_raw *r) {
     const struct bn_geometry *g = &r->k.g;
-    if (r->mask_flags & ~(unsigned)BATCHNORM_MASK_OUTPUTS) return BATCHNORM_BAD_OPTION;
-    if (bn_check_mask(g)) return BATCHNORM_BAD_OPTION;
-    const bool is_good = !g->grain || !g->extent[0] || (g->first % g->grain == 0 && g->extent[0] <= SIZE_MAX - g->first);
-    return is_good ? BATCHNORM_OK : BATCHNORM_BAD_OPTION;
+    if (r->mask_flags & ~(unsigned)BATCHNORM_MASK_OUTPUTS)
+        return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "the mask's flags are 0x%x; known is 0x%x", r->mask_flags,
+                           (unsigned)BATCHNORM_MASK_OUTPUTS);
+    if (!bn_check_mask(g)) return BATCHNORM_OK;
+    if (g->mask.data) return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "a mask has data or lengths, not both");
+    return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "a length of the mask is above the %zu positions of a sample",
+                       g->dims > 1 ? g->extent[g->dims - 1] : 1);
+}
+
+/* A part without samples is nowhere. */
+batchnorm_status bn_raw_check_part(struct bn_raw *r) {
+    const struct bn_geometry *g = &r->k.g;
+    const batchnorm_status status = check_mask(r);
+    if (status || !g->grain || !g->extent[0]) return status;
+    if (g->first % g->grain != 0)
+        return bn_raw_fail(r, BATCHNORM_BAD_OPTION,
+                           "the first sample has the number %zu, which is no multiple of the grain, %zu", g->first, g->grain);
+    if (g->extent[0] > SIZE_MAX - g->first)
+        return bn_raw_fail(r, BATCHNORM_BAD_OPTION, "the first sample has the number %zu, and that of the last does not fit",
+                           g->first);
+    return BATCHNORM_OK;
 }
 
 /* Room for a call of any kind. */
@@ -98,16 +134,19 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
     batchnorm_exec exec_place;
     struct bn_raw r;
     const batchnorm_exec *exec = bn_sized(given_exec, &exec_place, sizeof exec_place, sizeof exec_place);
-    if (given_exec && !exec) return BATCHNORM_BAD_OPTION; /* also of its message one cannot tell whether it is there */
+    const bool bad_exec = given_exec && !exec; /* also of its message one cannot tell whether it is there */
+    if (!given && bad_exec) return BATCHNORM_BAD_OPTION;
     if (!given) return say(exec, BATCHNORM_NULL_POINTER, "the call is NULL", "");
     const void *call = take_struct(kind, given, &place);
     if (!call) return say(exec, BATCHNORM_BAD_OPTION, "the call's size must be the sizeof of its struct", "");
     batchnorm_status status = start(&r, kind, call);
     if (r.group && !bn_group_is_good(r.group))
         return say(exec, BATCHNORM_BAD_OPTION, "the group's size, ranks or gather are not set", "");
-    const bool lacks = has_elements(&r.k.g) && lacks_something(&r);
-    if (lacks && !r.group) return say(exec, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are ", r.missing);
-    if (lacks) status = BATCHNORM_NULL_POINTER;
+    if (bad_exec && !r.group) return BATCHNORM_BAD_OPTION;
+    if (bad_exec) status = BATCHNORM_BAD_OPTION; /* which the other ranks must know */
+    if (!bad_exec && has_elements(&r.k.g) && lacks_something(&r))
+        status = bn_raw_fail(&r, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are %s", r.missing);
+    if (status == BATCHNORM_NULL_POINTER && !r.group) return end(&r, exec, status);
     if (!status) status = bn_check_sizes(&r.k.g);
     if (!status && kind->check) status = kind->check(&r, call);
     kind->numbers(&r, call);

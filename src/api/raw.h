@@ -29,7 +29,7 @@ struct bn_raw {
     bool not_committed;
     unsigned mask_flags;
     batchnorm_group *group; /* NULL: there are no other ranks */
-    char why[BN_SYNC_TEXT]; /* what a group has to say of an error; empty: nothing */
+    char why[BN_SYNC_TEXT]; /* a sentence about an error; empty: the status says it all */
 };
 
 /* A kind of call. All functions get the call as this library knows it. */
@@ -80,7 +80,15 @@ static inline void bn_call_writes(struct bn_call *k, int index, batchnorm_output
 
 /* Takes which part of a batch a call has. The check, also of the mask: BAD_OPTION. */
 void bn_raw_part(struct bn_raw *r, size_t grain, size_t first_sample, batchnorm_group *group);
-batchnorm_status bn_raw_check_part(const struct bn_raw *r);
+batchnorm_status bn_raw_check_part(struct bn_raw *r);
+
+/* Sets the sentence of an error; returns the status. */
+__attribute__((format(printf, 3, 4))) batchnorm_status bn_raw_fail(struct bn_raw *r, batchnorm_status status,
+                                                                   const char *format, ...);
+
+/* BAD_OPTION, with a sentence, for flags that are not known, and for an activation that is none. */
+batchnorm_status bn_raw_check_flags(struct bn_raw *r, unsigned flags, unsigned known);
+batchnorm_status bn_raw_check_activation(struct bn_raw *r, batchnorm_activation activation);
 
 /* Takes which positions count. */
 void bn_raw_mask(struct bn_raw *r, const batchnorm_mask *mask);

@@ -8,10 +8,6 @@ static void clear(const struct bn_raw *r, void *gradient) {
     for (size_t c = 0; c < r->k.g.channels; c++) bn_output_set(output, c, 0);
 }
 
-static batchnorm_status check_flags(unsigned flags, unsigned known) {
-    return flags & ~known ? BATCHNORM_BAD_OPTION : BATCHNORM_OK;
-}
-
 /* backward */
 
 /* Starts a backward. An array that is given without need counts as absent. */
@@ -38,10 +34,11 @@ static batchnorm_status backward_start(struct bn_raw *r, const void *given) {
 
 static batchnorm_status backward_check(struct bn_raw *r, const void *given) {
     const batchnorm_backward_call *call = given;
-    batchnorm_status status = bn_check_activation(call->activation);
+    batchnorm_status status = bn_raw_check_activation(r, call->activation);
     if (!status) status = bn_raw_check_part(r);
-    if (!status && call->group && call->sums) status = BATCHNORM_BAD_OPTION; /* a group makes the sums itself */
-    if (!status) status = check_flags(call->flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE);
+    if (!status && call->group && call->sums)
+        status = bn_raw_fail(r, BATCHNORM_BAD_OPTION, "sums are given, but a group makes them itself");
+    if (!status) status = bn_raw_check_flags(r, call->flags, BATCHNORM_FROZEN | BATCHNORM_ACCUMULATE);
     if (!status && bn_backward_needs(call).from_y) status = bn_check_from_y(&r->k.g, call, r->why);
     return status;
 }
@@ -107,7 +104,8 @@ static batchnorm_backward_call backward_of(const batchnorm_sums_call *call) {
                                      .bias = call->bias,
                                      .save_mean = call->save_mean,
                                      .save_rstd = call->save_rstd,
-                                     .activation = call->activation};
+                                     .activation = call->activation,
+                                     .mask = call->mask};
 }
 
 static batchnorm_status sums_start(struct bn_raw *r, const void *given) {
@@ -131,7 +129,7 @@ static batchnorm_status sums_start(struct bn_raw *r, const void *given) {
 static batchnorm_status sums_check(struct bn_raw *r, const void *given) {
     const batchnorm_sums_call *call = given;
     const batchnorm_backward_call backward = backward_of(call);
-    batchnorm_status status = bn_check_activation(call->activation);
+    batchnorm_status status = bn_raw_check_activation(r, call->activation);
     if (!status) status = bn_raw_check_part(r);
     if (!status && bn_goes_from_y(&backward)) status = bn_check_from_y(&r->k.g, &backward, r->why);
     return status;
@@ -179,7 +177,7 @@ static batchnorm_status jvp_start(struct bn_raw *r, const void *given) {
 
 static batchnorm_status jvp_check(struct bn_raw *r, const void *call) {
     (void)r;
-    return check_flags(((const batchnorm_jvp_call *)call)->flags, BATCHNORM_FROZEN);
+    return bn_raw_check_flags(r, ((const batchnorm_jvp_call *)call)->flags, BATCHNORM_FROZEN);
 }
 
 static void jvp_numbers(struct bn_raw *r, const void *given) {
@@ -218,7 +216,7 @@ static batchnorm_status double_backward_start(struct bn_raw *r, const void *give
 
 static batchnorm_status double_backward_check(struct bn_raw *r, const void *call) {
     (void)r;
-    return check_flags(((const batchnorm_double_backward_call *)call)->flags, BATCHNORM_FROZEN);
+    return bn_raw_check_flags(r, ((const batchnorm_double_backward_call *)call)->flags, BATCHNORM_FROZEN);
 }
 
 static void double_backward_numbers(struct bn_raw *r, const void *given) {

@@ -12,9 +12,12 @@ static batchnorm_status start(struct bn_raw *r, const batchnorm_shape *shape, ba
     return status;
 }
 
-static batchnorm_status check_options(const struct bn_raw *r, batchnorm_activation activation, bool batch_statistics) {
-    batchnorm_status status = bn_check_activation(activation);
-    if (!status) status = bn_check_options(&r->options);
+static batchnorm_status check_options(struct bn_raw *r, batchnorm_activation activation, bool batch_statistics) {
+    batchnorm_status status = bn_raw_check_activation(r, activation);
+    if (!status && bn_check_options(&r->options))
+        status = bn_raw_fail(r, BATCHNORM_BAD_OPTION,
+                             "the options' size, momentum (%g), a rule or a reserved byte is not what it may be",
+                             r->options.momentum);
     if (!status) status = bn_check_eps(r->options.eps, batch_statistics);
     return status;
 }
@@ -63,7 +66,7 @@ static batchnorm_status normalize_start(struct bn_raw *r, const void *given) {
 
 static batchnorm_status normalize_check(struct bn_raw *r, const void *call) {
     (void)r;
-    return bn_check_activation(((const batchnorm_normalize_call *)call)->activation);
+    return bn_raw_check_activation(r, ((const batchnorm_normalize_call *)call)->activation);
 }
 
 static void normalize_numbers(struct bn_raw *r, const void *given) {

@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-/* Returns the struct as this library knows it: the caller's, if it has the size `known`; a copy in `place`, if it is smaller,
- * with zeros for what it lacks, or larger, and zero where the library knows nothing; NULL for anything else, and for a size
- * below `first`, which no version had. No member may be added where padding was: that of a caller is not zero. */
+/* Returns the struct as this library knows it: the caller's, if it has the size `known`; a copy in `place`, if it has
+ * the size `first` of the version before, with zeros for what it lacks, or is larger, and zero where the library knows nothing;
+ * NULL for anything else, which no version had. No member may be added where padding was: that of a caller is not zero. */
 const void *bn_sized(const void *given, void *place, size_t known, size_t first);
 
 #endif

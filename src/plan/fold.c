@@ -177,12 +177,12 @@ static void give_nodes(const struct bn_pass *p, const struct bn_sweep *s, const 
 }
 
 /* Brings the second sums of a chunk to their unit, so that they merge with those of parts that have another. A unit of 0
- * belongs to a y that is all bias. */
+ * belongs to a y that is all bias. No sum is -0, which would vanish when it is merged. */
 FOLDING void divide_dots(const struct bn_pass *p, const struct bn_sweep *s, size_t slot, size_t channel, size_t channels,
                          size_t stride) {
     double *restrict dot = s->sums[1] + slot;
     const double *restrict unit = p->dot_unit + channel;
-    for (size_t c = 0; c < channels; c++) dot[c * stride] = unit[c] == 0 ? 0 : dot[c * stride] / unit[c];
+    for (size_t c = 0; c < channels; c++) dot[c * stride] = unit[c] == 0 ? 0 : dot[c * stride] / unit[c] + 0.0;
 }
 
 /* Folds some channels of a reduction. */

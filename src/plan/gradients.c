@@ -166,7 +166,8 @@ void bn_build_backward(struct bn_pass *p, const struct bn_geometry *g, const voi
     p->mean = j->mean;
     p->nodes = j->nodes;
     p->set_coefficients = backward_coefficients;
-    if (j->gated && !by_y && !by_dy && !j->from_y) p->set_gates = backward_gates;
+    const bool works = p->reduces + p->writes > 0; /* else there is no place for coefficients */
+    if (works && j->gated && !by_y && !by_dy && !j->from_y) p->set_gates = backward_gates;
     if (j->from_y) {
         p->own_doubles = 2 * g->channels;
         p->set_mean = set_bias;

@@ -272,7 +272,7 @@ static __attribute__((noinline)) void reduce_rows(const struct masked *m, const 
     const size_t bytes = v->channels * m->s->kernels->bytes;
     struct stage g;
     g.rows = 0;
-    g.pitch = ROWS_STAGE / (size_t)v->arrays / BN_LINE_BYTES * BN_LINE_BYTES;
+    g.pitch = ROWS_STAGE / 3 / BN_LINE_BYTES * BN_LINE_BYTES; /* whatever arrays there are: it decides about the order */
     g.most = g.pitch / bytes > BNK_RUN ? g.pitch / bytes / BNK_RUN * BNK_RUN : g.pitch / bytes;
     for (size_t r = 0, end; r < m->k->rows; r = end) {
         end = bn_mask_find(mask, r, m->k->rows, !mask[r]);

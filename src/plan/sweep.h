@@ -119,7 +119,7 @@ enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 
 /* For both: a call with the sweep's coefficients for the channels from c on, without arrays. */
 static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_call *k) {
-    for (int a = 0; a < BNK_ARRAYS; a++) k->array[a].at = NULL;
+    for (int a = 0; a < BNK_ARRAYS; a++) k->array[a] = (struct bnk_array){.at = NULL};
     k->shift = NULL;
     k->sums[0] = k->sums[1] = k->sums[2] = k->sums[3] = NULL;
     k->coefficients =

@@ -13,9 +13,9 @@
 #include "plan/tree.h"
 
 /* What a header has, in this order. The first is not the same on a machine with another order of bytes. */
-enum { PROTOCOL, CALL, VERB, CHANNELS, DTYPE, GRAIN, FLAGS, FIRST, SAMPLES, VALUES, STATUS, NUMBERS };
+enum { PROTOCOL, CALL, VERB, CHANNELS, DTYPE, GRAIN, FLAGS, FIRST, SAMPLES, VALUES, STATUS, RANK, RANKS, NUMBERS };
 
-#define PROTOCOL_VERSION UINT64_C(0x626e73796e630002)
+#define PROTOCOL_VERSION UINT64_C(0x626e73796e630003)
 
 static const char *const names[NUMBERS] = {
     [PROTOCOL] = "the protocol",           [CALL] = "the number of the call", [VERB] = "the kind of call",
@@ -38,9 +38,9 @@ size_t bn_part_doubles(const struct bn_part *p) {
     return doubles < SIZE_MAX / 2 / sizeof(double) ? doubles + BN_SYNC_HEADER : SIZE_MAX;
 }
 
-static void write_header(const struct bn_part *p, uint64_t call, double *message) {
+static void write_header(const struct bn_part *p, const batchnorm_group *group, double *message) {
     const uint64_t header[BN_SYNC_HEADER] = {[PROTOCOL] = PROTOCOL_VERSION,
-                                             [CALL] = call,
+                                             [CALL] = group->calls,
                                              [VERB] = p->verb,
                                              [CHANNELS] = p->channels,
                                              [DTYPE] = (uint64_t)p->dtype,
@@ -49,7 +49,9 @@ static void write_header(const struct bn_part *p, uint64_t call, double *message
                                              [FIRST] = p->first,
                                              [SAMPLES] = p->samples,
                                              [VALUES] = p->values,
-                                             [STATUS] = (uint64_t)p->status};
+                                             [STATUS] = (uint64_t)p->status,
+                                             [RANK] = (uint64_t)group->rank,
+                                             [RANKS] = (uint64_t)group->ranks};
     _Static_assert(sizeof(double) == sizeof(uint64_t), "a header is made of doubles' bytes");
     memcpy(message, header, sizeof header);
 }
@@ -79,14 +81,30 @@ static struct bn_part part_of(const struct bn_all *all, const uint64_t header[BN
     return p;
 }
 
+/* Checks that all ranks are those of this group, before the messages of more are looked for than there may be. */
+static batchnorm_status check_ranks(const struct bn_all *all, char *why) {
+    uint64_t header[BN_SYNC_HEADER];
+    for (int i = 0; i < all->ranks; i++) {
+        if (all->counts[i] < sizeof header)
+            return fail(why, BATCHNORM_MISMATCH, "rank %d sent %zu bytes, which is no message", i, all->counts[i]);
+        message_of(all, i, header);
+        if (header[PROTOCOL] != PROTOCOL_VERSION)
+            return fail(why, BATCHNORM_MISMATCH, "the protocol is %" PRIx64 " on rank %d and %" PRIx64 " here",
+                        header[PROTOCOL], i, PROTOCOL_VERSION);
+        if (header[RANK] != (uint64_t)i || header[RANKS] != (uint64_t)all->ranks)
+            return fail(why, BATCHNORM_MISMATCH, "rank %d of %d says that it is rank %" PRIu64 " of %" PRIu64, i, all->ranks,
+                        header[RANK], header[RANKS]);
+        if (header[STATUS] > BATCHNORM_TRANSPORT)
+            return fail(why, BATCHNORM_MISMATCH, "rank %d sent a status that is none, %" PRIu64, i, header[STATUS]);
+    }
+    return BATCHNORM_OK;
+}
+
 /* Checks that all ranks make the same call. */
 static batchnorm_status check_agreement(const struct bn_all *all, int rank, char *why) {
     uint64_t own[BN_SYNC_HEADER], other[BN_SYNC_HEADER];
-    for (int i = 0; i < all->ranks; i++)
-        if (all->counts[i] < sizeof own)
-            return fail(why, BATCHNORM_MISMATCH, "rank %d sent %zu bytes, which is no message", i, all->counts[i]);
     message_of(all, rank, own);
-    for (int k = PROTOCOL; k <= FLAGS; k++)
+    for (int k = CALL; k <= FLAGS; k++)
         for (int i = 0; i < all->ranks; i++) {
             message_of(all, i, other);
             /* of a rank that failed at once not all is known */
@@ -137,13 +155,14 @@ batchnorm_status bn_sync_gather(batchnorm_group *group, const struct bn_part *pa
                                 char why[BN_SYNC_TEXT]) {
     const void *bytes = NULL;
     const size_t doubles = part->status ? BN_SYNC_HEADER : bn_part_doubles(part);
-    why[0] = '\0';
-    write_header(part, group->calls++, message);
+    write_header(part, group, message);
+    group->calls++;
     *all = (struct bn_all){.part = *part, .ranks = group->ranks};
     const int failed = group->gather(group->user, message, doubles * sizeof *message, &bytes, &all->counts);
     if (failed || !bytes || !all->counts) return fail(why, BATCHNORM_TRANSPORT, "the transport failed, with %d", failed);
     all->bytes = bytes;
-    batchnorm_status status = check_agreement(all, group->rank, why);
+    batchnorm_status status = check_ranks(all, why);
+    if (!status) status = check_agreement(all, group->rank, why);
     if (!status && part->status) return part->status;
     if (!status) status = check_failures(all, why);
     return status ? status : check_parts(all, why);

@@ -38,7 +38,8 @@ static inline size_t bn_part_numbers(const struct bn_part *part) { return part->
 size_t bn_part_doubles(const struct bn_part *part);
 
 /* Gathers from all ranks. `message` has the nodes of this one; where part->status says that it has none, it has room for the
- * header. Returns OK; part->status; MISMATCH, RANK_FAILED or TRANSPORT, with a sentence in `why`. */
+ * header. Returns OK; part->status; MISMATCH, RANK_FAILED or TRANSPORT, with a sentence in `why`, which else
+ * stays. */
 batchnorm_status bn_sync_gather(batchnorm_group *group, const struct bn_part *part, double *message, struct bn_all *all,
                                 char why[BN_SYNC_TEXT]);
 

@@ -45,7 +45,9 @@ TEST(what_a_newer_caller_has_must_be_zero) {
 }
 
 TEST(sizes_that_no_version_had_are_refused) {
-    static const size_t sizes[] = {0, 1, sizeof(void *), sizeof(struct first) - 1, SIZE_MAX, SIZE_MAX / 2};
+    static const size_t sizes[] = {
+        0,        1,           sizeof(void *), sizeof(struct first) - 1, sizeof(struct first) + 4, sizeof(struct known) - 8,
+        SIZE_MAX, SIZE_MAX / 2};
     struct known given = {0, 1, 2, 3}, place;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         given.size = sizes[i];

@@ -375,7 +375,8 @@ struct strange {
     batchnorm_dtype dtype;
     bool no_x, backward;
     unsigned flags;
-    bool no_dweight, small_workspace;
+    bool no_dweight, small_workspace, bad_exec;
+    int says; /* that it is one rank more, or that there are so many more */
     uint64_t calls;
     batchnorm_status status[2];
     char message[2][200];
@@ -403,7 +404,11 @@ static void be_strange(batchnorm_group *group, void *arg) {
         how.workspace = memory;
         how.workspace_bytes = sizeof memory;
     }
-    group->calls = s->calls;
+    if (s->bad_exec) how.size = 1;
+    batchnorm_group self = *group; /* what the call hears of; the transport knows better */
+    if (s->says == 1) self.rank = 1 - rank;
+    if (s->says > 1) self.ranks = s->says;
+    self.calls = s->calls;
     if (strange->backward) {
         const batchnorm_backward_call call = {.size = sizeof call,
                                               .shape = shape,
@@ -417,7 +422,7 @@ static void be_strange(batchnorm_group *group, void *arg) {
                                               .flags = s->flags,
                                               .grain = s->grain,
                                               .first_sample = s->first,
-                                              .group = group};
+                                              .group = &self};
         strange->status[rank] = batchnorm_backward(&call, &how);
     } else {
         const batchnorm_forward_call call = {.size = sizeof call,
@@ -430,7 +435,7 @@ static void be_strange(batchnorm_group *group, void *arg) {
                                              .save_rstd = saved[1],
                                              .grain = s->grain,
                                              .first_sample = s->first,
-                                             .group = group};
+                                             .group = &self};
         strange->status[rank] = batchnorm_forward(&call, &how);
     }
     for (size_t i = 0; i < sizeof y; i++) strange->wrote[rank] = strange->wrote[rank] || ((char *)y)[i] != 0x55;
@@ -451,6 +456,35 @@ static void refuse(struct strange s, batchnorm_status strange, batchnorm_status 
 
 static struct strange usual(void) {
     return (struct strange){.rank = 1, .count = 2, .channels = STRANGE_CHANNELS, .first = 2, .grain = 2};
+}
+
+TEST(a_wrong_exec_of_one_rank_is_told_to_all) {
+    struct strange s = usual();
+    s.bad_exec = true;
+    for (int backward = 0; backward < 2; backward++) {
+        s.backward = backward != 0;
+        refuse(s, BATCHNORM_BAD_OPTION, BATCHNORM_RANK_FAILED, "rank 1 failed: an option or flag is outside its range");
+    }
+}
+
+TEST(ranks_that_say_that_they_are_others_are_refused) {
+    struct strange s = usual();
+    s.says = 1;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "rank 1 of 2 says that it is rank 0 of 2");
+    s.says = 3;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "rank 1 of 2 says that it is rank 1 of 3");
+}
+
+TEST(what_is_wrong_is_said_in_a_group_too) {
+    struct strange s = usual();
+    s.no_x = true;
+    refuse(s, BATCHNORM_NULL_POINTER, BATCHNORM_RANK_FAILED, "rank 1 failed: a required pointer is NULL");
+    run_ranks(2, be_strange, &s);
+    assert_string_equal(s.message[1], "what is NULL is needed; needed are x and y");
+    s = usual();
+    s.first = 3;
+    run_ranks(2, be_strange, &s);
+    assert_string_equal(s.message[1], "the first sample has the number 3, which is no multiple of the grain, 2");
 }
 
 TEST(ranks_that_do_not_agree_are_told_who_and_what) {
@@ -646,6 +680,9 @@ int main(void) {
         cmocka_unit_test(any_cut_gives_the_bits_of_the_whole_with_a_mask_and_relu),
         cmocka_unit_test(chunks_give_the_statistics_of_all),
         cmocka_unit_test(micro_batches_have_the_statistics_and_gradients_of_all),
+        cmocka_unit_test(a_wrong_exec_of_one_rank_is_told_to_all),
+        cmocka_unit_test(ranks_that_say_that_they_are_others_are_refused),
+        cmocka_unit_test(what_is_wrong_is_said_in_a_group_too),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
         cmocka_unit_test(a_failure_of_one_rank_is_one_of_all),
         cmocka_unit_test(layers_of_a_group_learn_as_one),
