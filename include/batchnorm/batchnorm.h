@@ -476,7 +476,7 @@ typedef struct batchnorm_backward_call {
  * Threads: safe to call at once on different outputs.
  * Returns: OK: also for a shape without elements: dweight and dbias become 0, or stay with BATCHNORM_ACCUMULATE; with sums or
  *          a group they get those of the whole batch. Also where the mask has fewer than two ones: without any, dx is
- *          weight * rstd * g. ONE_VALUE is for forwards alone
+ *          weight * rstd * g. No backward is ONE_VALUE
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE

@@ -236,7 +236,7 @@ typedef struct batchnorm_layer_backward_call {
  *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
  *          BAD_OPTION: also for a wrong size of the struct, for an x that y does not tell, for a dz where the forward had no
  *          residual, and for a mask where the forward had none, none where it had one, one with other flags, or one that a
- *          forward would refuse. ONE_VALUE is for forwards alone
+ *          forward would refuse. No backward is ONE_VALUE
  *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
  *          BAD_OPTION, a forward that had an activation, a residual or a mask.
  * Since:   0.1
