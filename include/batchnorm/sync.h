@@ -16,7 +16,7 @@
  * Compared: the protocol, which is another one where the order of bytes is, rank and ranks with what the transport gave, the
  * number of the call, the kind of call (forward or backward), the channels, the element type, the grain, and in backward the
  * flags and which of dweight and dbias are wanted. Where one of them differs, the call is MISMATCH on all ranks. A rank that
- * refuses its call is compared up to the number of the call.
+ * refuses its call is compared up to the number of the call, and else returns what it found.
  *
  * Not compared, and so for the caller to keep equal: eps, momentum and the other options, the activation, weight and bias, in
  * backward the saved statistics, and the flags of masks. Ranks in which they differ compute different things without a word.
