@@ -125,7 +125,8 @@ typedef struct batchnorm_exec {
     batchnorm_parallel_for *parallel_for; /*!< NULL: OpenMP where the library has it, else a loop */
     void *user;                           /*!< first argument of parallel_for */
     int threads;                          /*!< OpenMP threads at most; 0: as many as OpenMP offers; 1: none are started. With a
-                                               parallel_for: how many it has, for the cut into items; 0: it is cut for 64 */
+                                               parallel_for: how many it has, for the cut into items; 0: it is cut for 64.
+                                               Below 0: as 0 */
     void *workspace;                      /*!< scratch memory, any alignment, apart from all arrays; NULL: malloc and free */
     size_t workspace_bytes;               /*!< size of workspace */
     char *message;                        /*!< gets a sentence when a raw call fails, with names; NULL: not wanted */
@@ -251,7 +252,7 @@ enum {
  *
  * where S goes over all positions, and y is that of any x, also where m is 0. An x where m is 0 may be anything, also NaN: it
  * enters no statistic. Forward and backward take the same mask. No output, no workspace and no number that is written may lie
- * between its first and its last byte. Without a 1 it is as with one value: an error, or where that is
+ * between its first and its last byte. Without a 1 a forward is as with one value: an error, or where that is
  * allowed mean and var are 0, and the running statistics stay. Zeros: there is no mask. */
 typedef struct batchnorm_mask {
     const uint8_t *data;   /*!< its element (0, 0): a byte for each position, of which any but 0 is a 1; NULL: not there */
@@ -393,21 +394,27 @@ typedef struct batchnorm_forward_call {
  * Alias:   y may be x or z; no other overlap.
  * Memory:  batchnorm_forward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: OK: also for a shape without elements, which changes nothing
+ * Returns: OK: also for a shape without elements, which changes nothing; in a group it is a part like others, and gets the
+ *          saved and running statistics of the whole batch
  *          NOT_COMMITTED: options->require_finite, and mean or var of some channel is not finite; y and the saved statistics
  *          were written, the running statistics were left alone
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE
- *          ONE_VALUE: M = 1 and not options->allow_one_value; with a mask, M < 2, which is checked last of all
+ *          ONE_VALUE: M = 1 and not options->allow_one_value; with a mask or a group, M < 2, which is checked last of all
  *          BAD_OPTION: a size, an option, an activation outside its range; a mask with data and lengths, a length above inner,
- *          an unknown flag
+ *          an unknown flag; with a grain, a first_sample that is no multiple of it, or that plus n does not fit size_t; a
+ *          group whose size, rank, ranks or gather is not set
  *          BAD_EPS: not eps > 0
  *          BAD_STRIDE
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
+ *          TRANSPORT: with a group, its transport failed
+ *          MISMATCH: with a group, its ranks made calls that do not agree, see batchnorm/sync.h
+ *          RANK_FAILED: with a group, another rank has refused its call; the rank that did returns what it found
+ *          Checked in this order, but a wrong size of the call or of exec, and then the group's own members, first of all; and
+ *          what a rank of a group finds about its call gives way to TRANSPORT and MISMATCH. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, algorithm 1; torch.nn.functional.batch_norm(training=True).
  * Since:   0.1
  */
@@ -438,7 +445,8 @@ typedef struct batchnorm_backward_call {
     size_t grain;                    /*!< as in batchnorm_forward_call */
     size_t first_sample;             /*!< likewise */
     batchnorm_group *group;          /*!< likewise; dweight and dbias are then those of the whole batch */
-    const struct batchnorm_sum *sums; /*!< [channels], of the whole batch, from batchnorm_sums_accumulate(); NULL: those of this
+    const struct batchnorm_sum *sums; /*!< [channels], of the whole batch, from batchnorm_sums_accumulate(), not together with
+                                          a group; counts and values are taken as they are and not checked; NULL: those of this
                                           call */
     batchnorm_mask mask;              /*!< that of the forward */
 } batchnorm_backward_call;
@@ -457,7 +465,8 @@ typedef struct batchnorm_backward_call {
  *          1 elsewhere
  * Units:   where v lies is read from y, or, without y or where y does not tell, computed again as the forward did.
  *          x is taken from y where x is needed and not there and y is, if the activation keeps sign and size (the identity, or
- *          LEAKY_RELU whose slope and 1 / slope are normal numbers) and z and dz are not there: the forward had no residual.
+ *          LEAKY_RELU whose slope and 1 / slope are normal numbers), z and dz are not there (the forward had no residual), and
+ *          there is no mask. Elsewhere an x that is needed and not there is NULL_POINTER.
  *          Then xhat = (v - bias) / weight with v = y, or y / slope where y < 0. A channel in which y has less than half of the
  *          digits of xhat is refused: weight is 0 or not finite; abs(bias / weight) is above 2^12 (F64 2^26, F16 2^5, BF16
  *          2^4); abs(weight), times a slope below 1, is below the smallest number above 0 times that.
@@ -465,17 +474,22 @@ typedef struct batchnorm_backward_call {
  * Alias:   dx may be x, y, z or dy, and so may dz (same data, same strides), but not both the same; no other overlap.
  * Memory:  batchnorm_backward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: OK: also for a shape without elements: dweight and dbias become 0, or stay with BATCHNORM_ACCUMULATE
+ * Returns: OK: also for a shape without elements: dweight and dbias become 0, or stay with BATCHNORM_ACCUMULATE; with sums or
+ *          a group they get those of the whole batch. Also where the mask has fewer than two ones: without any, dx is
+ *          weight * rstd * g. No backward is ONE_VALUE
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE
- *          BAD_OPTION: a size, an unknown flag, an activation outside its range, an x that y does not tell (exec's message has
- *          the channel and its numbers)
+ *          BAD_OPTION: a size, an unknown flag, an activation outside its range; a mask, a first_sample or a group as in
+ *          batchnorm_forward(); sums together with a group; an x that y does not tell (exec's message has the channel and its
+ *          numbers)
  *          BAD_STRIDE
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of the call or of exec first of all. On error nothing was written.
+ *          TRANSPORT, MISMATCH, RANK_FAILED: with a group, as in batchnorm_forward()
+ *          Checked in this order, but a wrong size of the call or of exec, and then the group's own members, first of all; and
+ *          what a rank of a group finds about its call gives way to TRANSPORT and MISMATCH. On error nothing was written.
  * Source:  Ioffe and Szegedy 2015, section 3; torch native_batch_norm_backward; the chain rule with torch threshold_backward,
  *          leaky_relu_backward, hardtanh_backward, hardswish_backward, sigmoid_backward, silu_backward.
  * Since:   0.1
@@ -506,7 +520,8 @@ typedef struct batchnorm_jvp_call {
  * Alias:   ty may be tx or x; no other overlap with an output.
  * Memory:  batchnorm_jvp_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_backward(); a shape without elements changes nothing. On error nothing was written.
+ * Returns: as batchnorm_backward() where that has no activation, mask, grain or group; a shape without elements changes
+ *          nothing. On error nothing was written.
  * Source:  differentiation of the formula at the top of this file.
  * Since:   0.1
  */
@@ -541,7 +556,8 @@ typedef struct batchnorm_double_backward_call {
  * Alias:   none between an output and any other array.
  * Memory:  batchnorm_double_backward_workspace_bytes(call).
  * Threads: safe to call at once on different outputs.
- * Returns: as batchnorm_backward(); without elements gweight becomes 0. On error nothing was written.
+ * Returns: as batchnorm_backward() where that has no activation, mask, grain or group; without elements gweight becomes 0. On
+ *          error nothing was written.
  * Source:  own derivation, equal to torch batchnorm_double_backward.
  * Since:   0.1
  */

@@ -124,24 +124,26 @@ BATCHNORM_API const double *batchnorm_saved_rstd(const batchnorm_saved *saved);
  * Memory:  allocates only when a call needs more scratch memory than every call before it.
  * Threads: one call at a time on a layer.
  * Returns: OK: also for an input without elements: num_batches_tracked grows, nothing else changes, and its channels are not
- *          checked
+ *          checked; in a group it is a part like others, its channels are checked, and the running statistics move
  *          NOT_COMMITTED: convention.require_finite, and a mean or var is not finite; y was written, running statistics and
  *          num_batches_tracked were not
  *          NULL_POINTER: layer, or data of x or y
  *          BAD_OPTION: both flags, an unknown flag or rule, momentum NaN, a wrong size of a struct
  *          BAD_RANK
- *          ONE_VALUE
+ *          ONE_VALUE: with a group, of the whole batch, and last of all
  *          BAD_EPS
  *          BAD_SHAPE: the channels of x
  *          NO_STATISTICS: only one of running_mean and running_var is there, or the one that evaluation needs is missing
  *          BAD_DTYPE
  *          BAD_SHAPE: y unlike x
+ *          BAD_OPTION: a first_sample of batchnorm_layer_set_group() that is no multiple of the grain
  *          TOO_LARGE
  *          BAD_STRIDE
  *          OVERLAP
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct first of all; batchnorm_layer_message() has the details. On
- *          error nothing was written.
+ *          TRANSPORT, MISMATCH, RANK_FAILED: with a group and the statistics of the batch, as in batchnorm_forward()
+ *          Checked in this order, but a wrong size of a struct first of all, and what a rank of a group finds about its call
+ *          gives way to TRANSPORT and MISMATCH; batchnorm_layer_message() has the details. On error nothing was written.
  * Source:  torch.nn.modules.batchnorm._BatchNorm.forward.
  * Since:   0.1
  */
@@ -160,7 +162,8 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  *          overwrote with y is refused by its address, with OVERLAP: a copy must be given.
  * Memory:  as batchnorm_layer_forward().
  * Threads: one call at a time on a layer.
- * Returns: OK: after an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE
+ * Returns: OK: after an input without elements the gradients become 0, or stay with BATCHNORM_ACCUMULATE; in a group they are
+ *          those of the whole batch
  *          NULL_POINTER: layer
  *          BAD_OPTION: an unknown flag, a wrong size of a struct
  *          NO_FORWARD: also for a forward of another layer
@@ -171,7 +174,9 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_forward(batchnorm
  *          BAD_STRIDE
  *          OVERLAP
  *          NO_MEMORY
- *          Checked in this order, but a wrong size of a struct first of all. On error nothing was written.
+ *          TRANSPORT, MISMATCH, RANK_FAILED: after a forward with a group, as in batchnorm_forward()
+ *          Checked in this order, but a wrong size of a struct first of all, and what a rank of a group finds about its call
+ *          gives way to TRANSPORT and MISMATCH. On error nothing was written.
  * Source:  torch native_batch_norm_backward.
  * Since:   0.1
  */
@@ -198,8 +203,7 @@ typedef struct batchnorm_layer_forward_call {
  * Returns: as batchnorm_layer_forward(), and
  *          NULL_POINTER: also for a call that is NULL
  *          BAD_OPTION: also for a wrong size of the struct, an activation outside its range, a mask of data and lengths, a
- * length
- *          that is too large, an unknown flag of the mask
+ *          length that is too large, an unknown flag of the mask
  *          ONE_VALUE: also for a mask of which fewer than two positions count, then last of all
  *          BAD_SHAPE, BAD_DTYPE: also for a z unlike x
  *          On error nothing was written.
@@ -216,7 +220,8 @@ typedef struct batchnorm_layer_backward_call {
     batchnorm_saved *saved;     /*!< NULL: the layer's own */
     batchnorm_tensor x;         /*!< that of the forward; data may be NULL where it is not needed, see batchnorm_backward() */
     batchnorm_tensor z;         /*!< that of the forward; needed only where there was one and v is computed again */
-    batchnorm_tensor y;         /*!< that of the forward; data NULL: v is computed again. In place of x where it can be */
+    batchnorm_tensor y;         /*!< that of the forward; data NULL: v is computed again. In place of x where it can be, which
+                                     is without a mask, see batchnorm_backward() */
     batchnorm_tensor dy;        /*!< gradient of y */
     batchnorm_tensor dx;        /*!< gradient of x; data NULL: not wanted */
     batchnorm_tensor dz;        /*!< gradient of z; data NULL: not wanted */
@@ -229,8 +234,9 @@ typedef struct batchnorm_layer_backward_call {
  * Alias:   dx may be x, y, z or dy, and so may dz, but not both the same.
  * Returns: as batchnorm_layer_backward(), and
  *          NULL_POINTER: also for a call that is NULL, and for a z that the forward had and that is needed
- *          BAD_OPTION: also for a wrong size of the struct, for an x that y does not tell, and for a mask where the forward
- *          had none, or none where it had one
+ *          BAD_OPTION: also for a wrong size of the struct, for an x that y does not tell, for a dz where the forward had no
+ *          residual, and for a mask where the forward had none, none where it had one, one with other flags, or one that a
+ *          forward would refuse. No backward is ONE_VALUE
  *          On error nothing was written. Everything else is as in batchnorm_layer_backward(), which in turn refuses, with
  *          BAD_OPTION, a forward that had an activation, a residual or a mask.
  * Since:   0.1
@@ -316,11 +322,12 @@ BATCHNORM_API void batchnorm_layer_set_cumulative(batchnorm_layer *layer, bool c
  * backwards, are collectives, with the statistics, dweight and dbias of the whole batch. Evaluation is not. The group must
  * stay. Where it stays the same, this tells the next part of a batch alone.
  *
- * Units:   grain and first_sample as in batchnorm_forward_call.
+ * Units:   grain and first_sample as in batchnorm_forward_call. They are not checked here: a forward, also in evaluation,
+ *          refuses a first_sample that is no multiple of the grain, unless its input has no elements.
  * NULL:    group: none; with a grain, chunks of this layer's own batch.
  * Returns: OK
  *          NULL_POINTER: layer
- *          BAD_OPTION: a group whose size, ranks or gather are not set
+ *          BAD_OPTION: a group whose size, rank, ranks or gather is not set
  *          On error nothing was changed.
  * Since:   0.1
  */

@@ -52,6 +52,8 @@ typedef struct batchnorm_stats_call {
  *          NULL_POINTER: call is NULL, or what is needed
  *          BAD_DTYPE: I64
  *          TOO_LARGE
+ *          BAD_OPTION: a mask with data and lengths, a length above inner, an unknown flag; with a grain, a first_sample that
+ *          is no multiple of it, or that plus n does not fit size_t
  *          OVERLAP
  *          WORKSPACE_TOO_SMALL
  *          NO_MEMORY
@@ -104,15 +106,16 @@ typedef struct batchnorm_sums_call {
 } batchnorm_sums_call;
 
 /*! Add the sums of a part of a batch: the first phase of a backward. The second is a batchnorm_backward() of each part that is
- * given the sums of all. A value that was accumulated from one part holds what batchnorm_backward() uses for that part, bit for
- * bit.
+ * given the sums of all, and takes their counts and values as they are: it checks neither. A value that was accumulated from
+ * one part holds what batchnorm_backward() uses for that part, bit for bit.
  *
  * Formula: sums += S[g], S[g * (x - mean)] over this part
  * NULL:    exec = defaults; the rest stands beside the members.
  * Alias:   sums must overlap nothing else.
  * Memory:  batchnorm_sums_workspace_bytes(call).
  * Threads: safe to call at once on different sums.
- * Returns: as batchnorm_backward(); also OK for a shape without elements, which changes nothing. On error nothing was written.
+ * Returns: as batchnorm_backward() without a group, BAD_OPTION for a mask or a first_sample among them; also OK for a shape
+ *          without elements, which changes nothing. On error nothing was written.
  * Source:  the sums of batchnorm_backward(), on their own.
  * Since:   0.1
  */

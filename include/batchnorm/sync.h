@@ -8,8 +8,24 @@
  * they are also the same for any number of ranks and any cut of the batch between two chunks, where a chunk is `grain` samples
  * at a multiple of that; without one, parts are merged in the order of the ranks, and bits depend on the cut.
  *
- * Counts travel: parts may have different sizes, and a rank without samples takes part. An error on one rank is an error on
- * all, and nobody has written anything.
+ * Counts travel: parts may have different sizes, and a rank without samples takes part. With a grain the parts follow each
+ * other in the order of the ranks: each begins with the number after the last one of the part before it, and so all but the
+ * last end where a chunk does. A gap, or another order, is MISMATCH. Ranks without samples may stand anywhere; their
+ * first_sample is not looked at.
+ *
+ * Compared: the protocol, which is another one where the order of bytes is, rank and ranks with what the transport gave, the
+ * number of the call, the kind of call (forward or backward), the channels, the element type, the grain, and in backward the
+ * flags and which of dweight and dbias are wanted. Where one of them differs, the call is MISMATCH on all ranks. A rank that
+ * refuses its call is compared up to the number of the call, and else returns what it found.
+ *
+ * Not compared, and so for the caller to keep equal: eps, momentum and the other options, the activation, weight and bias, in
+ * backward the saved statistics, and the flags of masks. Ranks in which they differ compute different things without a word.
+ * The inner size, masks and strides may differ.
+ *
+ * An error on one rank is an error on all, and nobody has written anything: that rank returns what it found, the others
+ * RANK_FAILED. An error that leaves a rank no group to tell it with is returned at once, and the others wait until their
+ * transport gives up: a layer or a call that is NULL, a wrong size of the call or, in calls of a layer, of exec, a group whose
+ * size, rank, ranks or gather is not set.
  */
 #ifndef BATCHNORM_SYNC_H
 #define BATCHNORM_SYNC_H
