@@ -56,3 +56,9 @@ def dtype(request):
 def parameters_of(dtype):
     """The type that a layer has for inputs of a type."""
     return np.float64 if dtype == np.float64 else np.float32
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A file of which every test lacks a module counts as skipped: status 77, as ctest knows it."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = 77
