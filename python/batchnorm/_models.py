@@ -25,8 +25,9 @@ _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8"}
 
 def _path(path: str | os.PathLike[str] | bytes) -> bytes:
     """The path as the library takes it; FileNotFoundError and its like come from here."""
-    with open(path, "rb"):
-        return os.fsencode(path)
+    name = os.fsencode(path)  # no number: open() would take it for a descriptor, and close it
+    with open(name, "rb"):
+        return name
 
 
 def _named(

@@ -114,7 +114,7 @@ static int take_buffer(struct module_state *state, PyObject *object, const char 
         return refuse_type(object, name, format ? format : "B");
     }
     array->buffer.obj = NULL;
-    if (PyObject_IsInstance(object, state->array_type) != 1) return -1;
+    if (PyObject_IsInstance(object, state->array_type) != 1) return PyErr_Occurred() ? -1 : refuse_type(object, name, "");
     PyErr_Clear();
     return take_numpy_extension(object, name, array);
 }

@@ -13,6 +13,12 @@ int layer_enter(struct layer *self) {
         PyErr_SetString(PyExc_RuntimeError, "the layer was not initialized");
         return -1;
     }
+    if (self->forks != pool_forks()) { /* a thread of the parent may have the lock, which is left to it */
+        PyThread_type_lock lock = PyThread_allocate_lock();
+        if (!lock) return PyErr_NoMemory(), -1;
+        self->lock = lock;
+        self->forks = pool_forks();
+    }
     if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
         Py_BEGIN_ALLOW_THREADS;
         PyThread_acquire_lock(self->lock, WAIT_LOCK);
@@ -29,6 +35,7 @@ static PyObject *layer_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     (void)args, (void)keywords;
     if (!self) return NULL;
     self->lock = PyThread_allocate_lock();
+    self->forks = pool_forks();
     if (self->lock) return (PyObject *)self;
     Py_DECREF(self);
     return PyErr_NoMemory();

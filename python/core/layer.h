@@ -10,6 +10,7 @@ struct layer {
     batchnorm_layer *layer;
     PyObject *owner; /* destroys the layer; held by arrays of its memory, too, which thus refer to no object of Python */
     PyThread_type_lock lock;
+    unsigned forks;            /* pool_forks() when the lock was made */
     struct array input;        /* of the last forward, for backward */
     bool has_input, is_output; /* it is there; it is the output, which overwrote the input */
 };

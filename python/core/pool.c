@@ -109,7 +109,12 @@ static void after_fork(void) {
     pthread_mutex_unlock(&pool.turn);
 }
 
+static unsigned forks;
+
+unsigned pool_forks(void) { return forks; }
+
 static void in_child(void) {
+    forks++;
     pool.started = 0; /* their handles mean nothing here; the array is used again */
     pool.work = pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER; /* the parent's workers wait on these */
     after_fork();

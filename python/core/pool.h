@@ -15,6 +15,9 @@ void pool_set_threads(int threads);
 /* How many cores this process may use. */
 int pool_cores(void);
 
+/* How many forks lie between the first process and this one: what a thread of the parent had locked is nobody's here. */
+unsigned pool_forks(void);
+
 /* Ends the threads for good; calls that come later run on their caller's. */
 void pool_close(void);
 

@@ -19,6 +19,7 @@ static uint16_t narrow_half(float value) {
     const float size = fabsf(value);
     if (isnan(value)) return sign | 0x7e00;
     if (size >= 65520) return sign | 0x7c00;
+    if (size == 0) return sign; /* which has no exponent */
     /* The distance of the halves around it; a half is a whole number of them, and rounding may carry into the exponent. */
     int exponent;
     (void)frexpf(size, &exponent);

@@ -39,6 +39,8 @@ class BatchNormAct2d(BatchNorm2d):
     def __init__(
         self, num_features: int, *args: Any, act: str = "relu", slope: float = 0.01, **kwargs: Any
     ) -> None:
+        if any(isinstance(arg, str) for arg in args):
+            raise TypeError("act is given by its name: act=...")
         super().__init__(num_features, *args, **kwargs)
         self._choose(act, slope)
 
@@ -134,9 +136,53 @@ class _Tracer(fx.Tracer):
         )
 
 
+def _is_watched(module: nn.Module) -> bool:
+    """Whether a hook would want to see what goes in or comes out."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def _may_write(node: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node may change a tensor that others read."""
+    if node.op == "call_module":
+        module = modules[node.target]
+        if getattr(module, "inplace", False):
+            return True
+        leaf = type(module).__module__.startswith("torch.nn") or isinstance(module, nn.BatchNorm2d)
+        return not leaf
+    if node.kwargs.get("inplace") or node.kwargs.get("out") is not None:
+        return True
+    if node.op == "call_method":
+        return node.target.endswith("_") or node.target.startswith("__i")
+    if node.op != "call_function":
+        return False
+    name = getattr(node.target, "__name__", "")
+    in_place = name.endswith("_") or (
+        getattr(node.target, "__module__", "") == "_operator" and name[:1] == "i"
+    )
+    return in_place or name == "setitem" or any(arg is True for arg in node.args)
+
+
+def _nothing_writes_between(norm: Any, last: Any, own: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether the batch norm may be done as late as the activation: nothing but its own addition
+    may write in between.
+    """
+    node = norm.next
+    while node is not last:
+        if node is not own and _may_write(node, modules):
+            return False
+        node = node.next
+    return True
+
+
 def _activation(node: Any, modules: dict[str, nn.Module]) -> tuple[str, float] | None:
     if node.op == "call_module":
-        return _act_of_module(modules[node.target])
+        module = modules[node.target]
+        return None if _is_watched(module) else _act_of_module(module)
     others = {name: value for name, value in node.kwargs.items() if name != "inplace"}
     if node.op in ("call_function", "call_method") and node.target in _FUNCTIONS and not others:
         return (
@@ -159,13 +205,7 @@ def _is_norm(node: Any, modules: dict[str, nn.Module]) -> bool:
     ):
         return False
     norm = modules[str(node.target)]
-    watched = (
-        norm._forward_hooks
-        or norm._forward_pre_hooks
-        or norm._backward_hooks
-        or norm._backward_pre_hooks
-    )
-    return type(norm) in (nn.BatchNorm2d, BatchNorm2d) and not watched
+    return type(norm) in (nn.BatchNorm2d, BatchNorm2d) and not _is_watched(norm)
 
 
 def _calls(graph: fx.Graph, target: str) -> int:
@@ -208,6 +248,8 @@ def fuse(model: nn.Module) -> fx.GraphModule:
         if activation is None or found is None or _calls(graph, found[0].target) != 1:
             continue
         norm, residual, addition = found
+        if not _nothing_writes_between(norm, node, addition, modules):
+            continue
         parent, _, name = norm.target.rpartition(".")
         made = BatchNormAct2d.of(modules[norm.target], *activation)
         setattr(fused.get_submodule(parent), name, made)
