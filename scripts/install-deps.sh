@@ -12,9 +12,9 @@ clang-format doxygen binutils mandoc
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
 gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools qemu-user
-dpkg-dev mmdebstrap"
+dpkg-dev file mmdebstrap"
 bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
-deb="dpkg-dev lintian mmdebstrap"
+deb="dpkg-dev file lintian mmdebstrap"
 
 wanted=""
 for group; do
