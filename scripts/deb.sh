@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/deb
-for tool in dpkg-shlibdeps dpkg-deb; do
-    command -v $tool >/dev/null || { echo "deb.sh: $tool is not there (Debian: dpkg-dev)" >&2; exit 77; }
+for tool in dpkg-shlibdeps dpkg-deb file; do
+    command -v $tool >/dev/null || { echo "deb.sh: $tool is not there (Debian: dpkg-dev and file)" >&2; exit 77; }
 done
 mkdir -p $build
 rm -f $build/*.deb
