@@ -72,8 +72,6 @@ static void do_runs(const struct masked *m, const unsigned char *mask, size_t ro
     }
 }
 
-static size_t padded_up(size_t n) { return (n + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
-
 /* Lists the ones; returns how many there are. */
 static size_t list_ones(const unsigned char *mask, size_t n, unsigned short *index) {
     size_t count = 0;
@@ -98,7 +96,7 @@ static __attribute__((noinline)) void reduce_picked(const struct masked *m, cons
     _Alignas(BN_LINE_BYTES) double tile[3][BN_TILE + BNK_LANES];
     const struct bn_sweep *s = m->s;
     unsigned short index[BN_TILE + 1]; /* one more, for what is listed and not kept */
-    const size_t ones = needs_list(s) ? list_ones(mask + at, n, index) : bn_mask_ones(mask + at, n), pitch = padded_up(ones),
+    const size_t ones = needs_list(s) ? list_ones(mask + at, n, index) : bn_mask_ones(mask + at, n), pitch = bn_padded(ones),
                  together = ones ? BN_TILE / pitch : 0;
     struct bnk_choice choice = {mask + at, n, index, ones, 0};
     for (size_t c = 0, count; c < m->k->channels && ones; c += count) {
@@ -122,7 +120,7 @@ static __attribute__((noinline)) void write_chosen(const struct masked *m, const
                                                    size_t n) {
     _Alignas(BN_LINE_BYTES) double tile[BNK_ARRAYS - BNK_INPUTS][BN_TILE];
     const struct bn_sweep *s = m->s;
-    const size_t pitch = padded_up(n), together = BN_TILE / pitch;
+    const size_t pitch = bn_padded(n), together = BN_TILE / pitch;
     const struct bnk_replacement by = {mask + at, s->when, s->fills};
     for (size_t c = 0, count; c < m->k->channels; c += count) {
         count = m->k->channels - c < together ? m->k->channels - c : together;

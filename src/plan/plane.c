@@ -85,7 +85,7 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][BN_TILE]; /* room for any element type */
     struct bnk_array there[BN_VIEW_ARRAYS];
-    size_t pitch = (k.length + BNK_LANES - 1) / BNK_LANES * BNK_LANES;
+    size_t pitch = bn_padded(k.length);
     k.stream = false;
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = &k.array[s->role[i]];

@@ -14,21 +14,6 @@ static bool goes_outside(ptrdiff_t stride, ptrdiff_t other) {
 }
 
 /* With a grain the samples are the outermost dimension, whatever their strides, so that a chunk is one stretch of rows. */
-static void take_dims(struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
-    const int outermost = g->grain && g->extent[0] > 1 ? 1 : 0;
-    for (int d = 0; d < g->dims; d++) {
-        if (g->extent[d] == 1) continue;
-        int at = v->dims++;
-        ptrdiff_t stride = g->array[use[0].array].stride[d];
-        for (; at > outermost && goes_outside(stride, v->array[0].stride[at - 1]); at--) {
-            v->extent[at] = v->extent[at - 1];
-            for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = v->array[i].stride[at - 1];
-        }
-        v->extent[at] = g->extent[d];
-        for (int i = 0; i < v->arrays; i++) v->array[i].stride[at] = g->array[use[i].array].stride[d];
-    }
-}
-
 int bn_view_order(const struct bn_geometry *g, int array, int order[BN_MAX_DIMS]) {
     const int outermost = g->grain && g->extent[0] > 1 ? 1 : 0;
     const ptrdiff_t *stride = g->array[array].stride;
@@ -40,6 +25,15 @@ int bn_view_order(const struct bn_geometry *g, int array, int order[BN_MAX_DIMS]
         order[at] = d;
     }
     return dims;
+}
+
+static void take_dims(struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
+    int order[BN_MAX_DIMS];
+    v->dims = bn_view_order(g, use[0].array, order);
+    for (int d = 0; d < v->dims; d++) {
+        v->extent[d] = g->extent[order[d]];
+        for (int i = 0; i < v->arrays; i++) v->array[i].stride[d] = g->array[use[i].array].stride[order[d]];
+    }
 }
 
 /* Returns whether a dimension and the next one merge, in all arrays. The product fits in every array that exists; the
