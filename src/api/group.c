@@ -24,7 +24,6 @@ static struct bn_part part_of(const struct bn_geometry *g, enum bn_sync_verb ver
     struct bn_part part = {.verb = verb, .channels = g->channels, .dtype = g->dtype, .grain = g->grain, .flags = flags};
     part.first = g->first;
     part.samples = g->count ? g->extent[0] : 0;
-    part.values = part.samples ? g->count / part.samples : 0;
     return part;
 }
 

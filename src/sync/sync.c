@@ -13,7 +13,7 @@
 #include "plan/tree.h"
 
 /* What a header has, in this order. The first is not the same on a machine with another order of bytes. */
-enum { PROTOCOL, CALL, VERB, CHANNELS, DTYPE, GRAIN, FLAGS, FIRST, SAMPLES, VALUES, STATUS, RANK, RANKS, NUMBERS };
+enum { PROTOCOL, CALL, VERB, CHANNELS, DTYPE, GRAIN, FLAGS, FIRST, SAMPLES, STATUS, RANK, RANKS, NUMBERS };
 
 #define PROTOCOL_VERSION UINT64_C(0x626e73796e630003)
 
@@ -48,7 +48,6 @@ static void write_header(const struct bn_part *p, const batchnorm_group *group, 
                                              [FLAGS] = p->flags,
                                              [FIRST] = p->first,
                                              [SAMPLES] = p->samples,
-                                             [VALUES] = p->values,
                                              [STATUS] = (uint64_t)p->status,
                                              [RANK] = (uint64_t)group->rank,
                                              [RANKS] = (uint64_t)group->ranks};
@@ -77,7 +76,6 @@ static struct bn_part part_of(const struct bn_all *all, const uint64_t header[BN
     struct bn_part p = all->part;
     p.first = (size_t)header[FIRST];
     p.samples = (size_t)header[SAMPLES];
-    p.values = (size_t)header[VALUES];
     return p;
 }
 
@@ -247,32 +245,33 @@ bool bn_all_have_values(const struct bn_all *all) {
     return false;
 }
 
-double bn_all_stats(const struct bn_all *all, batchnorm_stat *stats) {
+/* What becomes of the folded numbers of a channel: of no node, if there is none. */
+typedef void keep_numbers(void *to, size_t channel, const struct pile *p, double count);
+
+static double fold_all(const struct bn_all *all, keep_numbers *keep, void *to) {
     struct pile piles[TOGETHER];
     double count = 0;
     for (size_t first = 0, some; first < all->part.channels; first += some) {
         some = all->part.channels - first < TOGETHER ? all->part.channels - first : TOGETHER;
         fold(all, first, some, piles);
         for (size_t c = 0; c < some; c++) {
-            const double *n = piles[c].number[0];
             count = piles[c].tree.nodes ? piles[c].tree.node[0].count : 0;
-            stats[first + c] = count > 0 ? (batchnorm_stat){count, n[0] + n[2], n[1]} : (batchnorm_stat){0, 0, 0};
+            keep(to, first + c, &piles[c], count);
         }
     }
     return count;
 }
 
-double bn_all_sums(const struct bn_all *all, batchnorm_sum *sums) {
-    struct pile piles[TOGETHER];
-    double count = 0;
-    for (size_t first = 0, some; first < all->part.channels; first += some) {
-        some = all->part.channels - first < TOGETHER ? all->part.channels - first : TOGETHER;
-        fold(all, first, some, piles);
-        for (size_t c = 0; c < some; c++) {
-            const double *n = piles[c].number[0];
-            count = piles[c].tree.nodes ? piles[c].tree.node[0].count : 0;
-            sums[first + c] = piles[c].tree.nodes ? (batchnorm_sum){count, n[0], n[1]} : (batchnorm_sum){0, 0, 0};
-        }
-    }
-    return count;
+static void keep_stat(void *to, size_t channel, const struct pile *p, double count) {
+    const double *n = p->number[0];
+    ((batchnorm_stat *)to)[channel] = count > 0 ? (batchnorm_stat){count, n[0] + n[2], n[1]} : (batchnorm_stat){0, 0, 0};
 }
+
+static void keep_sum(void *to, size_t channel, const struct pile *p, double count) {
+    const double *n = p->number[0];
+    ((batchnorm_sum *)to)[channel] = p->tree.nodes ? (batchnorm_sum){count, n[0], n[1]} : (batchnorm_sum){0, 0, 0};
+}
+
+double bn_all_stats(const struct bn_all *all, batchnorm_stat *stats) { return fold_all(all, keep_stat, stats); }
+
+double bn_all_sums(const struct bn_all *all, batchnorm_sum *sums) { return fold_all(all, keep_sum, sums); }

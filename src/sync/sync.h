@@ -8,7 +8,7 @@
 
 enum bn_sync_verb { BN_SYNC_FORWARD = 1, BN_SYNC_BACKWARD };
 
-/* What a rank brings to a call. All must agree about it but for the last four. */
+/* What a rank brings to a call. All must agree about it but for the last three. */
 struct bn_part {
     enum bn_sync_verb verb;
     size_t channels;
@@ -16,7 +16,6 @@ struct bn_part {
     size_t grain;
     unsigned flags;
     size_t first, samples; /* the first sample's number among those of all parts */
-    size_t values;         /* of a channel in each sample */
     batchnorm_status status;
 };
 
