@@ -146,7 +146,6 @@ batchnorm_status bn_raw_run(const struct bn_raw_kind *kind, const void *given, c
     if (bad_exec) status = BATCHNORM_BAD_OPTION; /* which the other ranks must know */
     if (!bad_exec && has_elements(&r.k.g) && lacks_something(&r))
         status = bn_raw_fail(&r, BATCHNORM_NULL_POINTER, "what is NULL is needed; needed are %s", r.missing);
-    if (status == BATCHNORM_NULL_POINTER && !r.group) return end(&r, exec, status);
     if (!status) status = bn_check_sizes(&r.k.g);
     if (!status && kind->check) status = kind->check(&r, call);
     kind->numbers(&r, call);

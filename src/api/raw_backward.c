@@ -176,7 +176,6 @@ static batchnorm_status jvp_start(struct bn_raw *r, const void *given) {
 }
 
 static batchnorm_status jvp_check(struct bn_raw *r, const void *call) {
-    (void)r;
     return bn_raw_check_flags(r, ((const batchnorm_jvp_call *)call)->flags, BATCHNORM_FROZEN);
 }
 
@@ -215,7 +214,6 @@ static batchnorm_status double_backward_start(struct bn_raw *r, const void *give
 }
 
 static batchnorm_status double_backward_check(struct bn_raw *r, const void *call) {
-    (void)r;
     return bn_raw_check_flags(r, ((const batchnorm_double_backward_call *)call)->flags, BATCHNORM_FROZEN);
 }
 

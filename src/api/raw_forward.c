@@ -65,7 +65,6 @@ static batchnorm_status normalize_start(struct bn_raw *r, const void *given) {
 }
 
 static batchnorm_status normalize_check(struct bn_raw *r, const void *call) {
-    (void)r;
     return bn_raw_check_activation(r, ((const batchnorm_normalize_call *)call)->activation);
 }
 
