@@ -103,8 +103,7 @@ bool eager_activation(PyObject *object, batchnorm_activation *activation) {
 
 /* Runs it, with the interpreter free for others if it takes long. */
 static batchnorm_status run(const struct run_layer *layer, const batchnorm_tensor *y, double *saved) {
-    const batchnorm_shape *const shape = &layer->shape;
-    if (!layer->group && shape->outer * shape->inner * shape->channels < RUN_LONG) return run_forward(layer, y, saved);
+    if (!run_is_long(layer)) return run_forward(layer, y, saved);
     batchnorm_status status;
     Py_BEGIN_ALLOW_THREADS;
     status = run_forward(layer, y, saved);

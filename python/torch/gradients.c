@@ -67,8 +67,7 @@ static batchnorm_tensor vector(const struct run_layer *layer) {
 }
 
 static batchnorm_status run_long(const struct run_layer *layer, const double *saved, const struct run_gradients *gradients) {
-    const batchnorm_shape *const shape = &layer->shape;
-    if (!layer->group && shape->outer * shape->inner * shape->channels < RUN_LONG) return run_backward(layer, saved, gradients);
+    if (!run_is_long(layer)) return run_backward(layer, saved, gradients);
     batchnorm_status status;
     Py_BEGIN_ALLOW_THREADS;
     status = run_backward(layer, saved, gradients);

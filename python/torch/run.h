@@ -48,4 +48,9 @@ bool run_fits(const struct run_layer *layer, const batchnorm_tensor *tensor);
 /* Elements from which on a call is long enough that others should have the interpreter in the meantime. */
 #define RUN_LONG 32768
 
+/* Whether a call is: also one of a group, which waits for others. */
+static inline bool run_is_long(const struct run_layer *layer) {
+    return layer->group || layer->shape.outer * layer->shape.inner * layer->shape.channels >= RUN_LONG;
+}
+
 #endif
