@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <batchnorm/batchnorm.h>
+#include "layer_calls.h"
 
 enum { TURNS = 31, BATCH = 32 };
 
@@ -28,44 +28,14 @@ static double median(double *times) {
     return times[TURNS / 2];
 }
 
-struct layer {
-    size_t c, s;
-    const float *x, *dy;
-    float *y;
-    double *save;
-    batchnorm_exec exec;
-};
-
-static void run(const struct layer *l, int rows, int backward, size_t grain) {
-    const batchnorm_shape shape = {BATCH, l->c, l->s, BATCHNORM_F32};
-    const batchnorm_strides s = rows ? batchnorm_channels_last(shape) : batchnorm_planar(shape);
-    const batchnorm_forward_call forward = {.size = sizeof forward,
-                                            .shape = shape,
-                                            .x = {l->x, s},
-                                            .y = {l->y, s},
-                                            .save_mean = l->save,
-                                            .save_rstd = l->save + l->c,
-                                            .grain = grain};
-    const batchnorm_backward_call back = {.size = sizeof back,
-                                          .shape = shape,
-                                          .x = {l->x, s},
-                                          .dy = {l->dy, s},
-                                          .dx = {l->y, s},
-                                          .save_mean = l->save,
-                                          .save_rstd = l->save + l->c,
-                                          .grain = grain};
-    const batchnorm_status status = backward ? batchnorm_backward(&back, &l->exec) : batchnorm_forward(&forward, &l->exec);
-    if (status) exit(EXIT_FAILURE);
-}
-
 static double measure(const struct layer *l, int rows, int backward, size_t grain) {
     double times[2][TURNS];
-    size_t repeat = 1 + 4000000 / (BATCH * l->c * l->s);
+    size_t repeat = 1 + 4000000 / (l->n * l->c * l->s);
     for (int t = -1; t < TURNS; t++)
         for (int k = 0; k < 2; k++) {
             const int with = (t + k) & 1;
             const double begin = now();
-            for (size_t i = 0; i < repeat; i++) run(l, rows, backward, with ? grain : 0);
+            for (size_t i = 0; i < repeat; i++) run_layer(l, rows, backward, with ? grain : 0, (batchnorm_mask){.data = NULL});
             if (t >= 0) times[with][t] = now() - begin;
         }
     return median(times[1]) / median(times[0]);
@@ -76,13 +46,9 @@ int main(int argc, char **argv) {
                                        {128, 28 * 28},  {512, 28 * 28}, {256, 28 * 28}, {256, 14 * 14},
                                        {1024, 14 * 14}, {512, 14 * 14}, {512, 7 * 7},   {2048, 7 * 7}};
     const size_t grain = argc > 1 ? (size_t)atoi(argv[1]) : 8, most = (size_t)BATCH * 64 * 112 * 112;
-    struct layer l = {.x = malloc(most * 4), .dy = malloc(most * 4), .y = malloc(most * 4), .save = calloc(2 * 2048, 8)};
-    l.exec = (batchnorm_exec){.size = sizeof l.exec, .threads = argc > 2 ? atoi(argv[2]) : 1};
-    if (!l.x || !l.dy || !l.y || !l.save) return EXIT_FAILURE;
-    for (size_t i = 0; i < most; i++) {
-        ((float *)(size_t)l.x)[i] = (float)(i * 2654435761u % 1000) / 1000;
-        ((float *)(size_t)l.dy)[i] = (float)(i * 40503u % 1000) / 1000 - 0.5f;
-    }
+    struct layer l;
+    if (!make_layer(&l, most, 2048, argc > 2 ? atoi(argv[2]) : 1)) return EXIT_FAILURE;
+    l.n = BATCH;
     printf("| shape | nchw train | nchw backward | nhwc train | nhwc backward |\n|---|---:|---:|---:|---:|\n");
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         l.c = layers[i][0];

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <batchnorm/batchnorm.h>
+#include "layer_calls.h"
 
 enum { TURNS = 15, MASKS = 4 };
 
@@ -23,67 +23,46 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-struct layer {
-    size_t n, c, s;
-    const float *x, *dy;
-    float *y;
-    double *save;
+/* The two kinds of masks, and their ones. */
+struct masks {
     unsigned char *ones[2];
     size_t count[2];
-    batchnorm_exec exec;
 };
 
 static double random_number(void) { return (double)rand() / ((double)RAND_MAX + 1); }
 
-static void make_masks(struct layer *l) {
-    l->count[0] = l->count[1] = 0;
+static void make_masks(const struct layer *l, struct masks *m) {
+    m->count[0] = m->count[1] = 0;
     for (size_t n = 0; n < l->n; n++) {
         const size_t length = (size_t)((.4 + .6 * random_number()) * (double)l->s + .5);
         for (size_t i = 0; i < l->s; i++) {
-            l->count[0] += l->ones[0][n * l->s + i] = i < length;
-            l->count[1] += l->ones[1][n * l->s + i] = random_number() < .6;
+            m->count[0] += m->ones[0][n * l->s + i] = i < length;
+            m->count[1] += m->ones[1][n * l->s + i] = random_number() < .6;
         }
     }
 }
 
-/* mask: 0 none, then front, front with outputs, random, random with outputs. */
-static void run(const struct layer *l, int rows, int backward, int mask) {
-    const batchnorm_shape shape = {l->n, l->c, l->s, BATCHNORM_F32};
-    const batchnorm_strides s = rows ? batchnorm_channels_last(shape) : batchnorm_planar(shape);
-    batchnorm_mask m = {.data = NULL};
-    if (mask) m = (batchnorm_mask){.data = l->ones[(mask - 1) / 2], .outer = (ptrdiff_t)l->s, .inner = 1};
-    if (mask) m.flags = (mask - 1) % 2 ? BATCHNORM_MASK_OUTPUTS : 0;
-    const batchnorm_forward_call forward = {.size = sizeof forward,
-                                            .shape = shape,
-                                            .x = {l->x, s},
-                                            .y = {l->y, s},
-                                            .save_mean = l->save,
-                                            .save_rstd = l->save + l->c,
-                                            .mask = m};
-    const batchnorm_backward_call back = {.size = sizeof back,
-                                          .shape = shape,
-                                          .x = {l->x, s},
-                                          .dy = {l->dy, s},
-                                          .dx = {l->y, s},
-                                          .save_mean = l->save,
-                                          .save_rstd = l->save + l->c,
-                                          .mask = m};
-    const batchnorm_status status = backward ? batchnorm_backward(&back, &l->exec) : batchnorm_forward(&forward, &l->exec);
-    if (status) exit(EXIT_FAILURE);
+/* 0: none, then front, front with outputs, random, random with outputs. */
+static batchnorm_mask mask_of(const struct layer *l, const struct masks *m, int which) {
+    if (which == 0) return (batchnorm_mask){.data = NULL};
+    return (batchnorm_mask){.data = m->ones[(which - 1) / 2],
+                            .outer = (ptrdiff_t)l->s,
+                            .inner = 1,
+                            .flags = (which - 1) % 2 ? BATCHNORM_MASK_OUTPUTS : 0};
 }
 
-static void measure(const struct layer *l, int rows, int backward) {
+static void measure(const struct layer *l, const struct masks *m, int rows, int backward) {
     double least[1 + MASKS];
     const size_t all = l->n * l->s, repeat = 1 + 3000000 / (all * l->c);
     for (int t = -1; t < TURNS; t++)
         for (int k = 0; k <= MASKS; k++) {
             const double begin = now();
-            for (size_t i = 0; i < repeat; i++) run(l, rows, backward, k);
+            for (size_t i = 0; i < repeat; i++) run_layer(l, rows, backward, 0, mask_of(l, m, k));
             const double time = now() - begin;
             if (t <= 0 || time < least[k]) least[k] = time;
         }
     printf("| (%zu, %zu, %zu) | %s | %s |", l->n, l->c, l->s, rows ? "rows" : "planes", backward ? "backward" : "train");
-    for (int k = 1; k <= MASKS; k++) printf(" %.2f |", least[0] / (double)all / (least[k] / (double)l->count[(k - 1) / 2]));
+    for (int k = 1; k <= MASKS; k++) printf(" %.2f |", least[0] / (double)all / (least[k] / (double)m->count[(k - 1) / 2]));
     printf(" %.0f |\n", least[0] / (double)repeat * 1e6);
     fflush(stdout);
 }
@@ -91,21 +70,16 @@ static void measure(const struct layer *l, int rows, int backward) {
 int main(void) {
     static const size_t layers[][3] = {{32, 80, 1000}, {32, 256, 500}, {64, 512, 100}, {16, 64, 56 * 56}, {32, 3, 4096}};
     const size_t most = (size_t)32 * 256 * 500;
-    struct layer l = {.x = malloc(most * 4), .dy = malloc(most * 4), .y = malloc(most * 4), .save = calloc(2 * 2048, 8)};
-    for (int i = 0; i < 2; i++) l.ones[i] = malloc(1 << 20);
-    l.exec = (batchnorm_exec){.size = sizeof l.exec, .threads = 1};
-    if (!l.x || !l.dy || !l.y || !l.save || !l.ones[0] || !l.ones[1]) return EXIT_FAILURE;
-    for (size_t i = 0; i < most; i++) {
-        ((float *)(size_t)l.x)[i] = (float)(i * 2654435761u % 1000) / 1000;
-        ((float *)(size_t)l.dy)[i] = (float)(i * 40503u % 1000) / 1000 - 0.5f;
-    }
+    struct layer l;
+    struct masks m = {{malloc(1 << 20), malloc(1 << 20)}, {0, 0}};
+    if (!make_layer(&l, most, 2048, 1) || !m.ones[0] || !m.ones[1]) return EXIT_FAILURE;
     printf("| shape | layout | | front | outputs | random | outputs | us without |\n|---|---|---|---:|---:|---:|---:|---:|\n");
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         l.n = layers[i][0];
         l.c = layers[i][1];
         l.s = layers[i][2];
-        make_masks(&l);
-        for (int k = 0; k < 4; k++) measure(&l, k / 2, k % 2);
+        make_masks(&l, &m);
+        for (int k = 0; k < 4; k++) measure(&l, &m, k / 2, k % 2);
     }
     return EXIT_SUCCESS;
 }
