@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What once was wrong, in arrays and files."""
 
+import faulthandler
 import os
+import signal
 import threading
 
 import numpy as np
@@ -35,14 +37,17 @@ def test_a_layer_that_was_in_use_works_in_a_child():
             layer(x)
 
     thread = threading.Thread(target=use)
+    faulthandler.register(signal.SIGALRM, chain=True)
     thread.start()
     try:
         for _ in range(5):
             child = os.fork()
             if child == 0:
+                signal.alarm(100)  # one that hangs says where, and ends
                 layer(x)
                 os._exit(0)
             assert os.waitpid(child, 0)[1] == 0
     finally:
         stop.set()
         thread.join()
+        faulthandler.unregister(signal.SIGALRM)
