@@ -79,7 +79,8 @@ def test_compiled_layers(backend, order):
             close(a.double(), b.double(), torch.float32)
 
 
-def test_compiled_layers_have_the_operators():
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_compiled_layers_have_the_operators(order):
     torch.compiler.reset()
     graphs = []
 
@@ -90,14 +91,19 @@ def test_compiled_layers_have_the_operators():
     from torch._dynamo.backends.common import aot_autograd
 
     _, ours = pair(nn.BatchNorm2d, 6)
-    x = torch.randn(4, 6, 5, 3, requires_grad=True)
-    torch.compile(ours, fullgraph=True, backend=aot_autograd(fw_compiler=keep))(x).sum().backward()
+    x = torch.randn(4, 6, 5, 3).to(memory_format=order)
+    y = torch.compile(ours, fullgraph=True, backend=aot_autograd(fw_compiler=keep))(
+        x.clone().requires_grad_()
+    )
+    y.backward(x)
     text = "".join(str(graph.graph) for graph in graphs)
     assert (
         "batchnorm.forward" in text
         and "batchnorm.backward" in text
         and "native_batch_norm" not in text
     )
+    # A copy into another order of memory would cost several times what the layer does.
+    assert "clone" not in text and "contiguous" not in text, text
 
 
 def test_compiled_bits_are_those_of_eager_calls():

@@ -11,7 +11,7 @@ from torch.compiler import is_compiling
 
 from batchnorm import _torch
 from batchnorm.torch._functions import even
-from batchnorm.torch._operators import Traced
+from batchnorm.torch._operators import Traced, as_it_lies, in_turn
 
 _layer = _torch.layer
 M = TypeVar("M", bound=nn.Module)
@@ -47,8 +47,10 @@ def _traced(module: Any, x: Tensor) -> Tensor:
     frozen = not module.training and module.running_mean is not None
     mean, var = (module.running_mean, module.running_var) if updates or frozen else (None, None)
     weight, bias = module.weight, module.bias
-    return Traced.apply(
-        even(x),
+    x = even(x)
+    lies_last = not x.is_contiguous()
+    y = Traced.apply(
+        as_it_lies(x, lies_last),
         none if weight is None else weight,
         none if bias is None else bias,
         none if mean is None else mean,
@@ -56,7 +58,9 @@ def _traced(module: Any, x: Tensor) -> Tensor:
         frozen,
         float(module.momentum),
         float(module.eps),
+        lies_last,
     )
+    return in_turn(y, lies_last)
 
 
 def _otherwise(module: nn.Module, x: Any, ranks: int, forward: Callable[[Any], Tensor]) -> Any:

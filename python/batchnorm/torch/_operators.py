@@ -11,9 +11,23 @@ from torch.autograd.function import once_differentiable
 from batchnorm.torch._functions import CHANNELS_LAST, even
 
 
+def as_it_lies(x: Tensor, lies_last: bool) -> Tensor:
+    """Look at a tensor in the order of its memory: the channels last, if they lie last."""
+    return x.movedim(1, -1) if lies_last else x
+
+
+def in_turn(x: Tensor, lies_last: bool) -> Tensor:
+    """Look at it in the order (N, C, ...) again."""
+    return x.movedim(-1, 1) if lies_last else x
+
+
 class Traced(Function):
     """A layer as torch.compile() sees it: made of operators. What is not there is a tensor of no
     elements.
+
+    Takes and returns x and y, and their gradients, as they lie in memory: torch.compile() makes
+    every gradient contiguous before a backward sees it, and a copy into another order would take
+    several times as long as the layer.
     """
 
     @staticmethod
@@ -27,7 +41,9 @@ class Traced(Function):
         frozen: bool,
         momentum: float,
         eps: float,
+        lies_last: bool,
     ) -> Tensor:
+        x = in_turn(x, lies_last)
         if frozen:
             y, saved = torch.ops.batchnorm.infer(x, weight, bias, running_mean, running_var, eps)
         else:
@@ -35,19 +51,19 @@ class Traced(Function):
                 x, weight, bias, running_mean, running_var, momentum, eps
             )
         ctx.save_for_backward(x, weight, bias, saved)
-        ctx.frozen = frozen
-        return y
+        ctx.frozen, ctx.lies_last = frozen, lies_last
+        return as_it_lies(y, lies_last)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Any:
         x, weight, bias, saved = ctx.saved_tensors
         dx, dweight, dbias = torch.ops.batchnorm.backward(
-            even(dy), x, weight, bias, saved, ctx.frozen
+            even(in_turn(dy, ctx.lies_last)), x, weight, bias, saved, ctx.frozen
         )
         dweight = dweight if weight.numel() else None
         dbias = dbias if bias.numel() else None
-        return dx, dweight, dbias, None, None, None, None, None
+        return as_it_lies(dx, ctx.lies_last), dweight, dbias, None, None, None, None, None, None
 
 
 def _like_x(x: Tensor) -> Tensor:
