@@ -12,6 +12,7 @@ from torch.compiler import is_compiling
 from batchnorm import _torch
 from batchnorm.torch._functions import ACTIVATIONS, even
 from batchnorm.torch._layers import BatchNorm2d
+from batchnorm.torch._scripted import ScriptedAct2d
 
 # The words for activations, their numbers in the library, and the parameter that they have unless
 # it is given.
@@ -89,7 +90,9 @@ class BatchNormAct2d(BatchNorm2d):
         return ACTIVATIONS[self._activation[0]](y, self._activation[1])
 
     def __prepare_scriptable__(self) -> nn.Module:
-        return self
+        twin = object.__new__(ScriptedAct2d)
+        twin.__dict__ = self.__dict__
+        return twin
 
     def extra_repr(self) -> str:
         """As nn.BatchNorm2d's, and the activation."""
