@@ -18,8 +18,10 @@ _SETTINGS = ("training", "eps", "momentum", "track_running_stats")
 
 
 def _entry(value: Any) -> Any:
-    """A value of a state as an array that the library reads."""
-    if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
+    """A value of a state as an array that the library reads, or refuses."""
+    if hasattr(value, "mask") or (
+        hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic))
+    ):
         return value
     array = np.asarray(value)
     return array.astype(np.int64) if array.dtype.kind in "iub" else array
@@ -109,6 +111,8 @@ class BatchNorm:
         elif own is None:
             raise AttributeError(f"the layer has no {name} to which values could be assigned")
         elif value is not own:
+            if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+                raise TypeError(f"{name} cannot be a masked array: masks are not heeded")
             if np.shape(value) != own.shape:
                 raise ValueError(f"{name} has the shape {own.shape}, not {np.shape(value)}")
             own[...] = value
