@@ -77,3 +77,51 @@ def test_arrays_that_are_no_plain_tensors_are_refused():
         layer.load_state_dict({**layer.state_dict(), "weight": weight})
     with pytest.raises((BufferError, RuntimeError), match="negative bit"):
         layer.weight = weight
+
+
+LAYERS = {
+    "plain": (lambda: batchnorm.torch.BatchNorm2d(3), lambda v: v),
+    "relu": (lambda: batchnorm.torch.BatchNormAct2d(3), torch.relu),
+    "silu": (lambda: batchnorm.torch.BatchNormAct2d(3, act="silu"), nn.functional.silu),
+}
+ODD = {
+    "zeros": lambda: torch._efficientzerotensor(2, 3, 4, 4),
+    "negative": lambda: torch._neg_view(torch.randn(2, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_of_odd_tensors(kind, odd, training, create_graph):
+    make, act = LAYERS[kind]
+    ours = make().train(training)
+    theirs = nn.BatchNorm2d(3).train(training)
+    for place in ("dy", "x", "weight"):
+        torch.manual_seed(0)
+        weight = ODD[odd]()[0, :, 0, 0] if place == "weight" else torch.randn(3)
+        dy, x = (ODD[odd]() if place == name else torch.randn(2, 3, 4, 4) for name in ("dy", "x"))
+        x.requires_grad_(), weight.requires_grad_()
+        bias = torch.randn(3, requires_grad=True)
+        numbers = {"weight": weight, "bias": bias}
+        ys = [torch.func.functional_call(layer, numbers, x) for layer in (theirs, ours)]
+        ys[0] = act(ys[0])
+        wanted, found = (
+            torch.autograd.grad(y, (x, weight, bias), dy, create_graph=create_graph) for y in ys
+        )
+        close(ys[1], ys[0], x.dtype)
+        for a, b in zip(found, wanted):
+            close(a, b, x.dtype)
+        if create_graph and odd == "negative" and training:
+            close(
+                *(torch.autograd.grad(g[0].square().sum(), x)[0] for g in (found, wanted)), x.dtype
+            )
+
+
+def test_a_second_derivative_of_zeros():
+    layer = batchnorm.torch.BatchNorm2d(3)
+    x, dy = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 3, 4, 4, requires_grad=True)
+    dx = torch.autograd.grad(layer(x), x, dy, create_graph=True)[0]
+    for gradient in torch.autograd.grad(dx, (x, dy), torch._efficientzerotensor(2, 3, 4, 4)):
+        assert gradient.eq(0).all()

@@ -102,7 +102,8 @@ int tensors_read(PyObject *object, batchnorm_tensor *tensor) {
         PyErr_Clear(); /* a layout or a type that is none of ours */
         return 0;
     }
-    return view.device.type == DL_CPU && batchnorm_tensor_from_dlpack(&view, tensor) == BATCHNORM_OK;
+    if (view.device.type != DL_CPU || batchnorm_tensor_from_dlpack(&view, tensor) != BATCHNORM_OK) return 0;
+    return tensor->data || batchnorm_tensor_elements(tensor) == 0; /* PyTorch has zeros that need no memory */
 }
 
 int tensors_read_input(PyObject *object, batchnorm_tensor *tensor) {
