@@ -125,3 +125,51 @@ def test_a_second_derivative_of_zeros():
     dx = torch.autograd.grad(layer(x), x, dy, create_graph=True)[0]
     for gradient in torch.autograd.grad(dx, (x, dy), torch._efficientzerotensor(2, 3, 4, 4)):
         assert gradient.eq(0).all()
+
+
+def inference_layers(layer, names):
+    """Layers that have these tensors from torch.inference_mode(), and others that are usual."""
+    with torch.inference_mode():
+        for name in names:
+            if name in layer._parameters:
+                setattr(layer, name, nn.Parameter(torch.ones(3)))
+            else:
+                setattr(layer, name, torch.ones_like(getattr(layer, name)))
+    return layer
+
+
+def outcome(call):
+    try:
+        return "done", call()
+    except RuntimeError as error:
+        return str(error).split(".")[0], None
+
+
+NUMBERS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+@pytest.mark.parametrize("names", [(), *((name,) for name in NUMBERS), NUMBERS])
+@pytest.mark.parametrize("input", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("act", [None, "silu"])
+def test_tensors_of_inference_mode(names, input, training, mode, act):
+    made = []
+    for ours in (False, True):
+        layer = inference_layers(nn.BatchNorm2d(3), names).train(training)
+        if act and ours:
+            layer = batchnorm.torch.BatchNormAct2d.of(layer, act)
+        elif ours:
+            batchnorm.torch.convert(layer)
+        torch.manual_seed(0)
+        with torch.inference_mode(input):
+            x = torch.randn(4, 3, 2, 2)
+        with mode():
+            text, y = outcome(lambda: layer(x))
+            y = nn.functional.silu(y) if act and not ours and y is not None else y
+        made.append((text, y, list(layer.buffers())))
+    assert made[0][0] == made[1][0]
+    close(made[1][1], made[0][1], torch.float32)
+    assert made[0][1] is None or made[0][1].is_inference() == made[1][1].is_inference()
+    for a, b in zip(made[0][2], made[1][2]):
+        close(b.double(), a.double(), torch.float32)
