@@ -4,6 +4,7 @@
 import copy
 
 import pytest
+import torch.nn.functional as F
 from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch_networks import Residual, close, torch
@@ -173,3 +174,35 @@ def test_tensors_of_inference_mode(names, input, training, mode, act):
     assert made[0][1] is None or made[0][1].is_inference() == made[1][1].is_inference()
     for a, b in zip(made[0][2], made[1][2]):
         close(b.double(), a.double(), torch.float32)
+
+
+class Reversed(nn.Module):
+    """Uses its parts in another order than they were registered in."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU())
+        self.register_buffer("hidden", torch.ones(1), persistent=False)
+        self.scale, self.shift = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+        self.register_buffer("seen", torch.ones(1))
+        self.first = nn.Sequential(nn.BatchNorm2d(3), nn.SiLU())
+        self.middle = nn.ModuleDict({"b": nn.Conv2d(3, 3, 1), "a": nn.BatchNorm2d(3)})
+
+    def forward(self, x):
+        """From the end to the beginning."""
+        x = F.relu(self.middle["a"](self.first(x) + self.shift))
+        return self.last((self.middle["b"](x) * self.scale + self.seen) * self.hidden)
+
+
+def test_fusing_keeps_the_order_of_parameters():
+    model = Reversed()
+    fused = batchnorm.torch.fuse(model)
+    assert list(fused.state_dict()) == list(model.state_dict())
+    assert [name for name, _ in fused.named_buffers()] == [
+        name for name, _ in model.named_buffers()
+    ]
+    assert all(a is b for a, b in zip(fused.parameters(), model.parameters(), strict=True))
+    again = copy.deepcopy(fused)
+    assert list(again.state_dict()) == list(model.state_dict())
+    x = torch.randn(4, 3, 5, 5)
+    close(fused.eval()(x), model.eval()(x), x.dtype)
