@@ -44,8 +44,8 @@ static bool is_like_channels_last(const batchnorm_tensor *x) {
     return true;
 }
 
-/* PyTorch's rules, which must be kept to the letter where sizes of 1 make strides ambiguous. What is in row-major order, too, is
- * taken for that by a forward, and for channels last by a backward if the strides look like it. */
+/* PyTorch's rules, which must be kept to the letter where sizes of 1 make strides ambiguous. What is in row-major order, too,
+ * is taken for that by a forward, and for channels last by a backward if the strides look like it. */
 bool layout_is_channels_last(const batchnorm_tensor *x) {
     if ((x->rank != 4 && x->rank != 5) || batchnorm_tensor_is_contiguous(x)) return false;
     return is_dense_channels_last(x) || is_like_channels_last(x);
