@@ -10,19 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from batchnorm import _core
+from batchnorm._checks import check_features, check_setting, check_values, entry, has_numbers
 from batchnorm._parameters import IncompatibleKeys, Parameter
 
 _PARAMETERS = ("weight", "bias")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _SETTINGS = ("training", "eps", "momentum", "track_running_stats")
-
-
-def _entry(value: Any) -> Any:
-    """A value of a state as an array that the library reads."""
-    if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
-        return value
-    array = np.asarray(value)
-    return array.astype(np.int64) if array.dtype.kind in "iub" else array
+_FIXED = ("num_features", "affine")
 
 
 class BatchNorm:
@@ -75,6 +69,9 @@ class BatchNorm:
         dtype: DTypeLike | None,
         bias: bool,
     ) -> None:
+        check_features(num_features)
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            check_setting(name, value)
         type_name = np.dtype(np.float32 if dtype is None else dtype).name
         layer = _core.Layer(
             self._dims, num_features, eps, momentum, affine, bias, track_running_stats, type_name
@@ -93,7 +90,10 @@ class BatchNorm:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED:
+            raise AttributeError(f"{name} is fixed when a layer is made: make another layer")
         if name in _SETTINGS:
+            check_setting(name, value)
             self._layer.set(**{name: value})
         elif name in _PARAMETERS or name in _BUFFERS:
             self._assign(name, value)
@@ -109,8 +109,7 @@ class BatchNorm:
         elif own is None:
             raise AttributeError(f"the layer has no {name} to which values could be assigned")
         elif value is not own:
-            if np.shape(value) != own.shape:
-                raise ValueError(f"{name} has the shape {own.shape}, not {np.shape(value)}")
+            check_values(name, value, own.shape)
             own[...] = value
 
     def forward(self, x: Any, out: Any = None) -> NDArray[Any]:
@@ -177,9 +176,11 @@ class BatchNorm:
 
         Either all of it is taken, or there is an error and nothing was changed.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         version = getattr(state_dict, "_metadata", {}).get("", {}).get("version")
         own = self.state_dict()
-        given = {name: _entry(value) for name, value in state_dict.items()}
+        given = {name: entry(value) for name, value in state_dict.items()}
         is_old = self.track_running_stats and (version is None or version < 2)
         missing = [
             name
@@ -194,6 +195,12 @@ class BatchNorm:
                     f"{text} key(s) in state_dict: " + ", ".join(f'"{key}"' for key in keys) + ". "
                 )
         for name, array in own.items():
+            if name in given and not has_numbers(given[name]):
+                errors.append(
+                    f'While copying the parameter named "{name}", expected an array '
+                    f"from checkpoint but received {type(state_dict[name])}. "
+                )
+                continue
             shape = tuple(given[name].shape) if name in given else array.shape
             if shape != array.shape and (shape, array.shape) != ((1,), ()):
                 errors.append(

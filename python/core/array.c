@@ -119,8 +119,20 @@ static int take_buffer(struct module_state *state, PyObject *object, const char 
     return take_numpy_extension(object, name, array);
 }
 
+/* NumPy's masked arrays are arrays, too, and give their memory without the mask. They are known by its name. */
+static int check_masked(struct module_state *state, PyObject *object, const char *name) {
+    if ((PyObject *)Py_TYPE(object) == state->array_type) return 0;
+    const int is_array = PyObject_IsInstance(object, state->array_type);
+    if (is_array < 0) return -1;
+    if (!is_array || !PyObject_HasAttrString(object, "mask")) return 0;
+    PyErr_Format(PyExc_TypeError, "%s is a masked array, and masks are not heeded: give its `data`, or what filled() makes",
+                 name);
+    return -1;
+}
+
 int array_take(struct module_state *state, PyObject *object, const char *name, bool is_written, struct array *array) {
     *array = (struct array){.capsule = NULL};
+    if (check_masked(state, object, name)) return -1;
     if (PyObject_CheckBuffer(object)) {
         if (take_buffer(state, object, name, array) == 0 && read_buffer(array, name) == 0 &&
             !(is_written && array->buffer.readonly && refuse_read_only(name)))

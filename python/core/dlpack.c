@@ -38,6 +38,21 @@ static int check_device(PyObject *object, const char *name) {
     return -1;
 }
 
+/* PyTorch has tensors whose elements are stored with the other sign, and lets them out as if they were not. */
+static int check_sign(PyObject *object, const char *name) {
+    PyObject *method = PyObject_GetAttrString(object, "is_neg");
+    if (!method) return PyErr_Clear(), 0;
+    PyObject *answer = PyObject_CallNoArgs(method);
+    Py_DECREF(method);
+    const int is_negative = answer ? PyObject_IsTrue(answer) : -1;
+    Py_XDECREF(answer);
+    if (is_negative > 0)
+        PyErr_Format(PyExc_BufferError,
+                     "%s has the negative bit set: its elements are stored with the other sign; give what resolve_neg() makes",
+                     name);
+    return is_negative == 0 ? 0 : -1;
+}
+
 static int refuse(PyObject *object, const char *name, batchnorm_status status) {
     PyObject *dtype = PyObject_GetAttrString(object, "dtype");
     if (!dtype) PyErr_Clear();
@@ -67,6 +82,10 @@ static int read_capsule(PyObject *object, PyObject *capsule, const char *name, b
     }
     const batchnorm_status status = batchnorm_tensor_from_dlpack(managed, tensor);
     if (status) return refuse(object, name, status);
+    if (!tensor->data && batchnorm_tensor_elements(tensor) != 0) {
+        PyErr_Format(PyExc_BufferError, "%s has elements, but no memory in which they are", name);
+        return -1;
+    }
     if ((uintptr_t)tensor->data % batchnorm_dtype_bytes(tensor->dtype) == 0) return 0;
     PyErr_Format(PyExc_ValueError, "%s is not aligned: its address is no multiple of the size of an element", name);
     return -1;
@@ -82,7 +101,7 @@ PyObject *dlpack_take(struct module_state *state, PyObject *object, const char *
         Py_XDECREF(type);
         return NULL;
     }
-    if (check_device(object, name)) return NULL;
+    if (check_device(object, name) || check_sign(object, name)) return NULL;
     PyObject *capsule = capsule_of(state, object);
     if (capsule && read_capsule(object, capsule, name, tensor, is_read_only)) Py_CLEAR(capsule);
     return capsule;

@@ -63,6 +63,10 @@ static batchnorm_status run(struct batch_norm *b, char *message) {
 static int take_vectors(struct module_state *state, PyObject *const *objects, struct batch_norm *b) {
     static const char *const names[] = {"running_mean", "running_var", "weight", "bias"};
     const batchnorm_dtype dtype = b->x.tensor.dtype == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
+    if (b->training && (objects[MEAN] == Py_None) != (objects[VAR] == Py_None)) { /* PyTorch's type and sentence */
+        PyErr_SetString(PyExc_ValueError, "running_mean and running_var must either both be None or neither be None");
+        return -1;
+    }
     for (int i = 0; i < VECTORS; i++) {
         const bool is_running = i == MEAN || i == VAR;
         if (is_running && !b->training && objects[i] == Py_None) {

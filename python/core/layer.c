@@ -114,6 +114,10 @@ static int layer_init(PyObject *object, PyObject *args, PyObject *keywords) {
         PyErr_Format(PyExc_RuntimeError, "Trying to create tensor with negative dimension %lld: [%lld]", features, features);
         return -1;
     }
+    if (status == BATCHNORM_NO_MEMORY) {
+        PyErr_Format(PyExc_MemoryError, "there is no memory for a layer of %lld features", features);
+        return -1;
+    }
     if (status) return raise_status(status, batchnorm_status_string(status)), -1;
     self->owner = PyCapsule_New(layer, NULL, destroy);
     if (!self->owner) return batchnorm_layer_destroy(layer), -1;

@@ -24,9 +24,21 @@ static PyObject *core_get_num_threads(PyObject *module, PyObject *unused) {
 static PyObject *core_set_num_threads(PyObject *module, PyObject *number) {
     (void)module;
     int overflow;
-    const long threads = PyLong_AsLongAndOverflow(number, &overflow);
-    if (threads == -1 && PyErr_Occurred()) return NULL;
-    if (overflow != 0 || threads < 1 || threads > INT_MAX) {
+    PyObject *integer = PyNumber_Index(number);
+    if (!integer) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) return NULL;
+        PyObject *type = PyObject_GetAttrString((PyObject *)Py_TYPE(number), "__name__");
+        if (type) PyErr_Format(PyExc_TypeError, "set_num_threads expects an int, but got %U", type); /* PyTorch's sentence */
+        Py_XDECREF(type);
+        return NULL;
+    }
+    const long threads = PyLong_AsLongAndOverflow(integer, &overflow);
+    Py_DECREF(integer);
+    if (overflow > 0 || threads > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "the number of threads is too large: at most %d can be asked for", INT_MAX);
+        return NULL;
+    }
+    if (overflow < 0 || threads < 1) {
         PyErr_SetString(PyExc_ValueError, "the number of threads must be positive");
         return NULL;
     }

@@ -78,7 +78,12 @@ def test_batch_norm_of_few_and_many_dimensions(rng):
             r"expected 2D to 8D input \(got 1D input\)",
         ),
         (
-            {"training": True, "momentum": np.nan, "running_mean": np.zeros(3, "f4")},
+            {
+                "training": True,
+                "momentum": np.nan,
+                "running_mean": np.zeros(3, "f4"),
+                "running_var": np.ones(3, "f4"),
+            },
             ValueError,
             "option",
         ),

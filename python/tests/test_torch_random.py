@@ -63,7 +63,7 @@ def test_any_view(x, training, affine, tracks, momentum, same_dtype, grad):
     if isinstance(expected[0], type):
         assert result == expected
         return
-    assert expected[0].stride() == result[0].stride()
+    assert x.shape[1] == 1 or expected[0].stride() == result[0].stride()  # see test_torch_strides
     loose = x.dtype if x.dtype in (torch.bfloat16, torch.float16) else torch.float32
     for a, b in zip(result, expected):
         # A variance near 0 makes gradients large, and differences with them.

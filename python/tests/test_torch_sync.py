@@ -112,6 +112,14 @@ def test_errors_are_told_on_all_ranks(tmp_path):
         assert rank[2] == (2, 6, 2, 2)
 
 
+def test_a_part_that_does_not_fit_the_grain_is_named(tmp_path):
+    for told, gradient, count in ranks_of(2, "grains:4", tmp_path):
+        assert told[0].startswith("every rank's part but the last must be a multiple of the grain")
+        assert told[0].endswith("rank 0 of 2 has 5, where 4 or 8 would do")
+        assert told[1:] == ["nothing", "nothing"] and count == 2
+        assert torch.equal(gradient, torch.full((6,), 16.0))  # of this rank's part alone
+
+
 def test_one_process():
     torch.manual_seed(0)
     theirs = nn.BatchNorm2d(6)
@@ -133,6 +141,8 @@ def test_one_process():
         ours.to("meta")(x.to("meta"))
     with pytest.raises(ValueError, match="grain"):
         batchnorm.torch.SyncBatchNorm(6, grain=-1)
+    with pytest.raises(TypeError, match="grain must be a number of samples"):
+        batchnorm.torch.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm2d(6), grain=4.0)
 
 
 def test_conversion_keeps_objects_and_subclasses():

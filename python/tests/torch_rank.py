@@ -87,6 +87,21 @@ def errors(rank, ranks, _):
     return [*told, y.shape]
 
 
+def grains(rank, ranks, grain):
+    """What each rank is told of parts that do not fit a grain, and what it does alone."""
+    layer = batchnorm.torch.SyncBatchNorm(6, grain=grain)
+    told = []
+    for counts in ((5, 8), (3, 0), (8, 5)):
+        try:
+            layer(torch.randn(counts[rank], 6, 2, 2))
+            told.append("nothing")
+        except ValueError as error:
+            told.append(str(error))
+    x = torch.full((4, 6, 2, 2), rank + 1.0)
+    layer.eval()(x).sum().backward()
+    return told, layer.bias.grad, int(layer.num_batches_tracked)
+
+
 def main():
     """Run a case, and save what it returns."""
     rank, ranks, store, out, case = (

@@ -130,12 +130,25 @@ static PyObject *differentiable(const struct module *module, PyObject *const *ar
     return result;
 }
 
+static bool is_differentiated(const struct module *module, PyObject *const *arguments) {
+    return shim.aoti_torch_grad_mode_is_enabled() &&
+           (tensors_requires_grad(arguments[1]) || tensors_requires_grad(module->weight) ||
+            tensors_requires_grad(module->bias) || tensors_requires_grad(arguments[3]));
+}
+
+/* Whether the call would count in a tensor of torch.inference_mode(), or keep one for its backward, outside of that mode:
+ * PyTorch refuses, each in its own words, before any statistic moves. */
+static bool meets_inference(const struct module *module, PyObject *const *arguments, bool differentiates) {
+    if (module->tracked.data && tensors_is_inference(module->held[4]) && !tensors_inference_mode()) return true;
+    if (!differentiates) return false;
+    for (int i = 0; i < 4; i++)
+        if (tensors_is_inference(module->held[i])) return true;
+    return tensors_is_inference(arguments[1]) || tensors_is_inference(arguments[3]);
+}
+
 /* Once everything was read: y, differentiable or not. */
-static PyObject *run_module(const struct module *module, PyObject *const *arguments) {
+static PyObject *run_module(const struct module *module, PyObject *const *arguments, bool differentiates) {
     const struct run_layer *const layer = &module->layer;
-    const bool differentiates = shim.aoti_torch_grad_mode_is_enabled() &&
-                                (tensors_requires_grad(arguments[1]) || tensors_requires_grad(module->weight) ||
-                                 tensors_requires_grad(module->bias) || tensors_requires_grad(arguments[3]));
     batchnorm_tensor out = layout_like(&layer->x);
     PyObject *const y = tensors_new(&out);
     if (!y) return NULL;
@@ -162,11 +175,13 @@ static PyObject *layer(struct module *module, PyObject *const *arguments) {
     if (!layer->x.rank || !(ranks >> layer->x.rank & 1)) goto not_here;
     if (!read_module(module, arguments[0]) || tensors_unwatched() != 1) goto not_here;
     if (!eager_activation(arguments[4], &layer->activation)) return NULL;
+    const bool differentiates = is_differentiated(module, arguments);
+    if (meets_inference(module, arguments, differentiates)) goto not_here;
     struct group group;
     if (!group_begin(&group, arguments[5], layer)) return NULL;
     PyObject *result = NULL;
     const bool here = run_check(layer);
-    if (here) result = run_module(module, arguments);
+    if (here) result = run_module(module, arguments, differentiates);
     group_end(&group);
     if (here) return result;
 not_here:

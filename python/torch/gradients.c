@@ -94,7 +94,7 @@ PyObject *eager_backward(PyObject *self, PyObject *const *arguments, Py_ssize_t 
         run_check(&layer) && run_fits(&layer, &gradients.dy) && (!gradients.y.data || run_fits(&layer, &gradients.y));
     if (here) {
         struct results results = {0};
-        const batchnorm_tensor like_x = layout_like(&layer.x);
+        const batchnorm_tensor like_x = layout_of_gradient(&layer.x);
         PyObject *const wanted = arguments[7];
         bool good = results_new(&results, wants(wanted, 0), like_x, &gradients.dx) &&
                     results_new(&results, wants(wanted, 1), like_x, &gradients.dz) &&
@@ -129,7 +129,7 @@ PyObject *eager_double_backward(PyObject *self, PyObject *const *arguments, Py_s
         (second.vbias.data && !layout_is_vector(&second.vbias, layer.shape.channels)))
         return not_here();
     struct results results = {0};
-    const batchnorm_tensor like_x = layout_like(&layer.x);
+    const batchnorm_tensor like_x = layout_of_gradient(&layer.x);
     bool good = results_new(&results, true, like_x, &second.gdy) && results_new(&results, true, like_x, &second.gx) &&
                 results_new(&results, layer.weight.data, vector(&layer), &second.gweight);
     if (good) {

@@ -13,7 +13,10 @@ bool layout_merge(const batchnorm_tensor *tensor, batchnorm_shape *shape, batchn
  * channels last where the strides of x look like that, row-major order otherwise. */
 batchnorm_tensor layout_like(const batchnorm_tensor *x);
 
-/* Whether the strides of x look like that. */
+/* The same for the gradient of x. */
+batchnorm_tensor layout_of_gradient(const batchnorm_tensor *x);
+
+/* Whether a result has channels last. */
 bool layout_is_channels_last(const batchnorm_tensor *x);
 
 /* Whether this is an array of `channels` numbers side by side. */

@@ -33,7 +33,7 @@ static struct {
     PyTypeObject *tensor, *parameter;
     PyObject *empty_strided, *dtypes[DTYPES], *watchers[MOST_WATCHERS], *forward_ad;
     Py_ssize_t watcher_count;
-    PyObject *current_level, *requires_grad, *is_neg;
+    PyObject *current_level, *requires_grad, *is_neg, *is_inference;
     const struct dl_exchange *exchange;
     int32_t numbers[DTYPES], cpu;
 } torch;
@@ -74,7 +74,8 @@ bool tensors_begin(PyObject *arguments) {
     torch.current_level = PyUnicode_InternFromString("_current_level");
     torch.requires_grad = PyUnicode_InternFromString("requires_grad");
     torch.is_neg = PyUnicode_InternFromString("is_neg");
-    return torch.current_level && torch.requires_grad && torch.is_neg;
+    torch.is_inference = PyUnicode_InternFromString("is_inference");
+    return torch.current_level && torch.requires_grad && torch.is_neg && torch.is_inference;
 }
 
 int tensors_unwatched(void) {
@@ -102,7 +103,8 @@ int tensors_read(PyObject *object, batchnorm_tensor *tensor) {
         PyErr_Clear(); /* a layout or a type that is none of ours */
         return 0;
     }
-    return view.device.type == DL_CPU && batchnorm_tensor_from_dlpack(&view, tensor) == BATCHNORM_OK;
+    if (view.device.type != DL_CPU || batchnorm_tensor_from_dlpack(&view, tensor) != BATCHNORM_OK) return 0;
+    return tensor->data || batchnorm_tensor_elements(tensor) == 0; /* PyTorch has zeros that need no memory */
 }
 
 int tensors_read_input(PyObject *object, batchnorm_tensor *tensor) {
@@ -168,5 +170,21 @@ bool tensors_requires_grad(PyObject *object) {
     PyObject *const answer = PyObject_GetAttr(object, torch.requires_grad);
     if (!answer) PyErr_Clear();
     Py_XDECREF(answer);
+    return answer == Py_True;
+}
+
+bool tensors_is_inference(PyObject *object) {
+    if (object == Py_None) return false;
+    PyObject *const answer = PyObject_CallMethodObjArgs(object, torch.is_inference, NULL);
+    if (!answer) PyErr_Clear();
+    Py_XDECREF(answer);
+    return answer == Py_True;
+}
+
+bool tensors_inference_mode(void) {
+    PyObject *const package = PyImport_ImportModule("torch");
+    PyObject *const answer = package ? PyObject_CallMethod(package, "is_inference_mode_enabled", NULL) : NULL;
+    if (!answer) PyErr_Clear();
+    Py_XDECREF(package), Py_XDECREF(answer);
     return answer == Py_True;
 }

@@ -35,4 +35,10 @@ bool tensors_dtype(int32_t number, batchnorm_dtype *dtype);
 /* Whether gradients are asked for; false for None. */
 bool tensors_requires_grad(PyObject *object);
 
+/* Whether it was made in torch.inference_mode(); false for None. */
+bool tensors_is_inference(PyObject *object);
+
+/* Whether that mode is on. */
+bool tensors_inference_mode(void);
+
 #endif

@@ -88,8 +88,10 @@ def _is_plain(tensor: Tensor | None) -> bool:
 
 def even(tensor: Tensor) -> Tensor:
     """Return it, or a copy in the memory order that its strides suggest if its elements do not lie
-    evenly.
+    evenly, or are not what lies there.
     """
+    if not torch.compiler.is_compiling() and (tensor.is_neg() or tensor._is_zerotensor()):
+        tensor = tensor.clone()
     if tensor.is_contiguous():
         return tensor
     if torch.compiler.is_compiling():

@@ -12,6 +12,7 @@ from torch.compiler import is_compiling
 from batchnorm import _torch
 from batchnorm.torch._functions import ACTIVATIONS, even
 from batchnorm.torch._layers import BatchNorm2d
+from batchnorm.torch._scripted import ScriptedAct2d
 
 # The words for activations, their numbers in the library, and the parameter that they have unless
 # it is given.
@@ -89,7 +90,9 @@ class BatchNormAct2d(BatchNorm2d):
         return ACTIVATIONS[self._activation[0]](y, self._activation[1])
 
     def __prepare_scriptable__(self) -> nn.Module:
-        return self
+        twin = object.__new__(ScriptedAct2d)
+        twin.__dict__ = self.__dict__
+        return twin
 
     def extra_repr(self) -> str:
         """As nn.BatchNorm2d's, and the activation."""
@@ -230,11 +233,33 @@ def _find(node: Any, modules: dict[str, nn.Module]) -> tuple[Any, Any, Any] | No
     return None
 
 
+def _reorder(given: dict[str, Any], like: dict[str, Any]) -> None:
+    """Bring entries into the order of a dictionary that has them, too."""
+    for name in [name for name in like if name in given]:
+        given[name] = given.pop(name)
+
+
+def _keep_order(fused: nn.Module, model: nn.Module) -> None:
+    """Give parameters and buffers the order that the model has: torch.fx makes new modules around
+    them, in the order of their use, and forgets which buffers are in no state.
+    """
+    originals = dict(model.named_modules(remove_duplicate=False))
+    for path, module in fused.named_modules(remove_duplicate=False):
+        original = originals.get(path, module)
+        if module is original or isinstance(module, BatchNormAct2d):
+            continue
+        for kind in ("_parameters", "_buffers", "_modules"):
+            _reorder(getattr(module, kind), getattr(original, kind))
+        hidden = original._non_persistent_buffers_set
+        module._non_persistent_buffers_set.update(hidden.intersection(module._buffers))
+
+
 def fuse(model: nn.Module) -> fx.GraphModule:
     """Trace a model, and make one module of every nn.BatchNorm2d with the activation, and the
     addition, that follow it.
 
-    Parameters and buffers are those of the model, under their names, and the model stays as it is.
+    Parameters and buffers are those of the model, under their names and in their order, and the
+    model stays as it is; what its forward does not use is left out.
     Other batch norms are not converted; convert() does that, before or after. What torch.fx cannot
     trace cannot be fused.
     """
@@ -262,5 +287,6 @@ def fuse(model: nn.Module) -> fx.GraphModule:
                 graph.erase_node(gone)
     graph.lint()
     fused.delete_all_unused_submodules()
+    _keep_order(fused, model)
     fused.recompile()
     return fused

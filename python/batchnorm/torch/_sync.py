@@ -60,9 +60,20 @@ class _Transport:
         whole = b"".join(part[:size].numpy().tobytes() for part, size in zip(parts, sizes))
         return whole, tuple(sizes)
 
-    def first_sample(self, samples: int) -> int:
-        """How many samples the ranks before this one have."""
-        return sum(int(each) for each in self._all_gather(torch.tensor(samples))[: self.rank])
+    def first_sample(self, samples: int, grain: int) -> int:
+        """How many samples the ranks before this one have; all of them raise if one has a part that
+        does not fit the grain.
+        """
+        counts = [int(each) for each in self._all_gather(torch.tensor(samples))]
+        for rank, count in enumerate(counts):
+            if count % grain and any(counts[rank + 1 :]):
+                near = count - count % grain
+                raise ValueError(
+                    f"every rank's part but the last must be a multiple of the grain, {grain} "
+                    f"samples: rank {rank} of {self.ranks} has {count}, where {near} or "
+                    f"{near + grain} would do"
+                )
+        return sum(counts[: self.rank])
 
 
 _transports: WeakKeyDictionary[Any, _Transport] = WeakKeyDictionary()
@@ -73,6 +84,13 @@ def _transport(group: Any) -> _Transport:
     if group not in _transports:
         _transports[group] = _Transport(group)
     return _transports[group]
+
+
+def _check_grain(grain: Any) -> None:
+    if isinstance(grain, bool) or not isinstance(grain, int):
+        raise TypeError(f"grain must be a number of samples, an int (got {type(grain).__name__})")
+    if grain < 0:
+        raise ValueError(f"grain must not be negative (got {grain}); 0 is none")
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -86,8 +104,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     The gradients of weight and bias are those of the whole batch divided by the number of ranks, on
     every rank the same. That is what averaging over the ranks, as DistributedDataParallel does,
-    makes of PyTorch's own, which are each rank's. There are no second derivatives. It is no
-    nn.SyncBatchNorm, because DistributedDataParallel refuses those on CPUs.
+    makes of PyTorch's own, which are each rank's. There are no second derivatives. In evaluation
+    mode, as in PyTorch, every rank is on its own: nothing is sent, and the gradients of weight and
+    bias are those of its part. It is no nn.SyncBatchNorm, because DistributedDataParallel refuses
+    those on CPUs.
     """
 
     process_group: Any
@@ -110,8 +130,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, **kwargs
         )
-        if grain < 0:
-            raise ValueError(f"grain must not be negative (got {grain})")
+        _check_grain(grain)
         self.process_group, self.grain = process_group, grain
 
     def forward(self, input: Tensor) -> Tensor:
@@ -146,7 +165,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         )
         if transport is None or transport.ranks == 1:
             return self._alone(input)
-        first = transport.first_sample(input.shape[0]) if self.grain else 0
+        first = transport.first_sample(input.shape[0], self.grain) if self.grain else 0
         group = (
             transport.gather,
             transport.rank,
@@ -173,6 +192,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         Like convert(), it changes the class of layers that stay the same objects; subclasses are
         left alone. Returns the model.
         """
+        _check_grain(grain)
         layer: Any
         for layer in module.modules():
             if type(layer) in _SOURCES:
