@@ -4,6 +4,7 @@
 #ifndef BNK_TYPE
 #error "define BNK_TYPE as f32, f64, bf16 or f16, and compile verbs.c for each (docs/building.md)"
 #endif
+#include "kernel/copies.h"
 #include "kernel/curved.h"
 #include "kernel/plane.h"
 #include "kernel/rows.h"

@@ -57,6 +57,7 @@ static size_t block_channels(const struct bn_pass *p) {
     size_t bytes = times(p->count * bn_element_bytes(p->dtype), (size_t)p->reduce[0].view.arrays);
     size_t room = eighths(p->way.machine.l2_bytes, limits->block_l2);
     size_t most = least(bn_tuning.block ? bn_tuning.block : limits->block, BN_BLOCK_MAX);
+    if (p->reduce[0].view.staged) most = BN_BLOCK_MAX;
     if (bn_tuning.block || bytes <= room / most) return most;
     return bytes < room ? room / bytes : 1;
 }
@@ -103,6 +104,7 @@ static void cut_reduction(const struct bn_pass *p, struct bn_sweep *s) {
     if (v->layout == BNK_PLANE) {
         size_t run = limits->sweep_run / (v->length * bn_element_bytes(p->dtype));
         size_t most = least(bn_tuning.block ? bn_tuning.block : least(limits->block, run), BN_BLOCK_MAX);
+        if (v->staged) most = BN_BLOCK_MAX;
         size_t channels = least(most, p->channels * v->pieces / p->way.wanted);
         bn_view_set_block(v, channels ? channels : 1);
     } else if (v->pieces >= p->way.wanted) {

@@ -83,7 +83,7 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
 /* Runs some elements of some channels of one row. Inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
-    _Alignas(BN_LINE_BYTES) double tile[BN_VIEW_ARRAYS][BN_TILE]; /* room for any element type */
+    _Alignas(BN_LINE_BYTES) char tile[BN_VIEW_ARRAYS][BN_STAGE_BYTES];
     struct bnk_array there[BN_VIEW_ARRAYS];
     size_t pitch = bn_padded(k.length);
     k.stream = false;
@@ -93,7 +93,7 @@ static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
         if (s->view.spacing[i] == 1) continue;
         if (!bn_is_output(s->role[i]))
             s->kernels->gather(a->at, a->channel, s->view.spacing[i], k.channels, k.length, tile[i], pitch);
-        *a = (struct bnk_array){.at = (char *)tile[i], .channel = (ptrdiff_t)pitch};
+        *a = (struct bnk_array){.at = tile[i], .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
     for (int i = 0; i < s->view.arrays; i++) {
@@ -113,25 +113,38 @@ struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call
     return some;
 }
 
-/* Channels that lie closer together than the elements of a row are staged together: they share lines of the cache. */
-static bool channels_are_closer(const struct bn_view *v) {
-    for (int i = 0; i < v->arrays; i++) {
-        ptrdiff_t spacing = v->spacing[i] < 0 ? -v->spacing[i] : v->spacing[i];
-        ptrdiff_t channel = v->array[i].channel < 0 ? -v->array[i].channel : v->array[i].channel;
-        if (spacing != 1 && channel < spacing) return true;
+/* What is staged at a time. */
+struct tile {
+    size_t channels, length;
+};
+
+/* Returns as many channels of a whole row as there is room for, or of a part of it. Channels that lie closer together than the
+ * elements of a row share lines of the cache: of those, as many as a line has are staged together, if there is room. A
+ * reduction is cut between runs of steps alone, so that no sum changes. */
+static struct tile tile_of(const struct bn_sweep *s, const struct bnk_call *k) {
+    enum { RUN = BNK_RUN * BNK_LANES, SHORT_RUN = 4 * BNK_LANES };
+    const size_t room = BN_STAGE_BYTES / s->kernels->bytes, run = bn_sweep_reduces(s) ? RUN : SHORT_RUN;
+    const size_t line = BN_LINE_BYTES / s->kernels->bytes, wanted = bn_view_has_close_channels(&s->view) ? line : 1;
+    struct tile t = {1, k->length};
+    if (bn_padded(t.length) * wanted > room) {
+        t.length = room / wanted / run * run;
+        if (t.length == 0) t.length = run;
+        if (t.length > k->length) t.length = k->length;
     }
-    return false;
+    t.channels = room / bn_padded(t.length);
+    if (t.channels > line) t.channels -= t.channels % line;
+    return t;
 }
 
 static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
     const struct bn_view *v = &s->view;
-    size_t together = channels_are_closer(v) ? BN_TILE_CHANNELS : 1, length = BN_TILE / together;
+    const struct tile tile = tile_of(s, k);
     for (size_t r = 0; r < k->rows; r++)
-        for (size_t c = 0; c < k->channels; c += together)
-            for (size_t at = 0; at < k->length; at += length) {
-                size_t count = k->channels - c < together ? k->channels - c : together;
+        for (size_t c = 0; c < k->channels; c += tile.channels)
+            for (size_t at = 0; at < k->length; at += tile.length) {
+                size_t count = k->channels - c < tile.channels ? k->channels - c : tile.channels;
                 struct bnk_call t = bn_some_channels(s, k, r, c, count);
-                t.length = k->length - at < length ? k->length - at : length;
+                t.length = k->length - at < tile.length ? k->length - at : tile.length;
                 for (int i = 0; i < v->arrays; i++)
                     bn_advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);

@@ -156,10 +156,8 @@ void bn_masked_rows(const struct bn_sweep *s, const struct bnk_call *k, size_t r
 void bn_masked_pair(const struct bn_sweep *w, const struct bnk_call *written, const struct bn_sweep *s,
                     const struct bnk_call *reduced, size_t row, size_t first, bn_runner *run, void *arg);
 
-/* Elements of a tile in which arrays without a contiguous direction are staged. Their rows are whole runs of steps, so
- * that no sum changes. */
-_Static_assert(1024 / 4 % (BNK_RUN * BNK_LANES) == 0, "whole runs");
-enum { BN_TILE = 1024, BN_TILE_CHANNELS = 4 };
+/* Elements of a tile of those that a mask chooses. */
+enum { BN_TILE = 1024 };
 
 /* In a plane: a call for `count` channels of one row, from channel c on. */
 struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count);

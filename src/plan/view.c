@@ -234,6 +234,12 @@ void bn_view_recut(struct bn_view *v, size_t elements) {
     v->pieces = c->pieces = divide_up(c->rows, c->group);
 }
 
+bool bn_view_has_close_channels(const struct bn_view *v) {
+    for (int i = 0; i < v->arrays; i++)
+        if (v->spacing[i] != 1 && v->array[i].channel != 0 && distance(v->array[i].channel) < distance(v->spacing[i])) return true;
+    return false;
+}
+
 bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {
     if (a->layout != b->layout || a->rows != b->rows || a->length != b->length || a->dims != b->dims) return false;
     if (a->chunks != b->chunks || a->pieces != b->pieces || a->samples_in_row != b->samples_in_row) return false;

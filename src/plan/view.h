@@ -122,6 +122,9 @@ static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t li
 /* Returns the distance between the rows that bn_view_walk() found, in array i. */
 static inline ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }
 
+/* Returns whether the channels of some array that is staged lie closer together than the elements of its rows. */
+bool bn_view_has_close_channels(const struct bn_view *v);
+
 /* Returns the channels, rounded up to whole steps of the kernels. */
 static inline size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
 
