@@ -37,6 +37,17 @@ static void set_mask(struct bn_pass *p, struct bn_sweep *s, const struct bn_swee
     if (!like) p->pack[s->packed] = (struct bn_pack){s->view.first, false, NULL};
 }
 
+/* Has a write go in the order of its output, which is free to choose: nothing is added. */
+static void put_output_first(struct bn_sweep *s, struct bn_use *use, int uses) {
+    int i = 0;
+    while (i < uses && !bn_is_output(use[i].role)) i++;
+    if (bn_sweep_reduces(s) || i == 0 || i == uses) return;
+    const struct bn_use output = use[i];
+    use[i] = use[0];
+    use[0] = output;
+    for (i = 0; i < uses; i++) s->role[i] = use[i].role;
+}
+
 static void build_sweep(struct bn_pass *p, struct bn_sweep *s, const struct bn_sweep *like, const struct bn_geometry *g,
                         const struct bn_entry *e, struct bnk_act act) {
     struct bn_use use[BN_VIEW_ARRAYS];
@@ -55,6 +66,7 @@ static void build_sweep(struct bn_pass *p, struct bn_sweep *s, const struct bn_s
         s->role[uses] = e->use[i].role;
         use[uses++] = e->use[i];
     }
+    put_output_first(s, use, uses);
     const bool is_like = set_view(s, like, g, uses, use);
     s->masked = s->fills = false;
     s->mask = NULL;

@@ -80,26 +80,42 @@ static struct bnk_call one_row(const struct bnk_call *k, size_t r, size_t bytes)
     return row;
 }
 
-/* Runs some elements of some channels of one row. Inputs without a contiguous direction are gathered before, such outputs are
+/* Copies between an array without a contiguous direction and its tile. The copy goes by rows or by channels, whichever lie
+ * closer together: they share lines of the cache. */
+static void stage(const struct bn_sweep *s, int i, const struct bnk_call *k, const struct bnk_array *there, char *tile,
+                  size_t pitch) {
+    const size_t bytes = s->kernels->bytes;
+    const ptrdiff_t spacing = s->view.spacing[i];
+    const bool by_rows = k->channels == 1 || (k->rows > 1 && there->channel != 1 && there->row == 1);
+    const size_t others = by_rows ? k->channels : k->rows, count = by_rows ? k->rows : k->channels;
+    const ptrdiff_t other = by_rows ? there->channel : there->row, row = by_rows ? there->row : there->channel;
+    const size_t tile_other = by_rows ? pitch : k->channels * pitch, tile_row = by_rows ? k->channels * pitch : pitch;
+    for (size_t o = 0; o < others; o++) {
+        char *at = there->at + (ptrdiff_t)o * other * (ptrdiff_t)bytes, *staged = tile + o * tile_other * bytes;
+        if (bn_is_output(s->role[i]))
+            s->kernels->scatter(staged, tile_row, count, k->length, at, row, spacing);
+        else
+            s->kernels->gather(at, row, spacing, count, k->length, staged, tile_row);
+    }
+}
+
+/* Runs some elements of some channels of some rows. Inputs without a contiguous direction are gathered before, such outputs are
  * scattered after. `k` has the arrays at the first of them. */
 static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     _Alignas(BN_LINE_BYTES) char tile[BN_VIEW_ARRAYS][BN_STAGE_BYTES];
     struct bnk_array there[BN_VIEW_ARRAYS];
-    size_t pitch = bn_padded(k.length);
+    const size_t pitch = bn_padded(k.length);
     k.stream = false;
     for (int i = 0; i < s->view.arrays; i++) {
         struct bnk_array *a = &k.array[s->role[i]];
         there[i] = *a;
         if (s->view.spacing[i] == 1) continue;
-        if (!bn_is_output(s->role[i]))
-            s->kernels->gather(a->at, a->channel, s->view.spacing[i], k.channels, k.length, tile[i], pitch);
-        *a = (struct bnk_array){.at = tile[i], .channel = (ptrdiff_t)pitch};
+        if (!bn_is_output(s->role[i])) stage(s, i, &k, &there[i], tile[i], pitch);
+        *a = (struct bnk_array){.at = tile[i], .row = (ptrdiff_t)(k.channels * pitch), .channel = (ptrdiff_t)pitch};
     }
     run(s, &k);
-    for (int i = 0; i < s->view.arrays; i++) {
-        if (s->view.spacing[i] == 1 || !bn_is_output(s->role[i])) continue;
-        s->kernels->scatter(tile[i], pitch, k.channels, k.length, there[i].at, there[i].channel, s->view.spacing[i]);
-    }
+    for (int i = 0; i < s->view.arrays; i++)
+        if (s->view.spacing[i] != 1 && bn_is_output(s->role[i])) stage(s, i, &k, &there[i], tile[i], pitch);
 }
 
 struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
@@ -115,36 +131,41 @@ struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call
 
 /* What is staged at a time. */
 struct tile {
-    size_t channels, length;
+    size_t rows, channels, length;
 };
 
-/* Returns as many channels of a whole row as there is room for, or of a part of it. Channels that lie closer together than the
- * elements of a row share lines of the cache: of those, as many as a line has are staged together, if there is room. A
- * reduction is cut between runs of steps alone, so that no sum changes. */
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Returns as many rows and channels as there is room for, or a part of a row. Of those that lie closer together than the
+ * elements of a row, as many as share a line of the cache are staged together, if there is room. A reduction is cut between
+ * runs of steps alone, so that no sum changes. */
 static struct tile tile_of(const struct bn_sweep *s, const struct bnk_call *k) {
     enum { RUN = BNK_RUN * BNK_LANES, SHORT_RUN = 4 * BNK_LANES };
     const size_t room = BN_STAGE_BYTES / s->kernels->bytes, run = bn_sweep_reduces(s) ? RUN : SHORT_RUN;
-    const size_t line = BN_LINE_BYTES / s->kernels->bytes, wanted = bn_view_has_close_channels(&s->view) ? line : 1;
-    struct tile t = {1, k->length};
-    if (bn_padded(t.length) * wanted > room) {
-        t.length = room / wanted / run * run;
-        if (t.length == 0) t.length = run;
-        if (t.length > k->length) t.length = k->length;
+    const size_t line = BN_LINE_BYTES / s->kernels->bytes;
+    const struct bn_close close = bn_view_close(&s->view);
+    struct tile t = {1, 1, k->length};
+    if (bn_padded(t.length) * (close.channels ? line : 1) > room) {
+        t.length = room / line / run * run;
+        t.length = least(t.length ? t.length : run, k->length);
     }
-    t.channels = room / bn_padded(t.length);
+    const size_t left = room / bn_padded(t.length);
+    if (close.rows && t.length == k->length) t.rows = least(least(line, left), k->rows);
+    t.channels = least(left / t.rows, k->channels);
     if (t.channels > line) t.channels -= t.channels % line;
+    if (t.length == k->length) t.rows = least(left / t.channels, k->rows);
     return t;
 }
 
 static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
     const struct bn_view *v = &s->view;
     const struct tile tile = tile_of(s, k);
-    for (size_t r = 0; r < k->rows; r++)
+    for (size_t r = 0; r < k->rows; r += tile.rows)
         for (size_t c = 0; c < k->channels; c += tile.channels)
             for (size_t at = 0; at < k->length; at += tile.length) {
-                size_t count = k->channels - c < tile.channels ? k->channels - c : tile.channels;
-                struct bnk_call t = bn_some_channels(s, k, r, c, count);
-                t.length = k->length - at < tile.length ? k->length - at : tile.length;
+                struct bnk_call t = bn_some_channels(s, k, r, c, least(k->channels - c, tile.channels));
+                t.rows = least(k->rows - r, tile.rows);
+                t.length = least(k->length - at, tile.length);
                 for (int i = 0; i < v->arrays; i++)
                     bn_advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);

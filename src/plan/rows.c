@@ -39,7 +39,7 @@ static __attribute__((noinline)) void run_by_tile(const struct bn_sweep *s, cons
 static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) {
     size_t bytes = k->length * s->kernels->bytes;
     bool whole_lines = bytes % BN_LINE_BYTES == 0;
-    if (!k->stream || s->view.staged || bytes > s->tile_row) return false;
+    if (!k->stream || bytes > s->tile_row) return false;
     for (int i = 0; i < s->view.arrays; i++) {
         const struct bnk_array *a = &k->array[s->role[i]];
         if (!bn_is_output(s->role[i])) continue;
@@ -49,8 +49,41 @@ static bool streams_by_tile(const struct bn_sweep *s, const struct bnk_call *k) 
     return !whole_lines;
 }
 
+/* Writes some channels of some rows, from inputs whose channels do not lie side by side and are gathered before. `k` has the
+ * arrays at the first of them. */
+static __attribute__((noinline)) void run_tile(const struct bn_sweep *s, struct bnk_call k) {
+    _Alignas(BN_LINE_BYTES) char tile[BN_VIEW_ARRAYS][BN_STAGE_BYTES];
+    const size_t pitch = bn_padded(k.length);
+    for (int i = 0; i < s->view.arrays; i++) {
+        struct bnk_array *a = &k.array[s->role[i]];
+        if (s->view.spacing[i] == 1) continue;
+        s->kernels->gather(a->at, a->row, s->view.spacing[i], k.rows, k.length, tile[i], pitch);
+        *a = (struct bnk_array){.at = tile[i], .row = (ptrdiff_t)pitch};
+    }
+    run(s, &k);
+}
+
+static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
+    const size_t room = BN_STAGE_BYTES / s->kernels->bytes, most = room / BNK_LANES,
+                 length = k->length < most ? k->length : most, rows = room / bn_padded(length);
+    for (size_t r = 0; r < k->rows; r += rows)
+        for (size_t c = 0; c < k->length; c += length) {
+            struct bnk_call t = *k;
+            t.rows = k->rows - r < rows ? k->rows - r : rows;
+            t.length = k->length - c < length ? k->length - c : length;
+            t.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
+            for (int i = 0; i < s->view.arrays; i++) {
+                struct bnk_array *a = &t.array[s->role[i]];
+                bn_advance(a, (ptrdiff_t)r * a->row + (ptrdiff_t)c * s->view.spacing[i], s->kernels->bytes);
+            }
+            run_tile(s, t);
+        }
+}
+
 static void run_stretch(const struct bn_sweep *s, const struct bnk_call *k) {
-    if (!bn_sweep_reduces(s) && streams_by_tile(s, k))
+    if (s->view.staged)
+        run_staged(s, k);
+    else if (!bn_sweep_reduces(s) && streams_by_tile(s, k))
         run_by_tile(s, k);
     else
         run(s, k);
@@ -226,7 +259,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
 /* Wide rows */
 
 static bool is_packed(const struct bn_view *v) {
-    if (v->layout != BNK_ROWS || v->dims == 0) return false;
+    if (v->layout != BNK_ROWS || v->dims == 0 || v->staged) return false;
     for (int i = 0; i < v->arrays; i++)
         if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
     return true;

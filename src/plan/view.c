@@ -57,12 +57,20 @@ static void merge_dims(struct bn_view *v) {
     }
 }
 
-static void choose_layout(struct bn_view *v) {
-    bool rows = v->channels > 1;
-    for (int i = 0; i < v->arrays; i++) rows = rows && v->array[i].channel == 1;
+/* Returns whether a view is in rows: if all of its arrays have their channels side by side, or where only outputs count and no
+ * mask does, if those have. */
+static bool is_in_rows(const struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
+    const bool writes = use[0].role >= BNK_INPUTS && !g->mask.is_there;
+    for (int i = 0; i < v->arrays; i++)
+        if (v->array[i].channel != 1 && !(writes && use[i].role < BNK_INPUTS)) return false;
+    return v->channels > 1;
+}
+
+static void choose_layout(struct bn_view *v, const struct bn_geometry *g, const struct bn_use *use) {
+    const bool rows = is_in_rows(v, g, use);
     v->layout = rows ? BNK_ROWS : BNK_PLANE;
     v->length = v->channels;
-    for (int i = 0; i < v->arrays; i++) v->spacing[i] = 1;
+    for (int i = 0; i < v->arrays; i++) v->spacing[i] = rows ? v->array[i].channel : 1;
     v->samples_in_row = false;
     if (!rows) {
         v->samples_in_row = v->dims == 1;
@@ -161,7 +169,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
     }
     take_dims(v, g, use);
     merge_dims(v);
-    choose_layout(v);
+    choose_layout(v, g, use);
     cut(v, g);
 }
 
@@ -234,10 +242,17 @@ void bn_view_recut(struct bn_view *v, size_t elements) {
     v->pieces = c->pieces = divide_up(c->rows, c->group);
 }
 
-bool bn_view_has_close_channels(const struct bn_view *v) {
-    for (int i = 0; i < v->arrays; i++)
-        if (v->spacing[i] != 1 && v->array[i].channel != 0 && distance(v->array[i].channel) < distance(v->spacing[i])) return true;
-    return false;
+struct bn_close bn_view_close(const struct bn_view *v) {
+    struct bn_close close = {false, false};
+    for (int i = 0; i < v->arrays; i++) {
+        const size_t spacing = distance(v->spacing[i]), channel = v->channels == 1 ? 0 : distance(v->array[i].channel),
+                     row = distance(bn_view_pitch(v, i));
+        if (v->spacing[i] == 1) continue;
+        const bool rows = row != 0 && row < spacing && (channel == 0 || row < channel);
+        close.rows = close.rows || rows;
+        close.channels = close.channels || (!rows && channel != 0 && channel < spacing);
+    }
+    return close;
 }
 
 bool bn_view_matches(const struct bn_view *a, const struct bn_view *b) {

@@ -25,7 +25,7 @@ struct bn_view {
     int arrays;
     int first; /* the first of them in the geometry */
     struct bn_array array[BN_VIEW_ARRAYS];
-    ptrdiff_t spacing[BN_VIEW_ARRAYS]; /* distance of neighbours in a row; other than 1 is staged */
+    ptrdiff_t spacing[BN_VIEW_ARRAYS]; /* of neighbours in a row; others than 1 are staged */
     bool staged;                       /* some spacing is */
     /* Chunks of samples, in the order of memory: all but the last are cut alike. A chunk is some rows, or where a row has all
      * samples, some elements of each row. Without a grain, and for writing, the whole view is one chunk, the last. */
@@ -38,7 +38,7 @@ struct bn_view {
     size_t block, blocks;
 };
 
-/* An array of a geometry, and what a kernel takes it for. */
+/* An array of a geometry, and what a kernel takes it for. A write has an output first, and goes in its order. */
 struct bn_use {
     int array;
     enum bnk_role role;
@@ -122,8 +122,11 @@ static inline size_t bn_view_walk(const struct bn_view *v, size_t row, size_t li
 /* Returns the distance between the rows that bn_view_walk() found, in array i. */
 static inline ptrdiff_t bn_view_pitch(const struct bn_view *v, int i) { return v->dims ? v->array[i].stride[v->dims - 1] : 0; }
 
-/* Returns whether the channels of some array that is staged lie closer together than the elements of its rows. */
-bool bn_view_has_close_channels(const struct bn_view *v);
+/* What lies closer together than the elements of a row, in some array that is staged. */
+struct bn_close {
+    bool channels, rows;
+};
+struct bn_close bn_view_close(const struct bn_view *v);
 
 /* Returns the channels, rounded up to whole steps of the kernels. */
 static inline size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
