@@ -64,8 +64,8 @@ static __attribute__((noinline)) void run_tile(const struct bn_sweep *s, struct 
 }
 
 static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
-    const size_t room = BN_STAGE_BYTES / s->kernels->bytes, most = room / BNK_LANES,
-                 length = k->length < most ? k->length : most, rows = room / bn_padded(length);
+    const size_t room = BN_STAGE_BYTES / s->kernels->bytes, most = room / BNK_LANES;
+    const size_t length = k->length < most ? k->length : most, rows = room / bn_padded(length) / BNK_LANES * BNK_LANES;
     for (size_t r = 0; r < k->rows; r += rows)
         for (size_t c = 0; c < k->length; c += length) {
             struct bnk_call t = *k;
