@@ -166,14 +166,19 @@ static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_swee
     return least((far ? ahead : m->limits->near) / row + 1, s->view.rows);
 }
 
-/* Returns how far ahead rows fetch: those that a kernel does together. With more, the processor's own fetching, which goes
- * by the order of reading, helps less. Elements of 16 bits are computed with for longer than they are read, and fetched
- * earlier. */
+/* Returns how far ahead rows fetch: those that a kernel does together, or a multiple. With more, the processor's own fetching,
+ * which goes by the order of reading, most often helps less. Elements of 16 bits are computed with for longer than they are
+ * read, and fetched earlier. */
 static size_t rows_ahead_in_rows(const struct bn_pass *p, const struct bn_sweep *s) {
+    const struct bn_limits *limits = p->way.machine.limits;
+    const size_t fetch[] = {[BNK_MOMENTS] = limits->fetch_moments,
+                            [BNK_AFFINE] = limits->fetch_affine,
+                            [BNK_DOTS] = limits->fetch_dots,
+                            [BNK_BLEND] = limits->fetch_blend};
     size_t together = s->verb == BNK_MOMENTS ? BNK_ROWS_OF_MOMENTS : s->verb == BNK_DOTS ? BNK_ROWS_OF_DOTS : BNK_ROWS_WRITTEN;
-    size_t bytes = s->view.channels * s->repeat * s->kernels->bytes;
-    if (s->kernels->bytes == s->kernels->coefficient_bytes) return together;
-    return together * (p->way.machine.limits->near / bytes / together + 1);
+    size_t bytes = s->view.channels * s->repeat * s->kernels->bytes, ahead = times(together, fetch[s->verb]);
+    if (s->kernels->bytes == s->kernels->coefficient_bytes) return ahead;
+    return times(ahead, limits->near / bytes / together + 1);
 }
 
 /* Decides about streams and fetches. Outputs that do not stay in the last-level cache anyway go past all caches; inputs that

@@ -6,24 +6,45 @@
 #include <fcntl.h>
 #include <unistd.h>
 #endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "plan/tuning.h"
 
 struct bn_tuning bn_tuning;
 
+/* Where a row differs from the default, it was measured to be faster there. Rows that say so were not measured. */
 /* clang-format off */
-static const struct bn_limits limits[] = {
+static const struct bn_limits rows[] = {
     /* items:  item per thread unknown worth  fold gate   blocks: most l2 run  else  row llc channel
-       sweeps: run    wide  planes   rows     wide rows   memory: stream fetch near   ahead tile */
+       sweeps: run    wide  planes   rows     wide rows   memory: stream fetch near   ahead tile   fetch: mom aff dots blend */
     {"default", 32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048},
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+    {"zen4",    32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+    {"zen5",    32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   0},
+    {"golden_cove", 32768, 4,  64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+    /* not measured */
+    {"neoverse", 32768, 4,     64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
 };
 /* clang-format on */
 
-/* Chooses the limits of this processor; so far those of one have been measured. */
-static const struct bn_limits *choose_limits(void) { return &limits[0]; }
+const struct bn_limits *bn_limits_at(size_t index) { return index < sizeof rows / sizeof *rows ? &rows[index] : NULL; }
+
+static const struct bn_limits *row_of(const char *name) {
+    for (size_t i = 0; name && i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].name, name) == 0) return &rows[i];
+    return NULL;
+}
 
 enum { DEFAULT_L2 = 1 << 20, DEFAULT_LLC = 16 << 20, LEVELS = 5 };
 
@@ -61,6 +82,54 @@ static void read_levels(size_t size[LEVELS]) {
 static void read_levels(size_t size[LEVELS]) { (void)size; }
 #endif
 
+#if defined(__x86_64__) || defined(__i386__)
+/* AMD's family 25 is Zen 3 and Zen 4, of which Zen 4 has AVX-512; 26 is Zen 5. Intel's servers from Golden Cove on have AMX. */
+static const char *processor(void) {
+    unsigned a, b, c, d, vendor, extended = 0;
+    if (!__get_cpuid(0, &a, &vendor, &c, &d) || !__get_cpuid(1, &a, &b, &c, &d)) return NULL;
+    const unsigned base = a >> 8 & 15, family = base + (base == 15 ? a >> 20 & 255 : 0);
+    const bool features = __get_cpuid_count(7, 0, &a, &extended, &c, &d);
+    const bool has_avx512 = features && (extended >> 16 & 1), has_amx = features && (d >> 24 & 1);
+    if (vendor == signature_AMD_ebx && family == 25 && has_avx512) return "zen4";
+    if (vendor == signature_AMD_ebx && family == 26) return "zen5";
+    if (vendor == signature_INTEL_ebx && has_amx) return "golden_cove";
+    return NULL;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+/* The identification of Arm's cores: implementer 0x41, and the parts N1, V1, N2 and V2. */
+static const char *processor(void) {
+    static const unsigned parts[] = {0xd0c, 0xd40, 0xd49, 0xd4f};
+    char text[24] = {0};
+    const int file = open("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return NULL;
+    const ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    const unsigned long long midr = length > 0 ? strtoull(text, NULL, 16) : 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (midr >> 24 == 0x41 && (midr >> 4 & 0xfff) == parts[i]) return "neoverse";
+    return NULL;
+}
+#else
+static const char *processor(void) { return NULL; }
+#endif
+
+/* Chooses the limits that the environment names, or those of this processor. */
+static const struct bn_limits *choose_limits(void) {
+    const struct bn_limits *wanted = row_of(getenv("BATCHNORM_TUNING")), *here = wanted ? wanted : row_of(processor());
+    return here ? here : &rows[0];
+}
+
+/* Two threads may choose at once; they choose the same. */
+static _Atomic(const struct bn_limits *) chosen;
+
+void bn_limits_use(const struct bn_limits *limits) { atomic_store_explicit(&chosen, limits, memory_order_release); }
+
+static const struct bn_limits *limits_here(void) {
+    const struct bn_limits *limits = atomic_load_explicit(&chosen, memory_order_acquire);
+    if (!limits) bn_limits_use(limits = choose_limits());
+    return limits;
+}
+
 /* 0 until the system was asked. Two threads may ask at once; they get the same. */
 static _Atomic size_t l2, llc;
 
@@ -79,6 +148,6 @@ struct bn_machine bn_machine(void) {
     return (struct bn_machine){
         .l2_bytes = t->l2_bytes ? t->l2_bytes : atomic_load_explicit(&l2, memory_order_relaxed),
         .llc_bytes = t->llc_bytes ? t->llc_bytes : atomic_load_explicit(&llc, memory_order_relaxed),
-        .limits = t->limits ? t->limits : choose_limits(),
+        .limits = t->limits ? t->limits : limits_here(),
     };
 }

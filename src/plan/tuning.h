@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-/* Limits of one kind of processor. None is 0. */
+/* Limits of one kind of processor. None is 0 but those that say so. */
 struct bn_limits {
     const char *name;
     /* Items of work: the elements of one at least, so that handing it out costs nothing beside it; items for each thread, so
@@ -28,7 +28,10 @@ struct bn_limits {
      * rows; eighths of the second-level cache that they exceed when they are fetched in planes; bytes that are on their way at
      * a time, and the eighths of the second-level cache where a block exceeds that; bytes of rows that are streamed by tile. */
     size_t stream_llc, fetch_l2, near, ahead_l2, tile_row;
+    /* How far ahead rows are fetched: so many times the rows that the kernel of the verb does together; 0: nothing is. */
+    size_t fetch_moments, fetch_affine, fetch_dots, fetch_blend;
 };
+enum { BN_PARAMETERS = (sizeof(struct bn_limits) - sizeof(const char *)) / sizeof(size_t) };
 
 /* The machine as decisions see it. Where the system does not tell, caches have 1 MB and 16 MB. */
 struct bn_machine {
@@ -50,6 +53,12 @@ struct bn_tuning {
 };
 
 extern struct bn_tuning bn_tuning;
+
+/* The limits of kinds of processors, the default first; NULL after the last. */
+const struct bn_limits *bn_limits_at(size_t index);
+
+/* Uses other limits from now on, while no call is running; NULL: those of this processor, or the environment's. */
+void bn_limits_use(const struct bn_limits *limits);
 
 /* Returns the machine, of which the system is asked once, but for what bn_tuning has instead. */
 struct bn_machine bn_machine(void);
