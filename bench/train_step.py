@@ -109,7 +109,7 @@ class Ours:
         model, depth, image = CASES[case]
         command = [program, model, depth, norm, *image, CLASSES, batch, threads]
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env=waiting.passive(os.environ))
+                                        env=waiting.as_in_the_command(os.environ))
         self.name = "batchnorm" if norm == "before" else "batchnorm, no norm"
         self.library = self.line()
         self.state = dict(self.parameter() for _ in range(int(self.line())))
@@ -277,7 +277,7 @@ def main():
             row, library = measure(arguments, case, threads)
             if not rows:
                 print(f"torch {torch.__version__}; batchnorm with {library}")
-                print(f"threads wait: batchnorm's {waiting.choice(waiting.passive(os.environ))}, torch's "
+                print(f"threads wait: batchnorm's {waiting.choice(waiting.as_in_the_command(os.environ))}, torch's "
                       f"{waiting.choice(os.environ)}; a step begins when all others sleep")
             row["torch_megabytes"] = torch_memory(case, arguments.batch, threads)
             show(row, row["torch_megabytes"])

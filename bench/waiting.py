@@ -32,9 +32,10 @@ def until_others_sleep(*children):
             time.sleep(1e-4)
 
 
-def passive(environment):
-    """This environment for a program that starts as the command does: threads sleep while they wait, unless it says how."""
-    return {**({} if set(VARIABLES) & set(environment) else {"OMP_WAIT_POLICY": "passive"}), **environment}
+def as_in_the_command(environment):
+    """This environment with what the command adds to it, unless it says how threads wait."""
+    own = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+    return {**environment, **({} if set(VARIABLES) & set(environment) else own)}
 
 
 def choice(environment):

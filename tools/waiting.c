@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* OpenMP's threads spin while they wait, and on a machine with other work they take the cores from it and from each other. An
- * OpenMP library reads how to wait when it is loaded, before any code of this program runs, and libgomp has no function for it.
- * So the environment is set, and the program begins once more in the same process. */
+/* OpenMP's threads spin for long while they wait, and on a machine with other work they take the cores from it and from each
+ * other. An OpenMP library reads how to wait when it is loaded, before any code of this program runs, and libgomp has no
+ * function for it. So the environment is set, and the program begins once more in the same process. */
 #define _POSIX_C_SOURCE 200809L
 #include "waiting.h"
 
@@ -14,6 +14,13 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#define POLICY "OMP_WAIT_POLICY"
+/* How often libgomp's threads look before they sleep; LLVM's, which count in milliseconds, sleep at once. 1000 times, 12 us on
+ * a Xeon, are nearly as fast as 300000, libgomp's own choice, where nothing else runs, and nearly as fast as sleeping at once
+ * where the cores are wanted (docs/measurements.md). */
+#define SPINS "GOMP_SPINCOUNT"
+#define FEW_SPINS "1000"
 
 enum { TASK_NAME_BYTES = 16 }; /* what Linux keeps of a name, with its end */
 
@@ -29,7 +36,7 @@ static const char *own_path(void) {
 
 /* Someone has said how threads wait, perhaps this program before it began anew. */
 static bool is_said(void) {
-    static const char *const names[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"};
+    static const char *const names[] = {POLICY, SPINS, "KMP_BLOCKTIME", "KMP_LIBRARY"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (getenv(names[i])) return true;
     return false;
@@ -37,9 +44,10 @@ static bool is_said(void) {
 
 void wait_asleep(char **argv) {
     const char *path = is_said() ? NULL : own_path();
-    if (!path || setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
-    execv(path, argv);
-    unsetenv("OMP_WAIT_POLICY"); /* it is not true of this process */
+    if (!path) return;
+    if (setenv(POLICY, "passive", 1) == 0 && setenv(SPINS, FEW_SPINS, 1) == 0) execv(path, argv);
+    unsetenv(POLICY); /* they are not true of this process */
+    unsetenv(SPINS);
 }
 
 #else
