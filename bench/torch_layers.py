@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Layers and a network, converted by batchnorm.torch, beside PyTorch's own: both in one process, in
-turns. Both run on PyTorch's threads, so that neither waits for those of the other.
+turns, on the same threads, which are PyTorch's.
 
     torch_layers.py [--seconds S] [--only WORD] [--threads N] [--cpu]
 

@@ -2,6 +2,7 @@
 """How the sides of a benchmark wait. Threads of OpenMP spin for milliseconds after their work before they sleep. Where sides
 take turns, they would take the cores from the next one."""
 import os
+import re
 import threading
 import time
 
@@ -30,6 +31,12 @@ def until_others_sleep(*children):
             if time.perf_counter() > end:
                 raise SystemExit(f"threads do not sleep {PATIENCE} s after their work: see {', '.join(VARIABLES)}")
             time.sleep(1e-4)
+
+
+def are_shared():
+    """Whether all sides in this process have the same threads: there is one OpenMP, and no side waits for those of another."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return len(set(re.findall(r"/\S*/lib(?:gomp|i?omp5?)\b\S*\.so\S*", maps.read()))) < 2
 
 
 def as_in_the_command(environment):
