@@ -9,12 +9,13 @@ because measuring, judging and printing share one description of a case.
     bench/peers.py --errors                       # how far y is from the exact result
 
 How it measures. Contenders take turns, one call each, in an order that rotates; where x is smaller than 16 MB, each makes
-several calls in a row instead, since stores that bypass the caches would throw out what the next contender has there. The
-numbers are medians. GB/s counts the bytes that must move at least: x once in and y once out forward; x and dy in, dx out
-backward. The limit is the better of two copies of just these bytes, with normal and with non-temporal stores, in the same
-turns with the same threads; the share is the time of that copy by the time of batchnorm. Results are compared before anything
-is timed. torch is called from Python, the others from a loop in C, which matters for small shapes; there batchnorm is timed
-from Python too.
+several calls in a row instead, since stores that bypass the caches would throw out what the next contender has there. Mostly
+one OpenMP serves all of them, with the same threads; where there are several, a turn begins when all threads sleep, since
+they spin for a while after their work. The numbers are medians. GB/s counts the bytes that must move at least: x once in and
+y once out forward; x and dy in, dx out backward. The limit is the better of two copies of just these bytes, with normal and
+with non-temporal stores, in the same turns with the same threads; the share is the time of that copy by the time of
+batchnorm. Results are compared before anything is timed. torch is called from Python, the others from a loop in C, which
+matters for small shapes; there batchnorm is timed from Python too.
 
 Layouts: nchw and nhwc (channels-last) for any number of sizes, nc for (N, C), where both are the same; blocked is oneDNN's
 own nChw16c, with data that are in it already. A ratio above 1 says that batchnorm is faster; `4.9/6.5 no` is a ratio, what is
@@ -43,6 +44,7 @@ if __name__ == "__main__" and any(os.environ.get(key) != value for key, value in
 import numpy as np  # noqa: E402
 
 import contenders  # noqa: E402
+import waiting  # noqa: E402
 from contenders import torch  # noqa: E402
 
 LARGE = [(32, 64, 112, 112), (32, 64, 56, 56), (32, 256, 56, 56), (32, 512, 28, 28), (32, 1024, 14, 14), (32, 2048, 7, 7)]
@@ -120,6 +122,8 @@ def machine(batchnorm, helper):
         "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}" if torch else "skipped: not installed",
         "oneDNN": f"{contenders.debian_onednn(helper) or 'skipped: no libdnnl to link with'} (installed), "
                   f"{contenders.torch_onednn() or 'skipped'} (in torch)",
+        "threads wait": f"{waiting.choice(os.environ)}; "
+                        f"{'all sides have the same' if waiting.are_shared() else 'a turn begins when all sleep'}",
     }
 
 
@@ -148,10 +152,13 @@ def measure(line, seconds, in_a_row):
     turn_seconds = sum(time * (count + in_a_row) for time, count in zip(first, calls))
     rounds = max(7, min(101, int(seconds / turn_seconds)))
     times = [[] for _ in line]
+    shared = waiting.are_shared()
     gc.disable()
     for turn in range(rounds):
         for place in range(len(line)):
             which = (turn + place) % len(line)
+            if not shared:
+                waiting.until_others_sleep()
             if in_a_row:
                 line[which].seconds(max(1, calls[which] // 10))
             times[which].append(line[which].seconds(calls[which]))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Layers and a network, converted by batchnorm.torch, beside PyTorch's own: both in one process, in
-turns.
+turns, on the same threads, which are PyTorch's.
 
     torch_layers.py [--seconds S] [--only WORD] [--threads N] [--cpu]
 
@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import batchnorm.torch
+import waiting
 
 
 class Block(nn.Module):
@@ -206,6 +207,7 @@ def main() -> None:
         global clock
         clock = time.process_time
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {processor()}")
+    print(f"threads wait: {waiting.choice(os.environ)}; both sides have PyTorch's")
     print(f"{'':52} {'PyTorch':>10} {'converted':>10} {'times':>6}")
     for part in (fixed, layers, training):
         if options.only in (None, part.__name__):

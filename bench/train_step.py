@@ -4,10 +4,10 @@
 PyTorch.
 
 Both sides begin with the same weights and work on the same batch of random images, with the same number of threads. Their steps
-take turns, ours in a process of its own, so that what else the machine does slows both. PyTorch runs in both of its memory
-formats, and the faster one counts. Printed are the medians, ours divided by PyTorch's, the share of batch norm in our step, how
-far the first losses are apart, and how much memory each process took at most, on top of what it had before it made a
-network."""
+take turns, ours in a process of its own, so that what else the machine does slows both. A step begins when the threads of the
+other side sleep; ours wait as those of the command do. PyTorch runs in both of its memory formats, and the faster one counts.
+Printed are the medians, ours divided by PyTorch's, the share of batch norm in our step, how far the first losses are apart, and
+how much memory each process took at most, on top of what it had before it made a network."""
 import argparse
 import json
 import os
@@ -19,6 +19,8 @@ import time
 import numpy as np
 import torch
 from torch import nn
+
+import waiting
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = {
@@ -106,9 +108,8 @@ class Ours:
     def __init__(self, program, case, batch, threads, pixels, labels, norm="before"):
         model, depth, image = CASES[case]
         command = [program, model, depth, norm, *image, CLASSES, batch, threads]
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env=environment)
+                                        env=waiting.as_in_the_command(os.environ))
         self.name = "batchnorm" if norm == "before" else "batchnorm, no norm"
         self.library = self.line()
         self.state = dict(self.parameter() for _ in range(int(self.line())))
@@ -203,6 +204,7 @@ def measure(arguments, case, threads):
     end = None
     while end is None or time.perf_counter() < end or len(times[ours.name]) < 5:
         for side in sides:
+            waiting.until_others_sleep(ours.process.pid, without.process.pid)
             wall, processor, loss = side.step()
             losses[side.name].append(loss)
             if end is not None:
@@ -275,6 +277,8 @@ def main():
             row, library = measure(arguments, case, threads)
             if not rows:
                 print(f"torch {torch.__version__}; batchnorm with {library}")
+                print(f"threads wait: batchnorm's {waiting.choice(waiting.as_in_the_command(os.environ))}, torch's "
+                      f"{waiting.choice(os.environ)}; a step begins when all others sleep")
             row["torch_megabytes"] = torch_memory(case, arguments.batch, threads)
             show(row, row["torch_megabytes"])
             for name, seconds in row["layers"].items() if arguments.layers else ():

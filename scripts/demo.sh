@@ -6,9 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command=${1:-build/batchnorm}
 
-# OpenMP's threads sleep while they wait. Spinning gains little on an idle machine and loses much on a busy one.
-export OMP_WAIT_POLICY=passive
-
 # run COMMAND...: shows what it runs.
 run() {
     echo
@@ -17,7 +14,6 @@ run() {
 }
 
 echo "Fashion-MNIST; these runs can be repeated:"
-echo "\$ export OMP_WAIT_POLICY=passive"
 run "$command" train --limit 5000 --epochs 2
 run "$command" train --limit 5000 --epochs 2 --no-bn
 run "$command" compare --quick --out build/compare

@@ -11,6 +11,7 @@
 #include "batchnorm/batchnorm.h"
 #include "tools/shared/messages.h"
 #include "verbs.h"
+#include "waiting.h"
 
 /* Help that a full disk swallowed was not given. */
 static void check_stdout(void) {
@@ -36,6 +37,7 @@ static void check_isa(void) {
 }
 
 int main(int argc, char **argv) {
+    wait_asleep(argv);
     atexit(check_stdout);
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files then reads like a full disk */
     argp_err_exit_status = EXIT_WRONG_USAGE;

@@ -119,6 +119,8 @@ typedef void batchnorm_parallel_for(void *user, size_t items, batchnorm_task *ta
  *
  * Threads: a call of fewer than 65536 elements (65536 itself with OpenMP) is one item of work, runs on the caller's thread and
  *          does not call parallel_for. Larger ones are cut into up to 4 items for every thread, none below 32768 elements.
+ *          How OpenMP's threads wait for each other is not the library's choice: OMP_WAIT_POLICY is read when the program is
+ *          loaded. Mostly they spin at first, which is slow where other programs want the cores; with "passive" they sleep.
  * Memory:  on the stack a call takes less than 96 KB, and so does a task of a parallel_for. */
 typedef struct batchnorm_exec {
     size_t size;                          /*!< sizeof(batchnorm_exec) */

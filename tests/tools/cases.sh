@@ -3,7 +3,7 @@
 # What the cases of all verbs share. VERB.sh sources this file, defines a function VERB that runs the command and functions
 # case_NAME, and ends with run_case: `VERB.sh NAME COMMAND...` then runs case_NAME in a directory of its own.
 set -eu
-export LC_ALL=C OMP_WAIT_POLICY=passive
+export LC_ALL=C
 verb=$(basename "$0" .sh)
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1

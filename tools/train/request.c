@@ -296,11 +296,8 @@ const struct option_table train_options = {
     .request_bytes = sizeof(struct train_request),
     .defaults = set_defaults,
     .does = "Train a network on images, with or without batch norm, and test it after every epoch",
-    .more =
-        "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
-        "seconds of training (tests not included). The same seed and number of threads give the same numbers. On a machine "
-        "with other work to do, set OMP_WAIT_POLICY=passive in the environment: threads then sleep while they wait for each "
-        "other, which can be several times as fast.",
+    .more = "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
+            "seconds of training (tests not included). The same seed and number of threads give the same numbers.",
     .check = check};
 
 __attribute__((format(printf, 2, 3))) static bool say(char *message, const char *format, ...) {

@@ -149,6 +149,43 @@ case_threads() {
     [ "$(rows)" = "2x64x128x256 nchw f32 eval 2" ] || fail "$(cat out.log)"
 }
 
+# waits [NAME=VALUE]: the policy, the spins and the milliseconds of spinning that the OpenMP at work has, where only this is in
+# its environment.
+waits() {
+    local names=(OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME KMP_LIBRARY)
+    env "${names[@]/#/--unset=}" OMP_DISPLAY_ENV=verbose "$@" "${command[@]}" bench --seconds 0.01 --shape 2,64,64,64 \
+        --op eval --layout nchw --threads 2 >out.log 2>err.log || fail "$(cat err.log)"
+    tac err.log | sed '/ENVIRONMENT BEGIN/q' | sed -nE "s/.*(WAIT_POLICY|SPINCOUNT|BLOCKTIME) ?= ?'(.*)'/\1=\2/p" |
+        sort | tr '\n' ' '
+}
+
+needs_to_begin_anew() {
+    needs_openmp
+    [ ${#command[@]} = 1 ] || { echo "skipped: what an emulator runs is not begun anew"; exit 77; }
+}
+
+case_threads_soon_sleep_while_they_wait() {
+    needs_to_begin_anew
+    case $(waits) in
+    "SPINCOUNT=1000 WAIT_POLICY=PASSIVE " | "BLOCKTIME=0 WAIT_POLICY=PASSIVE ") ;;
+    *) fail "$(cat err.log)" ;;
+    esac
+    # who says otherwise wins
+    [[ $(waits OMP_WAIT_POLICY=active) = *"WAIT_POLICY=ACTIVE "* ]] || fail "$(cat err.log)"
+    case $(waits GOMP_SPINCOUNT=7) in SPINCOUNT=7\ * | BLOCKTIME=200\ *) ;; *) fail "$(cat err.log)" ;; esac
+    case $(waits KMP_BLOCKTIME=7) in BLOCKTIME=7\ * | SPINCOUNT=300000\ *) ;; *) fail "$(cat err.log)" ;; esac
+}
+
+# The arguments, the name and the way it ends stay.
+case_beginning_anew_changes_nothing_else() {
+    needs_to_begin_anew
+    unset OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME KMP_LIBRARY
+    refuses 2 "--shape: '' is not N,C or N,C,L or N,C,H,W or N,C,D,H,W, each 1 or more" --shape ''
+    ( exec -a other "${command[@]}" bench --seconds 0.01 --shape 2,3 ) >out.log 2>err.log || fail "$(cat err.log)"
+    ( PATH=$(dirname "${command[0]}"):$PATH; exec "${command[@]##*/}" --version ) >out.log || fail "by PATH"
+    grep -qx 'batchnorm [0-9.]*' out.log || fail "$(cat out.log)"
+}
+
 case_json() {
     shows --json --shape 2,3,4 --op train,stats --layout nhwc --threads 1 >text.log
     sed -E 's/"(cpu|compiler)": "[^"]*"/"\1": S/g; s/"isa": "[a-z0-9]*"/"isa": S/; s/"version": "N.N"/"version": S/
