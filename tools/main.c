@@ -36,6 +36,15 @@ static void check_isa(void) {
         report(EXIT_DONE, "BATCHNORM_ISA is '%.40s', which this machine has not; %s is used", wanted, batchnorm_isa());
 }
 
+static void check_tuning(void) {
+    char here[64];
+    const char *wanted = getenv("BATCHNORM_TUNING");
+    batchnorm_tuning(here, sizeof here);
+    here[strcspn(here, " ")] = '\0';
+    if (wanted && *wanted && strcmp(wanted, here) != 0)
+        report(EXIT_DONE, "BATCHNORM_TUNING is '%.40s', which is no row of the table; %s is used", wanted, here);
+}
+
 int main(int argc, char **argv) {
     wait_asleep(argv);
     atexit(check_stdout);
@@ -47,6 +56,7 @@ int main(int argc, char **argv) {
         if (strcmp(word, verbs[i].name) != 0) continue;
         messages_from(verbs[i].full_name);
         check_isa();
+        check_tuning();
         argv[1] = (char *)verbs[i].full_name; /* argp only reads it */
         return verbs[i].run(argc - 1, argv + 1);
     }

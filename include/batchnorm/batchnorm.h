@@ -276,6 +276,29 @@ BATCHNORM_API const char *batchnorm_version(void);
 /*! The instruction set in use: "avx512", "avx2", "neon" or "generic"; chosen once, at the first call. */
 BATCHNORM_API const char *batchnorm_isa(void);
 
+/*! The numbers by which calls decide how they go, which were measured on kinds of processors: "zen4 item=32768 ...". The
+ * first word is the row of docs/performance.md that was chosen at the first call: that of this processor, or which the
+ * environment variable BATCHNORM_TUNING names; with a + if numbers of it were changed. No result depends on them.
+ *
+ * Shapes:  text: size bytes, always ended with NUL if size > 0.
+ * NULL:    text may be NULL if size is 0.
+ * Threads: any number of calls may run at once, but none of batchnorm_set_tuning().
+ * Returns: the length of the whole text without the NUL, as snprintf does.
+ * Since:   0.1
+ */
+BATCHNORM_API size_t batchnorm_tuning(char *text, size_t size);
+
+/*! Has calls go by other numbers from now on: what batchnorm_tuning() tells, or the name of a row and those that differ from
+ * it, as "zen5 fetch_blend=1". For those who measure; `batchnorm bench --tune` does.
+ *
+ * Units:   values are 1 to 2^30; those of fetch_... may be 0.
+ * NULL:    text may be NULL: the row is chosen again.
+ * Threads: none may be in a call of the library.
+ * Errors:  BAD_OPTION: a word that is no row, no parameter or no value; nothing is changed.
+ * Since:   0.1
+ */
+BATCHNORM_API batchnorm_status batchnorm_set_tuning(const char *text);
+
 /*! One English sentence for a status, without a final period; never NULL, also for a value that is no status. */
 BATCHNORM_API const char *batchnorm_status_string(batchnorm_status status);
 

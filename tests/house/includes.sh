@@ -35,7 +35,7 @@ bench:        include nn
 doors='
 src/kernel: kernel.h
 src/parallel: parallel.h
-src/plan: job.h coefficients.h tree.h
+src/plan: job.h coefficients.h tree.h tuning.h
 src/sync: sync.h
 src/place: place.h source.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h

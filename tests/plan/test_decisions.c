@@ -67,19 +67,21 @@ static size_t add_caches(struct bn_tuning *way) {
     return count;
 }
 
-/* Each limit as small and as large as can be, where caches are small and items are not kept large by another limit. */
+/* Each limit as small and as large as can be, also 0 where that means that nothing is fetched, where caches are small and items are not kept large by another limit. */
 static size_t add_limits(struct bn_tuning *way) {
+    enum { FETCHES = (offsetof(struct bn_limits, fetch_moments) - offsetof(struct bn_limits, item)) / sizeof(size_t) };
     static const size_t extremes[] = {1, 3, SIZE_MAX / 4096};
     static struct bn_limits limits[3 * LIMITS];
     static char names[3 * LIMITS][48];
     const struct bn_limits *usual = bn_machine().limits;
     for (size_t i = 0; i < 3 * LIMITS; i++) {
+        const bool may_be_0 = i / 3 >= FETCHES;
+        const size_t value = may_be_0 && i % 3 == 0 ? 0 : extremes[i % 3];
         limits[i] = *usual;
         limits[i].name = names[i];
-        snprintf(names[i], sizeof names[i], "number %zu is %zu", i / 3, extremes[i % 3]);
+        snprintf(names[i], sizeof names[i], "number %zu is %zu", i / 3, value);
         limits[i].item = limits[i].worth_threads = 100;
-        memcpy((char *)&limits[i] + offsetof(struct bn_limits, item) + i / 3 * sizeof(size_t), &extremes[i % 3],
-               sizeof(size_t));
+        memcpy((char *)&limits[i] + offsetof(struct bn_limits, item) + i / 3 * sizeof(size_t), &value, sizeof value);
         way[i] = (struct bn_tuning){.l2_bytes = i & 1 ? 4096 : 0, .llc_bytes = i & 2 ? 8192 : 0, .limits = &limits[i]};
     }
     return 3 * LIMITS;
