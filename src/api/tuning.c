@@ -19,15 +19,16 @@ static const struct {
     { #name, offsetof(struct bn_limits, name), false }
 #define P0(name)                                                                                                               \
     { #name, offsetof(struct bn_limits, name), true }
-    P(item),          P(items_per_thread), P(threads_unknown),
-    P(worth_threads), P(fold_work),        P(gate_work),
-    P(block),         P(block_l2),         P(run),
-    P(run_else),      P(run_row),          P(run_llc),
-    P(channel_llc),   P(sweep_run),        P(wide),
-    P(plane_write),   P(rows_write),       P(wide_rows),
-    P(stream_llc),    P(fetch_l2),         P(near),
-    P(ahead_l2),      P(tile_row),         P0(fetch_moments),
-    P0(fetch_affine), P0(fetch_dots),      P0(fetch_blend),
+    P(item),           P(items_per_thread), P(threads_unknown),
+    P(worth_threads),  P(fold_work),        P(gate_work),
+    P(block),          P(block_l2),         P(run),
+    P(run_else),       P(run_row),          P(run_llc),
+    P(channel_llc),    P(sweep_run),        P(wide),
+    P(plane_write),    P(rows_write),       P(wide_rows),
+    P(stream_llc),     P(fetch_l2),         P(near),
+    P(ahead_l2),       P(tile_row),         P(llc_most),
+    P0(fetch_moments), P0(fetch_affine),    P0(fetch_dots),
+    P0(fetch_blend),
 #undef P
 #undef P0
 };

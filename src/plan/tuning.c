@@ -23,18 +23,18 @@ struct bn_tuning bn_tuning;
 /* clang-format off */
 static const struct bn_limits rows[] = {
     /* items:  item per thread unknown worth  fold gate   blocks: most l2 run  else  row llc channel
-       sweeps: run    wide  planes   rows     wide rows   memory: stream fetch near   ahead tile   fetch: mom aff dots blend */
+       sweeps: run    wide  planes   rows     wide rows   memory: stream fetch near   ahead tile  llc most  rows: fetches */
     {"default", 32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048, 64 << 20, 1,  1,  1,   1},
     {"zen4",    32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048, 64 << 20, 1,  1,  1,   1},
     {"zen5",    32768, 4,      64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   0},
-    {"golden_cove", 32768, 4,  64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048, 64 << 20, 1,  1,  1,   0},
+    {"golden_cove", 32768, 4,  64, 65536,     8,   16,             16, 2, 3072, 7168, 512, 4, 4,
+               16384, 2048, 1 << 17, 1 << 16, 32,                 4,    4,    16384, 4,    2048, 64 << 20, 4,  2,  4,   4},
     /* not measured */
     {"neoverse", 32768, 4,     64, 65536,     8,   16,             32, 2, 3072, 7168, 512, 4, 4,
-               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048,          1,  1,  1,   1},
+               16384, 2048, 1 << 17, 1 << 16, 32,                 6,    4,    16384, 4,    2048, 64 << 20, 1,  1,  1,   1},
 };
 /* clang-format on */
 
@@ -145,9 +145,11 @@ static void ask(void) {
 struct bn_machine bn_machine(void) {
     if (atomic_load_explicit(&llc, memory_order_acquire) == 0) ask();
     const struct bn_tuning *t = &bn_tuning;
-    return (struct bn_machine){
-        .l2_bytes = t->l2_bytes ? t->l2_bytes : atomic_load_explicit(&l2, memory_order_relaxed),
-        .llc_bytes = t->llc_bytes ? t->llc_bytes : atomic_load_explicit(&llc, memory_order_relaxed),
-        .limits = t->limits ? t->limits : limits_here(),
-    };
+    struct bn_machine m = {.l2_bytes = atomic_load_explicit(&l2, memory_order_relaxed),
+                           .llc_bytes = atomic_load_explicit(&llc, memory_order_relaxed),
+                           .limits = t->limits ? t->limits : limits_here()};
+    if (m.llc_bytes > m.limits->llc_most) m.llc_bytes = m.limits->llc_most;
+    if (t->l2_bytes) m.l2_bytes = t->l2_bytes;
+    if (t->llc_bytes) m.llc_bytes = t->llc_bytes;
+    return m;
 }

@@ -26,8 +26,10 @@ struct bn_limits {
     size_t sweep_run, wide, plane_write, rows_write, wide_rows;
     /* Memory: eighths of the last-level cache that the arrays of a call exceed when they are written past it, and fetched in
      * rows; eighths of the second-level cache that they exceed when they are fetched in planes; bytes that are on their way at
-     * a time, and the eighths of the second-level cache where a block exceeds that; bytes of rows that are streamed by tile. */
-    size_t stream_llc, fetch_l2, near, ahead_l2, tile_row;
+     * a time, and the eighths of the second-level cache where a block exceeds that; bytes of rows that are streamed by tile;
+     * bytes of a last-level cache at most, because of a large one a program has a part, and virtual machines tell that of the
+     * whole host. */
+    size_t stream_llc, fetch_l2, near, ahead_l2, tile_row, llc_most;
     /* How far ahead rows are fetched: so many times the rows that the kernel of the verb does together; 0: nothing is. */
     size_t fetch_moments, fetch_affine, fetch_dots, fetch_blend;
 };

@@ -67,7 +67,8 @@ static size_t add_caches(struct bn_tuning *way) {
     return count;
 }
 
-/* Each limit as small and as large as can be, also 0 where that means that nothing is fetched, where caches are small and items are not kept large by another limit. */
+/* Each limit as small and as large as can be, 0 where that means that nothing is fetched. Caches are small then, and items are
+ * not kept large by another limit. */
 static size_t add_limits(struct bn_tuning *way) {
     enum { FETCHES = (offsetof(struct bn_limits, fetch_moments) - offsetof(struct bn_limits, item)) / sizeof(size_t) };
     static const size_t extremes[] = {1, 3, SIZE_MAX / 4096};

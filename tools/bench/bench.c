@@ -10,6 +10,7 @@
 #include "tools/shared/messages.h"
 #include "tools/shared/outputs.h"
 #include "tools/shared/stop.h"
+#include "tune.h"
 
 /* What a run holds. */
 struct run {
@@ -71,6 +72,8 @@ static bool time_case(struct run *run, size_t index, struct bench_line *line) {
     return false;
 }
 
+static bool tune(struct run *run) { return bench_tune(run->request, run->cases, run->count, run->memory, &stopped); }
+
 static bool time_all(struct run *run) {
     struct bench_line line = bench_line_begin(run->count, run->request->seconds);
     bench_machine_read(&run->machine);
@@ -103,7 +106,8 @@ static bool bench(const struct bench_request *request, struct output *svg) {
     run.results = calloc(run.count, sizeof *run.results);
     bool ok = run.cases && run.results;
     if (!ok) report(EXIT_FAILED, "no memory for %zu cases", run.count);
-    ok = ok && reserve(&run) && time_all(&run) && (!request->svg || run.count == 0 || draw(&run, svg));
+    ok = ok && reserve(&run) && (request->tune ? tune(&run) : time_all(&run)) &&
+         (!request->svg || run.count == 0 || draw(&run, svg));
     free(run.memory);
     free(run.results);
     free(run.cases);

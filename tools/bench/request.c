@@ -115,6 +115,14 @@ static const struct option_row rows[] = {
      .help = "Time nothing: print how each case would go, and from what that is decided",
      .more = "The caches, the limits, blocks of channels, pieces, items of work, how many bytes ahead is fetched and whether "
              "outputs are written past the caches; docs/performance.md explains them. With *--json*, one object per case."},
+    {.name = "tune",
+     .kind = OPTION_ON,
+     AT(tune),
+     .help = "Look for the numbers by which the library is fastest on this machine",
+     .more =
+         "Candidates of every number of batchnorm_tuning() are timed in turns with the best row so far, in the cases that "
+         "they change, for *--seconds* each; one is taken that gains 2 % in their mean, and loses 5 % in none. Prints the best "
+         "row, and what it gains, case by case. With the usual cases and *--seconds=0.3* it takes about ten minutes."},
     {.help = ""},
     {.name = "json",
      .kind = OPTION_ON,
@@ -158,6 +166,8 @@ static const char *check(void *request, char *message) {
     fill_lists(r);
     r->activation = bench_activation_kind(r->activation);
     if (r->json && r->csv) return "--json and --csv exclude each other";
+    if (r->tune && (r->json || r->csv || r->svg || r->explain))
+        return "--tune prints lines of its own: it excludes --json, --csv, --svg and --explain";
     if (r->explain && r->csv) return "--explain and --csv exclude each other";
     if (r->explain && r->svg) return "--explain and --svg exclude each other: nothing is timed that could be drawn";
     for (size_t i = 0; i < r->shape_count && (r->operations >> BENCH_TRAIN & 1); i++) {

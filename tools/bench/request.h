@@ -17,7 +17,7 @@ struct bench_request {
     batchnorm_activation_kind activation;
     bool residual;
     double seconds; /* of each case */
-    bool json, csv, explain;
+    bool json, csv, explain, tune;
     const char *svg; /* NULL: none */
 };
 

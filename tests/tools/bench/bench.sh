@@ -36,6 +36,7 @@ case_wrong_usage() {
     refuses 2 "--seconds: '0' is not a number above 0, at most 3600" --seconds 0
     refuses 2 "--seconds: 'inf' is not a number above 0, at most 3600" --seconds inf
     refuses 2 "--json and --csv exclude each other" --json --csv
+    refuses 2 "--tune prints lines of its own: it excludes --json, --csv, --svg and --explain" --tune --json
     refuses 2 "--explain and --csv exclude each other" --explain --csv
     refuses 2 "--explain and --svg exclude each other: nothing is timed that could be drawn" --explain --svg x.svg
     refuses 2 "'x.npy' is not an option; bench takes no files" x.npy
@@ -215,6 +216,17 @@ copy_gb_per_s,rounds,version,isa,compiler,cpu,processors,openmp,copy_vector_byte
     sed -n 3p out.log | grep -qE "^2x3x4,nchw,f32,stats,none,0,1$tail$" || fail "$(cat out.log)"
     # x and y are 24 numbers of 4 bytes each; stats reads x alone
     [ "$(cut -d, -f8 out.log | tr '\n' ' ')" = "bytes 192 96 " ] || fail "$(cat out.log)"
+}
+
+# The best row is one that can be set; candidates that change nothing are not timed.
+case_tune() {
+    silently bench --tune --shape 8,16,9,9 --shape 2,3,50,50 --op train,eval --layout both --threads 1 --seconds 0.001
+    grep -Eq '^in use: [a-z0-9_]+ item=32768 .* fetch_blend=[0-9]+$' out.log || fail "no row in use"
+    grep -Eq '^(best|nothing that was tried is better than): [a-z0-9_]+[+]? item=[0-9]+ .* fetch_blend=[0-9]+$' out.log ||
+        fail "no best row"
+    grep -Eq '^block +8 +[1-9][0-9]* cases  [0-9.]+ of the time \([0-9.]+ to [0-9.]+\)(, taken)?$' out.log ||
+        fail "no candidate was timed"
+    ! grep -q '^llc_most ' out.log || fail "what changes nothing was timed"
 }
 
 case_explain() {
