@@ -119,10 +119,9 @@ static const struct option_row rows[] = {
      .kind = OPTION_ON,
      AT(tune),
      .help = "Look for the numbers by which the library is fastest on this machine",
-     .more =
-         "Candidates of every number of batchnorm_tuning() are timed in turns with the best row so far, in the cases that "
-         "they change, for *--seconds* each; one is taken that gains 2 % in their mean, and loses 5 % in none. Prints the "
-         "best row, and what it gains, case by case. With the usual cases and *--seconds=0.3* it takes about ten minutes."},
+     .more = "Candidates of every number of batchnorm_tuning() are timed in turns with the best row so far, in the cases that "
+             "they change, for *--seconds* each; one is taken that gains 2 % in their mean and loses 5 % in none. Prints the "
+             "best row, and what it gains, case by case. With the usual cases and *--seconds=0.3* it takes about ten minutes."},
     {.help = ""},
     {.name = "json",
      .kind = OPTION_ON,
