@@ -40,7 +40,7 @@ def use():
         layer(x)
 
 faulthandler.register(signal.SIGALRM, chain=True)
-thread = threading.Thread(target=use)
+thread = threading.Thread(target=use, daemon=True)
 thread.start()
 for _ in range(5):
     child = os.fork()
