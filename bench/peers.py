@@ -24,14 +24,12 @@ the faster of them. The one in torch is called from Python too, and takes about 
 """
 import argparse
 import ctypes
-import gc
 import glob
 import json
 import math
 import os
 import pathlib
 import platform
-import statistics
 import subprocess
 import sys
 
@@ -44,14 +42,13 @@ if __name__ == "__main__" and any(os.environ.get(key) != value for key, value in
 import numpy as np  # noqa: E402
 
 import contenders  # noqa: E402
+import turns  # noqa: E402
 import waiting  # noqa: E402
 from contenders import torch  # noqa: E402
 
 LARGE = [(32, 64, 112, 112), (32, 64, 56, 56), (32, 256, 56, 56), (32, 512, 28, 28), (32, 1024, 14, 14), (32, 2048, 7, 7)]
 SMALL = [(128, 512), (100, 16, 784), (1, 16, 7, 7)]
 QUICK = [(32, 64, 56, 56), (32, 512, 28, 28), (32, 2048, 7, 7)] + SMALL
-BACK_TO_BACK = 16 << 20
-TOLERANCE = {"f32": 1e-3, "bf16": 0.07, "f16": 0.01}  # torch and oneDNN sum rows in float
 
 # What is aimed at: by how many times to be faster than a peer, and the share of the limit.
 SMALL_TRAINING = {(128, 512): {"torch": 2, "plain": 1.3, "blocked": 1.3},
@@ -130,49 +127,13 @@ def machine(batchnorm, helper):
 # Measuring
 
 
-def compare(line):
-    """{name: largest difference of y or dx from ours}; ends the program where it is too large."""
-    expected, differences = line[0].results(), {}
-    for contender in line[1:]:
-        if contender.role == "limit":
-            continue
-        for name, values in contender.results().items():
-            difference = float(np.abs(values - expected[name]).max())
-            if not difference <= TOLERANCE[line[0].keep.case.dtype] * max(1, float(np.abs(expected[name]).max()) / 8):
-                raise SystemExit(f"{contender.name}: {name} differs from batchnorm's by {difference:.2g}")
-            if name in ("y", "dx"):
-                differences[contender.name] = difference
-    return differences
-
-
-def measure(line, seconds, in_a_row):
-    """The medians of the seconds of one call, and the quartiles. A row of calls begins with one that is not timed."""
-    first = [min(contender.seconds(1) for _ in range(2)) for contender in line]
-    calls = [max(1, min(2000, int(2e-3 / time))) for time in first] if in_a_row else [1] * len(line)
-    turn_seconds = sum(time * (count + in_a_row) for time, count in zip(first, calls))
-    rounds = max(7, min(101, int(seconds / turn_seconds)))
-    times = [[] for _ in line]
-    shared = waiting.are_shared()
-    gc.disable()
-    for turn in range(rounds):
-        for place in range(len(line)):
-            which = (turn + place) % len(line)
-            if not shared:
-                waiting.until_others_sleep()
-            if in_a_row:
-                line[which].seconds(max(1, calls[which] // 10))
-            times[which].append(line[which].seconds(calls[which]))
-    gc.enable()
-    return {contender.name: statistics.quantiles(values, n=4) for contender, values in zip(line, times)}, rounds
-
-
 def measure_row(tools, case, wide, layout, op, threads, seconds):
     """Everything about one line of the table."""
     line = contenders.line_up(*tools, case, layout, op, threads, wide)
-    differences = compare(line)
+    differences = turns.compare(line)
     if case.size in SMALL:
         line.append(contenders.ours_from_python(*tools, line[0]))
-    quartiles, rounds = measure(line, seconds, case.bytes < BACK_TO_BACK)
+    quartiles, rounds = turns.measure(line, seconds)
     times = {name: values[1] for name, values in quartiles.items()}
     best = {}
     for contender in line:
