@@ -40,8 +40,8 @@ class Data(ctypes.Structure):
     """struct bench_data of helper.h"""
     _fields_ = [(name, ctypes.c_size_t) for name in "n c h w bytes".split()]
     _fields_ += [(name, ctypes.c_int) for name in "layout op threads dtype fused".split()]
-    _fields_ += [(name, ctypes.c_void_p) for name in ("x dy z y dx dz weight bias running_mean running_var dweight dbias mean var "
-                                                      "save_mean save_rstd exec").split()]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("x dy z y dx dz weight bias running_mean running_var dweight dbias "
+                                                      "mean var save_mean save_rstd exec").split()]
 
 
 def load_batchnorm(path):

@@ -46,3 +46,7 @@ def measure(line, seconds):
             times[which].append(line[which].seconds(calls[which]))
     gc.enable()
     return {contender.name: statistics.quantiles(values, n=4) for contender, values in zip(line, times)}, rounds
+
+
+def duration(seconds):
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
