@@ -9,6 +9,7 @@ because measuring, judging and printing share one description of a case.
     bench/peers.py --errors                       # how far y is from the exact result
     make bench-map                                # --map: torch alone, over many more shapes; those where it is faster
     bench/peers.py --map --only resnet,tiny       # a part of them: words of sorts, of shapes (32x64), of layouts
+    bench/peers.py --map --again map.json --seconds 3    # what was slow in a run with --json map.json, for longer
 
 How it measures. Contenders take turns, one call each, in an order that rotates; where x is smaller than 16 MB, each makes
 several calls in a row instead, since stores that bypass the caches would throw out what the next contender has there. Mostly
@@ -303,6 +304,7 @@ def parse():
     parser.add_argument("--library", default="build/libbatchnorm.so", help="build/libbatchnorm.so")
     parser.add_argument("--map", action="store_true", help="find the shapes where torch is faster")
     parser.add_argument("--only", type=listed(str), metavar="WORDS", help="with --map: cases that have one of these words")
+    parser.add_argument("--again", metavar="FILE", help="with --map: those that were below 1.1 in this file of --json")
     parser.add_argument("--shapes", type=listed(size_from), help="such as 32x64x56x56,128x512; else nine shapes, or the map's")
     parser.add_argument("--ops", type=listed(str, contenders.OPS), default=list(contenders.OPS), help="train,eval,backward")
     parser.add_argument("--threads", type=listed(int), help="1,2; with --map 1")
@@ -317,8 +319,8 @@ def parse():
     arguments = parser.parse_args()
     if arguments.map and (arguments.errors or arguments.markdown or arguments.quick):
         parser.error("--map goes without --errors, --markdown and --quick")
-    if not arguments.map and (arguments.only or "f64" in arguments.dtype):
-        parser.error("--only and f64 go with --map")
+    if not arguments.map and (arguments.only or arguments.again or "f64" in arguments.dtype):
+        parser.error("--only, --again and f64 go with --map")
     arguments.threads = arguments.threads or ([1] if arguments.map else [1, 2])
     arguments.shapes = arguments.shapes or (None if arguments.map else QUICK if arguments.quick else LARGE + SMALL)
     arguments.seconds = arguments.seconds or (0.25 if arguments.map else 0.5 if arguments.quick else 3)

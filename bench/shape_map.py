@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The map: the library beside torch over shapes of every sort, to find those where it is not the faster one. peers.py --map."""
 import dataclasses
+import json
 import math
 import sys
 import time
@@ -118,6 +119,13 @@ def summary(rows):
                     for row in slow]
 
 
+def slow_before(path, dtype, threads):
+    """The names of the cases that were shown in a run with --json."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file)["rows"]
+    return {row["name"] for row in rows if (row["dtype"], row["threads"]) == (dtype, threads) and row["ratio"] < SHOWN_BELOW}
+
+
 def print_map(tools, arguments):
     """Everything that was asked for, in a table for each type and number of threads; its rows."""
     found, rows = places(arguments.shapes, arguments.ops, arguments.only), []
@@ -125,7 +133,14 @@ def print_map(tools, arguments):
         raise SystemExit(f"no case has {' or '.join(arguments.only)}")
     for dtype in arguments.dtype:
         for threads in arguments.threads:
-            part = run(tools, found, dtype, threads, arguments.seconds)
+            which = found
+            if arguments.again:
+                names = slow_before(arguments.again, dtype, threads)
+                which = [place for place in found if place.name in names]
+                if not which:
+                    print(f"\n{dtype}, threads {threads}: none in {arguments.again} is below {SHOWN_BELOW}")
+                    continue
+            part = run(tools, which, dtype, threads, arguments.seconds)
             print("", *summary(part), sep="\n", flush=True)
             rows += part
     return rows
