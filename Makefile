@@ -35,7 +35,13 @@ bench:
 	+$(MAKE) all
 	scripts/bench.sh $(BENCH_FLAGS)
 
-# The same for one training step of the command's networks, beside PyTorch's.
+# Where the library is not faster than PyTorch: both over many shapes.
+bench-map:
+	scripts/install-deps.sh bench
+	+$(MAKE) all
+	scripts/bench.sh --map $(BENCH_FLAGS)
+
+# The times of one training step of the command's networks, beside PyTorch's.
 bench-train:
 	scripts/install-deps.sh bench
 	+$(MAKE) all
@@ -64,4 +70,4 @@ tools-are-there:
 clean:
 	rm -rf build
 
-.PHONY: all lib demo test bench bench-train wheel deb analyze tools-are-there clean
+.PHONY: all lib demo test bench bench-map bench-train wheel deb analyze tools-are-there clean

@@ -24,8 +24,8 @@ except ImportError:
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAYOUTS = {"nchw": 0, "nhwc": 1, "blocked": 2}
 OPS = {"train": 0, "eval": 1, "backward": 2}
-DTYPES = {"f32": 0, "bf16": 2, "f16": 3}
-STORAGE = {"f32": np.float32, "bf16": np.uint16, "f16": np.float16}
+DTYPES = {"f32": 0, "f64": 1, "bf16": 2, "f16": 3}
+STORAGE = {"f32": np.float32, "f64": np.float64, "bf16": np.uint16, "f16": np.float16}
 EPS, MOMENTUM = 1e-5, 0.1
 
 
@@ -39,9 +39,9 @@ class Exec(ctypes.Structure):
 class Data(ctypes.Structure):
     """struct bench_data of helper.h"""
     _fields_ = [(name, ctypes.c_size_t) for name in "n c h w bytes".split()]
-    _fields_ += [(name, ctypes.c_int) for name in "layout op threads dtype".split()]
-    _fields_ += [(name, ctypes.c_void_p) for name in ("x dy y dx weight bias running_mean running_var dweight dbias mean var "
-                                                      "save_mean save_rstd exec").split()]
+    _fields_ += [(name, ctypes.c_int) for name in "layout op threads dtype fused".split()]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("x dy z y dx dz weight bias running_mean running_var dweight dbias "
+                                                      "mean var save_mean save_rstd exec").split()]
 
 
 def load_batchnorm(path):
@@ -102,9 +102,15 @@ def encode(values, dtype):
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
+def parameter_type(dtype):
+    """Of weights and running statistics; numbers are compared in it, too."""
+    return np.float64 if dtype == "f64" else np.float32
+
+
 def decode(elements, dtype):
+    """The numbers that elements stand for."""
     if dtype != "bf16":
-        return elements.astype(np.float32)
+        return elements.astype(parameter_type(dtype))
     return (elements.astype(np.uint32) << 16).view(np.float32)
 
 
@@ -117,21 +123,22 @@ def empty(shape, dtype):
 
 
 class Case:
-    """One shape and type: x, dy, y and dx in every layout that is asked for, the same for all contenders."""
+    """One shape and type: x, dy, y and dx in every layout that is asked for, the same for all contenders. Fused: y is
+    relu(batch norm + z), and dz the gradient of z."""
 
-    def __init__(self, size, dtype, rounded_to=None):
-        self.size, self.dtype = size, dtype
+    def __init__(self, size, dtype, rounded_to=None, fused=False):
+        self.size, self.dtype, self.fused = size, dtype, fused
         self.n, self.c, self.s = size[0], size[1], math.prod(size[2:])
         self.h, self.w = (size[2:] + (1, 1))[:2]
         self.bytes = math.prod(size) * np.dtype(STORAGE[dtype]).itemsize
         random = np.random.default_rng(1)
         self.arrays = {}
-        for name in "x", "dy":
+        for name in ("x", "dy", "z") if fused else ("x", "dy"):
             values = random.standard_normal((self.n, self.c, self.s), np.float32)
             if rounded_to:
                 values = decode(encode(values, rounded_to), rounded_to)
             self.arrays[name, "nchw"] = self._place(encode(values, dtype))
-        self.parameters = {name: random.random(self.c, np.float32) + np.float32(0.5)
+        self.parameters = {name: (random.random(self.c, np.float32) + np.float32(0.5)).astype(parameter_type(dtype))
                            for name in ("weight", "bias", "running_mean", "running_var")}
 
     @staticmethod
@@ -142,7 +149,7 @@ class Case:
 
     def array(self, name, layout):
         if (name, layout) not in self.arrays:
-            if name in ("y", "dx"):
+            if name in ("y", "dx", "dz"):
                 self.arrays[name, layout] = empty(self.arrays["x", "nchw"].shape, STORAGE[self.dtype])
             else:
                 self.arrays[name, layout] = self._place(self._arrange(self.arrays[name, "nchw"], layout))
@@ -154,7 +161,7 @@ class Case:
         return planar.reshape(self.n, self.c // 16, 16, self.s).transpose(0, 1, 3, 2)
 
     def planar(self, name, layout):
-        """A copy of an array as float32 (n, c, s), to be compared."""
+        """A copy of an array as numbers (n, c, s), to be compared."""
         array = self.array(name, layout)
         if layout == "nhwc":
             array = array.reshape(self.n, self.s, self.c).transpose(0, 2, 1)
@@ -197,14 +204,14 @@ class Problem:
     def __init__(self, helper, case, layout, op, threads):
         self.case, self.layout, self.op = case, layout, op
         self.own = {name: values.copy() for name, values in case.parameters.items()}
-        self.own.update({name: np.zeros(case.c, np.float32) for name in ("dweight", "dbias", "mean", "var")})
+        self.own.update({name: np.zeros(case.c, parameter_type(case.dtype)) for name in ("dweight", "dbias", "mean", "var")})
         self.own.update({name: np.zeros(case.c, np.float64) for name in ("save_mean", "save_rstd")})
         self.exec = Exec(ctypes.sizeof(Exec), threads=threads)
         self.data = Data(n=case.n, c=case.c, h=case.h, w=case.w, bytes=case.bytes, layout=LAYOUTS[layout], op=OPS[op],
-                         threads=threads, dtype=DTYPES[case.dtype], exec=ctypes.addressof(self.exec))
+                         threads=threads, dtype=DTYPES[case.dtype], fused=case.fused, exec=ctypes.addressof(self.exec))
         for name, values in self.own.items():
             setattr(self.data, name, values.ctypes.data)
-        for name in ("x", "dy", "y", "dx"):
+        for name in ("x", "dy", "y", "dx", "z", "dz") if case.fused else ("x", "dy", "y", "dx"):
             setattr(self.data, name, case.array(name, layout).ctypes.data)
         room = helper.bench_workspace(ctypes.byref(self.data))
         self.workspace = empty((room,), np.uint8)
@@ -217,11 +224,12 @@ class Problem:
         return ctypes.byref(self.call), ctypes.byref(self.exec)
 
     def results(self, contender):
-        """Run once; what came out, in float32 as nchw."""
+        """Run once; what came out, as numbers in nchw."""
         contender.seconds(1)
         names = {"train": ["running_mean", "running_var"], "eval": [], "backward": ["dweight", "dbias"]}[self.op]
-        main = "dx" if self.op == "backward" else "y"
-        return {main: self.case.planar(main, self.layout), **{name: self.own[name].copy() for name in names}}
+        arrays = [name for name in ("dx", "dz") if name == "dx" or self.case.fused] if self.op == "backward" else ["y"]
+        return {**{name: self.case.planar(name, self.layout) for name in arrays},
+                **{name: self.own[name].copy() for name in names}}
 
 
 def contender_in_c(name, role, helper, function, problem, argument=None):
@@ -306,7 +314,7 @@ def as_onednn(tensor, case, layout):
 
 
 def torch_contender(case, layout, op, inside=None):
-    """torch; with inside "nchw" or "blocked", the oneDNN in torch."""
+    """torch; with inside "nchw" or "blocked", the oneDNN in torch. Fused: the lines that a user would write."""
     x, dy = (as_torch(case.array(name, layout), case, layout) for name in ("x", "dy"))
     name, role = "torch", "torch"
     if inside:
@@ -321,17 +329,33 @@ def torch_contender(case, layout, op, inside=None):
             return normalize(x, weight, bias, mean, var, training, MOMENTUM, EPS)[0]
         return torch.nn.functional.batch_norm(x, mean, var, weight, bias, training, MOMENTUM, EPS)
 
-    call = {"train": lambda: forward(True), "eval": lambda: forward(False),
-            "backward": lambda: gradient(dy, x, weight, mean, var, saved_mean, saved_rstd, True, EPS, [True] * 3)}[op]
+    def backward(dy=dy):
+        return gradient(dy, x, weight, mean, var, saved_mean, saved_rstd, True, EPS, [True] * 3)
+
+    call = {"train": lambda: forward(True), "eval": lambda: forward(False), "backward": backward}[op]
+    if case.fused and op == "backward":
+        # The gates are read from our y, so that a v next to 0, rounded otherwise, is no difference.
+        y, gate = as_torch(case.array("y", layout), case, layout), torch.ops.aten.threshold_backward
+
+        def call():
+            dz = gate(dy, y, 0)
+            return *backward(dz), dz
+    elif case.fused:
+        z, plain = as_torch(case.array("z", layout), case, layout), call
+
+        def call():
+            return plain().add_(z).relu_()
 
     def dense(tensor):
         tensor = tensor.to_dense() if tensor.is_mkldnn else tensor
-        return tensor.float().contiguous().numpy().reshape(case.n, case.c, case.s)
+        tensor = tensor if case.dtype == "f64" else tensor.float()
+        return tensor.contiguous().numpy().reshape(case.n, case.c, case.s)
 
     def results():
         out = call()
         if op == "backward":
-            return {"dx": dense(out[0]), "dweight": out[1].numpy(), "dbias": out[2].numpy()}
+            return {"dx": dense(out[0]), "dweight": out[1].numpy(), "dbias": out[2].numpy(),
+                    **({"dz": dense(out[3])} if case.fused else {})}
         running = {"running_mean": mean.numpy().copy(), "running_var": var.numpy().copy()} if op == "train" else {}
         return {"y": dense(out), **running}
 

@@ -34,41 +34,52 @@ static batchnorm_strides strides_of(const struct bench_data *d, batchnorm_shape 
     return d->layout == BENCH_ROWS ? batchnorm_channels_last(shape) : batchnorm_planar(shape);
 }
 
+static batchnorm_activation activation_of(const struct bench_data *d) {
+    return d->fused ? batchnorm_relu() : (batchnorm_activation){.kind = BATCHNORM_IDENTITY};
+}
+
 static batchnorm_forward_call train_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
     return (batchnorm_forward_call){.size = sizeof(batchnorm_forward_call),
                                     .shape = shape,
                                     .x = {d->x, strides},
+                                    .z = {d->z, strides},
                                     .y = {d->y, strides},
                                     .weight = d->weight,
                                     .bias = d->bias,
                                     .running_mean = d->running_mean,
                                     .running_var = d->running_var,
                                     .save_mean = d->save_mean,
-                                    .save_rstd = d->save_rstd};
+                                    .save_rstd = d->save_rstd,
+                                    .activation = activation_of(d)};
 }
 
 static batchnorm_infer_call eval_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
     return (batchnorm_infer_call){.size = sizeof(batchnorm_infer_call),
                                   .shape = shape,
                                   .x = {d->x, strides},
+                                  .z = {d->z, strides},
                                   .y = {d->y, strides},
                                   .weight = d->weight,
                                   .bias = d->bias,
                                   .mean = d->running_mean,
-                                  .var = d->running_var};
+                                  .var = d->running_var,
+                                  .activation = activation_of(d)};
 }
 
 static batchnorm_backward_call backward_call(const struct bench_data *d, batchnorm_shape shape, batchnorm_strides strides) {
     return (batchnorm_backward_call){.size = sizeof(batchnorm_backward_call),
                                      .shape = shape,
                                      .x = {d->x, strides},
+                                     .y = {d->fused ? d->y : NULL, strides},
                                      .dy = {d->dy, strides},
                                      .dx = {d->dx, strides},
+                                     .dz = {d->dz, strides},
                                      .weight = d->weight,
                                      .save_mean = d->save_mean,
                                      .save_rstd = d->save_rstd,
                                      .dweight = d->dweight,
-                                     .dbias = d->dbias};
+                                     .dbias = d->dbias,
+                                     .activation = activation_of(d)};
 }
 
 int bench_ours(void *data) {

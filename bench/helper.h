@@ -12,11 +12,12 @@ struct bench_data {
     size_t n, c, h, w;
     size_t bytes;                   /* of x, and of each of the other three */
     int layout, op, threads, dtype; /* dtype: a batchnorm_dtype */
-    const void *x, *dy;
-    void *y, *dx;
-    float *weight, *bias, *running_mean, *running_var, *dweight, *dbias;
-    float *mean, *var;             /* statistics of the batch, as oneDNN keeps them */
-    double *save_mean, *save_rstd; /* statistics of the batch, as batchnorm keeps them */
+    int fused;                      /* y = relu(batch norm + z), by ours alone; only then are there z and dz */
+    const void *x, *dy, *z;
+    void *y, *dx, *dz;
+    void *weight, *bias, *running_mean, *running_var, *dweight, *dbias; /* doubles where x has them, else floats */
+    void *mean, *var;                                                   /* statistics of the batch, as oneDNN keeps them */
+    double *save_mean, *save_rstd;                                      /* statistics of the batch, as batchnorm keeps them */
     const batchnorm_exec *exec;
 };
 

@@ -128,9 +128,11 @@ int onednn_version(void) { return dnnl_version()->major * 10000 + dnnl_version()
 /* oneDNN leaves the update of the running statistics to the caller. */
 static void update(const struct bench_data *d) {
     const float count = (float)(d->n * d->h * d->w), unbiased = count / (count - 1);
+    const float *mean = d->mean, *var = d->var;
+    float *running_mean = d->running_mean, *running_var = d->running_var;
     for (size_t i = 0; i < d->c; i++) {
-        d->running_mean[i] = (1 - momentum) * d->running_mean[i] + momentum * d->mean[i];
-        d->running_var[i] = (1 - momentum) * d->running_var[i] + momentum * unbiased * d->var[i];
+        running_mean[i] = (1 - momentum) * running_mean[i] + momentum * mean[i];
+        running_var[i] = (1 - momentum) * running_var[i] + momentum * unbiased * var[i];
     }
 }
 

@@ -7,6 +7,9 @@ because measuring, judging and printing share one description of a case.
     bench/peers.py --quick --threads 1            # less of everything
     bench/peers.py --dtype bf16,f16               # the short types against f32
     bench/peers.py --errors                       # how far y is from the exact result
+    make bench-map                                # --map: torch alone, over many more shapes; those where it is faster
+    bench/peers.py --map --only resnet,tiny       # a part of them: words of sorts, of shapes (32x64), of layouts
+    bench/peers.py --map --again map.json --seconds 3    # what was slow in a run with --json map.json, for longer
 
 How it measures. Contenders take turns, one call each, in an order that rotates; where x is smaller than 16 MB, each makes
 several calls in a row instead, since stores that bypass the caches would throw out what the next contender has there. Mostly
@@ -21,17 +24,19 @@ Layouts: nchw and nhwc (channels-last) for any number of sizes, nc for (N, C), w
 own nChw16c, with data that are in it already. A ratio above 1 says that batchnorm is faster; `4.9/6.5 no` is a ratio, what is
 aimed at, and whether that is met. oneDNN is there in two versions, the installed one and the one in torch, and the ratio is to
 the faster of them. The one in torch is called from Python too, and takes about 20 us a call.
+
+The map has no table of everything but those cases that are below 1.1, the worst first, how many reach 1.0, and the geometric
+mean of all. Its sorts are those of SHAPES in shape_map.py; "fused" are calls with a residual and ReLU, which are one call of
+batchnorm and three of torch. It takes about three minutes for a type with one thread, and has f64, too.
 """
 import argparse
 import ctypes
-import gc
 import glob
 import json
 import math
 import os
 import pathlib
 import platform
-import statistics
 import subprocess
 import sys
 
@@ -44,14 +49,15 @@ if __name__ == "__main__" and any(os.environ.get(key) != value for key, value in
 import numpy as np  # noqa: E402
 
 import contenders  # noqa: E402
+import shape_map  # noqa: E402
+import turns  # noqa: E402
 import waiting  # noqa: E402
 from contenders import torch  # noqa: E402
+from turns import duration  # noqa: E402
 
 LARGE = [(32, 64, 112, 112), (32, 64, 56, 56), (32, 256, 56, 56), (32, 512, 28, 28), (32, 1024, 14, 14), (32, 2048, 7, 7)]
 SMALL = [(128, 512), (100, 16, 784), (1, 16, 7, 7)]
 QUICK = [(32, 64, 56, 56), (32, 512, 28, 28), (32, 2048, 7, 7)] + SMALL
-BACK_TO_BACK = 16 << 20
-TOLERANCE = {"f32": 1e-3, "bf16": 0.07, "f16": 0.01}  # torch and oneDNN sum rows in float
 
 # What is aimed at: by how many times to be faster than a peer, and the share of the limit.
 SMALL_TRAINING = {(128, 512): {"torch": 2, "plain": 1.3, "blocked": 1.3},
@@ -130,49 +136,13 @@ def machine(batchnorm, helper):
 # Measuring
 
 
-def compare(line):
-    """{name: largest difference of y or dx from ours}; ends the program where it is too large."""
-    expected, differences = line[0].results(), {}
-    for contender in line[1:]:
-        if contender.role == "limit":
-            continue
-        for name, values in contender.results().items():
-            difference = float(np.abs(values - expected[name]).max())
-            if not difference <= TOLERANCE[line[0].keep.case.dtype] * max(1, float(np.abs(expected[name]).max()) / 8):
-                raise SystemExit(f"{contender.name}: {name} differs from batchnorm's by {difference:.2g}")
-            if name in ("y", "dx"):
-                differences[contender.name] = difference
-    return differences
-
-
-def measure(line, seconds, in_a_row):
-    """The medians of the seconds of one call, and the quartiles. A row of calls begins with one that is not timed."""
-    first = [min(contender.seconds(1) for _ in range(2)) for contender in line]
-    calls = [max(1, min(2000, int(2e-3 / time))) for time in first] if in_a_row else [1] * len(line)
-    turn_seconds = sum(time * (count + in_a_row) for time, count in zip(first, calls))
-    rounds = max(7, min(101, int(seconds / turn_seconds)))
-    times = [[] for _ in line]
-    shared = waiting.are_shared()
-    gc.disable()
-    for turn in range(rounds):
-        for place in range(len(line)):
-            which = (turn + place) % len(line)
-            if not shared:
-                waiting.until_others_sleep()
-            if in_a_row:
-                line[which].seconds(max(1, calls[which] // 10))
-            times[which].append(line[which].seconds(calls[which]))
-    gc.enable()
-    return {contender.name: statistics.quantiles(values, n=4) for contender, values in zip(line, times)}, rounds
-
-
 def measure_row(tools, case, wide, layout, op, threads, seconds):
     """Everything about one line of the table."""
     line = contenders.line_up(*tools, case, layout, op, threads, wide)
-    differences = compare(line)
+    differences = turns.compare(line)
     if case.size in SMALL:
         line.append(contenders.ours_from_python(*tools, line[0]))
-    quartiles, rounds = measure(line, seconds, case.bytes < BACK_TO_BACK)
+    quartiles, rounds = turns.measure(line, seconds)
     times = {name: values[1] for name, values in quartiles.items()}
     best = {}
     for contender in line:
@@ -192,10 +162,6 @@ def measure_row(tools, case, wide, layout, op, threads, seconds):
 
 # {role: what a column is called}
 AGAINST = {"f32": {"torch": "torch", "plain": "oneDNN", "blocked": "blocked"}, "short": {"f32": "own f32", "torch": "torch"}}
-
-
-def duration(seconds):
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
 
 
 def with_target(row, role):
@@ -336,18 +302,28 @@ def parse():
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", default="build/libbatchnorm.so", help="build/libbatchnorm.so")
-    parser.add_argument("--shapes", type=listed(size_from), help="such as 32x64x56x56,128x512; else nine shapes")
+    parser.add_argument("--map", action="store_true", help="find the shapes where torch is faster")
+    parser.add_argument("--only", type=listed(str), metavar="WORDS", help="with --map: cases that have one of these words")
+    parser.add_argument("--again", metavar="FILE", help="with --map: those that were below 1.1 in this file of --json")
+    parser.add_argument("--shapes", type=listed(size_from), help="such as 32x64x56x56,128x512; else nine shapes, or the map's")
     parser.add_argument("--ops", type=listed(str, contenders.OPS), default=list(contenders.OPS), help="train,eval,backward")
-    parser.add_argument("--threads", type=listed(int), default=[1, 2], help="1,2")
-    parser.add_argument("--dtype", type=listed(str, contenders.DTYPES), default=["f32"], help="f32 (default), bf16, f16")
-    parser.add_argument("--seconds", type=float, help="to spend on one line of the table; 3, or 0.5 with --quick")
+    parser.add_argument("--threads", type=listed(int), help="1,2; with --map 1")
+    parser.add_argument("--dtype", type=listed(str, contenders.DTYPES), default=["f32"],
+                        help="f32 (default), bf16, f16, f64 with --map")
+    parser.add_argument("--seconds", type=float,
+                        help="to spend on one line of the table; 3, or 0.5 with --quick, 0.25 with --map")
     parser.add_argument("--quick", action="store_true", help="fewer shapes, less time on each")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--markdown", metavar="FILE", help="write the table")
     parser.add_argument("--errors", action="store_true", help="time nothing; print the errors of y")
     arguments = parser.parse_args()
-    arguments.shapes = arguments.shapes or (QUICK if arguments.quick else LARGE + SMALL)
-    arguments.seconds = arguments.seconds or (0.5 if arguments.quick else 3)
+    if arguments.map and (arguments.errors or arguments.markdown or arguments.quick):
+        parser.error("--map goes without --errors, --markdown and --quick")
+    if not arguments.map and (arguments.only or arguments.again or "f64" in arguments.dtype):
+        parser.error("--only, --again and f64 go with --map")
+    arguments.threads = arguments.threads or ([1] if arguments.map else [1, 2])
+    arguments.shapes = arguments.shapes or (None if arguments.map else QUICK if arguments.quick else LARGE + SMALL)
+    arguments.seconds = arguments.seconds or (0.25 if arguments.map else 0.5 if arguments.quick else 3)
     return arguments
 
 
@@ -370,9 +346,14 @@ def main():
         print(f"{name}: {text}")
     if arguments.errors:
         return print_errors(helper)
+    if arguments.map and not torch:
+        raise SystemExit("--map needs torch")
     arguments.threads = usable(arguments.threads)
-    rows = run(arguments, (batchnorm, helper))
-    print("", *summary(rows), sep="\n")
+    if arguments.map:
+        rows = shape_map.print_map((batchnorm, helper), arguments)
+    else:
+        rows = run(arguments, (batchnorm, helper))
+        print("", *summary(rows), sep="\n")
     command = " ".join(["bench/peers.py"] + sys.argv[1:])
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
