@@ -27,6 +27,14 @@ static bool set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
     return false;
 }
 
+/* Has a write of planes of few elements go in rows, if it can. */
+static void spread(struct bn_sweep *s) {
+    bn_view_spread(&s->view);
+    if (s->view.spread == 1) return;
+    s->do_piece = bn_rows_piece;
+    s->repeat = 1;
+}
+
 /* Statistics are those of the ones. Outputs, and the sums that belong to them, go by the mask where it is theirs, too. */
 static void set_mask(struct bn_pass *p, struct bn_sweep *s, const struct bn_sweep *like) {
     const bool outputs = p->mask_of->mask.outputs;
@@ -68,6 +76,7 @@ static void build_sweep(struct bn_pass *p, struct bn_sweep *s, const struct bn_s
     }
     put_output_first(s, use, uses);
     const bool is_like = set_view(s, like, g, uses, use);
+    if (!bn_sweep_reduces(s) && !p->mask_of) spread(s);
     s->masked = s->fills = false;
     s->mask = NULL;
     s->counts = NULL;

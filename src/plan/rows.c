@@ -259,7 +259,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
 /* Wide rows */
 
 static bool is_packed(const struct bn_view *v) {
-    if (v->layout != BNK_ROWS || v->dims == 0 || v->staged) return false;
+    if (v->layout != BNK_ROWS || v->dims == 0 || v->staged || v->spread > 1) return false;
     for (int i = 0; i < v->arrays; i++)
         if (bn_view_pitch(v, i) != (ptrdiff_t)v->channels) return false;
     return true;
@@ -389,8 +389,58 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
     look_again(s, &p, to.n, 0, channels, slot, run_wide_rows);
 }
 
+/* Planes of few elements that are spread */
+
+/* Repeats numbers of channels for each of their elements, for `count` of these from number `first` on. */
+static void spread_floats(const float *from, size_t spread, size_t first, size_t count, float *to) {
+    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--) {
+        if (left == 0) from++, left = spread;
+        to[done] = *from;
+    }
+}
+
+static void spread_doubles(const double *from, size_t spread, size_t first, size_t count, double *to) {
+    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--) {
+        if (left == 0) from++, left = spread;
+        to[done] = *from;
+    }
+}
+
+static void spread_coefficients(const struct bn_sweep *s, struct wide *w, size_t first, size_t count) {
+    const size_t spread = s->view.spread;
+    for (size_t i = 0; i < coefficient_count(s); i++) {
+        const size_t at = i * s->coefficients.pitch + first / spread;
+        if (s->kernels->coefficient_bytes == sizeof(float))
+            spread_floats((const float *)s->coefficients.at + at, spread, first, count,
+                          (float *)w->coefficients + i * WIDE_PITCH);
+        else
+            spread_doubles((const double *)s->coefficients.at + at, spread, first, count, w->coefficients + i * WIDE_PITCH);
+    }
+    w->k = (struct bnk_coefficients){w->coefficients, WIDE_PITCH};
+}
+
+/* Writes some elements at a time, as coefficients have room. */
+static void spread_piece(const struct bn_sweep *s, size_t block, size_t piece) {
+    const struct bn_view *v = &s->view;
+    const struct bn_piece p = bn_view_piece(v, piece);
+    const size_t first = block * v->block, end = v->channels - first < v->block ? v->channels : first + v->block;
+    struct wide w;
+    for (size_t c = first, count; c < end; c += count) {
+        count = end - c < WIDE ? end - c : WIDE;
+        spread_coefficients(s, &w, c, count);
+        for (size_t r = 0; r < p.rows;) {
+            struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, c, count);
+            k.coefficients = w.k;
+            run_stretch(s, &k);
+            r += k.rows;
+        }
+    }
+}
+
 void bn_rows_piece(const struct bn_sweep *s, size_t block, size_t piece) {
-    if (s->repeat > 1)
+    if (s->view.spread > 1)
+        spread_piece(s, block, piece);
+    else if (s->repeat > 1)
         wide_piece(s, piece);
     else
         plain_piece(s, block, piece);

@@ -163,6 +163,7 @@ void bn_view_make(struct bn_view *v, const struct bn_geometry *g, int arrays, co
     v->first = use[0].array;
     v->dims = 0;
     v->staged = false;
+    v->spread = 1;
     for (int i = 0; i < arrays; i++) {
         v->array[i].data = g->array[use[i].array].data;
         v->array[i].channel = g->array[use[i].array].channel;
@@ -195,6 +196,7 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
     for (int i = 0; i < arrays; i++)
         if (use[i].array != like->first && !has_strides_of(g, &g->array[use[i].array], &g->array[like->first])) return false;
     if (!is_uniform(like)) return false;
+    if (like->spread > 1 && use[0].role < BNK_INPUTS) return false;
     v->layout = like->layout;
     v->channels = like->channels;
     v->count = like->count;
@@ -205,6 +207,7 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
     v->arrays = arrays;
     v->first = use[0].array;
     v->staged = like->staged;
+    v->spread = like->spread;
     v->samples_in_row = like->samples_in_row;
     v->chunks = like->chunks;
     if (v->chunks > 1) v->cut = like->cut;
@@ -222,6 +225,26 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
     return true;
 }
 
+/* Elements of a channel at most that are spread, because longer rows go well in planes, and of a row of all of them at least;
+ * and of everything, because coefficients are repeated first. */
+enum { SPREAD_MOST = 15, SPREAD_ROW = 64, SPREAD_LEAST = 8192 };
+
+void bn_view_spread(struct bn_view *v) {
+    if (v->layout != BNK_PLANE || v->length < 2 || v->length > SPREAD_MOST || v->channels > SIZE_MAX / SPREAD_MOST) return;
+    const size_t row = v->channels * v->length;
+    if (row < SPREAD_ROW || v->rows < SPREAD_LEAST / row) return;
+    for (int i = 0; i < v->arrays; i++)
+        if (v->spacing[i] != 1 || v->array[i].channel != (ptrdiff_t)v->length) return;
+    for (int i = 0; i < v->arrays; i++) v->array[i].channel = 1;
+    v->layout = BNK_ROWS;
+    v->spread = v->length;
+    v->channels = v->length = row;
+    v->samples_in_row = false;
+    v->block = row < ROWS_BLOCK ? row : ROWS_BLOCK;
+    v->blocks = divide_up(row, v->block);
+    cut_whole(v);
+}
+
 void bn_view_set_block(struct bn_view *v, size_t channels) {
     v->block = channels < v->channels ? channels : v->channels;
     v->blocks = v->block == v->channels ? 1 : divide_up(v->channels, v->block);
@@ -234,7 +257,8 @@ void bn_view_recut(struct bn_view *v, size_t elements) {
     struct bn_cut *c = &v->last;
     if (v->chunks > 1) cut_whole(v);
     if (c->parts > 1) return;
-    const size_t channels = elements / length ? elements / length : 1;
+    size_t channels = elements / length ? elements / length : 1;
+    if (v->spread > 1 && channels > ROWS_BLOCK) channels = ROWS_BLOCK; /* coefficients are repeated for each piece */
     bn_view_set_block(v, v->layout == BNK_ROWS && channels < v->channels ? bn_padded(channels) : channels);
     c->group = elements / length / v->block;
     if (c->group == 0) c->group = 1;

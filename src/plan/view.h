@@ -27,6 +27,7 @@ struct bn_view {
     struct bn_array array[BN_VIEW_ARRAYS];
     ptrdiff_t spacing[BN_VIEW_ARRAYS]; /* of neighbours in a row; others than 1 are staged */
     bool staged;                       /* some spacing is */
+    size_t spread;                     /* of a write in rows: neighbours that belong to one channel; else 1 */
     /* Chunks of samples, in the order of memory: all but the last are cut alike. A chunk is some rows, or where a row has all
      * samples, some elements of each row. Without a grain, and for writing, the whole view is one chunk, the last. */
     size_t chunks;
@@ -58,6 +59,10 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
 
 /* Cuts a view anew for writing, where a cut changes no bit, into pieces of about `elements`. */
 void bn_view_recut(struct bn_view *v, size_t elements);
+
+/* Takes a plane of a write whose channels have few elements, one channel after the other in all arrays, as rows: each element
+ * of a sample as a channel of its own, whose coefficients are those of its channel. */
+void bn_view_spread(struct bn_view *v);
 
 /* Cuts a plane into blocks of `channels` channels. */
 void bn_view_set_block(struct bn_view *v, size_t channels);

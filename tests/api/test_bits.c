@@ -22,8 +22,8 @@ static void run_layout(enum layout layout, const struct strided *shape) {
 }
 
 TEST(any_strides_give_the_same_values) {
-    static const size_t sizes[][3] = {{3, 5, 7},   {1, 1, 9},  {17, 4, 1}, {2, 33, 6}, {1, 3, 300}, {2, 2, 1030},
-                                      {40, 3, 17}, {5, 70, 2}, {1, 1, 1},  {2, 1, 1},  {600, 2, 3}};
+    static const size_t sizes[][3] = {{3, 5, 7},  {1, 1, 9}, {17, 4, 1}, {2, 33, 6},  {1, 3, 300}, {2, 2, 1030}, {40, 3, 17},
+                                      {5, 70, 2}, {1, 1, 1}, {2, 1, 1},  {600, 2, 3}, {60, 35, 4}, {9, 131, 9}};
     for (enum layout layout = PLANAR; layout < LAYOUTS; layout++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int d = 0; d < 4; d++) {
@@ -201,12 +201,15 @@ static void same_elements(const struct problem *a, const struct problem *b, enum
     }
 }
 
-/* Without sums there is no order of additions. */
+/* Without sums there is no order of additions. In the second shape planes are so small that their elements are taken for
+ * channels. */
 TEST(given_statistics_give_the_same_bits_in_every_layout) {
-    for (int d = 0; d < 4; d++)
+    static const size_t sizes[][3] = {{3, 21, 37}, {13, 143, 6}};
+    for (int d = 0; d < 8; d++)
         for (enum layout layout = CHANNELS_LAST; layout <= MIXED; layout++) {
-            struct strided planar = layout_shape(PLANAR, all_dtypes[d], 3, 21, 37),
-                           other = layout_shape(layout, all_dtypes[d], 3, 21, 37);
+            const size_t *n = sizes[d / 4];
+            struct strided planar = layout_shape(PLANAR, all_dtypes[d % 4], n[0], n[1], n[2]),
+                           other = layout_shape(layout, all_dtypes[d % 4], n[0], n[1], n[2]);
             struct problem *a = problem_create(&planar, 1, true), *b = problem_create(&other, 1, true);
             copy_values(a, b);
             for (int i = 0; i < 2; i++) {

@@ -29,7 +29,7 @@ static void fail_at(const struct pair *pair, const struct fused *f, const char *
 /* A property for every activation, with and without a residual, gated by y and by v, over layouts, sizes and types. */
 static void for_all(property *holds, size_t types) {
     static const enum layout layouts[] = {PLANAR, CHANNELS_LAST, SPACED, S_CHANNEL_N, MIXED};
-    static const size_t sizes[][3] = {{3, 5, 7}, {2, 33, 49}, {4, 16, 64}, {2, 3, 300}, {9, 70, 1}};
+    static const size_t sizes[][3] = {{3, 5, 7}, {2, 33, 49}, {4, 16, 64}, {2, 3, 300}, {9, 70, 1}, {20, 67, 7}};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
             for (size_t d = 0; d < types; d++) {

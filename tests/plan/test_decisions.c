@@ -185,7 +185,7 @@ static void compare_sizes(const size_t (*sizes)[3], size_t count, const enum lay
 
 TEST(small_shapes_have_the_same_bits) {
     static const enum layout layouts[] = {PLANAR, CHANNELS_LAST};
-    static const size_t sizes[][3] = {{3, 70, 49}, {5, 1, 33}, {7, 3, 129}, {33, 37, 1}, {4, 16, 64}, {1, 33, 7}};
+    static const size_t sizes[][3] = {{3, 70, 49}, {5, 1, 33}, {7, 3, 129}, {33, 37, 1}, {4, 16, 64}, {1, 33, 7}, {25, 110, 3}};
     compare_sizes(sizes, sizeof sizes / sizeof *sizes, layouts, 2);
 }
 
