@@ -9,23 +9,37 @@
 typedef BNK_VECTOR(elem, 16) side;
 enum { SIDE = sizeof(side) / sizeof(elem) };
 
+/* A vector of some elements of a and of b, by their numbers. GCC has Clang's function from its version 12 on. */
+#if BNK_TYPE_IS(f64)
+typedef BNK_VECTOR(int64_t, 16) numbers;
+#elif BNK_TYPE_IS(f32)
+typedef BNK_VECTOR(int32_t, 16) numbers;
+#else
+typedef BNK_VECTOR(uint16_t, 16) numbers;
+#endif
+#ifdef __clang__
+#define CHOOSE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define CHOOSE(a, b, ...) __builtin_shuffle(a, b, (numbers){__VA_ARGS__})
+#endif
+
 /* The elements of the lower halves of a and b in turns, those of the upper halves, every second one of both, and the elements
  * of a backwards. */
 #if BNK_TYPE_IS(f64)
-#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 2)
-#define UPPER(a, b) __builtin_shufflevector(a, b, 1, 3)
-#define SECOND(a, b) __builtin_shufflevector(a, b, 0, 2)
-#define BACKWARDS(a) __builtin_shufflevector(a, a, 1, 0)
+#define LOWER(a, b) CHOOSE(a, b, 0, 2)
+#define UPPER(a, b) CHOOSE(a, b, 1, 3)
+#define SECOND(a, b) CHOOSE(a, b, 0, 2)
+#define BACKWARDS(a) CHOOSE(a, a, 1, 0)
 #elif BNK_TYPE_IS(f32)
-#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define UPPER(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define SECOND(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
-#define BACKWARDS(a) __builtin_shufflevector(a, a, 3, 2, 1, 0)
+#define LOWER(a, b) CHOOSE(a, b, 0, 4, 1, 5)
+#define UPPER(a, b) CHOOSE(a, b, 2, 6, 3, 7)
+#define SECOND(a, b) CHOOSE(a, b, 0, 2, 4, 6)
+#define BACKWARDS(a) CHOOSE(a, a, 3, 2, 1, 0)
 #else
-#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define UPPER(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#define SECOND(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
-#define BACKWARDS(a) __builtin_shufflevector(a, a, 7, 6, 5, 4, 3, 2, 1, 0)
+#define LOWER(a, b) CHOOSE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define UPPER(a, b) CHOOSE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define SECOND(a, b) CHOOSE(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define BACKWARDS(a) CHOOSE(a, a, 7, 6, 5, 4, 3, 2, 1, 0)
 #endif
 
 /* Loads elements that are 1, 2 or -1 apart. With 2, one more element is read than the last that is wanted. */
