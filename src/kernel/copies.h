@@ -124,9 +124,9 @@ BNK_INLINE void gather_row(const elem *p, ptrdiff_t step, size_t columns, elem *
 /* Repeats one element. */
 BNK_INLINE void gather_one(const elem *x, size_t columns, elem *q) {
     const size_t whole = in_sides(columns, 1);
-    side a;
-    for (size_t l = 0; l < SIDE; l++) memcpy((char *)&a + l * sizeof *x, x, sizeof *x);
-    for (size_t i = 0; i < whole; i += SIDE) memcpy(q + i, &a, sizeof a);
+    elem some[SIDE];
+    for (size_t l = 0; l < SIDE; l++) some[l] = *x;
+    for (size_t i = 0; i < whole; i += SIDE) memcpy(q + i, some, sizeof some);
     for (size_t i = whole; i < columns; i++) q[i] = *x;
 }
 
