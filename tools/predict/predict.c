@@ -166,7 +166,9 @@ static nn_error predict_some(struct run *run, struct batch *b, const struct chec
     if (*looked_at == 0 && !stopped) return NN_NO_MEMORY;
     const size_t count = b->read.count;
     if (count > 0) nn_dataset_batch(&b->read, b->order, count, NULL, nn_network_input(network), NULL);
+    stop_hold(); /* a signal within oneDNN's generated code has been seen to leave a broken heap */
     const nn_error error = count > 0 ? nn_network_forward(network, count) : NULL;
+    stop_let_go();
     if (error) return error;
     const float *logits = nn_network_output(network);
     for (size_t i = 0; i < count * c->request.model.classes; i++)

@@ -14,8 +14,19 @@ static void hear(int signal) {
     told(signal);
 }
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+static sigset_t before_hold;
+
+void stop_hold(void) {
+    sigset_t held;
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaddset(&held, signals[i]);
+    sigprocmask(SIG_BLOCK, &held, &before_hold);
+}
+
+void stop_let_go(void) { sigprocmask(SIG_SETMASK, &before_hold, NULL); }
+
 void stop_on_signals(void (*stop)(int signal)) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = hear, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
     told = stop;
     sigemptyset(&action.sa_mask); /* SA_RESTART: no write is cut short */

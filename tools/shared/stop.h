@@ -7,6 +7,10 @@
  * was started to ignore (nohup) stays ignored. */
 void stop_on_signals(void (*stop)(int signal));
 
+/* Between these, such signals wait, also in threads that begin then: code that a library generates need not expect one. */
+void stop_hold(void);
+void stop_let_go(void);
+
 /* After all is kept and cleaned up: if such a signal came, end the process by it, so that a shell sees a command that was
  * interrupted (its status is 130 after SIGINT) and stops its script, too. What stdio holds is written before. Returns if none
  * came. */
