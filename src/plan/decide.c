@@ -4,8 +4,6 @@
 #include "parallel/parallel.h"
 #include "plan/pass.h"
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Returns a product that only decides something: SIZE_MAX where it does not fit. */
 static size_t times(size_t a, size_t b) {
     size_t product;
@@ -33,7 +31,7 @@ static struct bn_share share_out(const struct bn_pass *p, size_t portions, size_
     size_t elements = times(portions, elements_each), items = p->way.wanted;
     if (items > 1) {
         size_t threads = items / limits->items_per_thread;
-        items = least(items, least(portions, elements / limits->item));
+        items = bn_least(items, bn_least(portions, elements / limits->item));
         if (threads > 0 && items > threads && portions / items >= 4) items -= items % threads; /* so that all end together */
     }
     if (items <= 1) return (struct bn_share){1, portions, 0, false};
@@ -50,14 +48,23 @@ static bool all_planes(const struct bn_pass *p) {
     return true;
 }
 
+/* Returns the most channels of a block, where `usual` would be right without staging: channels that share lines of the cache
+ * are staged together. */
+static size_t most_channels(const struct bn_view *v, size_t usual) {
+    if (bn_tuning.block)
+        usual = bn_tuning.block;
+    else if (v->staged)
+        usual = BN_BLOCK_MAX;
+    return bn_least(usual, BN_BLOCK_MAX);
+}
+
 /* Returns the channels of a block: two blocks, the one that is written and the one that is reduced, shall fit a part of the
  * second-level cache. */
 static size_t block_channels(const struct bn_pass *p) {
     const struct bn_limits *limits = p->way.machine.limits;
     size_t bytes = times(p->count * bn_element_bytes(p->dtype), (size_t)p->reduce[0].view.arrays);
     size_t room = eighths(p->way.machine.l2_bytes, limits->block_l2);
-    size_t most = least(bn_tuning.block ? bn_tuning.block : limits->block, BN_BLOCK_MAX);
-    if (p->reduce[0].view.staged) most = BN_BLOCK_MAX;
+    size_t most = most_channels(&p->reduce[0].view, limits->block);
     if (bn_tuning.block || bytes <= room / most) return most;
     return bytes < room ? room / bytes : 1;
 }
@@ -103,9 +110,8 @@ static void cut_reduction(const struct bn_pass *p, struct bn_sweep *s) {
     if (s->repeat > 1) return; /* wide rows are one block */
     if (v->layout == BNK_PLANE) {
         size_t run = limits->sweep_run / (v->length * bn_element_bytes(p->dtype));
-        size_t most = least(bn_tuning.block ? bn_tuning.block : least(limits->block, run), BN_BLOCK_MAX);
-        if (v->staged) most = BN_BLOCK_MAX;
-        size_t channels = least(most, p->channels * v->pieces / p->way.wanted);
+        size_t most = most_channels(v, bn_least(limits->block, run));
+        size_t channels = bn_least(most, p->channels * v->pieces / p->way.wanted);
         bn_view_set_block(v, channels ? channels : 1);
     } else if (v->pieces >= p->way.wanted) {
         size_t steps = limits->wide / BNK_LANES; /* whole steps, so that blocks do not share sums */
@@ -118,7 +124,7 @@ static void cut_write(const struct bn_pass *p, struct bn_sweep *s) {
     struct bn_view *v = &s->view;
     size_t fair = p->channels * p->count / p->way.wanted;
     size_t most = v->layout == BNK_PLANE ? limits->plane_write : limits->rows_write;
-    size_t elements = fair < limits->item ? limits->item : least(fair, most);
+    size_t elements = fair < limits->item ? limits->item : bn_least(fair, most);
     bn_view_recut(v, s->repeat > 1 && elements < v->channels ? v->channels : elements); /* wide rows are one block */
 }
 
@@ -163,7 +169,7 @@ static size_t rows_ahead_in_planes(const struct bn_pass *p, const struct bn_swee
     const struct bn_machine *m = &p->way.machine;
     size_t row = channels * s->view.length * s->kernels->bytes, ahead = eighths(m->l2_bytes, m->limits->ahead_l2);
     bool far = row * s->view.rows > m->l2_bytes && ahead > m->limits->near;
-    return least((far ? ahead : m->limits->near) / row + 1, s->view.rows);
+    return bn_least((far ? ahead : m->limits->near) / row + 1, s->view.rows);
 }
 
 /* Returns how far ahead rows fetch: those that a kernel does together, or a multiple. With more, the processor's own fetching,
@@ -197,7 +203,7 @@ static void decide_memory(struct bn_pass *p) {
         bool worth_it = p->way.large && p->writes == 1 && !is_in_place(s);
         if (p->way.large) s->repeat = bn_rows_repeat_written(&s->view, s->kernels->coefficient_bytes, m->limits->wide_rows);
         s->stream = bn_tuning.stream == BN_ALWAYS || (bn_tuning.stream == BN_DECIDE && worth_it);
-        s->tile_row = least(m->limits->tile_row, BN_STAGE_BYTES);
+        s->tile_row = bn_least(m->limits->tile_row, BN_STAGE_BYTES);
     }
 }
 

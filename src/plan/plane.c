@@ -134,8 +134,6 @@ struct tile {
     size_t rows, channels, length;
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Returns as many rows and channels as there is room for, or a part of a row. Of those that lie closer together than the
  * elements of a row, as many as share a line of the cache are staged together, if there is room. A reduction is cut between
  * runs of steps alone, so that no sum changes. */
@@ -147,13 +145,13 @@ static struct tile tile_of(const struct bn_sweep *s, const struct bnk_call *k) {
     struct tile t = {1, 1, k->length};
     if (bn_padded(t.length) * (close.channels ? line : 1) > room) {
         t.length = room / line / run * run;
-        t.length = least(t.length ? t.length : run, k->length);
+        t.length = bn_least(t.length ? t.length : run, k->length);
     }
     const size_t left = room / bn_padded(t.length);
-    if (close.rows && t.length == k->length) t.rows = least(least(line, left), k->rows);
-    t.channels = least(left / t.rows, k->channels);
+    if (close.rows && t.length == k->length) t.rows = bn_least(bn_least(line, left), k->rows);
+    t.channels = bn_least(left / t.rows, k->channels);
     if (t.channels > line) t.channels -= t.channels % line;
-    if (t.length == k->length) t.rows = least(left / t.channels, k->rows);
+    if (t.length == k->length) t.rows = bn_least(left / t.channels, k->rows);
     return t;
 }
 
@@ -163,9 +161,9 @@ static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
     for (size_t r = 0; r < k->rows; r += tile.rows)
         for (size_t c = 0; c < k->channels; c += tile.channels)
             for (size_t at = 0; at < k->length; at += tile.length) {
-                struct bnk_call t = bn_some_channels(s, k, r, c, least(k->channels - c, tile.channels));
-                t.rows = least(k->rows - r, tile.rows);
-                t.length = least(k->length - at, tile.length);
+                struct bnk_call t = bn_some_channels(s, k, r, c, bn_least(k->channels - c, tile.channels));
+                t.rows = bn_least(k->rows - r, tile.rows);
+                t.length = bn_least(k->length - at, tile.length);
                 for (int i = 0; i < v->arrays; i++)
                     bn_advance(&t.array[s->role[i]], (ptrdiff_t)at * v->spacing[i], s->kernels->bytes);
                 run_tile(s, t);

@@ -65,12 +65,12 @@ static __attribute__((noinline)) void run_tile(const struct bn_sweep *s, struct 
 
 static void run_staged(const struct bn_sweep *s, const struct bnk_call *k) {
     const size_t room = BN_STAGE_BYTES / s->kernels->bytes, most = room / BNK_LANES;
-    const size_t length = k->length < most ? k->length : most, rows = room / bn_padded(length) / BNK_LANES * BNK_LANES;
+    const size_t length = bn_least(k->length, most), rows = room / bn_padded(length) / BNK_LANES * BNK_LANES;
     for (size_t r = 0; r < k->rows; r += rows)
         for (size_t c = 0; c < k->length; c += length) {
             struct bnk_call t = *k;
-            t.rows = k->rows - r < rows ? k->rows - r : rows;
-            t.length = k->length - c < length ? k->length - c : length;
+            t.rows = bn_least(k->rows - r, rows);
+            t.length = bn_least(k->length - c, length);
             t.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
             for (int i = 0; i < s->view.arrays; i++) {
                 struct bnk_array *a = &t.array[s->role[i]];
@@ -391,30 +391,26 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
 
 /* Planes of few elements that are spread */
 
-/* Repeats numbers of channels for each of their elements, for `count` of these from number `first` on. */
-static void spread_floats(const float *from, size_t spread, size_t first, size_t count, float *to) {
-    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--) {
-        if (left == 0) from++, left = spread;
-        to[done] = *from;
-    }
-}
-
-static void spread_doubles(const double *from, size_t spread, size_t first, size_t count, double *to) {
-    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--) {
-        if (left == 0) from++, left = spread;
-        to[done] = *from;
+/* Repeats numbers of channels for each of their elements, for `count` of these from number `first` on. Inlined, so that
+ * `bytes`, of a number, is known. */
+static inline __attribute__((always_inline)) void spread_numbers(const char *from, size_t bytes, size_t spread, size_t first,
+                                                                 size_t count, char *to) {
+    from += first / spread * bytes;
+    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--, to += bytes) {
+        if (left == 0) from += bytes, left = spread;
+        memcpy(to, from, bytes);
     }
 }
 
 static void spread_coefficients(const struct bn_sweep *s, struct wide *w, size_t first, size_t count) {
-    const size_t spread = s->view.spread;
+    const size_t bytes = s->kernels->coefficient_bytes, spread = s->view.spread;
     for (size_t i = 0; i < coefficient_count(s); i++) {
-        const size_t at = i * s->coefficients.pitch + first / spread;
-        if (s->kernels->coefficient_bytes == sizeof(float))
-            spread_floats((const float *)s->coefficients.at + at, spread, first, count,
-                          (float *)w->coefficients + i * WIDE_PITCH);
+        const char *from = (const char *)s->coefficients.at + i * s->coefficients.pitch * bytes;
+        char *to = (char *)w->coefficients + i * WIDE_PITCH * bytes;
+        if (bytes == sizeof(float))
+            spread_numbers(from, sizeof(float), spread, first, count, to);
         else
-            spread_doubles((const double *)s->coefficients.at + at, spread, first, count, w->coefficients + i * WIDE_PITCH);
+            spread_numbers(from, sizeof(double), spread, first, count, to);
     }
     w->k = (struct bnk_coefficients){w->coefficients, WIDE_PITCH};
 }
@@ -426,7 +422,7 @@ static void spread_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const size_t first = block * v->block, end = v->channels - first < v->block ? v->channels : first + v->block;
     struct wide w;
     for (size_t c = first, count; c < end; c += count) {
-        count = end - c < WIDE ? end - c : WIDE;
+        count = bn_least(end - c, WIDE);
         spread_coefficients(s, &w, c, count);
         for (size_t r = 0; r < p.rows;) {
             struct bnk_call k = stretch(s, p.first_row + r, p.rows - r, c, count);

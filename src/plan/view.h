@@ -133,6 +133,8 @@ struct bn_close {
 };
 struct bn_close bn_view_close(const struct bn_view *v);
 
+static inline size_t bn_least(size_t a, size_t b) { return a < b ? a : b; }
+
 /* Returns the channels, rounded up to whole steps of the kernels. */
 static inline size_t bn_padded(size_t channels) { return (channels + BNK_LANES - 1) / BNK_LANES * BNK_LANES; }
 
