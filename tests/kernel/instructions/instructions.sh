@@ -9,20 +9,7 @@ set -euo pipefail
 update=
 [ "${1:-}" = --update ] && { update=yes; shift; }
 program=$1 file=$(dirname "$0")/counts.txt percent=3
-command -v valgrind >/dev/null || { echo "skipped: valgrind was not found"; exit 77; }
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export BATCHNORM_ISA=avx2
-
-# Instructions of a case from beginning to end; what it prints goes to $scratch/out.
-total() {
-    local count
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" >"$scratch/out" 2>"$scratch/log" ||
-        { cat "$scratch/log" >&2; return 1; }
-    count=$(sed -nE 's/.*Collected *: *([0-9]+).*/\1/p' "$scratch/log")
-    [ -n "$count" ] || { cat "$scratch/log" >&2; return 1; }
-    echo "$count"
-}
+. "$(dirname "$0")/common.sh"
 
 base=$(total nothing)
 made_with=$(sed -n 's/^# Made with //p' "$file")

@@ -6,19 +6,7 @@ set -euo pipefail
 program=$1 percent=125
 # Neither samples nor channels lie side by side there, and a copy moves them once, where two sweeps do so twice.
 worst="backward rows samples_last" worst_percent=180
-command -v valgrind >/dev/null || { echo "skipped: valgrind was not found"; exit 77; }
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export BATCHNORM_ISA=avx2
-
-total() {
-    local count
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" >"$scratch/out" 2>"$scratch/log" ||
-        { cat "$scratch/log" >&2; return 1; }
-    count=$(sed -nE 's/.*Collected *: *([0-9]+).*/\1/p' "$scratch/log")
-    [ -n "$count" ] || { cat "$scratch/log" >&2; return 1; }
-    echo "$count"
-}
+. "$(dirname "$0")/common.sh"
 
 base=$(total nothing)
 [ "$(<"$scratch/out")" = avx2 ] || { echo "skipped: this machine has no AVX2 under valgrind"; exit 77; }
