@@ -75,16 +75,16 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *samples, size_t count) {
+double bench_median(double *samples, size_t count) {
     qsort(samples, count, sizeof *samples, compare);
     return count % 2 ? samples[count / 2] : (samples[count / 2 - 1] + samples[count / 2]) / 2;
 }
 
 static void conclude(const struct contender *list, size_t count, size_t rounds, struct bench_result *result) {
     *result = (struct bench_result){.what = list[0].job->what, .rounds = rounds, .copy_seconds = INFINITY};
-    result->seconds = median(list[0].samples, rounds);
+    result->seconds = bench_median(list[0].samples, rounds);
     for (size_t i = 1; i < count; i++) {
-        const double seconds = median(list[i].samples, rounds);
+        const double seconds = bench_median(list[i].samples, rounds);
         if (seconds >= result->copy_seconds) continue;
         result->copy_seconds = seconds;
         result->copy = list[i].kind;

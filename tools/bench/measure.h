@@ -19,6 +19,9 @@ struct bench_result {
     size_t rounds;
 };
 
+/* Sorts the samples. */
+double bench_median(double *samples, size_t count);
+
 double bench_share(const struct bench_result *result);
 /* GB/s, with 1 GB = 1e9 bytes. */
 double bench_rate(const struct bench_result *result);

@@ -5,10 +5,9 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "measure.h"
 #include "nn/machine.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/progress.h"
@@ -89,11 +88,6 @@ static bool differs(const struct bench_case *c, const char *row, const char *oth
     return rest[0] && rest[1] && strcmp(rest[0], rest[1]) != 0;
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double time_calls(struct bench_job *job, const char *row, size_t calls) {
     use(row);
     bench_job_run(job); /* what the other row left in the caches is not charged to this one */
@@ -117,8 +111,7 @@ static batchnorm_status time_both(const struct tune *t, const struct bench_case 
         samples[1][round] = time_calls(&job, after, calls);
         if (*t->stopped && round >= LEAST_ROUNDS) break;
     }
-    for (int i = 0; i < 2; i++) qsort(samples[i], round, sizeof samples[i][0], compare);
-    *ratio = (struct ratio){samples[0][round / 2], samples[1][round / 2]};
+    *ratio = (struct ratio){bench_median(samples[0], round), bench_median(samples[1], round)};
     return job.status;
 }
 
