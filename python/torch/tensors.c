@@ -165,26 +165,24 @@ bool tensors_dtype(int32_t number, batchnorm_dtype *dtype) {
     return false;
 }
 
-bool tensors_requires_grad(PyObject *object) {
-    if (object == Py_None) return false;
-    PyObject *const answer = PyObject_GetAttr(object, torch.requires_grad);
+/* Whether PyTorch answered True, which is let go of; an exception is none. */
+static bool is_true(PyObject *answer) {
     if (!answer) PyErr_Clear();
     Py_XDECREF(answer);
     return answer == Py_True;
 }
 
+bool tensors_requires_grad(PyObject *object) {
+    return object != Py_None && is_true(PyObject_GetAttr(object, torch.requires_grad));
+}
+
 bool tensors_is_inference(PyObject *object) {
-    if (object == Py_None) return false;
-    PyObject *const answer = PyObject_CallMethodObjArgs(object, torch.is_inference, NULL);
-    if (!answer) PyErr_Clear();
-    Py_XDECREF(answer);
-    return answer == Py_True;
+    return object != Py_None && is_true(PyObject_CallMethodObjArgs(object, torch.is_inference, NULL));
 }
 
 bool tensors_inference_mode(void) {
     PyObject *const package = PyImport_ImportModule("torch");
-    PyObject *const answer = package ? PyObject_CallMethod(package, "is_inference_mode_enabled", NULL) : NULL;
-    if (!answer) PyErr_Clear();
-    Py_XDECREF(package), Py_XDECREF(answer);
-    return answer == Py_True;
+    const bool answer = is_true(package ? PyObject_CallMethod(package, "is_inference_mode_enabled", NULL) : NULL);
+    Py_XDECREF(package);
+    return answer;
 }
