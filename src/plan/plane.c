@@ -100,8 +100,9 @@ static void stage(const struct bn_sweep *s, int i, const struct bnk_call *k, con
 }
 
 /* Runs some elements of some channels of some rows. Inputs without a contiguous direction are gathered before, such outputs are
- * scattered after. `k` has the arrays at the first of them. */
-static void run_tile(const struct bn_sweep *s, struct bnk_call k) {
+ * scattered after. `k` has the arrays at the first of them. Called, and so the tiles are on the stack only where arrays are
+ * staged. */
+static __attribute__((noinline)) void run_tile(const struct bn_sweep *s, struct bnk_call k) {
     _Alignas(BN_LINE_BYTES) char tile[BN_VIEW_ARRAYS][BN_STAGE_BYTES];
     struct bnk_array there[BN_VIEW_ARRAYS];
     const size_t pitch = bn_padded(k.length);

@@ -359,9 +359,9 @@ static void run_both(void *wide, const struct bn_sweep *s, const struct bnk_call
     run_stretch(s, &left);
 }
 
-/* Like run_plain(), for few channels: there is one block. */
-static void run_wide_rows(const struct bn_sweep *s, const struct bn_piece *p, size_t channel, size_t channels,
-                          const struct target *to) {
+/* Like run_plain(), for few channels: there is one block. Called, as run_by_tile(): a second look would have two otherwise. */
+static __attribute__((noinline)) void run_wide_rows(const struct bn_sweep *s, const struct bn_piece *p, size_t channel,
+                                                    size_t channels, const struct target *to) {
     struct wide w;
     w.repeat = s->repeat;
     clear_sums(s, to, channels);
@@ -416,7 +416,7 @@ static void spread_coefficients(const struct bn_sweep *s, struct wide *w, size_t
 }
 
 /* Writes some elements at a time, as coefficients have room. */
-static void spread_piece(const struct bn_sweep *s, size_t block, size_t piece) {
+static __attribute__((noinline)) void spread_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const struct bn_view *v = &s->view;
     const struct bn_piece p = bn_view_piece(v, piece);
     const size_t first = block * v->block, end = v->channels - first < v->block ? v->channels : first + v->block;
