@@ -130,7 +130,7 @@ static void curved_at(const struct bnk_verbs *elements, const struct bnk_call *k
         at[a] = array->at + elements_before * (ptrdiff_t)elements->bytes;
         row.at[a] = copies->of[a];
         if (a < BNK_INPUTS) elements->to_numbers(at[a], keep, copies->of[a]);
-        if (a < BNK_INPUTS && array->ahead) BNK_FETCH(at[a] + array->ahead);
+        if (a < BNK_INPUTS && array->ahead) BNK_FETCH((uintptr_t)at[a] + (uintptr_t)array->ahead);
     }
     curved_step(elements, call, verb, row, first, keep, run);
     for (int a = BNK_INPUTS; a < BNK_ARRAYS; a++)

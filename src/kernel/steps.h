@@ -129,10 +129,11 @@ BNK_INLINE struct row row_from(struct row row, const struct kind *kind, size_t i
     return row;
 }
 
-/* Fetches what lies `ahead` bytes after the step at p + i, each line once. Does nothing if `ahead` is 0. */
+/* Fetches what lies `ahead` bytes after the step at p + i, each line once. Does nothing if `ahead` is 0. That place is a number
+ * and no pointer, because it may lie outside the array. */
 BNK_INLINE void fetch(const elem *p, size_t i, ptrdiff_t ahead) {
     if (ahead == 0 || (LINE_ELEMENTS > BNK_LANES && (uintptr_t)(p + i) % BNK_LINE >= BNK_LANES * sizeof(elem))) return;
-    for (size_t k = 0; k < BNK_LANES; k += LINE_ELEMENTS) BNK_FETCH((const char *)(p + i + k) + ahead);
+    for (size_t k = 0; k < BNK_LANES; k += LINE_ELEMENTS) BNK_FETCH((uintptr_t)(p + i + k) + (uintptr_t)ahead);
 }
 
 BNK_INLINE vec choose(mask where, vec yes, vec no) {
