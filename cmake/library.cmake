@@ -20,6 +20,10 @@ endif()
 file(GLOB sources CONFIGURE_DEPENDS src/api/*.c src/sync/*.c src/plan/*.c src/parallel/*.c)
 add_library(batchnorm_objects OBJECT ${sources} src/kernel/dispatch.c)
 target_include_directories(batchnorm_objects PRIVATE include src)
+# Numbers of channels are computed in loops that GCC makes vectors of at -O3 only, and only where a comparison may be made for
+# nothing.
+file(GLOB plan CONFIGURE_DEPENDS src/plan/*.c)
+set_source_files_properties(${plan} PROPERTIES COMPILE_OPTIONS "$<$<NOT:$<CONFIG:Debug>>:-O3>;-fno-trapping-math")
 set(objects $<TARGET_OBJECTS:batchnorm_objects>)
 
 foreach(isa IN LISTS isas)

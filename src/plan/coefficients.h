@@ -3,7 +3,6 @@
 #ifndef BN_COEFFICIENTS_H
 #define BN_COEFFICIENTS_H
 
-#include <float.h>
 #include <math.h>
 
 #include "plan/view.h"
@@ -18,45 +17,24 @@ struct bn_coefficients {
 /* Returns the settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
-/* Writes the coefficients of a channel. The first is a pivot; its tail follows, so that a float kernel subtracts it to about 48
- * bits. */
-static inline void bn_set_coefficients(struct bn_coefficients k, size_t channel, double pivot, const double *rest, int count) {
-    if (k.computing == BATCHNORM_F64) {
-        double *out = (double *)k.data + channel;
-        out[BNK_M1 * k.pitch] = pivot;
-        out[BNK_M2 * k.pitch] = 0;
-        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * k.pitch] = rest[i];
-    } else {
-        float *out = (float *)k.data + channel, head = (float)pivot;
-        out[BNK_M1 * k.pitch] = head;
-        out[BNK_M2 * k.pitch] = isfinite(head) ? (float)(pivot - (double)head) : 0;
-        for (int i = 0; i < count; i++) out[(size_t)(BNK_K + i) * k.pitch] = (float)rest[i];
-    }
-}
+/* Channels whose numbers are computed together at most: loops over so many become vectors. */
+enum { BN_SOME = 64 };
 
-/* Returns whether the zero of y may be the pivot. With it, y is a product, and its error is relative to y even where the bias
- * cancels most of it. That needs a zero at which floats are dense enough to be useful; far out, y is all bias and the mean
- * serves as well. */
-static inline bool bn_zero_is_useful(double zero) { return fabs(zero) < 0x1p100; }
+/* Sets y = (x - mean) * scale + bias, of at most BN_SOME channels. Where `spread` is 0 every x of the channel is mean, and y is
+ * to be exactly bias; NULL: nothing is known. */
+void bn_set_affines(struct bn_coefficients k, size_t channel, size_t count, const double *mean, const double *scale,
+                    const double *bias, const double *spread);
 
-/* Sets y = (x - mean) * scale + bias. `constant` says that every x of the channel is mean, and y is to be exactly bias. A scale
- * with few digits left, or none, belongs to a y that is all bias. Without any no mean is subtracted, because a difference that
- * overflowed would make it a NaN. */
-static inline void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias,
-                                 bool constant) {
-    const bool is_float = k.computing == BATCHNORM_F32, vanishes = is_float ? (float)scale == 0 : scale == 0;
-    bool by_zero = is_float && bias != 0 && !constant && fabs(scale) >= FLT_MIN;
-    double zero = by_zero ? mean - bias / scale : mean;
-    by_zero = by_zero && bn_zero_is_useful(zero);
-    if (vanishes && isfinite(mean)) mean = 0;
-    bn_set_coefficients(k, channel, by_zero ? zero : mean, (const double[]){scale, by_zero ? 0 : bias}, 2);
-}
+/* Sets dx = p * dy + q * (x - mean) + s, of at most BN_SOME channels. */
+void bn_set_blends(struct bn_coefficients k, size_t channel, size_t count, const double *mean, const double *p, const double *q,
+                   const double *s);
 
-/* Sets the same among the coefficients of a blend, for the v that gates it. */
-void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);
-
-/* Sets dx = p * dy + q * (x - mean) + s. */
+/* Both, of one channel. */
+void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);
 void bn_set_blend(struct bn_coefficients k, size_t channel, double mean, double p, double q, double s);
+
+/* Sets an affine among the coefficients of a blend, for the v that gates it. */
+void bn_set_gate(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);
 
 /* Sums of a channel: n values, sum and dot as the kernels leave them, pieces folded. */
 struct bn_sums {
@@ -95,6 +73,10 @@ static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
 }
 
 /* Returns 1 / sqrt(var + eps), with the population variance, which is 0 without any value. */
-static inline double bn_rstd(batchnorm_stat s, double eps) { return 1 / sqrt((s.count > 0 ? s.m2 / s.count : 0) + eps); }
+static inline double bn_rstd(batchnorm_stat s, double eps) {
+    const bool any = s.count > 0;
+    const double var = s.m2 / (any ? s.count : 1);
+    return 1 / sqrt((any ? var : 0) + eps);
+}
 
 #endif

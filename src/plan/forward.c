@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Statistics, normalization with given statistics, and both in one; running statistics. */
 #include <math.h>
+#include <string.h>
 
 #include "plan/pass.h"
 
@@ -31,11 +32,21 @@ void bn_build_stats(struct bn_pass *p, const struct bn_geometry *g, const void *
     p->job = job;
 }
 
+/* Sets the affines of some channels, at most BN_SOME, with weights and biases that may not be there. */
+static void set_affines(const struct bn_pass *p, size_t channel, size_t count, const double *mean, const double *rstd,
+                        struct bn_vector weights, struct bn_vector biases, const double *spread) {
+    double scale[BN_SOME], bias[BN_SOME];
+    bn_vector_read(weights, channel, count, 1, scale);
+    bn_vector_read(biases, channel, count, 0, bias);
+    for (size_t i = 0; i < count; i++) scale[i] *= rstd[i];
+    bn_set_affines(p->coefficients[0], channel, count, mean, scale, bias, spread);
+}
+
 static void normalize_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_normalize *j = p->job;
-    for (size_t c = channel; c < channel + channels; c++) {
-        double weight = bn_vector_get(j->weight, c, 1), bias = bn_vector_get(j->bias, c, 0);
-        bn_set_affine(p->coefficients[0], c, j->mean[c], weight * j->rstd[c], bias, false);
+    for (size_t c = channel, end = channel + channels, count; c < end; c += count) {
+        count = bn_least(end - c, BN_SOME);
+        set_affines(p, c, count, j->mean + c, j->rstd + c, j->weight, j->bias, NULL);
     }
 }
 
@@ -46,16 +57,19 @@ void bn_build_normalize(struct bn_pass *p, const struct bn_geometry *g, const vo
     p->job = job;
 }
 
+static void infer_some(const struct bn_pass *p, const struct bn_infer *j, size_t c, size_t count) {
+    double mean[BN_SOME], var[BN_SOME], rstd[BN_SOME];
+    bn_vector_read(j->mean, c, count, 0, mean);
+    bn_vector_read(j->var, c, count, 1, var);
+    for (size_t i = 0; i < count; i++) rstd[i] = 1 / sqrt(var[i] + j->eps);
+    set_affines(p, c, count, mean, rstd, j->weight, j->bias, var);
+    if (j->save_mean) memcpy(j->save_mean + c, mean, count * sizeof *mean);
+    if (j->save_rstd) memcpy(j->save_rstd + c, rstd, count * sizeof *rstd);
+}
+
 static void infer_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
-    const struct bn_infer j = *(const struct bn_infer *)p->job;
-    const struct bn_coefficients k = p->coefficients[0];
-    for (size_t c = channel; c < channel + channels; c++) {
-        double mean = bn_vector_get(j.mean, c, 0), var = bn_vector_get(j.var, c, 1), rstd = 1 / sqrt(var + j.eps);
-        double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0);
-        bn_set_affine(k, c, mean, weight * rstd, bias, var == 0);
-        if (j.save_mean) j.save_mean[c] = mean;
-        if (j.save_rstd) j.save_rstd[c] = rstd;
-    }
+    for (size_t c = channel, end = channel + channels; c < end; c += BN_SOME)
+        infer_some(p, p->job, c, bn_least(end - c, BN_SOME));
 }
 
 void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
@@ -65,20 +79,27 @@ void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *
     p->job = job;
 }
 
-/* Sets the coefficients of some channels. It works on copies, which no store can change. */
-static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
-    const struct bn_forward j = *(const struct bn_forward *)p->job;
-    const struct bn_coefficients k = p->coefficients[0];
-    batchnorm_stat *own = (batchnorm_stat *)p->own;
-    for (size_t c = channel; c < channel + channels; c++) {
-        batchnorm_stat s = j.given ? j.given[c] : bn_pass_moments(p, 0, c);
-        double weight = bn_vector_get(j.weight, c, 1), bias = bn_vector_get(j.bias, c, 0), rstd = bn_rstd(s, j.eps);
-        bn_set_affine(k, c, s.mean, weight * rstd, bias, s.m2 == 0);
-        if (own) own[c] = s;
-        if (j.stats) j.stats[c] = s;
-        if (j.save_mean) j.save_mean[c] = s.mean;
-        if (j.save_rstd) j.save_rstd[c] = rstd;
+static void forward_some(const struct bn_pass *p, const struct bn_forward *j, size_t c, size_t some) {
+    batchnorm_stat *const to[] = {p->own ? (batchnorm_stat *)p->own + c : NULL, j->stats ? j->stats + c : NULL};
+    double count[BN_SOME], mean[BN_SOME], m2[BN_SOME], rstd[BN_SOME];
+    for (size_t i = 0; i < some; i++) count[i] = p->valid;
+    if (!j->given) bn_pass_read(p, 0, c, some, mean, m2);
+    for (size_t i = 0; i < some && j->given; i++) {
+        count[i] = j->given[c + i].count;
+        mean[i] = j->given[c + i].mean;
+        m2[i] = j->given[c + i].m2;
     }
+    for (size_t i = 0; i < some; i++) rstd[i] = bn_rstd((batchnorm_stat){count[i], mean[i], m2[i]}, j->eps);
+    set_affines(p, c, some, mean, rstd, j->weight, j->bias, m2);
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < some && to[k]; i++) to[k][i] = (batchnorm_stat){count[i], mean[i], m2[i]};
+    if (j->save_mean) memcpy(j->save_mean + c, mean, some * sizeof *mean);
+    if (j->save_rstd) memcpy(j->save_rstd + c, rstd, some * sizeof *rstd);
+}
+
+static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
+    for (size_t c = channel, end = channel + channels; c < end; c += BN_SOME)
+        forward_some(p, p->job, c, bn_least(end - c, BN_SOME));
 }
 
 static void forward_done(const struct bn_pass *p) {

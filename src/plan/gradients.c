@@ -2,6 +2,8 @@
 /* Backward, forward-mode derivatives, and backward of backward: sums by `dots`, outputs by `blend`. With frozen statistics the
  * same formulas lose the terms that come from the statistics; where x then plays no part, it is not read. Longer than 300
  * lines, because the derivatives of all three share their tables of sweeps. */
+#include <string.h>
+
 #include "plan/pass.h"
 
 static bool is_frozen(unsigned flags) { return (flags & BATCHNORM_FROZEN) != 0; }
@@ -60,26 +62,49 @@ static const struct bn_entry backward[] = {
 };
 /* clang-format on */
 
-static void put(struct bn_output v, size_t c, double value, unsigned flags) {
-    if (flags & BATCHNORM_ACCUMULATE)
-        bn_output_add(v, c, value);
-    else
-        bn_output_set(v, c, value);
+static void put(struct bn_output v, size_t c, size_t count, double *values, unsigned flags) {
+    double before[BN_SOME];
+    if (!v.data) return;
+    if (flags & BATCHNORM_ACCUMULATE) {
+        bn_vector_read((struct bn_vector){v.data, v.dtype}, c, count, 0, before);
+        for (size_t i = 0; i < count; i++) values[i] += before[i];
+    }
+    bn_output_write(v, c, count, values);
 }
 
-static void put_gradients(const struct bn_backward *j, size_t c, struct bn_sums s) {
-    put(j->dbias, c, s.sum, j->flags);
-    put(j->dweight, c, s.dot * j->rstd[c], j->flags);
+/* Of at most BN_SOME channels. */
+static void put_gradients(const struct bn_backward *j, size_t c, size_t count, const double *sum, const double *dot) {
+    double dbias[BN_SOME], dweight[BN_SOME];
+    memcpy(dbias, sum, count * sizeof *sum);
+    for (size_t i = 0; i < count; i++) dweight[i] = dot[i] * j->rstd[c + i];
+    put(j->dbias, c, count, dbias, j->flags);
+    put(j->dweight, c, count, dweight, j->flags);
+}
+
+/* The sums of some channels, and the values that they are of. */
+struct some_sums {
+    double sum[BN_SOME], dot[BN_SOME], m[BN_SOME];
+};
+
+static void read_given(const struct bn_backward *j, size_t c, size_t count, struct some_sums *s) {
+    for (size_t i = 0; i < count; i++) {
+        s->sum[i] = j->given[c + i].dy;
+        s->dot[i] = j->given[c + i].dy_d;
+        s->m[i] = j->given[c + i].count;
+    }
 }
 
 void bn_backward_numbers(const struct bn_backward *j, size_t channels) {
-    for (size_t c = 0; c < channels; c++) put_gradients(j, c, (struct bn_sums){j->given[c].dy, j->given[c].dy_d});
+    struct some_sums s;
+    for (size_t c = 0, count; c < channels; c += count) {
+        count = bn_least(channels - c, BN_SOME);
+        read_given(j, c, count, &s);
+        put_gradients(j, c, count, s.sum, s.dot);
+    }
 }
 
 /* From y: act^-1(y) - bias = s (x - mean), with s = weight rstd. So what is subtracted is the bias, the sum S[g (x - mean)] is
  * S[g (act^-1(y) - bias)] / s, and the factor of the difference in dx is that of x - mean, divided by s. */
-static double bias_of(const struct bn_pass *p, size_t c) { return p->own[c]; }
-
 static void set_bias(struct bn_pass *p) {
     const struct bn_backward *j = p->job;
     double *bias = p->own, *scale = bias + p->channels;
@@ -90,43 +115,61 @@ static void set_bias(struct bn_pass *p) {
     p->dot_unit = scale;
 }
 
+static const double zeros[BN_SOME];
+
 /* Sets the coefficients of dx = scale * g. */
-static void set_frozen(const struct bn_backward *j, struct bn_coefficients k, size_t c, double scale) {
+static void set_frozen(const struct bn_backward *j, struct bn_coefficients k, size_t c, size_t count, const double *scale) {
     if (j->gated)
-        bn_set_blend(k, c, 0, scale, 0, 0);
+        bn_set_blends(k, c, count, zeros, scale, zeros, zeros);
     else
-        bn_set_affine(k, c, 0, scale, 0, false);
+        bn_set_affines(k, c, count, zeros, scale, zeros, NULL);
 }
 
-static void backward_channel(const struct bn_pass *p, const struct bn_backward *j, size_t c) {
-    double rstd = j->rstd[c], scale = bn_vector_get(j->weight, c, 1) * rstd, m = p->valid;
-    struct bn_sums s = {0, 0};
-    if (p->reduces) s = bn_pass_dots(p, 0, c);
-    if (j->given) {
-        s = (struct bn_sums){j->given[c].dy, j->given[c].dy_d};
-        m = j->given[c].count;
+/* Sets the coefficients of dx = scale * (g - S[g]/m - (x - mean) rstd^2 S[g (x - mean)]/m). Without any value only the first
+ * term is left. From y, x - mean is scale times larger, and its factor smaller. */
+static void set_whole(const struct bn_pass *p, size_t c, size_t count, const double *mean, const double *scale,
+                      const struct some_sums *s, bool from_y) {
+    const double *rstd = ((const struct bn_backward *)p->job)->rstd + c;
+    double m[BN_SOME], q[BN_SOME], shift[BN_SOME], pivot[BN_SOME];
+    memcpy(pivot, mean, count * sizeof *mean);
+    for (size_t i = 0; i < count; i++) m[i] = s->m[i] > 0 ? s->m[i] : 1;
+    for (size_t i = 0; i < count; i++) q[i] = -(from_y ? 1 : scale[i]) * rstd[i] * rstd[i] * s->dot[i] / m[i];
+    for (size_t i = 0; i < count; i++) shift[i] = -scale[i] * s->sum[i] / m[i];
+    for (size_t i = 0; i < count; i++)
+        if (!(s->m[i] > 0)) pivot[i] = q[i] = shift[i] = 0;
+    bn_set_blends(p->coefficients[0], c, count, pivot, scale, q, shift);
+}
+
+static void backward_some(const struct bn_pass *p, const struct bn_backward *j, size_t c, size_t count) {
+    double scale[BN_SOME];
+    struct some_sums s;
+    bn_vector_read(j->weight, c, count, 1, scale);
+    for (size_t i = 0; i < count; i++) {
+        scale[i] *= j->rstd[c + i];
+        s.m[i] = p->valid;
+        s.sum[i] = s.dot[i] = 0;
     }
-    if (j->sums) {
-        j->sums[c].count += m;
-        j->sums[c].dy += s.sum;
-        j->sums[c].dy_d += s.dot;
+    if (p->reduces) bn_pass_read(p, 0, c, count, s.sum, s.dot);
+    if (j->given) read_given(j, c, count, &s);
+    for (size_t i = 0; i < count && j->sums; i++) {
+        j->sums[c + i].count += s.m[i];
+        j->sums[c + i].dy += s.sum[i];
+        j->sums[c + i].dy_d += s.dot[i];
     }
-    if (p->reduces || j->given) put_gradients(j, c, s);
+    if (p->reduces || j->given) put_gradients(j, c, count, s.sum, s.dot);
     if (!p->writes) return;
-    if (p->writes > 1) set_frozen(j, p->coefficients[1], c, scale);
-    if (!is_frozen(j->flags) && j->from_y)
-        bn_set_blend(p->coefficients[0], c, bias_of(p, c), scale, -rstd * rstd * s.dot / m, -scale * s.sum / m);
-    else if (!is_frozen(j->flags) && j->mean && m > 0) /* dz alone needs no mean */
-        bn_set_blend(p->coefficients[0], c, j->mean[c], scale, -scale * rstd * rstd * s.dot / m, -scale * s.sum / m);
+    if (p->writes > 1) set_frozen(j, p->coefficients[1], c, count, scale);
+    if (!is_frozen(j->flags) && (j->from_y || j->mean)) /* dz alone needs no mean */
+        set_whole(p, c, count, j->from_y ? p->own + c : j->mean + c, scale, &s, j->from_y);
     else if (p->write[0].verb == BNK_BLEND)
-        bn_set_blend(p->coefficients[0], c, 0, scale, 0, 0);
+        bn_set_blends(p->coefficients[0], c, count, zeros, scale, zeros, zeros);
     else
-        set_frozen(j, p->coefficients[0], c, scale);
+        set_frozen(j, p->coefficients[0], c, count, scale);
 }
 
 static void backward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
-    const struct bn_backward j = *(const struct bn_backward *)p->job; /* no store can change a copy */
-    for (size_t c = channel; c < channel + channels; c++) backward_channel(p, &j, c);
+    for (size_t c = channel, end = channel + channels; c < end; c += BN_SOME)
+        backward_some(p, p->job, c, bn_least(end - c, BN_SOME));
 }
 
 /* Sets the coefficients with which v is computed again: those of the forward. */
@@ -203,8 +246,7 @@ static const struct bn_entry jvp_affine[] = {{0, 0, BNK_AFFINE, false, 2, {{BN_T
 static void jvp_affine_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
     const struct bn_jvp *j = p->job;
     for (size_t c = channel; c < channel + channels; c++)
-        bn_set_affine(p->coefficients[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0),
-                      false);
+        bn_set_affine(p->coefficients[0], c, 0, bn_vector_get(j->weight, c, 1) * j->rstd[c], bn_vector_get(j->tbias, c, 0));
 }
 
 void bn_build_jvp(struct bn_pass *p, const struct bn_geometry *g, const void *job) {
@@ -262,7 +304,7 @@ static struct bn_sums sums_of(const struct bn_pass *p, int entry, size_t c) {
 
 static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
     double r2 = k->rstd * k->rstd, m = k->m, v = k->vweight * k->rstd;
-    if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->coefficients[p->at[GX_FROZEN]], c, 0, v, 0, false);
+    if (p->at[GX_FROZEN] >= 0) bn_set_affine(p->coefficients[p->at[GX_FROZEN]], c, 0, v, 0);
     int at = p->at[GX_OF_DY] < 0 ? p->at[GX_OF_BOTH] : p->at[GX_OF_DY];
     if (at < 0) return;
     double s_r2 = k->s * k->rstd * k->rstd;
@@ -279,7 +321,7 @@ static void set_gx(const struct bn_pass *p, size_t c, const struct channel *k) {
 static void set_gdy(const struct bn_pass *p, size_t c, const struct channel *k) {
     double v = k->vweight * k->rstd, r2 = k->rstd * k->rstd;
     bool frozen = p->at[VX_D] < 0;
-    if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->coefficients[p->at[GDY_OF_X]], c, k->mean, v, k->vbias, false);
+    if (p->at[GDY_OF_X] >= 0) bn_set_affine(p->coefficients[p->at[GDY_OF_X]], c, k->mean, v, k->vbias);
     if (p->at[GDY_OF_VX] < 0) return;
     double E = frozen ? v : v - k->s * r2 * k->vx.dot / k->m;
     double F = frozen ? k->vbias : k->vbias - k->s * k->vx.sum / k->m;

@@ -89,6 +89,14 @@ static inline batchnorm_stat bn_pass_moments(const struct bn_pass *p, int i, siz
     return (batchnorm_stat){p->valid, s->sums[0][slot], s->sums[1][slot]};
 }
 
+/* Reads the sums of some channels: mean and m2, or sum and dot. */
+static inline void bn_pass_read(const struct bn_pass *p, int i, size_t channel, size_t count, double *first, double *second) {
+    const struct bn_sweep *s = &p->reduce[i];
+    const double *from[] = {s->sums[0] + channel * s->slot_channel, s->sums[1] + channel * s->slot_channel};
+    for (size_t c = 0; c < count; c++) first[c] = from[0][c * s->slot_channel];
+    for (size_t c = 0; c < count; c++) second[c] = from[1][c * s->slot_channel];
+}
+
 static inline struct bn_sums bn_pass_dots(const struct bn_pass *p, int i, size_t channel) {
     const struct bn_sweep *s = &p->reduce[i];
     size_t slot = channel * s->slot_channel;
