@@ -25,8 +25,8 @@ static void put(struct bn_coefficients k, int which, size_t channel, size_t coun
     bn_output_write((struct bn_output){k.data, dtype}, (size_t)which * k.pitch + channel, count, values);
 }
 
-/* Writes the coefficients of some channels. The first is a pivot; its tail follows, so that a float kernel subtracts it to about
- * 48 bits. */
+/* Writes the coefficients of some channels. The first is a pivot; its tail follows, so that a float kernel subtracts it to
+ * about 48 bits. */
 static void set_coefficients(struct bn_coefficients k, size_t channel, size_t count, const double *pivot,
                              const double *const *rest, int more) {
     double tail[BN_SOME];
@@ -43,8 +43,8 @@ static void set_coefficients(struct bn_coefficients k, size_t channel, size_t co
 /* Sets pivots and addends of affines. The zero of y may be the pivot. With it, y is a product, and its error is relative to y
  * even where the bias cancels most of it. That needs a zero at which floats are dense enough to be useful; far out, y is all
  * bias and the mean serves as well. A scale with few digits left, or none, belongs to a y that is all bias. Without any, which
- * as a float all up to `vanishing` are, no mean is subtracted, because a difference that overflowed would make it a NaN. Inlined
- * for each type and without branches, so that it becomes vectors. */
+ * as a float all up to `vanishing` are, no mean is subtracted, because a difference that overflowed would make it a NaN.
+ * Inlined for each type and without branches, so that it becomes vectors. */
 static inline __attribute__((always_inline)) void find_pivots(bool is_float, size_t count, const double *mean,
                                                               const double *scale, const double *bias, const double *spread,
                                                               double *pivot, double *addend) {

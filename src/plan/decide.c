@@ -80,24 +80,34 @@ static bool has_long_runs(const struct bn_pass *p, size_t channels) {
     return channels * row >= (long_rows ? m->limits->run : m->limits->run_else);
 }
 
+/* Returns whether several threads share arrays that fit their second-level caches. Blocks are best for them, however short
+ * their runs are, because threads wait for each other once, and not after every sweep. */
+static bool is_shared_in_cache(const struct bn_pass *p) {
+    const size_t bytes = times(array_bytes(p), (size_t)p->reduce[0].view.arrays + 1);
+    return p->way.wanted > 1 && bytes / p->way.wanted <= p->way.machine.l2_bytes / p->way.machine.limits->items_per_thread;
+}
+
 /* Returns whether to go by blocks. They need something to find in the cache again, and enough channels for every thread. */
 static bool goes_by_blocks(const struct bn_pass *p, size_t channels) {
     const struct bn_machine *m = &p->way.machine;
     if (p->reduces == 0 || bn_tuning.by_blocks == BN_NEVER || !all_planes(p)) return false;
     if (bn_tuning.by_blocks == BN_ALWAYS || p->channels * p->count <= m->limits->item) return true;
-    if (p->writes == 0 || !has_long_runs(p, channels)) return false;
+    if (p->writes == 0 || !(has_long_runs(p, channels) || is_shared_in_cache(p))) return false;
     size_t bytes = p->count * bn_element_bytes(p->dtype);
     return (p->way.wanted == 1 || p->channels / channels >= p->way.wanted / 2) &&
            bytes <= eighths(m->llc_bytes, m->limits->channel_llc);
 }
 
-/* From y there is no pair: it would take at most an eighth off the time of planes that are large. */
-static bool can_fuse(const struct bn_pass *p) {
+/* Returns whether the write of a block goes with the reduction of the next. Runs that are short take longer so, and need no
+ * stream that the other fills. From y there is no pair: it would take at most an eighth off the time of planes that are
+ * large. */
+static bool is_fused(const struct bn_pass *p, size_t channels) {
     if (bn_tuning.fuse == BN_NEVER || p->reduces != 1 || p->writes != 1) return false;
     enum bnk_verb reduce = p->reduce[0].verb, write = p->write[0].verb;
     bool pair = (reduce == BNK_MOMENTS && write == BNK_AFFINE) ||
                 (reduce == BNK_DOTS && write == BNK_BLEND && p->reduce[0].active == p->write[0].active && !p->write[0].from_y);
-    return pair && bn_view_matches(&p->reduce[0].view, &p->write[0].view);
+    if (!pair || !bn_view_matches(&p->reduce[0].view, &p->write[0].view)) return false;
+    return bn_tuning.fuse == BN_ALWAYS || bn_tuning.by_blocks == BN_ALWAYS || has_long_runs(p, channels);
 }
 
 /* Sweeps */
@@ -224,7 +234,7 @@ void bn_pass_decide(struct bn_pass *p) {
     decide_memory(p);
     size_t channels = p->reduces ? block_channels(p) : 1;
     p->way.by_blocks = goes_by_blocks(p, channels);
-    p->way.fused = p->way.by_blocks && can_fuse(p);
+    p->way.fused = p->way.by_blocks && is_fused(p, channels);
     if (p->way.by_blocks) {
         for (int i = 0; i < p->reduces; i++) bn_view_set_block(&p->reduce[i].view, channels);
         p->way.blocks = share_out(p, p->reduce[0].view.blocks, channels * p->count);

@@ -131,21 +131,37 @@ static bool all_finite(const batchnorm_stat *stats, size_t channels) {
     return true;
 }
 
-/* Returns the variance that running_var averages. With one value the unbiased one does not exist; where that is allowed, var
- * is taken. */
-static double running_variance(batchnorm_stat s, const batchnorm_options *options) {
-    bool biased = options->running_variance == BATCHNORM_VARIANCE_BIASED || (s.count == 1 && options->allow_one_value);
-    return s.m2 / (biased ? s.count : s.count - 1);
+/* Running_var averages the unbiased variance. With one value that does not exist; where this is allowed, var is taken. Channels
+ * without a value stay as they are. */
+static void update_some(const batchnorm_stat *stats, size_t count, const batchnorm_options *options, double factor,
+                        double *mean, double *var) {
+    const bool biased = options->running_variance == BATCHNORM_VARIANCE_BIASED;
+    double values[BN_SOME], new_mean[BN_SOME], m2[BN_SOME], divisor[BN_SOME];
+    for (size_t i = 0; i < count; i++) {
+        values[i] = stats[i].count;
+        new_mean[i] = stats[i].mean;
+        m2[i] = stats[i].m2;
+        divisor[i] = values[i] - (biased || values[i] == 0 || (values[i] == 1 && options->allow_one_value) ? 0 : 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const double moved_mean = (1 - factor) * mean[i] + factor * new_mean[i];
+        const double moved_var = (1 - factor) * var[i] + factor * (m2[i] / divisor[i]);
+        mean[i] = values[i] != 0 ? moved_mean : mean[i];
+        var[i] = values[i] != 0 ? moved_var : var[i];
+    }
 }
 
 bool bn_update_running(const batchnorm_stat *stats, size_t channels, const batchnorm_options *options, double factor,
                        struct bn_vector mean_from, struct bn_vector var_from, struct bn_output mean, struct bn_output var) {
     if (options->require_finite && !all_finite(stats, channels)) return false;
-    for (size_t c = 0; c < channels; c++) {
-        double old_mean = bn_vector_get(mean_from, c, 0), old_var = bn_vector_get(var_from, c, 1);
-        bool seen = stats[c].count != 0;
-        bn_output_set(mean, c, seen ? (1 - factor) * old_mean + factor * stats[c].mean : old_mean);
-        bn_output_set(var, c, seen ? (1 - factor) * old_var + factor * running_variance(stats[c], options) : old_var);
+    for (size_t c = 0, count; c < channels; c += count) {
+        double some_mean[BN_SOME], some_var[BN_SOME];
+        count = bn_least(channels - c, BN_SOME);
+        bn_vector_read(mean_from, c, count, 0, some_mean);
+        bn_vector_read(var_from, c, count, 1, some_var);
+        update_some(stats + c, count, options, factor, some_mean, some_var);
+        bn_output_write(mean, c, count, some_mean);
+        bn_output_write(var, c, count, some_var);
     }
     return true;
 }

@@ -343,6 +343,8 @@ static void look_again(struct side *side, const struct bn_piece *p, size_t piece
     const struct bn_block *b = side->b;
     const struct bn_sweep *s = b->sweep;
     const double n = side->n;
+    const size_t at = b->first * s->slot_channel + piece * s->slot_piece;
+    if (!bn_any_second_look(s, s->sums[0] + at, s->sums[1] + at, b->count, s->slot_channel, n)) return;
     for (size_t c = b->first; c < b->first + b->count; c++)
         for (int looks = 0; looks < 2; looks++) {
             const size_t slot = c * s->slot_channel + piece * s->slot_piece;

@@ -252,6 +252,7 @@ static void plain_piece(const struct bn_sweep *s, size_t block, size_t piece) {
     const struct target to = slots_of(s, slot, bn_sweep_count(s, &p, piece));
     start_shifts(s, &p, (size_t)to.n, channel, channels, slot);
     run_plain(s, &p, channel, channels, &to);
+    if (!bn_any_second_look(s, to.sums[0], to.sums[1], channels, 1, to.n)) return;
     for (size_t c = 0; c < channels; c += BNK_LANES)
         look_again(s, &p, to.n, channel + c, channels - c < BNK_LANES ? channels - c : BNK_LANES, slot + c, run_plain);
 }
