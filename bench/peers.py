@@ -49,6 +49,7 @@ if __name__ == "__main__" and any(os.environ.get(key) != value for key, value in
 import numpy as np  # noqa: E402
 
 import contenders  # noqa: E402
+import picture  # noqa: E402
 import shape_map  # noqa: E402
 import turns  # noqa: E402
 import waiting  # noqa: E402
@@ -315,10 +316,11 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="fewer shapes, less time on each")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--markdown", metavar="FILE", help="write the table")
+    parser.add_argument("--svg", metavar="FILE", help="draw how many times as fast as torch; needs gnuplot")
     parser.add_argument("--errors", action="store_true", help="time nothing; print the errors of y")
     arguments = parser.parse_args()
-    if arguments.map and (arguments.errors or arguments.markdown or arguments.quick):
-        parser.error("--map goes without --errors, --markdown and --quick")
+    if arguments.map and (arguments.errors or arguments.markdown or arguments.svg or arguments.quick):
+        parser.error("--map goes without --errors, --markdown, --svg and --quick")
     if not arguments.map and (arguments.only or arguments.again or "f64" in arguments.dtype):
         parser.error("--only, --again and f64 go with --map")
     arguments.threads = arguments.threads or ([1] if arguments.map else [1, 2])
@@ -361,6 +363,8 @@ def main():
     if arguments.markdown:
         with open(arguments.markdown, "w", encoding="utf-8") as file:
             file.write(markdown(rows, facts, command))
+    if arguments.svg:
+        picture.draw(rows, f"{facts['CPU']}; torch {facts['torch']}; {', '.join(arguments.dtype)}", arguments.svg)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-ar
 gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
 gcc-i686-linux-gnu libc6-dev-i386-cross musl-tools qemu-user
 dpkg-dev file mmdebstrap"
-bench="gcc libc6-dev make cmake libdnnl-dev python3 python3-venv"
+bench="gcc libc6-dev make cmake libdnnl-dev gnuplot-nox python3 python3-venv"
 deb="dpkg-dev file lintian mmdebstrap"
 
 wanted=""
