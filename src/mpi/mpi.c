@@ -72,7 +72,8 @@ static batchnorm_mpi *allocate(int rank, int ranks) {
         release(mpi);
         return NULL;
     }
-    for (int i = 0; i < ranks; i++) mpi->peers[i].request = MPI_REQUEST_NULL;
+    for (int i = 0; i < ranks; i++)
+        for (int kind = 0; kind < BN_NOTE_KINDS; kind++) mpi->peers[i].request[kind] = MPI_REQUEST_NULL;
     return mpi;
 }
 
@@ -149,6 +150,7 @@ batchnorm_status batchnorm_mpi_check_start(char *message) {
     if (size > 1) return BATCHNORM_OK;
     MPI_Get_library_version(version, &length);
     version[strcspn(version, "\n,")] = '\0';
+    for (char *tab; (tab = strchr(version, '\t'));) *tab = ' ';
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = getenv(names[i]);
         const long started = text ? strtol(text, NULL, 10) : 0;

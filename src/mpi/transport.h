@@ -6,7 +6,7 @@
 #include "batchnorm/mpi.h"
 
 /* Ranks that wait long write notes to each other, beside the collective: a question, an answer, and why one gives up. */
-enum bn_note_kind { BN_NOTE_QUESTION = 1, BN_NOTE_ANSWER, BN_NOTE_END };
+enum bn_note_kind { BN_NOTE_QUESTION, BN_NOTE_ANSWER, BN_NOTE_END, BN_NOTE_KINDS };
 
 struct bn_note {
     uint64_t kind, call; /* in which the rank is that asks, or has asked */
@@ -15,8 +15,8 @@ struct bn_note {
 
 /* Another rank, as this one knows it. */
 struct bn_peer {
-    struct bn_note note; /* the last one to it, which MPI reads until the request is done */
-    MPI_Request request;
+    struct bn_note note[BN_NOTE_KINDS]; /* the last ones to it, which MPI reads until the requests are done */
+    MPI_Request request[BN_NOTE_KINDS];
     uint64_t answered; /* the last question, by its call */
 };
 

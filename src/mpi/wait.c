@@ -17,14 +17,14 @@ enum { NOTE_TAG = 1 };
 static const double busy = 1e-3;
 static const struct timespec nap = {.tv_nsec = 50000};
 
-/* A note is left out while the one before it has not gone: who takes none learns nothing. */
+/* A note is left out while the last one of its kind has not gone: who takes none learns nothing. */
 static void write_note(batchnorm_mpi *mpi, int rank, enum bn_note_kind kind, uint64_t call) {
     struct bn_peer *p = &mpi->peers[rank];
     int done = 0;
-    if (MPI_Test(&p->request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done) return;
-    p->note = (struct bn_note){.kind = kind, .call = call};
-    if (kind == BN_NOTE_END) memcpy(p->note.text, mpi->message, sizeof p->note.text);
-    MPI_Isend(&p->note, sizeof p->note, MPI_BYTE, rank, NOTE_TAG, mpi->communicator, &p->request);
+    if (MPI_Test(&p->request[kind], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done) return;
+    p->note[kind] = (struct bn_note){.kind = kind, .call = call};
+    if (kind == BN_NOTE_END) memcpy(p->note[kind].text, mpi->message, sizeof p->note[kind].text);
+    MPI_Isend(&p->note[kind], sizeof p->note[kind], MPI_BYTE, rank, NOTE_TAG, mpi->communicator, &p->request[kind]);
 }
 
 static void write_to_all(batchnorm_mpi *mpi, enum bn_note_kind kind) {
@@ -48,6 +48,7 @@ static bool read_notes(batchnorm_mpi *mpi) {
         if (note.kind == BN_NOTE_END) {
             note.text[sizeof note.text - 1] = '\0';
             bn_mpi_fail(mpi->message, BATCHNORM_TRANSPORT, "rank %d has given up: %s", from, note.text);
+            mpi->ended = true;
             return false;
         }
         if (note.kind == BN_NOTE_QUESTION) write_note(mpi, from, BN_NOTE_ANSWER, note.call);
@@ -109,7 +110,7 @@ bool bn_mpi_wait(batchnorm_mpi *mpi, const char *call, int result, MPI_Request *
         if (result == MPI_SUCCESS && !watch(mpi, begin, &asked)) break;
         bn_mpi_pause(MPI_Wtime() - begin);
     }
-    bn_mpi_end(mpi);
+    if (!mpi->ended) bn_mpi_end(mpi);
     return false;
 }
 
@@ -122,7 +123,9 @@ bool bn_mpi_notes_are_done(batchnorm_mpi *mpi) {
     struct bn_note note;
     int from, done = 1;
     while (take_note(mpi, &note, &from)) continue;
-    for (int i = 0; i < mpi->ranks && done; i++)
-        if (MPI_Test(&mpi->peers[i].request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) done = 0;
+    for (int i = 0; i < mpi->ranks * BN_NOTE_KINDS && done; i++) {
+        MPI_Request *request = &mpi->peers[i / BN_NOTE_KINDS].request[i % BN_NOTE_KINDS];
+        if (MPI_Test(request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) done = 0;
+    }
     return done;
 }
