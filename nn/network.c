@@ -77,6 +77,7 @@ static nn_error name_all(nn_layer *layer, const char *name) {
 /* A layer that is only half made is kept too: destroy() takes it. */
 static nn_value append(nn_network *network, nn_layer *layer, nn_error error, nn_value x, nn_value z, const char *name) {
     if (layer) network->nodes[network->count++] = (nn_node){.layer = layer, .x = x, .z = z};
+    if (layer) layer->part = &network->part;
     if (layer && !error) error = name_all(layer, name ? name : layer->kind->name);
     network->error = error;
     return error ? NN_NO_VALUE : network->count;
@@ -167,6 +168,9 @@ nn_error nn_network_finish(nn_network *network) {
     if (!network->error) network->error = nn_network_allocate(network);
     return network->error;
 }
+
+void nn_network_set_ranks(nn_network *network, nn_ranks *ranks) { network->part.ranks = ranks; }
+void nn_network_set_first(nn_network *network, size_t first) { network->part.first = first; }
 
 void nn_network_set_training(nn_network *network, bool training) {
     for (size_t i = 0; i < network->count; i++) {

@@ -319,15 +319,9 @@ bool train_check(const struct train_request *r, char *message) {
     return true;
 }
 
-/* FNV-1a. */
-static uint64_t hash(uint64_t value, const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) value = (value ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return value;
-}
-
 uint64_t train_hash(const nn_dataset *data) {
-    const uint64_t of_pixels = hash(UINT64_C(0xcbf29ce484222325), data->pixels, data->count * nn_shape_size(data->image));
-    return hash(of_pixels, data->labels, data->count);
+    const uint64_t of_pixels = nn_hash(NN_HASH, data->pixels, data->count * nn_shape_size(data->image));
+    return nn_hash(of_pixels, data->labels, data->count);
 }
 
 size_t train_batch(const struct train_request *r, uint64_t images) {
