@@ -175,6 +175,45 @@ TEST(ranks_may_have_threads) {
     check_bits(training);
 }
 
+/* Batch norm of values that are so different in size that double shows in which order they are added. */
+static void normalize_part(batchnorm_group *group, void *arg) {
+    enum { SAMPLES = 64, CHANNELS = 8 };
+    struct training *training = arg;
+    const nn_range part = nn_part_of(SAMPLES, NN_SHARD, group->rank, group->ranks);
+    nn_rng rng = nn_rng_create(8, 1);
+    float x[SAMPLES * CHANNELS];
+    for (size_t i = 0; i < SAMPLES * CHANNELS; i++)
+        x[i] = nn_rng_uniform(&rng, -1, 1) * (nn_rng_below(&rng, 2) ? 1.0f : 0x1p45f);
+    nn_network *network = nn_network_create(NULL, 1, (nn_shape){1, 1, CHANNELS}, SAMPLES, 1);
+    nn_network_batch_norm(network, NN_INPUT, NN_NO_VALUE, NN_IDENTITY, "bn");
+    assert_null(nn_network_finish(network));
+    nn_ranks ranks;
+    nn_ranks_init(&ranks, group, true);
+    nn_network_set_ranks(network, training->alone ? NULL : &ranks);
+    nn_network_set_first(network, part.first);
+    memcpy(nn_network_input(network), x + part.first * CHANNELS, part.count * CHANNELS * sizeof *x);
+    assert_null(nn_network_forward(network, part.count));
+    memcpy(nn_network_output_gradient(network), x + part.first * CHANNELS, part.count * CHANNELS * sizeof *x);
+    assert_null(nn_network_backward(network, part.count));
+    keep_network(training->ends[group->rank], network);
+    nn_network_destroy(network);
+    nn_ranks_free(&ranks);
+}
+
+TEST(batch_norm_adds_shards) {
+    struct training training = {.alone = true};
+    for (int i = 0; i < 5; i++) training.ends[i] = keep(calloc(1, sizeof(struct end)), free);
+    run_ranks(1, normalize_part, &training);
+    struct end *alone = training.ends[0];
+    training.alone = false;
+    training.ends[0] = training.ends[4];
+    for (int ranks = 1; ranks <= 4; ranks++) {
+        for (int i = 0; i < ranks; i++) training.ends[i]->count = 0;
+        run_ranks(ranks, normalize_part, &training);
+        for (int i = 0; i < ranks; i++) assert_same(alone, training.ends[i]);
+    }
+}
+
 /* Each with the statistics of its own part: other bits than alone, and the same on all ranks. */
 TEST(local_statistics_keep_ranks_together) {
     struct training training = training_of(NN_CNN, NN_NORM_BEFORE, NN_RELU, 64);
@@ -269,6 +308,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(any_number_of_ranks_gives_the_same_bits, let_go),
         cmocka_unit_test_teardown(what_batch_norm_may_do_does_not_matter, let_go),
+        cmocka_unit_test_teardown(batch_norm_adds_shards, let_go),
         cmocka_unit_test_teardown(ranks_may_have_threads, let_go),
         cmocka_unit_test_teardown(local_statistics_keep_ranks_together, let_go),
         cmocka_unit_test_teardown(a_failure_ends_all_ranks, let_go),
