@@ -64,9 +64,7 @@ static nn_error shard_gradients(nn_layer *base, size_t n, const nn_arrays *a, fl
     return error;
 }
 
-static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
-    return nn_sum_shards(base, n, a, shard_gradients);
-}
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) { return nn_sum_shards(base, n, a, shard_gradients); }
 
 static void destroy(nn_layer *base) {
     struct conv_layer *layer = (struct conv_layer *)base;

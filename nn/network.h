@@ -112,8 +112,8 @@ float *nn_network_output_gradient(const nn_network *network);
 
 /* n may be 0 where other ranks have samples. */
 nn_error nn_network_forward(nn_network *network, size_t n);
-/* Fills grad of every parameter, with ranks on each of them with that of the whole batch. Belongs to the forward just before, and
- * consumes what that left. */
+/* Fills grad of every parameter, with ranks on each of them with that of the whole batch. Belongs to the forward just before,
+ * and consumes what that left. */
 nn_error nn_network_backward(nn_network *network, size_t n);
 
 /* The learnable arrays of all layers, in their order. */

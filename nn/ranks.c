@@ -115,8 +115,7 @@ nn_error nn_ranks_gather_sums(nn_ranks *ranks, nn_exchange about, size_t slot_by
             return told(ranks, differ, is_first(ranks));
         for (size_t j = 0; j < brought.count; j++) {
             const nn_sum sum = nn_brought_sum(&brought, j);
-            if (sum.at != next || sum.level > 31 || pile.count == most)
-                return told(ranks, differ, is_first(ranks));
+            if (sum.at != next || sum.level > 31 || pile.count == most) return told(ranks, differ, is_first(ranks));
             next += (size_t)1 << sum.level;
             nn_pile_push(&pile, sum);
         }

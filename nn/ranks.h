@@ -58,8 +58,8 @@ nn_error nn_ranks_gather_sums(nn_ranks *ranks, nn_exchange about, size_t slot_by
 nn_brought nn_ranks_brought(const nn_ranks *ranks, int rank, size_t slot_bytes);
 nn_sum nn_brought_sum(const nn_brought *brought, size_t i);
 
-/* All of that for small slots: the sums of all ranks, whose piles follow each other; slot i is at slots + i * slot_bytes, and there are NN_PILE_MAX. All is
- * in slot 0 afterwards; pile->add adds it up. A rank alone only folds. */
+/* All of that for small slots: the sums of all ranks; slot i is at slots + i * slot_bytes, and there are NN_PILE_MAX. All is in
+ * slot 0 afterwards; pile->add adds it up. A rank alone only folds. */
 nn_error nn_ranks_fold(nn_ranks *ranks, nn_exchange about, nn_pile *pile, void *slots, size_t slot_bytes);
 
 /* Whether a number is the same on all ranks; *other, if not, is the first whose number is not that of rank 0. */

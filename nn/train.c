@@ -96,19 +96,20 @@ struct images {
     nn_range part; /* which of them */
 };
 
-/* The images through the network, and the scores of their shards; dlogits, NULL if not wanted, is the gradient of the mean loss of
- * `batch` images. */
+/* The images through the network, and the scores of their shards; dlogits, NULL if not wanted, is the gradient of the mean loss
+ * of `batch` images. */
 static nn_error run(nn_trainer *t, const struct images *images, size_t batch, float *dlogits, struct scores *scores) {
     const nn_dataset *data = images->data;
     const nn_range part = images->part;
     const size_t shard = t->options.batch < NN_SHARD ? t->options.batch : NN_SHARD;
-    nn_dataset_batch(data, images->order + part.first, part.count, images->augmentation, nn_network_input(t->network), t->labels);
+    nn_dataset_batch(data, images->order + part.first, part.count, images->augmentation, nn_network_input(t->network),
+                     t->labels);
     const nn_error error = nn_network_forward(t->network, part.count);
     const float *logits = nn_network_output(t->network);
     for (size_t i = 0; i < part.count && !error; i += shard) {
         const size_t n = part.count - i < shard ? part.count - i : shard, at = i * data->classes;
-        scores->slot[scores->pile.count] = nn_softmax_cross_entropy_part(n, batch, data->classes, logits + at, t->labels + i,
-                                                                         dlogits ? dlogits + at : NULL);
+        scores->slot[scores->pile.count] =
+            nn_softmax_cross_entropy_part(n, batch, data->classes, logits + at, t->labels + i, dlogits ? dlogits + at : NULL);
         nn_pile_push(&scores->pile, (nn_sum){(part.first + i) / shard, 0});
     }
     return error;

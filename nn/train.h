@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The loops around a network: steps, epochs and evaluations. Where the network is one of several ranks, all of them make the same
- * calls, each on its part of every batch and every set, and get the same results. */
+/* The loops around a network: steps, epochs and evaluations. Where the network is one of several ranks, all of them make the
+ * same calls, each on its part of every batch and every set, and get the same results. */
 #ifndef NN_TRAIN_H
 #define NN_TRAIN_H
 
@@ -14,8 +14,8 @@ typedef struct nn_training_options {
     nn_optimizer_options optimizer;
     nn_schedule schedule;
     nn_augmentation augmentation; /* of the training images; the trainer sets seed and epoch */
-    size_t batch;  /* of all ranks together */
-    uint64_t seed; /* of the order of images and of augmentation */
+    size_t batch;                 /* of all ranks together */
+    uint64_t seed;                /* of the order of images and of augmentation */
 } nn_training_options;
 
 /* How far training is. With the network, the optimizer and the options it is all that the rest of training depends on. */

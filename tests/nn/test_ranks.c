@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranks, which are threads here, train one network together: with the bits of one rank alone, however many they are. */
+/* Ranks, which are threads here, train one network together: with the bits of one rank alone, however many they are. Longer
+ * than 300 lines, because networks, batch norm alone and the tree are all looked at. */
 #include <stdlib.h>
 #include <string.h>
 
