@@ -212,6 +212,22 @@ struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size
     return NULL;
 }
 
+uint64_t nn_network_hash(const nn_network *network) {
+    uint64_t hash = NN_HASH;
+    for (size_t i = 0; i < network->parameter_count; i++)
+        hash = nn_hash(hash, network->parameters[i]->value, network->parameters[i]->count * sizeof(float));
+    for (size_t i = 0; i < network->count; i++) {
+        batchnorm_named_tensor state[BATCHNORM_STATE_MAX];
+        const size_t count = batchnorm_layer_state(network->nodes[i].layer->norm, state);
+        for (size_t j = 0; j < count; j++) {
+            const batchnorm_tensor *tensor = &state[j].tensor;
+            const size_t bytes = (size_t)batchnorm_tensor_elements(tensor) * batchnorm_dtype_bytes(tensor->dtype);
+            hash = nn_hash(hash, tensor->data, bytes);
+        }
+    }
+    return hash;
+}
+
 static bool are_finite(const float *values, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(values[i])) return false;

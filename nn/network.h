@@ -122,6 +122,8 @@ const nn_parameter *nn_network_parameter(const nn_network *network, size_t index
 /* Numbers in them all. */
 size_t nn_network_parameters(const nn_network *network);
 
+/* A number that tells apart networks with other parameters or running statistics, by every bit. */
+uint64_t nn_network_hash(const nn_network *network);
 /* Whether all parameters and running statistics are finite. Where they are not, the training has diverged. */
 bool nn_network_is_finite(const nn_network *network);
 

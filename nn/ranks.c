@@ -19,6 +19,7 @@ static int watch(void *user, const void *bytes, size_t count, const void **all, 
     nn_ranks *ranks = user;
     const struct batchnorm_group *transport = ranks->transport;
     const int code = transport->gather(transport->user, bytes, count, all, counts);
+    ranks->broken = code != 0;
     if (code) return code;
     const char *at = *all;
     for (int i = 0; i < transport->ranks; at += (*counts)[i++])

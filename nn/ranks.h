@@ -17,13 +17,22 @@
 #define NN_RANK_FAILED "another rank failed"
 
 /* What an exchange is about, so that ranks which do different things are found out. */
-typedef enum nn_exchange { NN_GRADIENTS = 1, NN_STATISTICS, NN_SCORES, NN_AGREEMENT, NN_NUMBERS, NN_COPY } nn_exchange;
+typedef enum nn_exchange {
+    NN_GRADIENTS = 1,
+    NN_STATISTICS,
+    NN_SCORES,
+    NN_AGREEMENT,
+    NN_NUMBERS,
+    NN_COPY,
+    NN_PLACES
+} nn_exchange;
 
 typedef struct nn_ranks {
     struct batchnorm_group group;            /* the same ranks, for batch norm: over the transport below, which is watched */
     const struct batchnorm_group *transport; /* the caller's, which must stay */
     bool synchronized;                       /* batch norm takes its statistics from the whole batch */
     int failed;                              /* the first rank that told a failure; -1: none */
+    bool broken;                             /* the transport has failed: there are no more exchanges */
     bool told, says;                         /* the error that ends this is known to all; this rank is to report it */
     void *message;                           /* of this rank, `bytes` long, in memory of `room` */
     size_t bytes, room;
