@@ -141,7 +141,9 @@ case_one_voice() {
     [ "$(grep -c '^Usage' out.log)" = 1 ] || fail "$(cat out.log)"
     good 2 --epochs 1 --save there
     bad 1 "there: there is a checkpoint already; --resume there goes on from it, and --force replaces it" 3 --save there
-    bad 1 "the training diverged: the loss of step 1 is not finite; a lower --lr may help" 3 --lr 1e38 --no-bn
+    several 3 --lr 1e38 --no-bn && fail "it trains with such a rate"
+    [ "$(grep -c '^batchnorm train: the training diverged: ' err.log)" = 1 ] || fail "$(cat err.log)"
+    [ "$(grep -c '^batchnorm' err.log)" = 1 ] || fail "$(cat err.log)"
 }
 
 # What only one process sees.
