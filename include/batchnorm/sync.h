@@ -46,14 +46,19 @@ extern "C" {
  * same. Returns 0, or anything else if it failed, on all ranks then. */
 typedef int batchnorm_all_gather(void *user, const void *bytes, size_t count, const void **all, const size_t **counts);
 
+/*! Says why the last gather failed, in a sentence for people that is the transport's and stays until its next call. */
+typedef const char *batchnorm_transport_message(void *user);
+
 /*! A group as one of its ranks sees it. A group is used by one call at a time. */
 struct batchnorm_group {
-    size_t size;                  /*!< sizeof(batchnorm_group) */
-    int rank;                     /*!< this one, from 0 on */
-    int ranks;                    /*!< all of them */
-    batchnorm_all_gather *gather; /*!< needed */
-    void *user;                   /*!< first argument of gather */
-    uint64_t calls;               /*!< collectives that were made; begins with the same number on all ranks */
+    size_t size;                          /*!< sizeof(batchnorm_group) */
+    int rank;                             /*!< this one, from 0 on */
+    int ranks;                            /*!< all of them */
+    batchnorm_all_gather *gather;         /*!< needed */
+    void *user;                           /*!< first argument of gather and message */
+    uint64_t calls;                       /*!< collectives that were made; begins with the same number on all ranks */
+    batchnorm_transport_message *message; /*!< NULL: the number that gather returned is all there is to say */
+    const char *name; /*!< of whoever calls, such as a layer of a network: messages begin with it; NULL: it has none */
 };
 
 #ifdef __cplusplus

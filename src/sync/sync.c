@@ -149,21 +149,36 @@ static batchnorm_status check_parts(const struct bn_all *all, char *why) {
     return BATCHNORM_OK;
 }
 
-batchnorm_status bn_sync_gather(batchnorm_group *group, const struct bn_part *part, double *message, struct bn_all *all,
-                                char why[BN_SYNC_TEXT]) {
+static batchnorm_status transport_failed(const batchnorm_group *group, const struct bn_part *part, int failed, char *why) {
+    const char *said = group->message ? group->message(group->user) : NULL;
+    if (!said) return fail(why, BATCHNORM_TRANSPORT, "the transport failed, with %d", failed);
+    return fail(why, BATCHNORM_TRANSPORT, "call %" PRIu64 ", %s: %s", group->calls - 1,
+                part->verb == BN_SYNC_FORWARD ? "forward" : "backward", said);
+}
+
+static batchnorm_status gather(batchnorm_group *group, const struct bn_part *part, double *message, struct bn_all *all,
+                               char *why) {
     const void *bytes = NULL;
     const size_t doubles = part->status ? BN_SYNC_HEADER : bn_part_doubles(part);
     write_header(part, group, message);
     group->calls++;
     *all = (struct bn_all){.part = *part, .ranks = group->ranks};
     const int failed = group->gather(group->user, message, doubles * sizeof *message, &bytes, &all->counts);
-    if (failed || !bytes || !all->counts) return fail(why, BATCHNORM_TRANSPORT, "the transport failed, with %d", failed);
+    if (failed || !bytes || !all->counts) return transport_failed(group, part, failed, why);
     all->bytes = bytes;
     batchnorm_status status = check_ranks(all, why);
     if (!status) status = check_agreement(all, group->rank, why);
     if (!status && part->status) return part->status;
     if (!status) status = check_failures(all, why);
     return status ? status : check_parts(all, why);
+}
+
+batchnorm_status bn_sync_gather(batchnorm_group *group, const struct bn_part *part, double *message, struct bn_all *all,
+                                char why[BN_SYNC_TEXT]) {
+    char sentence[BN_SYNC_TEXT] = "";
+    const batchnorm_status status = gather(group, part, message, all, sentence);
+    if (sentence[0]) fail(why, status, "%s%s%s", group->name ? group->name : "", group->name ? ": " : "", sentence);
+    return status;
 }
 
 /* The numbers of the nodes of one channel that are not merged yet. */

@@ -376,6 +376,8 @@ struct strange {
     bool no_x, backward;
     unsigned flags;
     bool no_dweight, small_workspace, bad_exec;
+    const char *name;
+    batchnorm_transport_message *says_why;
     int says; /* that it is one rank more, or that there are so many more */
     uint64_t calls;
     batchnorm_status status[2];
@@ -409,6 +411,8 @@ static void be_strange(batchnorm_group *group, void *arg) {
     if (s->says == 1) self.rank = 1 - rank;
     if (s->says > 1) self.ranks = s->says;
     self.calls = s->calls;
+    self.name = strange->name;
+    self.message = strange->says_why;
     if (strange->backward) {
         const batchnorm_backward_call call = {.size = sizeof call,
                                               .shape = shape,
@@ -536,6 +540,24 @@ TEST(a_failure_of_one_rank_is_one_of_all) {
         refuse(s, BATCHNORM_TRANSPORT, BATCHNORM_TRANSPORT, "the transport failed, with 7");
         transport_fails_at(-1);
     }
+}
+
+static const char *say_why(void *user UNUSED) { return "a cable is missing"; }
+
+TEST(messages_tell_whose_call_it_was_and_what_the_transport_says) {
+    struct strange s = usual();
+    s.name = "bn3";
+    s.channels = 3;
+    refuse(s, BATCHNORM_MISMATCH, BATCHNORM_MISMATCH, "bn3: the number of channels is 3");
+    s = usual();
+    s.says_why = say_why;
+    transport_fails_at(0);
+    refuse(s, BATCHNORM_TRANSPORT, BATCHNORM_TRANSPORT, "call 0, forward: a cable is missing");
+    s.name = "bn3";
+    s.backward = true;
+    s.first = 2;
+    refuse(s, BATCHNORM_TRANSPORT, BATCHNORM_TRANSPORT, "bn3: call 0, backward: a cable is missing");
+    transport_fails_at(-1);
 }
 
 /* A layer on a part of a batch of (N, 3, 5), and what it has learned after some steps. */
@@ -685,6 +707,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_said_in_a_group_too),
         cmocka_unit_test(ranks_that_do_not_agree_are_told_who_and_what),
         cmocka_unit_test(a_failure_of_one_rank_is_one_of_all),
+        cmocka_unit_test(messages_tell_whose_call_it_was_and_what_the_transport_says),
         cmocka_unit_test(layers_of_a_group_learn_as_one),
         cmocka_unit_test(a_layer_that_fails_fails_in_all_ranks),
         cmocka_unit_test(a_count_of_one_or_none_is_the_count_of_all),

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* A collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a second one of
+ * the messages as they are. All ranks see all sizes, so that they decide alike. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/transport.h"
+
+/* Exchanges the slots. */
+static bool gather_slots(batchnorm_mpi *mpi, const void *bytes, size_t count) {
+    MPI_Request request;
+    mpi->own.count = count;
+    if (count <= BN_SLOT_ROOM && count) memcpy(mpi->own.bytes, bytes, count);
+    mpi->calls++;
+    const int result = MPI_Iallgather(&mpi->own, BN_SLOT, MPI_BYTE, mpi->slots, BN_SLOT, MPI_BYTE, mpi->communicator, &request);
+    return bn_mpi_wait(mpi, "MPI_Iallgather", result, &request);
+}
+
+/* Makes room for all messages. A rank that has none tells the others, who wait for its part. */
+static bool make_room(batchnorm_mpi *mpi, size_t bytes) {
+    if (bytes <= mpi->room) return true;
+    void *more = realloc(mpi->all, bytes);
+    if (!more) {
+        bn_mpi_fail(mpi->message, BATCHNORM_NO_MEMORY, "no memory for the messages of all ranks, %zu bytes", bytes);
+        bn_mpi_end(mpi);
+        return false;
+    }
+    mpi->all = more;
+    mpi->room = bytes;
+    return true;
+}
+
+static bool gather_messages(batchnorm_mpi *mpi, const void *bytes, size_t count) {
+    MPI_Request request;
+    size_t at = 0;
+    for (int i = 0; i < mpi->ranks; at += mpi->counts[i++]) {
+        mpi->sizes[i] = (int)mpi->counts[i];
+        mpi->places[i] = (int)at;
+    }
+    const int result =
+        MPI_Iallgatherv(bytes, (int)count, MPI_BYTE, mpi->all, mpi->sizes, mpi->places, MPI_BYTE, mpi->communicator, &request);
+    return bn_mpi_wait(mpi, "MPI_Iallgatherv", result, &request);
+}
+
+static bool gather(batchnorm_mpi *mpi, const void *bytes, size_t count) {
+    size_t sum = 0;
+    bool is_small = true;
+    if (!gather_slots(mpi, bytes, count)) return false;
+    for (int i = 0; i < mpi->ranks; i++) {
+        mpi->counts[i] = (size_t)mpi->slots[i].count;
+        is_small = is_small && mpi->counts[i] <= BN_SLOT_ROOM;
+        if (mpi->slots[i].count > INT_MAX - sum) { /* and so on every rank */
+            bn_mpi_fail(mpi->message, BATCHNORM_TRANSPORT,
+                        "the messages of ranks 0 to %d together are longer than %d bytes, which MPI counts to", i, INT_MAX);
+            return false;
+        }
+        sum += mpi->counts[i];
+    }
+    if (!make_room(mpi, sum)) return false;
+    if (!is_small) return gather_messages(mpi, bytes, count);
+    char *to = mpi->all;
+    for (int i = 0; i < mpi->ranks; to += mpi->counts[i++]) memcpy(to, mpi->slots[i].bytes, mpi->counts[i]);
+    return true;
+}
+
+int bn_mpi_gather(void *user, const void *bytes, size_t count, const void **all, const size_t **counts) {
+    batchnorm_mpi *const mpi = user;
+    if (mpi->ended) return -1; /* its message is that of the call that ended it */
+    if (!bn_mpi_may_call(mpi->message) || !gather(mpi, bytes, count)) return -1;
+    *all = mpi->all;
+    *counts = mpi->counts;
+    return 0;
+}

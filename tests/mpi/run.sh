@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh MPIRUN OTHER PROGRAM NAME: one of the cases below, in processes that MPIRUN starts. OTHER is the mpirun of another MPI.
+set -uo pipefail
+mpirun=$1 other=$2 program=$3 name=$4
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers have no other user
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none # there are fewer cores than ranks
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+wrong() { echo "$*"; cat "$log"; exit 1; }
+ranks() { timeout -k 5 60 "$mpirun" -n "$@" </dev/null >"$log" 2>&1; } # <number> <program> <case>
+works() { ranks "$1" "$program" "$2" || wrong "$2 with $1 ranks: exit code $?"; }
+
+# All that tell something say this, and the processes end in seconds, with an error.
+ends() { # <case> <regular expression> <how many tell it at least>
+    local start=$SECONDS told
+    ranks 4 "$program" "$1" && wrong "$1: exit code 0"
+    [ $((SECONDS - start)) -lt 20 ] || wrong "$1: it took $((SECONDS - start)) s"
+    told=$(grep -c '^told by rank' "$log")
+    [ "$told" -ge "$3" ] || wrong "$1: $told ranks have told something"
+    [ "$(grep -cE "^told by rank [0-9]+: $2" "$log")" = "$told" ] || wrong "$1: not all say $2"
+    cat "$log"
+}
+
+ranks 2 "$program" start
+if ! grep -q '^2 ranks: ' "$log"; then
+    echo "skipped: $mpirun does not start two ranks of this MPI here:"
+    cat "$log"
+    exit 77
+fi
+case $name in
+bits) for n in 1 2 3 4; do works $n bits; done ;;
+parts) works 4 parts && works 3 parts ;;
+messages) works 3 bytes && works 2 large && works 3 disagree ;;
+refusals) works 1 refuse && works 2 refuse ;;
+stopped) ends stopped "layer1\.0\.bn2: call 6, forward: (rank [0-9] has given up: )?rank 1 of 4 has not come within 3 s" 2 ;;
+late) ends late "layer1\.0\.bn2: call [67], (for|back)ward: (rank [0-9] has given up: )?rank 1 of 4 has not come within 1 s" 3 ;;
+absent) ends absent "not all 4 ranks have called batchnorm_mpi_create\(\) within 0\.5 s" 1 ;;
+killed) ends killed "" 0 ;;
+other_mpirun)
+    [ -x "$other" ] || { echo "skipped: there is no other MPI"; exit 77; }
+    mpirun=$other EXPECT_ALONE=1
+    export EXPECT_ALONE
+    works 2 start
+    [ "$(grep -c 'says that 2 processes were started, but each is alone' "$log")" = 2 ] || wrong "it is not told"
+    unset EXPECT_ALONE
+    "$program" start >"$log" 2>&1 || wrong "one process alone: exit code $?"
+    ;;
+*) wrong "there is no case $name" ;;
+esac
