@@ -27,9 +27,16 @@ static int watch(void *user, const void *bytes, size_t count, const void **all, 
     return ranks->failed < 0 ? 0 : -1;
 }
 
+static const char *why(void *user) {
+    const nn_ranks *ranks = user;
+    if (ranks->failed >= 0) return NN_RANK_FAILED;
+    return ranks->transport->message ? ranks->transport->message(ranks->transport->user) : NULL;
+}
+
 void nn_ranks_init(nn_ranks *ranks, const struct batchnorm_group *transport, bool synchronized) {
     *ranks = (nn_ranks){.group = *transport, .transport = transport, .synchronized = synchronized, .failed = -1};
     ranks->group.gather = watch;
+    ranks->group.message = why;
     ranks->group.user = ranks;
 }
 
@@ -59,8 +66,9 @@ static nn_error told(nn_ranks *ranks, nn_error error, bool says) {
 static bool is_first(const nn_ranks *ranks) { return ranks->group.rank == 0; }
 
 static nn_error transport_error(nn_ranks *ranks) {
-    return ranks->failed < 0 ? told(ranks, batchnorm_status_string(BATCHNORM_TRANSPORT), is_first(ranks))
-                             : told(ranks, NN_RANK_FAILED, false);
+    if (ranks->failed >= 0) return told(ranks, NN_RANK_FAILED, false);
+    const char *said = why(ranks);
+    return told(ranks, said ? said : batchnorm_status_string(BATCHNORM_TRANSPORT), is_first(ranks));
 }
 
 nn_error nn_ranks_gather(nn_ranks *ranks, nn_exchange about) {

@@ -10,9 +10,6 @@
 bool ranks_begin(struct batchnorm_group *group, char *message);
 /* After all else, unless the process exits before. `lost`: the ranks cannot reach each other any more, and all must end. */
 void ranks_end(bool lost, int code);
-/* Why they cannot. */
-const char *ranks_why(void);
-
 /* What the environment tells of a process that mpirun, of whatever MPI, or srun has started. False: nothing. */
 bool ranks_started(int *rank, int *ranks);
 

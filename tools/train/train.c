@@ -200,8 +200,8 @@ static int prepare(struct run *run, int argc, char **argv) {
 static void tell(struct run *run, int code) {
     if (code == EXIT_DONE) return;
     const bool says = nn_ranks_settle(run->ranks);
-    if (run->ranks && run->ranks->broken)
-        report(code, "process %d: %s", nn_rank(run->ranks), ranks_why());
+    if (run->ranks && run->ranks->broken) /* by which no process knows what others say */
+        report(code, "process %d of %d: %s", nn_rank(run->ranks), nn_rank_count(run->ranks), run->message);
     else if (says && run->message[0] && code == EXIT_WRONG_USAGE)
         report_usage("%s", run->message);
     else if (says && run->message[0])

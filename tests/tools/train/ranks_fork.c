@@ -105,6 +105,11 @@ static int gather(void *user, const void *bytes, size_t count, const void **resu
     return done ? 0 : 1;
 }
 
+static const char *why(void *user) {
+    (void)user;
+    return "another process has gone";
+}
+
 static void fork_rank(int rank) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) abort();
@@ -132,7 +137,7 @@ static void at_exit(void) { wait_for_others(); }
 
 bool ranks_begin(struct batchnorm_group *group, char *message) {
     const char *text = getenv("BATCHNORM_TEST_RANKS");
-    *group = (struct batchnorm_group){.size = sizeof *group, .ranks = text ? atoi(text) : 1, .gather = gather};
+    *group = (struct batchnorm_group){.size = sizeof *group, .ranks = text ? atoi(text) : 1, .gather = gather, .message = why};
     own = group;
     message[0] = '\0';
     if (group->ranks < 1 || group->ranks > RANKS_MAX) abort();
@@ -151,5 +156,3 @@ void ranks_end(bool lost, int code) {
         _exit(3);
     }
 }
-
-const char *ranks_why(void) { return "another process has gone"; }
