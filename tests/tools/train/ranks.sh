@@ -5,6 +5,8 @@
 . "$(dirname "$0")/../cases.sh"
 verb=train
 set -o pipefail
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers have no other user
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none # there are fewer cores than processes
 
 # several COUNT ARGUMENT...: trains so, and leaves what it says in out.log and err.log, when all processes have ended.
 several() {
@@ -110,6 +112,38 @@ case_killed_at_any_exchange() {
         resumes_well $((at % 4 + 1))
     done
     [ $written -gt 5 ] || fail "only $written were killed late enough"
+}
+
+# The same by the hand of somebody else, and under mpirun.
+case_killed_from_outside() {
+    [ -n "${BATCHNORM_TEST_MPIRUN:-}" ] || { echo "skipped: only with an mpirun"; exit 77; }
+    needs pgrep
+    needs_ranks
+    local kills pid ranks before start epochs
+    for ((kills = 0; kills < 4; kills++)); do
+        rm -f part
+        $BATCHNORM_TEST_MPIRUN -n 3 "${command[@]}" train --data data --threads 1 --epochs 100000 --batch 48 \
+            --save part --save-every 1 >out.log 2>err.log &
+        pid=$!
+        until [ -e part ]; do sleep 0.01; done
+        before=$(stat -c %i part)
+        until [ "$(stat -c %i part 2>/dev/null)" != "$before" ]; do
+            kill -0 $pid || fail "it ended by itself: $(cat err.log)"
+            sleep 0.01
+        done
+        sleep 0.$((RANDOM % 5))
+        ranks=($(pgrep -P $pid))
+        [ ${#ranks[@]} -ge 3 ] || { kill $pid; echo "skipped: mpirun starts them by others"; exit 77; }
+        start=$SECONDS
+        kill -9 "${ranks[$((kills % 3))]}"
+        wait $pid && fail "it ends well"
+        [ $((SECONDS - start)) -lt 20 ] || fail "it took $((SECONDS - start)) s"
+        epochs=$(($(tr ',' '\n' <part | sed -n 's/.*"at.epoch":"\([0-9]*\)".*/\1/p') + 1))
+        rm -f whole
+        good 1 --epochs $epochs --batch 48 --save whole --save-every 1
+        good $((kills % 3 + 1)) --resume part --epochs $epochs
+        same part whole
+    done
 }
 
 case_a_signal_stops_all() {
