@@ -4,26 +4,37 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/batchnorm)
 
-# One export set for each component, so that a project that wants one is not asked for what another needs.
+# One export set for each component, so that a project that wants one is not asked for what another needs. What needs MPI goes
+# into packages of its own, by the components mpi_library and mpi_development.
 function(bn_install_library component target name headers)
+  set(kind "")
+  if(component MATCHES "^mpi")
+    set(kind mpi_)
+  endif()
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
   install(TARGETS ${target} EXPORT batchnorm-${component}
-          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${kind}development
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${kind}library NAMELINK_COMPONENT ${kind}development
           INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  install(EXPORT batchnorm-${component} NAMESPACE batchnorm:: DESTINATION ${package_dir} COMPONENT development)
-  install(DIRECTORY include/batchnorm DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development ${headers})
+  install(EXPORT batchnorm-${component} NAMESPACE batchnorm:: DESTINATION ${package_dir} COMPONENT ${kind}development)
+  install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/batchnorm COMPONENT ${kind}development)
 endfunction()
 
 # A pkg-config file knows its prefix from its own place, so that the whole tree can be moved.
 function(bn_install_pc name)
+  set(kind "")
+  if(name MATCHES "-mpi")
+    set(kind mpi_)
+  endif()
   file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   set(pc_prefix "\${pcfiledir}/${pc_prefix}")
   configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+          COMPONENT ${kind}development)
 endfunction()
 
-set(core_headers PATTERN safetensors.h EXCLUDE PATTERN model.h EXCLUDE)
+file(GLOB core_headers include/batchnorm/*.h)
+list(FILTER core_headers EXCLUDE REGEX "/(safetensors|model|mpi)\\.h$")
 set(pc_libs_private "-lm")
 if(batchnorm_needs_openmp)
   string(APPEND pc_libs_private " ${OpenMP_C_FLAGS}")
@@ -37,21 +48,32 @@ if(BATCHNORM_STATIC)
   bn_install_pc(batchnorm-static)
 endif()
 if(TARGET batchnorm_file AND BATCHNORM_SHARED)
-  bn_install_library(file batchnorm_file file "PATTERN;model.h;EXCLUDE")
+  bn_install_library(file batchnorm_file file include/batchnorm/safetensors.h)
   bn_install_pc(batchnorm-file)
 endif()
 if(TARGET batchnorm_file_static AND BATCHNORM_STATIC)
-  bn_install_library(file_static batchnorm_file_static file_static "PATTERN;model.h;EXCLUDE")
+  bn_install_library(file_static batchnorm_file_static file_static include/batchnorm/safetensors.h)
   bn_install_pc(batchnorm-file-static)
 endif()
 # The command needs the library of models, too, so that its target may be there where it was not asked for.
 if(BATCHNORM_BUILD_MODEL AND BATCHNORM_SHARED)
-  bn_install_library(model batchnorm_model model "PATTERN;safetensors.h;EXCLUDE")
+  bn_install_library(model batchnorm_model model include/batchnorm/model.h)
   bn_install_pc(batchnorm-model)
 endif()
 if(BATCHNORM_BUILD_MODEL AND BATCHNORM_STATIC)
-  bn_install_library(model_static batchnorm_model_static model_static "PATTERN;safetensors.h;EXCLUDE")
+  bn_install_library(model_static batchnorm_model_static model_static include/batchnorm/model.h)
   bn_install_pc(batchnorm-model-static)
+endif()
+if(TARGET batchnorm_mpi)
+  get_target_property(pc_mpi batchnorm_mpi MPI_VERSION)
+endif()
+if(TARGET batchnorm_mpi AND BATCHNORM_SHARED)
+  bn_install_library(mpi batchnorm_mpi mpi include/batchnorm/mpi.h)
+  bn_install_pc(batchnorm-mpi)
+endif()
+if(TARGET batchnorm_mpi_static AND BATCHNORM_STATIC)
+  bn_install_library(mpi_static batchnorm_mpi_static mpi_static include/batchnorm/mpi.h)
+  bn_install_pc(batchnorm-mpi-static)
 endif()
 
 configure_package_config_file(cmake/batchnorm-config.cmake.in ${PROJECT_BINARY_DIR}/batchnorm-config.cmake

@@ -40,7 +40,8 @@ typedef struct batchnorm_mpi batchnorm_mpi;
  *          ever. When half of them have passed, it asks the others whether they have come. message: BATCHNORM_MPI_MESSAGE
  *          bytes, written on error.
  * NULL:    message: not wanted.
- * Memory:  destroy it with batchnorm_mpi_destroy(). It keeps 4 KB for each rank, and the messages of the last call.
+ * Memory:  destroy it with batchnorm_mpi_destroy(). It keeps 9 KB for each rank, and as much as the messages of a
+ *          call have taken, if that is more.
  * Threads: those of the calls that use it, one at a time. If MPI was initialized with MPI_THREAD_SINGLE or
  *          MPI_THREAD_FUNNELED, only the thread that has done so; with MPI_THREAD_SERIALIZED the caller sees to it that no
  *          other thread calls MPI meanwhile. The threads that compute never call MPI.

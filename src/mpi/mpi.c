@@ -64,11 +64,13 @@ static batchnorm_mpi *allocate(int rank, int ranks) {
     mpi->rank = rank;
     mpi->ranks = ranks;
     mpi->slots = malloc(n * sizeof *mpi->slots);
+    mpi->room = n * BN_SLOT_ROOM; /* so that calls of small messages need no more */
+    mpi->all = malloc(mpi->room);
     mpi->peers = calloc(n, sizeof *mpi->peers);
     mpi->counts = malloc(n * sizeof *mpi->counts);
     mpi->sizes = malloc(n * sizeof *mpi->sizes);
     mpi->places = malloc(n * sizeof *mpi->places);
-    if (!mpi->slots || !mpi->peers || !mpi->counts || !mpi->sizes || !mpi->places) {
+    if (!mpi->slots || !mpi->all || !mpi->peers || !mpi->counts || !mpi->sizes || !mpi->places) {
         release(mpi);
         return NULL;
     }

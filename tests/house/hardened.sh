@@ -8,7 +8,8 @@ grep -q '^BATCHNORM_HARDEN:BOOL=ON' "$build/CMakeCache.txt" || { echo "skipped: 
 grep -q '^CMAKE_BUILD_TYPE:STRING=R' "$build/CMakeCache.txt" || { echo "skipped: this build is not optimized"; exit 77; }
 
 count=0
-for file in "$build"/libbatchnorm.so "$build"/libbatchnorm-file.so "$build"/libbatchnorm-model.so "$build"/batchnorm; do
+for file in "$build"/libbatchnorm.so "$build"/libbatchnorm-file.so "$build"/libbatchnorm-model.so "$build"/libbatchnorm-mpi.so \
+    "$build"/batchnorm; do
     [ -e "$file" ] || continue
     count=$((count + 1))
     "$readelf" -lW "$file" | grep GNU_RELRO >/dev/null || wrong "$file: not linked with -z relro"

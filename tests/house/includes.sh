@@ -14,6 +14,7 @@ src/sync:     include src/plan
 src/api:      include src/kernel src/parallel src/plan src/sync
 src/place:
 src/file:     include src/place
+src/mpi:      include
 src/model:    include src/place
 nn:           include
 tools/shared: include nn src/place

@@ -1,16 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run.sh MPIRUN OTHER PROGRAM NAME: one of the cases below, in processes that MPIRUN starts. OTHER is the mpirun of another MPI.
+# run.sh MPIRUN OTHER PROGRAM NAME [EXAMPLE]: one of the cases below, in processes that MPIRUN starts. OTHER is the mpirun of
+# another MPI.
 set -uo pipefail
 mpirun=$1 other=$2 program=$3 name=$4
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers have no other user
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none # there are fewer cores than ranks
+export LSAN_OPTIONS=exitcode=0 # an MPI keeps what it has; our own leaks and errors are looked for
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 wrong() { echo "$*"; cat "$log"; exit 1; }
 ranks() { timeout -k 5 60 "$mpirun" -n "$@" </dev/null >"$log" 2>&1; } # <number> <program> <case>
-works() { ranks "$1" "$program" "$2" || wrong "$2 with $1 ranks: exit code $?"; }
+works() { # <number> <case>
+    ranks "$1" "$program" "$2" || wrong "$2 with $1 ranks: exit code $?"
+    ! grep -qE 'ERROR: Address|/src/mpi/' "$log" || wrong "$2 with $1 ranks: a sanitizer has found something"
+}
 
 # All that tell something say this, and the processes end in seconds, with an error.
 ends() { # <case> <regular expression> <how many tell it at least>
@@ -46,6 +51,16 @@ other_mpirun)
     [ "$(grep -c 'says that 2 processes were started, but each is alone' "$log")" = 2 ] || wrong "it is not told"
     unset EXPECT_ALONE
     "$program" start >"$log" 2>&1 || wrong "one process alone: exit code $?"
+    ;;
+example) # its output is that of one process
+    program=$5
+    works 1 ""
+    alone=$(cat "$log")
+    grep -q '^weight.grad: -\?0x' <<<"$alone" || wrong "it prints no gradients"
+    for n in 2 3 4; do
+        works $n ""
+        [ "$(cat "$log")" = "$alone" ] || wrong "$n ranks print something else than one, which prints $alone"
+    done
     ;;
 *) wrong "there is no case $name" ;;
 esac
