@@ -35,10 +35,11 @@ struct place {
 };
 
 static struct place own_place(void) {
+    const char *chosen = getenv("OMP_NUM_THREADS");
     struct place place;
     memset(&place, 0, sizeof place);
     gethostname(place.host, sizeof place.host - 1);
-    place.threads = getenv("OMP_NUM_THREADS") ? nn_default_threads() : 0;
+    place.threads = chosen && *chosen ? nn_default_threads() : 0;
     if (sched_getaffinity(0, sizeof place.cores, &place.cores) != 0)
         for (int i = 0; i < nn_default_threads() && i < CPU_SETSIZE; i++) CPU_SET(i, &place.cores);
     return place;
