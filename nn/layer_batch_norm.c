@@ -19,7 +19,6 @@ struct batch_norm_layer {
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     nn_ranks *ranks = nn_layer_group(base);
-    const uint64_t calls = ranks ? ranks->group.calls : 0;
     batchnorm_status status =
         batchnorm_layer_set_group(base->norm, ranks ? &ranks->group : NULL, NN_SHARD, ranks ? base->part->first : 0);
     if (status) return batchnorm_status_string(status);
@@ -29,14 +28,12 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
                                                .y = nn_layer_view(base, n, a->y),
                                                .activation = layer->activation};
     status = batchnorm_layer_forward_fused(base->norm, &call, &layer->exec);
-    return nn_ranks_check(ranks, status, calls);
+    return nn_ranks_check(ranks, status);
 }
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
     const nn_uses *uses = &base->uses;
-    nn_ranks *ranks = nn_layer_group(base);
-    const uint64_t calls = ranks ? ranks->group.calls : 0;
     const float *x = uses->reads_x ? a->x : NULL, *z = uses->reads_z ? a->z : NULL, *y = uses->reads_y ? a->y : NULL;
     const batchnorm_layer_backward_call call = {.size = sizeof call,
                                                 .x = nn_layer_view(base, n, x),
@@ -47,7 +44,7 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
                                                 .dz = nn_layer_view(base, n, a->dz)};
     const batchnorm_status status = batchnorm_layer_backward_fused(base->norm, &call, &layer->exec);
     const bool from_y = uses->y_tells_x && !uses->reads_x;
-    const nn_error error = nn_ranks_check(ranks, status, calls);
+    const nn_error error = nn_ranks_check(nn_layer_group(base), status);
     if (status == BATCHNORM_BAD_OPTION && from_y)
         return "a weight of a batch norm is too small beside its bias to keep y for x";
     return error;

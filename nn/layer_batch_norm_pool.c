@@ -211,7 +211,6 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     const batchnorm_shape pooled = shape_of(n, base->out);
     const nn_parameter *weight = &base->parameters[0], *bias = &base->parameters[1];
     nn_ranks *ranks = l->batch_statistics ? nn_layer_group(base) : NULL;
-    const uint64_t calls = ranks ? ranks->group.calls : 0;
     /* FROZEN: without the statistics' gradient, which comes below. */
     const batchnorm_strides nhwc = batchnorm_channels_last(pooled);
     const batchnorm_backward_call call = {.size = sizeof call,
@@ -230,7 +229,7 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
                                           .grain = NN_SHARD,
                                           .first_sample = ranks ? base->part->first : 0,
                                           .group = ranks ? &ranks->group : NULL};
-    const nn_error error = nn_ranks_check(ranks, batchnorm_backward(&call, &l->exec), calls);
+    const nn_error error = nn_ranks_check(ranks, batchnorm_backward(&call, &l->exec));
     if (error || !a->dx) return error;
     statistics_gradient(l);
 #pragma omp parallel for schedule(static)

@@ -57,18 +57,9 @@ void *nn_ranks_message(nn_ranks *ranks, size_t bytes) {
     return (char *)ranks->message + header;
 }
 
-static nn_error told(nn_ranks *ranks, nn_error error, bool says) {
-    ranks->told = true;
-    ranks->says = says;
-    return error;
-}
-
-static bool is_first(const nn_ranks *ranks) { return ranks->group.rank == 0; }
-
 static nn_error transport_error(nn_ranks *ranks) {
-    if (ranks->failed >= 0) return told(ranks, NN_RANK_FAILED, false);
     const char *said = why(ranks);
-    return told(ranks, said ? said : batchnorm_status_string(BATCHNORM_TRANSPORT), is_first(ranks));
+    return said ? said : batchnorm_status_string(BATCHNORM_TRANSPORT);
 }
 
 nn_error nn_ranks_gather(nn_ranks *ranks, nn_exchange about) {
@@ -79,8 +70,7 @@ nn_error nn_ranks_gather(nn_ranks *ranks, nn_exchange about) {
     ranks->all = all;
     const char *at = all;
     for (int i = 0; i < ranks->group.ranks; at += ranks->counts[i++])
-        if (ranks->counts[i] < sizeof header || memcmp(at, &header, sizeof header) != 0)
-            return told(ranks, differ, is_first(ranks));
+        if (ranks->counts[i] < sizeof header || memcmp(at, &header, sizeof header) != 0) return differ;
     return NULL;
 }
 
@@ -120,11 +110,10 @@ nn_error nn_ranks_gather_sums(nn_ranks *ranks, nn_exchange about, size_t slot_by
     size_t next = 0;
     for (int i = 0; !error && i < ranks->group.ranks; i++) {
         const nn_brought brought = nn_ranks_brought(ranks, i, slot_bytes);
-        if ((ranks->counts[i] - sizeof(struct header)) % (sizeof(nn_sum) + slot_bytes) != 0)
-            return told(ranks, differ, is_first(ranks));
+        if ((ranks->counts[i] - sizeof(struct header)) % (sizeof(nn_sum) + slot_bytes) != 0) return differ;
         for (size_t j = 0; j < brought.count; j++) {
             const nn_sum sum = nn_brought_sum(&brought, j);
-            if (sum.at != next || sum.level > 31 || pile.count == most) return told(ranks, differ, is_first(ranks));
+            if (sum.at != next || sum.level > 31 || pile.count == most) return differ;
             next += (size_t)1 << sum.level;
             nn_pile_push(&pile, sum);
         }
@@ -193,7 +182,7 @@ nn_error nn_ranks_add(nn_ranks *ranks, uint32_t *numbers, size_t count) {
     for (int i = 0; i < ranks->group.ranks && !error; i++) {
         size_t there;
         const char *theirs = nn_ranks_message_of(ranks, i, &there);
-        if (there != bytes) return told(ranks, differ, is_first(ranks));
+        if (there != bytes) return differ;
         for (size_t j = 0; j < count && i != ranks->group.rank; j++) {
             uint32_t number;
             memcpy(&number, theirs + j * sizeof number, sizeof number);
@@ -205,7 +194,7 @@ nn_error nn_ranks_add(nn_ranks *ranks, uint32_t *numbers, size_t count) {
 
 nn_error nn_ranks_copy(nn_ranks *ranks, void *bytes, size_t count) {
     if (!ranks) return NULL;
-    const size_t own = is_first(ranks) ? count : 0;
+    const size_t own = ranks->group.rank == 0 ? count : 0;
     size_t there;
     void *message = nn_ranks_message(ranks, own);
     if (!message) return NN_NO_MEMORY;
@@ -213,28 +202,25 @@ nn_error nn_ranks_copy(nn_ranks *ranks, void *bytes, size_t count) {
     const nn_error error = nn_ranks_gather(ranks, NN_COPY);
     if (error) return error;
     const void *first = nn_ranks_message_of(ranks, 0, &there);
-    if (there != count) return told(ranks, differ, is_first(ranks));
+    if (there != count) return differ;
     memcpy(bytes, first, count);
     return NULL;
 }
 
-nn_error nn_ranks_check(nn_ranks *ranks, batchnorm_status status, uint64_t calls_before) {
+nn_error nn_ranks_check(nn_ranks *ranks, batchnorm_status status) {
     if (!status) return NULL;
-    if (!ranks || ranks->group.calls == calls_before) return batchnorm_status_string(status);
-    if (status == BATCHNORM_TRANSPORT) return transport_error(ranks);
-    if (status == BATCHNORM_RANK_FAILED) return told(ranks, NN_RANK_FAILED, false);
-    const bool everywhere = status == BATCHNORM_MISMATCH || status == BATCHNORM_ONE_VALUE;
-    return told(ranks, batchnorm_status_string(status), !everywhere || is_first(ranks));
+    if (ranks && status == BATCHNORM_TRANSPORT) return transport_error(ranks);
+    if (ranks) ranks->others = status == BATCHNORM_RANK_FAILED;
+    return status == BATCHNORM_RANK_FAILED ? NN_RANK_FAILED : batchnorm_status_string(status);
 }
 
+/* Ranks that have met an error in the same exchange meet here, too. Others come here from the exchange in which they wait. */
 bool nn_ranks_settle(nn_ranks *ranks) {
+    static const char nothing = 0;
     const void *all;
     const size_t *counts;
-    if (!ranks) return true;
-    if (ranks->told) return ranks->says;
-    /* it is this rank's own, or all have met the same at once: then the first of them reports it */
-    watch(ranks, &note, sizeof note, &all, &counts);
-    ranks->told = true;
-    ranks->says = ranks->failed < 0 || ranks->failed == ranks->group.rank;
-    return ranks->says;
+    if (!ranks || ranks->broken) return nn_rank(ranks) == 0;
+    if (ranks->failed >= 0) return false;
+    watch(ranks, ranks->others ? (const void *)&nothing : &note, ranks->others ? sizeof nothing : sizeof note, &all, &counts);
+    return ranks->failed < 0 || ranks->failed == ranks->group.rank;
 }

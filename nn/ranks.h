@@ -33,7 +33,7 @@ typedef struct nn_ranks {
     bool synchronized;                       /* batch norm takes its statistics from the whole batch */
     int failed;                              /* the first rank that told a failure; -1: none */
     bool broken;                             /* the transport has failed: there are no more exchanges */
-    bool told, says;                         /* the error that ends this is known to all; this rank is to report it */
+    bool others;                             /* the error that all have met is told by another rank */
     void *message;                           /* of this rank, `bytes` long, in memory of `room` */
     size_t bytes, room;
     const char *all; /* of all ranks */
@@ -80,8 +80,8 @@ nn_error nn_ranks_add(nn_ranks *ranks, uint32_t *numbers, size_t count);
 /* Everybody gets what rank 0 has. */
 nn_error nn_ranks_copy(nn_ranks *ranks, void *bytes, size_t count);
 
-/* After a call of batch norm in a group, which was told to all where it met an error. */
-nn_error nn_ranks_check(nn_ranks *ranks, batchnorm_status status, uint64_t calls_before);
+/* What a call of batch norm in a group has come to. */
+nn_error nn_ranks_check(nn_ranks *ranks, batchnorm_status status);
 
 /* After an error, wherever it was met: all ranks know of it then. Returns whether this is the rank that reports it. */
 bool nn_ranks_settle(nn_ranks *ranks);

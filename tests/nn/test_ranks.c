@@ -245,6 +245,18 @@ TEST(a_failure_ends_all_ranks) {
         }
 }
 
+/* Batch norm's own: one sample has no statistics, on any rank. */
+TEST(what_all_meet_is_told_by_the_first) {
+    for (int kind = NN_MLP; kind <= NN_CNN; kind++) {
+        struct training training = training_of((nn_model_kind)kind, NN_NORM_BEFORE, NN_RELU, 1);
+        run_training(&training, 3);
+        for (int i = 0; i < 3; i++) {
+            assert_string_equal(training.ends[i]->error, batchnorm_status_string(BATCHNORM_ONE_VALUE));
+            assert_int_equal(training.ends[i]->says, i == 0);
+        }
+    }
+}
+
 TEST(a_transport_that_fails_ends_all_ranks) {
     for (long call = 0; call < 12; call += 3) {
         struct training training = training_of(NN_CNN, NN_NORM_BEFORE, NN_RELU, 64);
@@ -313,6 +325,7 @@ int main(void) {
         cmocka_unit_test_teardown(ranks_may_have_threads, let_go),
         cmocka_unit_test_teardown(local_statistics_keep_ranks_together, let_go),
         cmocka_unit_test_teardown(a_failure_ends_all_ranks, let_go),
+        cmocka_unit_test_teardown(what_all_meet_is_told_by_the_first, let_go),
         cmocka_unit_test_teardown(a_transport_that_fails_ends_all_ranks, let_go),
         cmocka_unit_test(parts_are_a_batch),
         cmocka_unit_test(a_pile_adds_in_a_tree),

@@ -145,6 +145,7 @@ static nn_error compare_ranks(struct run *run) {
     const nn_trainer *t = &run->trainer;
     bool agree;
     int other;
+    if (!run->ranks) return NULL;
     const nn_error error = nn_ranks_agree(run->ranks, nn_network_hash(t->network) ^ t->at.step, &agree, &other);
     if (error || agree) return error;
     snprintf(run->message, sizeof run->message,

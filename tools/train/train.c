@@ -90,8 +90,8 @@ static nn_error compare_requests(struct run *run, const nn_dataset *train, const
     if (!run->ranks) return NULL;
     if (!to) return NN_NO_MEMORY;
     train_describe(r, to);
-    fprintf(to, " %s %ld %ld %d %d %d %d", nn_backend_name(), r->epochs, r->save_every, r->model.threads, r->save != NULL,
-            r->keep_best, r->per_class);
+    fprintf(to, " %s %ld %ld %d %d %d %d %d", nn_backend_name(), r->epochs, r->save_every, r->model.threads, r->save != NULL,
+            r->keep_best, r->per_class, r->local_statistics);
     if (fclose(to) != 0) return NN_NO_MEMORY;
     bool agree;
     int other;
