@@ -46,17 +46,20 @@ if [ "$(id -u)" = 0 ] && command -v mmdebstrap >/dev/null &&
     rm -f "$root.log"
     cp "$@" "$root/tmp"
     printf '%s\n' "$program" >"$root/tmp/program.c"
-    chroot "$root" sh -ec '
+    cp tests/house/install/mpi.c "$root/tmp"
+    names=$(for package; do dpkg-deb -f "$package" Package; done)
+    chroot "$root" env names="$(tr '\n' ' ' <<<"$names")" sh -ec '
         cd /tmp
         dpkg --install *.deb >/dev/null 2>&1
-        dpkg --status libbatchnorm0 libbatchnorm-dev batchnorm | grep -c "^Status: install ok installed" | grep -qx 3
+        dpkg --status $names | grep -c "^Status: install ok installed" | grep -qx $(echo $names | wc -w)
         gcc program.c -o shared $(pkg-config --cflags --libs batchnorm-model batchnorm)
         ./shared
         gcc program.c -o static $(pkg-config --static --cflags --libs batchnorm-model-static)
         ./static
+        case $names in *-mpi-dev*) mpicc mpi.c -o mpi $(pkg-config --cflags --libs batchnorm-mpi) ;; esac
         batchnorm --version
         gzip -dc /usr/share/man/man1/batchnorm.1.gz | grep -q "^\.SH"
-        dpkg --purge libbatchnorm0 libbatchnorm-dev batchnorm >/dev/null 2>&1
+        dpkg --purge $names >/dev/null 2>&1
         left=$(find / -xdev -name "*batchnorm*" -not -path "/tmp/*" -not -path "/proc/*")
         [ -z "$left" ] || { echo "still there: $left"; exit 1; }'
     echo "installed, used and removed in a bare Debian"
