@@ -304,8 +304,8 @@ const struct option_table train_options = {
     .does = "Train a network on images, with or without batch norm, and test it after every epoch",
     .more =
         "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
-        "seconds of training (tests not included). The same seed and number of threads give the same numbers, with mpirun for any "
-        "number of processes.",
+        "seconds of training (tests not included). The same seed and number of threads give the same numbers, with mpirun for "
+        "any number of processes.",
     .check = check};
 
 __attribute__((format(printf, 2, 3))) static bool say(char *message, const char *format, ...) {

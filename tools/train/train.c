@@ -186,8 +186,8 @@ static int prepare(struct run *run, int argc, char **argv) {
     if (!r->resume && !train_check(r, run->message)) return EXIT_WRONG_USAGE;
     if (!nn_backend_name())
         return fail(run, EXIT_FAILED,
-                    "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS "
-                    "(libopenblas-dev) and build again");
+                    "built without a convolution library; install oneDNN (Debian: libdnnl-dev) or a CBLAS (libopenblas-dev) "
+                    "and build again");
     int code = r->resume ? resume(run, argc, argv) : EXIT_DONE;
     if (code == EXIT_DONE) code = check_saving(run);
     if (code != EXIT_DONE) return code;

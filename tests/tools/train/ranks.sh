@@ -40,7 +40,9 @@ bad() {
 # COUNT images of noise that are the same every time, 28 x 28.
 noise() {
     images_head "$1" 28
-    awk -v n=$(($1 * 784)) 'BEGIN { x = 1; for (i = 0; i < n; i++) { x = (x * 69069 + 5) % 1048576; printf "%c", 33 + int(x / 8192) % 90 } }'
+    awk -v n=$(($1 * 784)) 'BEGIN {
+        for (x = 1; n-- > 0; printf "%c", 33 + int(x / 8192) % 90) x = (x * 69069 + 5) % 1048576
+    }'
 }
 
 make_data() {
