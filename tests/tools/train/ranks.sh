@@ -41,7 +41,7 @@ bad() {
 noise() {
     images_head "$1" 28
     awk -v n=$(($1 * 784)) 'BEGIN {
-        for (x = 1; n-- > 0; printf "%c", 33 + int(x / 8192) % 90) x = (x * 69069 + 5) % 1048576
+        for (x = 1; n > 0; n--) { x = (x * 69069 + 5) % 1048576; printf "%c", 33 + int(x / 8192) % 90 }
     }'
 }
 
