@@ -50,7 +50,10 @@ void nn_free_parameters(nn_layer *layer) {
     layer->parameter_count = 0;
 }
 
-float *nn_parameter_slot(const nn_parameter *p, size_t i) { return i == 0 ? p->grad : p->slots + (i - 1) * p->count; }
+/* Every slot begins on a line of the cache, as grad does. */
+static size_t slot_floats(const nn_parameter *p) { return (p->count + 15) / 16 * 16; }
+
+float *nn_parameter_slot(const nn_parameter *p, size_t i) { return i == 0 ? p->grad : p->slots + (i - 1) * slot_floats(p); }
 
 nn_arrays nn_shard_arrays(const nn_layer *layer, size_t first, const nn_arrays *a) {
     const size_t in = first * nn_shape_size(layer->in), out = first * nn_shape_size(layer->out);
@@ -82,7 +85,7 @@ static nn_error make_slots(nn_layer *layer, size_t slots) {
         if (slots <= p->room + 1) continue;
         free(p->slots);
         p->room = 0;
-        p->slots = nn_floats((slots - 1) * p->count);
+        p->slots = nn_floats((slots - 1) * slot_floats(p));
         if (!p->slots) return NN_NO_MEMORY;
         p->room = slots - 1;
     }

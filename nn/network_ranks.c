@@ -53,8 +53,9 @@ static void add_blocks(void *user, size_t to, size_t from) {
 }
 
 static void fold_block(const nn_ranks *ranks, size_t vector_bytes, size_t at, size_t count, float *sum) {
-    struct block block = {.count = count};
+    struct block block; /* not set to 0, which would take longer than what follows */
     nn_pile pile = {.add = add_blocks, .user = &block};
+    block.count = count;
     for (int i = 0; i < ranks->group.ranks; i++) {
         const nn_brought brought = nn_ranks_brought(ranks, i, vector_bytes);
         for (size_t j = 0; j < brought.count; j++) {

@@ -92,11 +92,12 @@ static nn_error compare_requests(struct run *run, const nn_dataset *train, const
     train_describe(r, to);
     fprintf(to, " %s %ld %ld %d %d %d %d %d", nn_backend_name(), r->epochs, r->save_every, r->model.threads, r->save != NULL,
             r->keep_best, r->per_class, r->local_statistics);
-    if (fclose(to) != 0) return NN_NO_MEMORY;
+    const bool done = fclose(to) == 0;
+    const uint64_t number = done ? nn_hash(train_hash(train) ^ train_hash(test), text, bytes) : 0;
     bool agree;
     int other;
-    const uint64_t number = nn_hash(train_hash(train) ^ train_hash(test), text, bytes);
     free(text);
+    if (!done) return NN_NO_MEMORY;
     const nn_error error = nn_ranks_agree(run->ranks, number, &agree, &other);
     if (error || agree) return error;
     snprintf(run->message, sizeof run->message,
