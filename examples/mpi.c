@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A layer in a program over MPI: each process has some samples of a batch, and all normalize with the statistics of the whole. What
- * is printed has the same bits for any number of processes:
+/* A layer in a program over MPI: each process has some samples of a batch, and all normalize with the statistics of the whole.
+ * What is printed has the same bits for any number of processes:
  *
  *     mpicc examples/mpi.c -Iinclude -Lbuild -lbatchnorm-mpi -lbatchnorm -lm -Wl,-rpath,build -o program
  *     mpirun -n 4 ./program

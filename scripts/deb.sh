@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deb.sh: build Debian's packages libbatchnorm0, libbatchnorm-dev and batchnorm into build/deb, and with MPI libbatchnorm-mpi0 and
-# libbatchnorm-mpi-dev, and try them (test-deb.sh).
+# deb.sh: build Debian's packages libbatchnorm0, libbatchnorm-dev and batchnorm into build/deb, and with MPI libbatchnorm-mpi0
+# and libbatchnorm-mpi-dev, and try them (test-deb.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=build/deb

@@ -56,12 +56,12 @@ typedef struct batchnorm_mpi batchnorm_mpi;
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_mpi_create(MPI_Comm communicator, double limit, batchnorm_mpi **mpi,
                                                                     char *message);
-/*! Free it, on all ranks and before MPI_Finalize(). After a call that was TRANSPORT it frees nothing, because MPI may write there
- * yet. NULL is fine. */
+/*! Free it, on all ranks and before MPI_Finalize(). After a call that was TRANSPORT it frees nothing, because MPI may write
+ * there yet. NULL is fine. */
 BATCHNORM_API void batchnorm_mpi_destroy(batchnorm_mpi *mpi);
 
-/*! A group over the transport, as batchnorm/sync.h has it: for all layers, or one for each, so that messages say which. All ranks
- * make the same calls in the same order, whatever the groups.
+/*! A group over the transport, as batchnorm/sync.h has it: for all layers, or one for each, so that messages say which. All
+ * ranks make the same calls in the same order, whatever the groups.
  *
  * NULL:    name: messages do without. All zeros for mpi = NULL, which every call refuses.
  * Memory:  the name and the transport must stay as long as the group is used.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a second one of
- * the messages as they are. All ranks see all sizes, so that they decide alike. */
+/* A collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a second one
+ * of the messages as they are. All ranks see all sizes, so that they decide alike. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>

@@ -79,8 +79,8 @@ static batchnorm_mpi *allocate(int rank, int ranks) {
     return mpi;
 }
 
-/* Makes the communicator of the transport. What MPI has begun it may end as long as the process lives, so that `mpi` stays where
- * this was given up. */
+/* Makes the communicator of the transport. What MPI has begun it may end as long as the process lives, so that `mpi` stays
+ * where this was given up. */
 static batchnorm_status duplicate(MPI_Comm communicator, batchnorm_mpi *mpi, char *message) {
     MPI_Request request;
     const double begin = MPI_Wtime();
@@ -109,8 +109,7 @@ batchnorm_status batchnorm_mpi_create(MPI_Comm communicator, double limit, batch
     MPI_Comm_test_inter(communicator, &between);
     if (between)
         return bn_mpi_fail(message, BATCHNORM_BAD_OPTION,
-                           "the communicator is one between two groups; MPI_Intercomm_merge() makes "
-                           "one of both");
+                           "the communicator is one between two groups; MPI_Intercomm_merge() makes one of both");
     MPI_Comm_rank(communicator, &rank);
     MPI_Comm_size(communicator, &ranks);
     batchnorm_mpi *made = allocate(rank, ranks);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting with a clock. MPI does not say which rank a collective lacks. So a rank that has waited for half of the limit asks all
- * others; each that waits, too, answers; and whoever has not answered at the end has not come: it computes, it was stopped, or
- * its machine is gone. What is told at the end goes to all, so that they end together. */
+/* Waiting with a clock. MPI does not say which rank a collective lacks. So a rank that has waited for half of the limit asks
+ * all others; each that waits, too, answers; and whoever has not answered at the end has not come: it computes, it was stopped,
+ * or its machine is gone. What is told at the end goes to all, so that they end together. */
 #define _POSIX_C_SOURCE 200809L
 #include <sched.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What one process of several does: ranks CASE. Each case ends with MPI_Abort() and a sentence where something is not as it should
- * be. run.sh starts it. */
+/* What one process of several does: ranks CASE. Each case ends with MPI_Abort() and a sentence where something is not as it
+ * should be. run.sh starts it. Longer than 300 lines, because MPI allows a process one beginning and one end. */
 #define _POSIX_C_SOURCE 200809L
 #include <limits.h>
 #include <math.h>
@@ -35,6 +35,21 @@ static batchnorm_mpi *make(MPI_Comm communicator, double limit) {
     EXPECT(batchnorm_mpi_create(communicator, limit, &mpi, message) == BATCHNORM_OK, "%s", message);
     return mpi;
 }
+
+/* Allocations of the library, of which one may fail: this one, counted down; below 0 none. */
+static int fails = -1;
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+
+static bool this_one_fails(void) { return fails >= 0 && fails-- == 0; }
+
+void *__wrap_malloc(size_t bytes) { return this_one_fails() ? NULL : __real_malloc(bytes); }
+void *__wrap_calloc(size_t count, size_t bytes) { return this_one_fails() ? NULL : __real_calloc(count, bytes); }
+void *__wrap_realloc(void *memory, size_t bytes) { return this_one_fails() ? NULL : __real_realloc(memory, bytes); }
 
 /* A batch, the same on all ranks, and what becomes of it. */
 struct batch {
@@ -235,6 +250,20 @@ static void large(void) {
     batchnorm_mpi_destroy(mpi);
 }
 
+/* A rank without memory for the messages of all tells the others, who do not wait. */
+static void memory(void) {
+    const void *all;
+    const size_t *counts;
+    batchnorm_mpi *mpi = make(MPI_COMM_WORLD, 0);
+    batchnorm_group group = batchnorm_mpi_group(mpi, NULL);
+    char *own = room(100000, 1);
+    if (rank == 1) fails = 0;
+    EXPECT(group.gather(group.user, own, 100000, &all, &counts) != 0, "it went");
+    fprintf(stderr, "told by rank %d: %s\n", rank, group.message(group.user));
+    nanosleep(&(struct timespec){1, 0}, NULL);
+    MPI_Abort(MPI_COMM_WORLD, 5);
+}
+
 /* Bytes of any number, as they come. */
 static void bytes(void) {
     const void *all;
@@ -287,6 +316,16 @@ static void refuse(void) {
     EXPECT(batchnorm_mpi_create(MPI_COMM_WORLD, NAN, &mpi, NULL) == BATCHNORM_BAD_OPTION && !mpi, "it was made");
     EXPECT(batchnorm_mpi_group(NULL, NULL).ranks == 0, "there is a group of nothing");
     batchnorm_mpi_destroy(NULL);
+    batchnorm_status status = BATCHNORM_NO_MEMORY;
+    int allocations = 0;
+    for (; ranks == 1 && status == BATCHNORM_NO_MEMORY; allocations++) {
+        fails = allocations;
+        status = batchnorm_mpi_create(MPI_COMM_SELF, 0, &mpi, message);
+        EXPECT(status == (mpi ? BATCHNORM_OK : BATCHNORM_NO_MEMORY), "%s", batchnorm_status_string(status));
+        batchnorm_mpi_destroy(mpi);
+    }
+    EXPECT(ranks > 1 || allocations > 5, "only %d allocations", allocations);
+    fails = -1;
     mpi = make(MPI_COMM_WORLD, 0);
     batchnorm_group group = batchnorm_mpi_group(mpi, "bn1");
     pthread_t thread;
@@ -360,9 +399,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"bits", bits},   {"parts", parts},   {"disagree", disagree}, {"large", large},
-                 {"bytes", bytes}, {"refuse", refuse}, {"stopped", stopped},   {"killed", killed},
-                 {"late", late},   {"absent", absent}, {"start", start}};
+    } cases[] = {{"bits", bits},     {"parts", parts},   {"disagree", disagree}, {"large", large},
+                 {"bytes", bytes},   {"memory", memory}, {"refuse", refuse},     {"stopped", stopped},
+                 {"killed", killed}, {"late", late},     {"absent", absent},     {"start", start}};
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "refuse") == 0) refuse_before();
     MPI_Init(&argc, &argv);
