@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Batch normalization by libbatchnorm, with the residual and the activation in the same pass: BatchNorm2d over images,
- * BatchNorm1d over vectors. */
+ * BatchNorm1d over vectors. Its sums are those of shards, too, and with ranks those of all of them. */
 #include "network_layer.h"
 
 #include <stdlib.h>
@@ -16,16 +16,19 @@ struct batch_norm_layer {
     batchnorm_exec exec;
 };
 
-static nn_error check(batchnorm_status status) { return status ? batchnorm_status_string(status) : NULL; }
-
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct batch_norm_layer *layer = (struct batch_norm_layer *)base;
+    nn_ranks *ranks = nn_layer_group(base);
+    batchnorm_status status =
+        batchnorm_layer_set_group(base->norm, ranks ? &ranks->group : NULL, NN_SHARD, ranks ? base->part->first : 0);
+    if (status) return batchnorm_status_string(status);
     const batchnorm_layer_forward_call call = {.size = sizeof call,
                                                .x = nn_layer_view(base, n, a->x),
                                                .z = nn_layer_view(base, n, a->z),
                                                .y = nn_layer_view(base, n, a->y),
                                                .activation = layer->activation};
-    return check(batchnorm_layer_forward_fused(base->norm, &call, &layer->exec));
+    status = batchnorm_layer_forward_fused(base->norm, &call, &layer->exec);
+    return nn_ranks_check(ranks, status);
 }
 
 static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
@@ -41,9 +44,10 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
                                                 .dz = nn_layer_view(base, n, a->dz)};
     const batchnorm_status status = batchnorm_layer_backward_fused(base->norm, &call, &layer->exec);
     const bool from_y = uses->y_tells_x && !uses->reads_x;
+    const nn_error error = nn_ranks_check(nn_layer_group(base), status);
     if (status == BATCHNORM_BAD_OPTION && from_y)
         return "a weight of a batch norm is too small beside its bias to keep y for x";
-    return check(status);
+    return error;
 }
 
 static void set_training(nn_layer *base, bool training) {

@@ -25,7 +25,7 @@ struct norm_pool_layer {
     bool training, batch_statistics; /* the mode, and the mode of the last forward */
     float *won;                      /* the winners of x, and after backward their gradient: as large as y */
     uint8_t *choice;                 /* which of the four won, in reading order */
-    batchnorm_stat *stats;           /* [channels] */
+    batchnorm_stat *stats;           /* [NN_PILE_MAX][channels] */
     double *mean, *rstd;             /* [channels] */
     float *numbers;                  /* [3][channels]: sign in forward; mean, slope and shift in backward */
     batchnorm_exec exec;
@@ -43,14 +43,37 @@ static batchnorm_shape shape_of(size_t n, nn_shape s) {
 static float *data(batchnorm_tensor tensor) { return tensor.data; }
 static const float *weight_of(const nn_layer *base) { return base->parameters[0].value; }
 
+static void add_stats(void *user, size_t to, size_t from) {
+    const struct norm_pool_layer *l = user;
+    const size_t channels = l->base.in.channels;
+    batchnorm_stats_merge(l->stats + to * channels, l->stats + from * channels, channels);
+}
+
+/* Those of the whole batch, by shards, to the first slot. */
+static nn_error sum_statistics(struct norm_pool_layer *l, size_t n, const float *x) {
+    nn_ranks *ranks = nn_layer_group(&l->base);
+    const size_t channels = l->base.in.channels, before = ranks ? l->base.part->first / NN_SHARD : 0;
+    nn_pile pile = {.add = add_stats, .user = l};
+    batchnorm_stats_clear(l->stats, channels); /* of no sample, if there is none */
+    for (size_t first = 0; first < n; first += NN_SHARD) {
+        const batchnorm_shape shape = shape_of(nn_shard_size(n, first), l->base.in);
+        batchnorm_stat *stats = l->stats + pile.count * channels;
+        const batchnorm_stats_call call = {.size = sizeof call,
+                                           .shape = shape,
+                                           .x = {x + first * nn_shape_size(l->base.in), batchnorm_channels_last(shape)},
+                                           .stats = stats};
+        batchnorm_stats_clear(stats, channels);
+        const nn_error error = check(batchnorm_stats_accumulate(&call, &l->exec));
+        if (error) return error;
+        nn_pile_push(&pile, (nn_sum){before + first / NN_SHARD, 0});
+    }
+    return nn_ranks_fold(ranks, NN_STATISTICS, &pile, l->stats, channels * sizeof *l->stats);
+}
+
 static nn_error batch_statistics(struct norm_pool_layer *l, size_t n, const float *x) {
     batchnorm_layer *norm = l->base.norm;
     const size_t channels = l->base.in.channels;
-    const batchnorm_shape shape = shape_of(n, l->base.in);
-    const batchnorm_stats_call call = {
-        .size = sizeof call, .shape = shape, .x = {x, batchnorm_channels_last(shape)}, .stats = l->stats};
-    batchnorm_stats_clear(l->stats, channels);
-    nn_error error = check(batchnorm_stats_accumulate(&call, &l->exec));
+    nn_error error = sum_statistics(l, n, x);
     if (error) return error;
     error = check(batchnorm_stats_update_running(l->stats, channels, BATCHNORM_F32, data(batchnorm_layer_running_mean(norm)),
                                                  data(batchnorm_layer_running_var(norm)), NULL));
@@ -133,9 +156,9 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
 }
 
 /* What the statistics give back, with the sign that it has in dx; nothing if they were not of this batch. */
-static void statistics_gradient(struct norm_pool_layer *l, size_t n) {
+static void statistics_gradient(struct norm_pool_layer *l) {
     const nn_shape in = l->base.in;
-    const double share = l->batch_statistics ? 1 / (double)(n * in.height * in.width) : 0;
+    const double share = l->batch_statistics ? 1 / l->stats[0].count : 0;
     float *mean = l->numbers, *slope = mean + in.channels, *shift = slope + in.channels;
     for (size_t c = 0; c < in.channels; c++) {
         const double scale = (double)weight_of(&l->base)[c] * l->rstd[c] * share;
@@ -187,6 +210,7 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
     struct norm_pool_layer *l = (struct norm_pool_layer *)base;
     const batchnorm_shape pooled = shape_of(n, base->out);
     const nn_parameter *weight = &base->parameters[0], *bias = &base->parameters[1];
+    nn_ranks *ranks = l->batch_statistics ? nn_layer_group(base) : NULL;
     /* FROZEN: without the statistics' gradient, which comes below. */
     const batchnorm_strides nhwc = batchnorm_channels_last(pooled);
     const batchnorm_backward_call call = {.size = sizeof call,
@@ -201,10 +225,13 @@ static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
                                           .dweight = weight->grad,
                                           .dbias = bias->grad,
                                           .activation = relu,
-                                          .flags = BATCHNORM_FROZEN};
-    const nn_error error = check(batchnorm_backward(&call, &l->exec));
+                                          .flags = BATCHNORM_FROZEN,
+                                          .grain = NN_SHARD,
+                                          .first_sample = ranks ? base->part->first : 0,
+                                          .group = ranks ? &ranks->group : NULL};
+    const nn_error error = nn_ranks_check(ranks, batchnorm_backward(&call, &l->exec));
     if (error || !a->dx) return error;
-    statistics_gradient(l, n);
+    statistics_gradient(l);
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < n * base->out.height; r++) spread_row(l, r, a->x, a->dx);
     return NULL;
@@ -244,7 +271,7 @@ nn_error nn_layer_batch_norm_pool(nn_shape in, size_t capacity, int threads, nn_
     *layer = &l->base;
     l->won = nn_floats(capacity * nn_shape_size(out));
     l->choice = calloc(capacity, nn_shape_size(out));
-    l->stats = calloc(in.channels, sizeof *l->stats);
+    l->stats = calloc(NN_PILE_MAX * in.channels, sizeof *l->stats);
     l->mean = calloc(2 * in.channels, sizeof *l->mean);
     l->numbers = nn_floats(3 * in.channels);
     if (!l->won || !l->choice || !l->stats || !l->mean || !l->numbers) return NN_NO_MEMORY;

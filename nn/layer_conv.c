@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolution. The backend computes; this keeps a prepared convolution for each batch size. */
+/* Convolution, shard by shard. The backend computes; this keeps a prepared convolution for each size of a shard. What a
+ * convolution library gives for a sample may depend on how many others it is given, and on no more. */
 #include "network_layer.h"
 
 #include <stdlib.h>
 
-/* Sizes that occur: a full batch, the last of an epoch, the last of an evaluation. */
+/* Sizes that occur: a full shard, the last of a batch, of an epoch, of an evaluation. */
 enum { PLANS = 4 };
 
 struct plan {
@@ -45,19 +46,25 @@ static nn_error find_plan(struct conv_layer *layer, size_t n, nn_conv **conv) {
 
 static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     const nn_parameter *parameters = base->parameters;
-    nn_conv *conv;
-    nn_error error = find_plan((struct conv_layer *)base, n, &conv);
-    return error ? error : nn_conv_forward(conv, a->x, parameters[0].value, parameters[1].value, a->y);
-}
-
-static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
-    const nn_parameter *parameters = base->parameters;
-    nn_conv *conv;
-    nn_error error = find_plan((struct conv_layer *)base, n, &conv);
-    if (!error) error = nn_conv_backward_weights(conv, a->x, a->dy, parameters[0].grad, parameters[1].grad);
-    if (!error && a->dx) error = nn_conv_backward_data(conv, a->dy, parameters[0].value, a->dx);
+    nn_error error = NULL;
+    for (size_t first = 0; first < n && !error; first += NN_SHARD) {
+        const nn_arrays part = nn_shard_arrays(base, first, a);
+        nn_conv *conv;
+        error = find_plan((struct conv_layer *)base, nn_shard_size(n, first), &conv);
+        if (!error) error = nn_conv_forward(conv, part.x, parameters[0].value, parameters[1].value, part.y);
+    }
     return error;
 }
+
+static nn_error shard_gradients(nn_layer *base, size_t n, const nn_arrays *a, float *const grad[2]) {
+    nn_conv *conv;
+    nn_error error = find_plan((struct conv_layer *)base, n, &conv);
+    if (!error) error = nn_conv_backward_weights(conv, a->x, a->dy, grad[0], base->parameter_count > 1 ? grad[1] : NULL);
+    if (!error && a->dx) error = nn_conv_backward_data(conv, a->dy, base->parameters[0].value, a->dx);
+    return error;
+}
+
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) { return nn_sum_shards(base, n, a, shard_gradients); }
 
 static void destroy(nn_layer *base) {
     struct conv_layer *layer = (struct conv_layer *)base;

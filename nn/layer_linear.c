@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* y = x weight^T + bias, with x: [n][in], weight: [out][in], y: [n][out]. */
+/* y = x weight^T + bias, with x: [n][in], weight: [out][in], y: [n][out]; shard by shard, as a convolution. */
 #include "network_layer.h"
 
 #include <stdlib.h>
@@ -14,20 +14,24 @@ static nn_error forward(nn_layer *base, size_t n, const nn_arrays *a) {
     const size_t in = nn_shape_size(base->in), out = base->out.channels;
     const nn_parameter *weight = &base->parameters[0], *bias = &base->parameters[1];
     const bool has_bias = base->parameter_count > 1;
+    nn_error error = NULL;
     for (size_t i = 0; has_bias && i < n; i++) memcpy(a->y + i * out, bias->value, out * sizeof *a->y);
-    return nn_gemm(((struct linear_layer *)base)->backend, false, true, n, out, in, a->x, weight->value, has_bias ? 1.0f : 0.0f,
-                   a->y);
-}
-
-static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) {
-    nn_backend *backend = ((struct linear_layer *)base)->backend;
-    const size_t in = nn_shape_size(base->in), out = base->out.channels;
-    const nn_parameter *weight = &base->parameters[0], *bias = &base->parameters[1];
-    nn_error error = nn_gemm(backend, true, false, out, in, n, a->dy, a->x, 0.0f, weight->grad);
-    if (base->parameter_count > 1) nn_sum_rows(n, out, a->dy, bias->grad);
-    if (!error && a->dx) error = nn_gemm(backend, false, false, n, in, out, a->dy, weight->value, 0.0f, a->dx);
+    for (size_t first = 0; first < n && !error; first += NN_SHARD)
+        error = nn_gemm(((struct linear_layer *)base)->backend, false, true, nn_shard_size(n, first), out, in,
+                        a->x + first * in, weight->value, has_bias ? 1.0f : 0.0f, a->y + first * out);
     return error;
 }
+
+static nn_error shard_gradients(nn_layer *base, size_t n, const nn_arrays *a, float *const grad[2]) {
+    nn_backend *backend = ((struct linear_layer *)base)->backend;
+    const size_t in = nn_shape_size(base->in), out = base->out.channels;
+    nn_error error = nn_gemm(backend, true, false, out, in, n, a->dy, a->x, 0.0f, grad[0]);
+    if (base->parameter_count > 1) nn_sum_rows(n, out, a->dy, grad[1]);
+    if (!error && a->dx) error = nn_gemm(backend, false, false, n, in, out, a->dy, base->parameters[0].value, 0.0f, a->dx);
+    return error;
+}
+
+static nn_error backward(nn_layer *base, size_t n, const nn_arrays *a) { return nn_sum_shards(base, n, a, shard_gradients); }
 
 static void destroy(nn_layer *base) {
     nn_free_parameters(base);

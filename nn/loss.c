@@ -18,7 +18,8 @@ static double sum_of_exponentials(size_t classes, const float *logits, float mos
     return sum;
 }
 
-nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits, const uint8_t *labels, float *dlogits) {
+nn_score nn_softmax_cross_entropy_part(size_t n, size_t batch, size_t classes, const float *logits, const uint8_t *labels,
+                                       float *dlogits) {
     nn_score score = {0};
     for (size_t i = 0; i < n; i++, logits += classes) {
         const size_t best = nn_largest(classes, logits);
@@ -28,8 +29,12 @@ nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits,
         score.correct += best == labels[i];
         for (size_t c = 0; dlogits && c < classes; c++) {
             const double probability = exp((double)logits[c] - most) / sum;
-            *dlogits++ = (float)((probability - (c == labels[i])) / (double)n);
+            *dlogits++ = (float)((probability - (c == labels[i])) / (double)batch);
         }
     }
     return score;
+}
+
+nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits, const uint8_t *labels, float *dlogits) {
+    return nn_softmax_cross_entropy_part(n, n, classes, logits, labels, dlogits);
 }

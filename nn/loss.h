@@ -16,5 +16,8 @@ size_t nn_largest(size_t classes, const float *logits);
 
 /* logits: [n][classes], labels: [n] below classes. dlogits, NULL if not wanted: the gradient of the mean loss over the n. */
 nn_score nn_softmax_cross_entropy(size_t n, size_t classes, const float *logits, const uint8_t *labels, float *dlogits);
+/* The same of n samples of a batch of `batch`, over which the mean is taken. */
+nn_score nn_softmax_cross_entropy_part(size_t n, size_t batch, size_t classes, const float *logits, const uint8_t *labels,
+                                       float *dlogits);
 
 #endif

@@ -77,6 +77,7 @@ static nn_error name_all(nn_layer *layer, const char *name) {
 /* A layer that is only half made is kept too: destroy() takes it. */
 static nn_value append(nn_network *network, nn_layer *layer, nn_error error, nn_value x, nn_value z, const char *name) {
     if (layer) network->nodes[network->count++] = (nn_node){.layer = layer, .x = x, .z = z};
+    if (layer) layer->part = &network->part;
     if (layer && !error) error = name_all(layer, name ? name : layer->kind->name);
     network->error = error;
     return error ? NN_NO_VALUE : network->count;
@@ -168,6 +169,9 @@ nn_error nn_network_finish(nn_network *network) {
     return network->error;
 }
 
+void nn_network_set_ranks(nn_network *network, nn_ranks *ranks) { network->part.ranks = ranks; }
+void nn_network_set_first(nn_network *network, size_t first) { network->part.first = first; }
+
 void nn_network_set_training(nn_network *network, bool training) {
     for (size_t i = 0; i < network->count; i++) {
         nn_layer *layer = network->nodes[i].layer;
@@ -206,6 +210,22 @@ struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size
         return norm;
     }
     return NULL;
+}
+
+uint64_t nn_network_hash(const nn_network *network) {
+    uint64_t hash = NN_HASH;
+    for (size_t i = 0; i < network->parameter_count; i++)
+        hash = nn_hash(hash, network->parameters[i]->value, network->parameters[i]->count * sizeof(float));
+    for (size_t i = 0; i < network->count; i++) {
+        batchnorm_named_tensor state[BATCHNORM_STATE_MAX];
+        const size_t count = batchnorm_layer_state(network->nodes[i].layer->norm, state);
+        for (size_t j = 0; j < count; j++) {
+            const batchnorm_tensor *tensor = &state[j].tensor;
+            const size_t bytes = (size_t)batchnorm_tensor_elements(tensor) * batchnorm_dtype_bytes(tensor->dtype);
+            hash = nn_hash(hash, tensor->data, bytes);
+        }
+    }
+    return hash;
 }
 
 static bool are_finite(const float *values, size_t count) {

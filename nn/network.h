@@ -47,8 +47,9 @@ typedef struct nn_network {
     nn_backend *backend;
     int threads;
     uint64_t seed;
+    nn_part part; /* of the step */
     nn_shape input;
-    size_t capacity; /* the largest batch */
+    size_t capacity; /* the largest batch, of this rank */
     size_t count, room;
     nn_node *nodes;            /* [count], of `room` */
     float *x;                  /* the input */
@@ -91,6 +92,11 @@ void nn_network_keep_y(nn_network *network);
 /* Allocates what the steps below need. */
 nn_error nn_network_finish(nn_network *network);
 
+/* From now on the network is that of one rank of several, which make the same steps together. NULL: alone. They must stay. */
+void nn_network_set_ranks(nn_network *network, nn_ranks *ranks);
+/* Where the samples of this rank begin in the batch of the next step, at the beginning of a shard; 0 at first. */
+void nn_network_set_first(nn_network *network, size_t first);
+
 nn_shape nn_network_shape(const nn_network *network, nn_value value);
 /* A new network is in training mode. */
 void nn_network_set_training(nn_network *network, bool training);
@@ -104,8 +110,10 @@ const float *nn_network_output(const nn_network *network);
 /* Where the gradient with respect to the output goes, between forward and backward. */
 float *nn_network_output_gradient(const nn_network *network);
 
+/* n may be 0 where other ranks have samples. */
 nn_error nn_network_forward(nn_network *network, size_t n);
-/* Fills grad of every parameter. Belongs to the forward just before, and consumes what that left. */
+/* Fills grad of every parameter, with ranks on each of them with that of the whole batch. Belongs to the forward just before,
+ * and consumes what that left. */
 nn_error nn_network_backward(nn_network *network, size_t n);
 
 /* The learnable arrays of all layers, in their order. */
@@ -114,12 +122,17 @@ const nn_parameter *nn_network_parameter(const nn_network *network, size_t index
 /* Numbers in them all. */
 size_t nn_network_parameters(const nn_network *network);
 
+/* A number that tells apart networks with other parameters or running statistics, by every bit. */
+uint64_t nn_network_hash(const nn_network *network);
 /* Whether all parameters and running statistics are finite. Where they are not, the training has diverged. */
 bool nn_network_is_finite(const nn_network *network);
 
 /* The batch norms, in their order: the name of each ("bn1"), and the layer, which has the buffers of its state. */
 size_t nn_network_batch_norms(const nn_network *network);
 struct batchnorm_layer *nn_network_batch_norm_at(const nn_network *network, size_t index, const char **name);
+
+/* For network_run.c, by network_ranks.c: from the piles of n samples of this rank, and those of all others, to gradients. */
+nn_error nn_network_sum_ranks(nn_network *network, size_t n);
 
 /* For network.c, by network_memory.c: gives every value and gradient its place, which fills in y, dy, dx, dz, adds_x and adds_z
  * of the nodes. */

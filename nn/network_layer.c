@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "batchnorm/layer.h"
+#include "vectorize.h"
 
 nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan_in, nn_rng *rng) {
     nn_parameter *parameter = &layer->parameters[layer->parameter_count++];
@@ -44,8 +45,66 @@ void nn_free_parameters(nn_layer *layer) {
     for (size_t i = 0; i < layer->parameter_count; i++) {
         free(layer->parameters[i].value);
         free(layer->parameters[i].grad);
+        free(layer->parameters[i].slots);
     }
     layer->parameter_count = 0;
+}
+
+/* Every slot begins on a line of the cache, as grad does. */
+static size_t slot_floats(const nn_parameter *p) { return (p->count + 15) / 16 * 16; }
+
+float *nn_parameter_slot(const nn_parameter *p, size_t i) { return i == 0 ? p->grad : p->slots + (i - 1) * slot_floats(p); }
+
+nn_arrays nn_shard_arrays(const nn_layer *layer, size_t first, const nn_arrays *a) {
+    const size_t in = first * nn_shape_size(layer->in), out = first * nn_shape_size(layer->out);
+    nn_arrays part = *a;
+    part.x += in;
+    part.y += out;
+    if (part.dy) part.dy += out;
+    if (part.dx) part.dx += in;
+    return part;
+}
+
+nn_ranks *nn_layer_group(const nn_layer *layer) {
+    nn_ranks *ranks = layer->part ? layer->part->ranks : NULL;
+    return ranks && ranks->synchronized ? ranks : NULL;
+}
+
+static void add_slots(void *user, size_t to, size_t from) {
+    const nn_layer *layer = user;
+    for (size_t i = 0; i < layer->parameter_count; i++) {
+        const nn_parameter *p = &layer->parameters[i];
+        nn_add(p->count, nn_parameter_slot(p, to), nn_parameter_slot(p, from));
+    }
+}
+
+/* Room for a pile of so many slots. */
+static nn_error make_slots(nn_layer *layer, size_t slots) {
+    for (size_t i = 0; i < layer->parameter_count; i++) {
+        nn_parameter *p = &layer->parameters[i];
+        if (slots <= p->room + 1) continue;
+        free(p->slots);
+        p->room = 0;
+        p->slots = nn_floats((slots - 1) * slot_floats(p));
+        if (!p->slots) return NN_NO_MEMORY;
+        p->room = slots - 1;
+    }
+    return NULL;
+}
+
+nn_error nn_sum_shards(nn_layer *layer, size_t n, const nn_arrays *a, nn_shard_gradients *of_shard) {
+    const size_t before = layer->part ? layer->part->first / NN_SHARD : 0, shards = n / NN_SHARD + (n % NN_SHARD != 0);
+    nn_pile pile = {.add = add_slots, .user = layer};
+    nn_error error = make_slots(layer, nn_pile_slots(before, shards));
+    for (size_t i = 0; i < shards && !error; i++) {
+        const nn_arrays part = nn_shard_arrays(layer, i * NN_SHARD, a);
+        float *grad[2];
+        for (size_t j = 0; j < layer->parameter_count; j++) grad[j] = nn_parameter_slot(&layer->parameters[j], pile.count);
+        error = of_shard(layer, nn_shard_size(n, i * NN_SHARD), &part, grad);
+        nn_pile_push(&pile, (nn_sum){before + i, 0});
+    }
+    if (!error && !(layer->part && layer->part->ranks)) nn_pile_fold(&pile);
+    return error;
 }
 
 /* Where PyTorch has element i of a parameter. */

@@ -11,6 +11,7 @@
 #include "batchnorm/batchnorm.h"
 #include "batchnorm/tensor.h"
 #include "floats.h"
+#include "ranks.h"
 #include "rng.h"
 #include "shape.h"
 
@@ -30,12 +31,20 @@ typedef enum nn_activation {
 typedef struct nn_parameter {
     char name[NN_NAME_BYTES]; /* PyTorch's: "layer1.0.conv1.weight" */
     float *value, *grad;
+    float *slots; /* with grad as slot 0, slots 1 to `room` of a pile; NULL: none */
+    size_t room;
     size_t count;
     size_t out, height, width, in;
     int rank;
     bool norm;   /* the weight or the bias of a norm layer */
     bool frozen; /* grad stays 0, and an optimizer must leave it alone */
 } nn_parameter;
+
+/* The step that a layer is in. */
+typedef struct nn_part {
+    nn_ranks *ranks; /* NULL: alone */
+    size_t first;    /* where in the batch of all ranks this one's samples begin; at the beginning of a shard */
+} nn_part;
 
 /* What goes in and out. z is NULL unless the layer has two inputs; dx and dz are NULL where nobody needs them. */
 typedef struct nn_arrays {
@@ -57,7 +66,8 @@ typedef struct nn_uses {
 
 typedef struct nn_layer nn_layer;
 
-/* What an operator can do. Gradients of parameters are overwritten, not accumulated. */
+/* What an operator can do. Gradients of parameters are overwritten, not accumulated. With ranks they are the piles of this one,
+ * but those of batch norm: what its collective gave, or where it takes the statistics of each rank alone, this one's. */
 typedef struct nn_layer_kind {
     const char *name;
     nn_error (*forward)(nn_layer *layer, size_t n, const nn_arrays *a);
@@ -74,6 +84,7 @@ struct nn_layer {
     nn_uses uses;
     nn_parameter parameters[2];
     size_t parameter_count;
+    const nn_part *part;                      /* the network's; NULL: alone */
     struct batchnorm_layer *norm;             /* of a batch norm: parameters and running statistics; NULL for any other layer */
     double forward_seconds, backward_seconds; /* spent so far */
 };
@@ -118,5 +129,15 @@ nn_error nn_add_parameter(nn_layer *layer, const nn_parameter *shape, size_t fan
 /* A batchnorm_layer for `dims`, 1 or 2, as layer->norm, and its weight and bias as parameters. The layer destroys it. */
 nn_error nn_add_norm(nn_layer *layer, int dims, bool frozen);
 void nn_free_parameters(nn_layer *layer);
+/* Slot i of a parameter's pile. */
+float *nn_parameter_slot(const nn_parameter *parameter, size_t i);
+/* Gradients over one shard of n samples, of which `a` has the arrays, to grad[i] of each parameter. */
+typedef nn_error nn_shard_gradients(nn_layer *layer, size_t n, const nn_arrays *a, float *const grad[2]);
+/* Those of all n samples. */
+nn_error nn_sum_shards(nn_layer *layer, size_t n, const nn_arrays *a, nn_shard_gradients *of_shard);
+/* The arrays of a shard, which begins with sample `first`. */
+nn_arrays nn_shard_arrays(const nn_layer *layer, size_t first, const nn_arrays *a);
+/* Ranks whose batch norm is synchronized; NULL: each for itself, or alone. */
+nn_ranks *nn_layer_group(const nn_layer *layer);
 
 #endif

@@ -25,16 +25,9 @@ nn_error nn_network_forward(nn_network *network, size_t n) {
     return NULL;
 }
 
-NN_VECTORIZED static void add_to(size_t count, float *restrict sum, const float *restrict share) {
-    for (size_t i = 0; i < count; i++) sum[i] += share[i];
-}
-
 /* What this layer found out about the gradient of a value that an earlier one has begun. */
 static void add_share(const nn_network *network, nn_value value, size_t n, const float *share) {
-    const size_t count = n * nn_shape_size(nn_network_shape(network, value));
-    float *sum = network->nodes[value - 1].dy;
-#pragma omp parallel for schedule(static)
-    for (size_t b = 0; b < nn_blocks(count); b++) add_to(nn_block_size(count, b), sum + b * NN_BLOCK, share + b * NN_BLOCK);
+    nn_add(n * nn_shape_size(nn_network_shape(network, value)), network->nodes[value - 1].dy, share);
 }
 
 nn_error nn_network_backward(nn_network *network, size_t n) {
@@ -50,5 +43,5 @@ nn_error nn_network_backward(nn_network *network, size_t n) {
         if (node->adds_z) add_share(network, node->z, n, node->dz);
         node->layer->backward_seconds += nn_seconds() - start;
     }
-    return NULL;
+    return network->part.ranks ? nn_network_sum_ranks(network, n) : NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The loops around a network: steps, epochs and evaluations. */
+/* The loops around a network: steps, epochs and evaluations. Where the network is one of several ranks, all of them make the
+ * same calls, each on its part of every batch and every set, and get the same results. */
 #ifndef NN_TRAIN_H
 #define NN_TRAIN_H
 
@@ -13,8 +14,8 @@ typedef struct nn_training_options {
     nn_optimizer_options optimizer;
     nn_schedule schedule;
     nn_augmentation augmentation; /* of the training images; the trainer sets seed and epoch */
-    size_t batch;
-    uint64_t seed; /* of the order of images and of augmentation */
+    size_t batch;                 /* of all ranks together */
+    uint64_t seed;                /* of the order of images and of augmentation */
 } nn_training_options;
 
 /* How far training is. With the network, the optimizer and the options it is all that the rest of training depends on. */
@@ -48,7 +49,11 @@ typedef struct nn_epoch {
 /* Called after each batch: `done` of `total` samples of the epoch. */
 typedef void nn_progress(void *user, size_t done, size_t total);
 
-/* The network and the data must fit together, and the network must take batches of options->batch; both are borrowed. */
+/* How many samples the network of a rank must take at a time where the batch is that of all. */
+size_t nn_trainer_capacity(size_t batch, const nn_ranks *ranks);
+
+/* The network and the data must fit together, and the network must take nn_trainer_capacity() of options->batch; both are
+ * borrowed. */
 nn_error nn_trainer_init(nn_trainer *trainer, nn_network *network, const nn_dataset *train, const nn_dataset *test,
                          const nn_training_options *options);
 void nn_trainer_free(nn_trainer *trainer);

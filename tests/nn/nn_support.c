@@ -6,7 +6,7 @@
 #include "nn/loss.h"
 #include "tests/support/test.h"
 
-static const uint8_t labels[NN_TEST_BATCH] = {0, 2, 1, 2, 0};
+static const uint8_t labels[NN_TEST_SHARDS] = {0, 2, 1, 2, 0, 1, 1, 0, 2, 0, 1, 2, 2, 0, 1, 0, 2, 1, 1};
 
 nn_backend *backend;
 

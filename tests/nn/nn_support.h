@@ -6,7 +6,7 @@
 #include "nn/model.h"
 #include "reference.h"
 
-enum { NN_TEST_THREADS = 2, NN_TEST_BATCH = 5, NN_TEST_CLASSES = 3 };
+enum { NN_TEST_THREADS = 2, NN_TEST_BATCH = 5, NN_TEST_SHARDS = 39, NN_TEST_CLASSES = 3 };
 
 static const struct nudge no_nudge = {.which = -1};
 

@@ -26,6 +26,15 @@ TEST(cnn_gradients_equal_finite_differences) { check_model(NN_CNN); }
 
 TEST(resnet_gradients_equal_finite_differences) { check_model(NN_RESNET); }
 
+/* As many samples as are three shards, the last a short one. */
+TEST(gradients_of_shards_are_added) {
+    for (int kind = NN_MLP; kind <= NN_CNN; kind++) {
+        nn_model_options options = small_model((nn_model_kind)kind, NN_NORM_BEFORE, NN_RELU);
+        options.batch = NN_TEST_SHARDS;
+        check_network(make_model(&options), NN_TEST_SHARDS);
+    }
+}
+
 TEST(parameters_have_pytorchs_names) {
     static const char *const expected[] = {
         "conv1.weight",
@@ -155,6 +164,7 @@ int main(void) {
         cmocka_unit_test_teardown(mlp_gradients_equal_finite_differences, let_go),
         cmocka_unit_test_teardown(cnn_gradients_equal_finite_differences, let_go),
         cmocka_unit_test_teardown(resnet_gradients_equal_finite_differences, let_go),
+        cmocka_unit_test_teardown(gradients_of_shards_are_added, let_go),
         cmocka_unit_test_teardown(parameters_have_pytorchs_names, let_go),
         cmocka_unit_test_teardown(parameters_are_counted_without_a_network, let_go),
         cmocka_unit_test_teardown(depths_and_sizes_are_checked, let_go),

@@ -25,6 +25,7 @@ const struct checkpoint_field checkpoint_fields[] = {
     {OPTION("depth", FIELD_SIZE, model.depth)},
     {CHOICE("norm", model.norm, nn_norm_words)},
     {OPTION("frozen", FIELD_BOOL, model.frozen)},
+    {OPTION("no-sync-bn", FIELD_BOOL, local_statistics), .missing = "0"},
     {CHOICE("activation", model.activation, nn_activation_words)},
     {CHOICE("memory", model.memory, nn_memory_words), .missing = "plain"},
     {OPTION("batch", FIELD_SIZE, model.batch)},

@@ -12,8 +12,8 @@
 #include "tools/shared/json.h"
 #include "tools/shared/terminal.h"
 
-struct train_progress train_progress_begin(long epochs) {
-    return (struct train_progress){.shown = isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
+struct train_progress train_progress_begin(bool first, long epochs) {
+    return (struct train_progress){.shown = first && isatty(STDERR_FILENO), .epochs = epochs, .start = nn_seconds()};
 }
 
 void train_progress_epoch(struct train_progress *progress, long epoch) {

@@ -7,14 +7,14 @@
 
 #include "nn/train.h"
 
-/* Progress of the whole run. It goes to stderr, and only if that is a terminal. */
+/* Progress of the whole run. It goes to stderr, and only if that is a terminal, and of the first rank. */
 struct train_progress {
     bool shown;
     long epoch, epochs;
     double start, epoch_start, last; /* moments: of the run, of the epoch, and when it was shown last */
 };
 
-struct train_progress train_progress_begin(long epochs);
+struct train_progress train_progress_begin(bool first, long epochs);
 /* From now on it is about this epoch, counted from 1. */
 void train_progress_epoch(struct train_progress *progress, long epoch);
 /* An nn_progress; user is the struct. */

@@ -74,6 +74,12 @@ static const struct option_row rows[] = {
      AT(model.frozen),
      .help = "Batch norm uses its running statistics in training too, and learns nothing",
      .more = "They are those of a new layer, mean 0 and variance 1, and neither they nor weight and bias change."},
+    {.name = "no-sync-bn",
+     .kind = OPTION_ON,
+     AT(local_statistics),
+     .help = "Under mpirun, batch norm takes the statistics of each process's part of a batch alone",
+     .more = "To see what they are worth: the result then depends on the number of processes. The running statistics that are "
+             "tested and saved are those of the first one."},
     {.name = "activation",
      .kind = OPTION_WORD,
      AT(model.activation),
@@ -149,7 +155,7 @@ static const struct option_row rows[] = {
      AT(model.batch),
      .value = "N",
      .limits = {1, 4096},
-     .help = "Images per step",
+     .help = "Images per step, of all processes together",
      .more = "At least 2 with batch norm in an _mlp_ or _cnn_, whose last norm sees one value of a channel per image."},
     {.name = "seed",
      .kind = OPTION_WHOLE,
@@ -296,8 +302,10 @@ const struct option_table train_options = {
     .request_bytes = sizeof(struct train_request),
     .defaults = set_defaults,
     .does = "Train a network on images, with or without batch norm, and test it after every epoch",
-    .more = "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
-            "seconds of training (tests not included). The same seed and number of threads give the same numbers.",
+    .more =
+        "For each epoch: the mean training loss, the mean loss on the test images, the share of them it gets right, the "
+        "seconds of training (tests not included). The same seed and number of threads give the same numbers, with mpirun for "
+        "any number of processes.",
     .check = check};
 
 __attribute__((format(printf, 2, 3))) static bool say(char *message, const char *format, ...) {
@@ -319,15 +327,9 @@ bool train_check(const struct train_request *r, char *message) {
     return true;
 }
 
-/* FNV-1a. */
-static uint64_t hash(uint64_t value, const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) value = (value ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return value;
-}
-
 uint64_t train_hash(const nn_dataset *data) {
-    const uint64_t of_pixels = hash(UINT64_C(0xcbf29ce484222325), data->pixels, data->count * nn_shape_size(data->image));
-    return hash(of_pixels, data->labels, data->count);
+    const uint64_t of_pixels = nn_hash(NN_HASH, data->pixels, data->count * nn_shape_size(data->image));
+    return nn_hash(of_pixels, data->labels, data->count);
 }
 
 size_t train_batch(const struct train_request *r, uint64_t images) {
@@ -346,6 +348,22 @@ static bool has_statistics(const struct train_request *r, uint32_t images, char 
         return say(message, "%s: there is 1 training image, and batch norm needs 2 in a step, whose mean and variance it takes",
                    r->data);
     return say(message, "batch norm needs a --batch of at least 2 where images are %zu x %zu", m->image.height, m->image.width);
+}
+
+bool train_check_parts(const struct train_request *r, const nn_dataset *train, int ranks, char *message) {
+    const nn_model_options *m = &r->model;
+    if (!r->local_statistics || m->norm == NN_NORM_NONE || m->frozen) return true;
+    const nn_trainer trainer = {.train = train, .options = r->training};
+    const size_t samples = nn_trainer_samples(&trainer), last = samples % r->training.batch;
+    for (int i = 0; i < ranks; i++) {
+        const size_t of_full = nn_part_of(r->training.batch, NN_SHARD, i, ranks).count;
+        const size_t of_last = nn_part_of(last, NN_SHARD, i, ranks).count;
+        if (of_full * values_of_image(m) == 1 || of_last * values_of_image(m) == 1)
+            return say(message,
+                       "--no-sync-bn: process %d of %d gets 1 image of some batch, and batch norm needs 2; --batch is %zu", i,
+                       ranks, r->training.batch);
+    }
+    return true;
 }
 
 bool train_fit(struct train_request *r, const nn_dataset *train, char *message) {

@@ -21,6 +21,7 @@ struct train_request {
     uint64_t data_hash;        /* of the training images, if checkpoints are saved */
     double accuracy;           /* on the test images, of the network as it is; -1: it was not tested */
     bool json, profile, skip_bad, force, keep_best, per_class;
+    bool local_statistics; /* of ranks, in batch norm */
 };
 
 extern const struct option_table train_options;
@@ -33,6 +34,8 @@ bool train_check(const struct train_request *request, char *message);
 uint64_t train_hash(const nn_dataset *data);
 /* How many images a step takes: what was asked for, but not more than there are. */
 size_t train_batch(const struct train_request *request, uint64_t images);
+/* Whether every rank has the statistics that its batch norm needs, where they are local. */
+bool train_check_parts(const struct train_request *request, const nn_dataset *train, int ranks, char *message);
 /* Fill in what depends on the data. False: `message`, NN_MESSAGE_BYTES long, says what does not fit. */
 bool train_fit(struct train_request *request, const nn_dataset *train, char *message);
 /* "cnn, batch norm (momentum 0.1) before relu, sgd (momentum 0.9), learning rate 0.05, batch 128, seed 1" */

@@ -21,6 +21,8 @@ void run_stop(int signal) {
     stopped = 1;
 }
 
+static bool is_first(const struct run *run) { return nn_rank(run->ranks) == 0; }
+
 /* Saving */
 
 /* What diverged goes nowhere: a file that is good stays. */
@@ -61,7 +63,10 @@ static nn_error save(struct run *run) {
     nn_error error = check_weights(run);
     if (!error && run->request.accuracy < 0) error = check_outputs(run);
     if (error) return error;
-    run->unsaved = !checkpoint_save(run->request.save, &run->request, &run->trainer, run->message);
+    run->unsaved = is_first(run) && !checkpoint_save(run->request.save, &run->request, &run->trainer, run->message);
+    if (!is_first(run)) snprintf(run->message, sizeof run->message, "%s", NN_RANK_FAILED);
+    error = nn_ranks_any(run->ranks, &run->unsaved);
+    if (error) return error;
     if (run->unsaved) return run->message;
     run->has_saved = true;
     run->saved_step = run->trainer.at.step;
@@ -71,9 +76,9 @@ static nn_error save(struct run *run) {
 /* A save that fails in the middle must not end hours of work: the next one may go well. */
 static nn_error try_to_save(struct run *run, struct train_progress *progress) {
     const nn_error error = save(run);
-    if (!error || run->diverged) return error;
+    if (!error || run->diverged || error != run->message) return error;
     train_progress_hide(progress);
-    report(EXIT_FAILED, "%s; training goes on, and the next time it is tried again", error);
+    if (is_first(run)) report(EXIT_FAILED, "%s; training goes on, and the next time it is tried again", error);
     return NULL;
 }
 
@@ -83,7 +88,9 @@ static nn_error begin_saving(struct run *run) {
     run->saved_step = run->from.at.step;
     run->best = r->accuracy;
     run->best_epoch = r->accuracy >= 0 ? run->trainer.at.epoch : 0;
-    return r->save && access(r->save, F_OK) != 0 ? save(run) : NULL;
+    bool saves = r->save && is_first(run) && access(r->save, F_OK) != 0;
+    const nn_error error = nn_ranks_any(run->ranks, &saves);
+    return saves && !error ? save(run) : error;
 }
 
 /* Once an epoch is tested. */
@@ -124,11 +131,27 @@ static nn_error run_steps(struct run *run, struct train_progress *progress, nn_e
         train_progress_show(progress, t->at.done, total);
         if (!error && !isfinite(score.loss))
             error = diverge(run, "the loss of step %llu is not finite", (unsigned long long)t->at.step);
-        if (!error && stopped) error = end_early(run);
+        bool stops = stopped;
+        if (!error) error = nn_ranks_any(run->ranks, &stops); /* after the same step on all */
+        if (!error && stops) error = end_early(run);
         if (!error && every > 0 && t->at.step % every == 0) error = try_to_save(run, progress);
         if (error) return error;
     }
     return check_weights(run);
+}
+
+/* Every rank has the whole network, and nothing may come between them. */
+static nn_error compare_ranks(struct run *run) {
+    const nn_trainer *t = &run->trainer;
+    bool agree;
+    int other;
+    if (!run->ranks) return NULL;
+    const nn_error error = nn_ranks_agree(run->ranks, nn_network_hash(t->network) ^ t->at.step, &agree, &other);
+    if (error || agree) return error;
+    snprintf(run->message, sizeof run->message,
+             "after step %llu process %d has another network than process 0; one of their machines computes something else",
+             (unsigned long long)t->at.step, other);
+    return run->message;
 }
 
 static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_epoch *epoch) {
@@ -138,6 +161,7 @@ static nn_error run_epoch(struct run *run, struct train_progress *progress, nn_e
     nn_error error = run_steps(run, progress, epoch);
     const double start = nn_seconds();
     if (!error) error = nn_trainer_evaluate(t, t->test, &tested);
+    if (!error) error = compare_ranks(run);
     if (!error && !isfinite(tested.loss))
         error = diverge(run, "the loss on test images after step %llu is not finite", (unsigned long long)t->at.step);
     if (error) return error;
@@ -171,10 +195,10 @@ static nn_error print_end(struct run *run, double total) {
 
 static nn_error run_epochs(struct run *run) {
     const struct train_request *r = &run->request;
-    struct train_progress progress = train_progress_begin(r->epochs - (long)run->trainer.at.epoch);
+    struct train_progress progress = train_progress_begin(is_first(run), r->epochs - (long)run->trainer.at.epoch);
     const uint64_t first = run->trainer.at.epoch;
     double total = 0;
-    if (first >= (uint64_t)r->epochs)
+    if (first >= (uint64_t)r->epochs && is_first(run))
         report(EXIT_DONE, "%s has gone through all %ld epochs; more --epochs go on from there", r->resume, r->epochs);
     while (run->trainer.at.epoch < (uint64_t)r->epochs) {
         nn_epoch epoch;
@@ -197,6 +221,7 @@ nn_error run_network(struct run *run, nn_network *network, const nn_dataset *tra
     if (error) return error;
     if (run->from.file && !checkpoint_restore(&run->from, run->request.resume, network, &run->trainer, run->message))
         error = run->message;
+    if (!error) error = compare_ranks(run);
     if (!error) error = begin_saving(run);
     if (!error) error = run_epochs(run);
     nn_trainer_free(&run->trainer);

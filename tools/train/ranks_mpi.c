@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The module: the processes of MPI_COMM_WORLD. */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "batchnorm/mpi.h"
+#include "ranks_module.h"
+
+static batchnorm_mpi *transport;
+
+/* Also where the process exits with its options: mpirun takes it for a crash otherwise. */
+static void finish(void) {
+    int over = 0;
+    MPI_Finalized(&over);
+    if (over) return;
+    batchnorm_mpi_destroy(transport);
+    MPI_Finalize();
+}
+
+static bool begin(struct batchnorm_group *group, int rank, char *message) {
+    char why[BATCHNORM_MPI_MESSAGE] = "MPI cannot be begun";
+    int level;
+    const bool begun = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) == MPI_SUCCESS;
+    if (begun) atexit(finish);
+    if (!begun || batchnorm_mpi_check_start(why) || batchnorm_mpi_create(MPI_COMM_WORLD, 0, &transport, why)) {
+        if (rank == 0) snprintf(message, NN_MESSAGE_BYTES, "%s", why);
+        return false;
+    }
+    *group = batchnorm_mpi_group(transport, NULL);
+    return true;
+}
+
+static void end(bool lost, int code) {
+    fflush(NULL);
+    if (lost) MPI_Abort(MPI_COMM_WORLD, code);
+    finish();
+}
+
+__attribute__((visibility("default"))) const struct ranks_module RANKS_MODULE = {begin, end};
