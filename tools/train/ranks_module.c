@@ -35,8 +35,14 @@ static void *load(char *message) {
 }
 
 static const struct ranks_module *find_module(char *message) {
+    static const int version[] = RANKS_MODULE_VERSION;
     void *loaded = load(message);
-    return loaded ? dlsym(loaded, NAME_OF(RANKS_MODULE)) : NULL;
+    const struct ranks_module *found = loaded ? dlsym(loaded, NAME_OF(RANKS_MODULE)) : NULL;
+    if (loaded && (!found || memcmp(found->version, version, sizeof version) != 0)) {
+        snprintf(message, NN_MESSAGE_BYTES, TOOLS_MODULE " is of another version than this command");
+        return NULL;
+    }
+    return found;
 }
 
 #else

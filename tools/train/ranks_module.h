@@ -7,6 +7,7 @@
 
 /* As ranks_begin() and ranks_end(). rank: as mpirun counts. */
 struct ranks_module {
+    int version[3]; /* first of all, so that a module of another version is found out */
     bool (*begin)(struct batchnorm_group *group, int rank, char *message);
     void (*end)(bool lost, int code);
 };
@@ -14,5 +15,8 @@ struct ranks_module {
 /* What it exports. */
 #define RANKS_MODULE batchnorm_ranks_module
 extern const struct ranks_module RANKS_MODULE;
+
+#define RANKS_MODULE_VERSION                                                                                                   \
+    { BATCHNORM_VERSION_MAJOR, BATCHNORM_VERSION_MINOR, BATCHNORM_VERSION_PATCH }
 
 #endif

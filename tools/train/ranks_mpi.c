@@ -37,4 +37,4 @@ static void end(bool lost, int code) {
     finish();
 }
 
-__attribute__((visibility("default"))) const struct ranks_module RANKS_MODULE = {begin, end};
+__attribute__((visibility("default"))) const struct ranks_module RANKS_MODULE = {RANKS_MODULE_VERSION, begin, end};

@@ -135,14 +135,22 @@ static int train_with_data(struct run *run, const nn_dataset *train, const nn_da
     return error == run->message ? EXIT_FAILED : fail(run, EXIT_FAILED, "%s", error);
 }
 
+/* From now on what goes to a descriptor goes nowhere. Returns a copy of it; -1 if there is none. */
+static int hush(int descriptor) {
+    const int kept = dup(descriptor), nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nothing < 0) return kept;
+    dup2(nothing, descriptor);
+    close(nothing);
+    return kept;
+}
+
 /* All ranks have the same command line: its help, or what is wrong with it, is said once. */
 static void parse(struct run *run, int argc, char **argv) {
-    const int kept = nn_rank(run->ranks) > 0 ? dup(STDERR_FILENO) : -1, nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (kept >= 0 && nothing >= 0) dup2(nothing, STDERR_FILENO);
+    const int kept = nn_rank(run->ranks) > 0 ? hush(STDERR_FILENO) : -1;
     options_parse(&train_options, argc, argv, &run->request);
-    if (kept >= 0 && nothing >= 0) dup2(kept, STDERR_FILENO);
-    if (kept >= 0) close(kept);
-    if (nothing >= 0) close(nothing);
+    if (kept < 0) return;
+    dup2(kept, STDERR_FILENO);
+    close(kept);
 }
 
 /* Options are read on top of the checkpoint's; what must not change is compared. */
@@ -215,7 +223,8 @@ static bool join_ranks(struct run *run, struct batchnorm_group *group, nn_ranks 
     if (group->ranks == 1) return true;
     nn_ranks_init(ranks, group, true);
     run->ranks = ranks;
-    if (group->rank > 0 && !freopen("/dev/null", "w", stdout)) fclose(stdout);
+    const int kept = group->rank > 0 ? hush(STDOUT_FILENO) : -1;
+    if (kept >= 0) close(kept);
     return true;
 }
 
