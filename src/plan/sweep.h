@@ -137,8 +137,8 @@ static inline void bn_sweep_call(const struct bn_sweep *s, size_t c, struct bnk_
     for (int a = 0; a < BNK_ARRAYS; a++) k->array[a] = (struct bnk_array){.at = NULL};
     k->shift = NULL;
     k->sums[0] = k->sums[1] = k->sums[2] = k->sums[3] = NULL;
-    k->coefficients =
-        (struct bnk_coefficients){(const char *)s->coefficients.at + c * s->kernels->coefficient_bytes, s->coefficients.pitch};
+    k->coefficients = s->coefficients;
+    if (c) k->coefficients.at = (const char *)s->coefficients.at + c * s->kernels->coefficient_bytes; /* NULL has no places */
     k->exact = false;
     k->active = s->active;
     k->act = s->act;
