@@ -12,8 +12,9 @@ all: tools-are-there
 # The library alone, shared and static, from nothing but CMake and a compiler. It has a build tree of its own, build/lib, so
 # that what is switched off for it is not switched off for `make`.
 lib: tools-are-there
-	cmake -S . -B build/lib -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_MODEL=OFF -DBATCHNORM_BUILD_TOOLS=OFF \
-	    -DBATCHNORM_BUILD_PYTHON=OFF -DBATCHNORM_BUILD_EXAMPLES=OFF -DBATCHNORM_BUILD_TESTS=OFF $(CMAKE_FLAGS)
+	cmake -S . -B build/lib -DBATCHNORM_BUILD_FILE=OFF -DBATCHNORM_BUILD_MODEL=OFF -DBATCHNORM_BUILD_MPI=OFF \
+	    -DBATCHNORM_BUILD_TOOLS=OFF -DBATCHNORM_BUILD_PYTHON=OFF -DBATCHNORM_BUILD_EXAMPLES=OFF \
+	    -DBATCHNORM_BUILD_TESTS=OFF $(CMAKE_FLAGS)
 	cmake --build build/lib --parallel $(JOBS)
 
 # Install what is missing (Debian), build, and compare training with and without batch norm.

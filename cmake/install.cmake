@@ -4,13 +4,11 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/batchnorm)
 
-# One export set for each component, so that a project that wants one is not asked for what another needs. What needs MPI goes
-# into packages of its own, by the components mpi_library and mpi_development.
+# What the components' names begin with: what needs MPI goes into packages of its own, mpi_library and mpi_development.
+set(kind "")
+
+# One export set for each component, so that a project that wants one is not asked for what another needs.
 function(bn_install_library component target name headers)
-  set(kind "")
-  if(component MATCHES "^mpi")
-    set(kind mpi_)
-  endif()
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
   install(TARGETS ${target} EXPORT batchnorm-${component}
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${kind}development
@@ -22,10 +20,6 @@ endfunction()
 
 # A pkg-config file knows its prefix from its own place, so that the whole tree can be moved.
 function(bn_install_pc name)
-  set(kind "")
-  if(name MATCHES "-mpi")
-    set(kind mpi_)
-  endif()
   file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   set(pc_prefix "\${pcfiledir}/${pc_prefix}")
   configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
@@ -64,6 +58,7 @@ if(BATCHNORM_BUILD_MODEL AND BATCHNORM_STATIC)
   bn_install_library(model_static batchnorm_model_static model_static include/batchnorm/model.h)
   bn_install_pc(batchnorm-model-static)
 endif()
+set(kind mpi_)
 if(TARGET batchnorm_mpi)
   get_target_property(pc_mpi batchnorm_mpi MPI_VERSION)
 endif()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*! \file mpi.h
  * The transport of batchnorm/sync.h over MPI: the processes of a communicator are the ranks of a group. In its own library,
- * libbatchnorm-mpi, because it needs one; a program is compiled with the MPI that the library was built with.
+ * libbatchnorm-mpi, because it needs an MPI (3.0 or later); a program is compiled with the one that the library was built with.
  *
  *     batchnorm_mpi *mpi;
  *     if (batchnorm_mpi_create(MPI_COMM_WORLD, 0, &mpi, message) != BATCHNORM_OK) ... // after MPI_Init()
@@ -40,24 +40,25 @@ typedef struct batchnorm_mpi batchnorm_mpi;
  *          ever. When half of them have passed, it asks the others whether they have come. message: BATCHNORM_MPI_MESSAGE
  *          bytes, written on error.
  * NULL:    message: not wanted.
- * Memory:  destroy it with batchnorm_mpi_destroy(). It keeps 9 KB for each rank, and as much as the messages of a
- *          call have taken, if that is more.
+ * Memory:  destroy it with batchnorm_mpi_destroy(). It keeps 9 KB for each rank, and as much as the messages of a call have
+ *          taken, if that is more.
  * Threads: those of the calls that use it, one at a time. If MPI was initialized with MPI_THREAD_SINGLE or
  *          MPI_THREAD_FUNNELED, only the thread that has done so; with MPI_THREAD_SERIALIZED the caller sees to it that no
  *          other thread calls MPI meanwhile. The threads that compute never call MPI.
  * Returns: OK
  *          NULL_POINTER: mpi
- *          BAD_OPTION: a limit that is negative or no number; MPI_COMM_NULL; a communicator between two groups
- *          TRANSPORT: MPI was not initialized yet, or finalized already; the wrong thread; MPI failed; or not all processes
- *          have come within the limit
+ *          BAD_OPTION: a limit that is negative or no number; MPI_COMM_NULL
+ *          TRANSPORT: MPI was not initialized yet, or finalized already; the wrong thread
+ *          BAD_OPTION: also a communicator between two groups
  *          NO_MEMORY
+ *          TRANSPORT: also where MPI failed, or not all processes have come within the limit
  *          On error *mpi is NULL.
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_mpi_create(MPI_Comm communicator, double limit, batchnorm_mpi **mpi,
                                                                     char *message);
-/*! Free it, on all ranks and before MPI_Finalize(). After a call that was TRANSPORT it frees nothing, because MPI may write
- * there yet. NULL is fine. */
+/*! Free it, on all ranks and before MPI_Finalize(). After a call that was given up it frees nothing, because MPI may use it
+ * yet. NULL is fine. */
 BATCHNORM_API void batchnorm_mpi_destroy(batchnorm_mpi *mpi);
 
 /*! A group over the transport, as batchnorm/sync.h has it: for all layers, or one for each, so that messages say which. All

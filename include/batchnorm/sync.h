@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*! \file sync.h
  * Synchronized batch normalization: several ranks (processes or threads) each have a part of a batch, and normalize it with the
- * statistics of the whole, over a transport that the caller gives.
+ * statistics of the whole, over a transport that the caller gives, or the one of batchnorm/mpi.h.
  *
  * A call with a group makes one collective, in the same order on all ranks, and its results are those of one call on the whole
  * batch: y and dx of each part, and on every rank the same dweight, dbias and running statistics, bit for bit. With a grain

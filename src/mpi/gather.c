@@ -31,6 +31,8 @@ static bool make_room(batchnorm_mpi *mpi, size_t bytes) {
     return true;
 }
 
+/* Exchanges the messages. MPI reads ours where it writes the others', because the caller's memory goes away where the call is
+ * given up. */
 static bool gather_messages(batchnorm_mpi *mpi, const void *bytes, size_t count) {
     MPI_Request request;
     size_t at = 0;
@@ -38,8 +40,9 @@ static bool gather_messages(batchnorm_mpi *mpi, const void *bytes, size_t count)
         mpi->sizes[i] = (int)mpi->counts[i];
         mpi->places[i] = (int)at;
     }
+    if (count) memcpy((char *)mpi->all + mpi->places[mpi->rank], bytes, count);
     const int result =
-        MPI_Iallgatherv(bytes, (int)count, MPI_BYTE, mpi->all, mpi->sizes, mpi->places, MPI_BYTE, mpi->communicator, &request);
+        MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_BYTE, mpi->all, mpi->sizes, mpi->places, MPI_BYTE, mpi->communicator, &request);
     return bn_mpi_wait(mpi, "MPI_Iallgatherv", result, &request);
 }
 

@@ -43,7 +43,7 @@ messages) works 3 bytes && works 2 large && works 3 disagree ;;
 refusals) works 1 refuse && works 2 refuse ;;
 memory) ends memory "(rank 1 has given up: )?no memory for the messages of all ranks, 400000 bytes" 4 ;;
 stopped) ends stopped "${call}rank 1 of 4 has not come within 3 s" 2 ;;
-late) ends late "${call}rank 1 of 4 has not come within 1 s" 4 ;;
+late) ends late "${call}rank 1 of 4 has not come within 2 s" 4 ;;
 absent) ends absent "not all 4 ranks have called batchnorm_mpi_create\(\) within 0\.5 s" 1 ;;
 killed) ends killed "" 0 ;;
 other_mpirun)
