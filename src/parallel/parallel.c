@@ -22,6 +22,15 @@ size_t bn_parallel_threads(const batchnorm_exec *exec, bool worth) {
     return 1;
 }
 
+#ifdef _OPENMP
+/* Called, so that a call on one thread does not touch OpenMP: clang asks its OpenMP for the number of the thread where a
+ * function with a loop begins, and a child of fork() waits there for ever if a thread of its parent was just asking. */
+static __attribute__((noinline)) void by_openmp(size_t items, size_t threads, batchnorm_task *task, void *arg) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)items; i++) task(arg, (size_t)i);
+}
+#endif
+
 void bn_parallel(const batchnorm_exec *exec, size_t items, bool worth, batchnorm_task *task, void *arg) {
     if (items > 1 && exec && exec->parallel_for) {
         exec->parallel_for(exec->user, items, task, arg);
@@ -31,8 +40,7 @@ void bn_parallel(const batchnorm_exec *exec, size_t items, bool worth, batchnorm
     size_t threads = items <= 1 || items > PTRDIFF_MAX ? 1 : bn_parallel_threads(exec, worth);
     if (threads > items) threads = items;
     if (threads > 1) {
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)items; i++) task(arg, (size_t)i);
+        by_openmp(items, threads, task, arg);
         return;
     }
 #endif

@@ -8,6 +8,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cmake --install "$build" --prefix "$tmp/first" >/dev/null
 prefix=$tmp/moved
+export OMPI_CC=$cc MPICH_CC=$cc # for flags that only the compiler of the build knows
 mpicc=$(sed -n 's/^MPI_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
 mv "$tmp/first" "$prefix"
 
