@@ -111,6 +111,21 @@ function(bn_only_wanted shared static)
 endfunction()
 bn_only_wanted(batchnorm batchnorm_static)
 
+# What the libraries beside it have in common: batchnorm_<name> and batchnorm_<name>_static are libbatchnorm-<name>. The shared
+# one finds libbatchnorm wherever both are moved; in the build, too, where they lie side by side.
+function(bn_library_beside name)
+  set(shared batchnorm_${name})
+  foreach(target IN ITEMS ${shared} ${shared}_static)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME batchnorm-${name} ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+                                               LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+    bn_public_headers(${target})
+    add_library(batchnorm::${target} ALIAS ${target})
+  endforeach()
+  bn_shared_properties(${shared})
+  set_target_properties(${shared} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+  bn_only_wanted(${shared} ${shared}_static)
+endfunction()
+
 # For tests of the rooms: inside one static link hidden symbols and the inner headers can be reached.
 add_library(batchnorm_rooms INTERFACE)
 target_include_directories(batchnorm_rooms INTERFACE ${PROJECT_SOURCE_DIR}/src)
