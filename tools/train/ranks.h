@@ -10,8 +10,6 @@
 bool ranks_begin(struct batchnorm_group *group, char *message);
 /* After all else, unless the process exits before. `lost`: the ranks cannot reach each other any more, and all must end. */
 void ranks_end(bool lost, int code);
-/* What the environment tells of a process that mpirun, of whatever MPI, or srun has started. False: nothing. */
-bool ranks_started(int *rank, int *ranks);
 
 /* How many threads a rank gets where nothing is said: the cores on which the ranks of its host may run, divided by them, and on
  * all hosts as few as on that which has the fewest, so that the result does not depend on where a rank runs. */

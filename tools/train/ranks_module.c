@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ranks.h"
+#include "tools/shared/started.h"
 
 static const struct ranks_module *module;
 
@@ -60,7 +61,7 @@ bool ranks_begin(struct batchnorm_group *group, char *message) {
     int rank, ranks;
     *group = (struct batchnorm_group){.size = sizeof *group, .ranks = 1};
     message[0] = '\0';
-    if (!ranks_started(&rank, &ranks) || ranks == 1) return true;
+    if (!started_with_others(&rank, &ranks) || ranks == 1) return true;
     module = find_module(why);
     if (module) return module->begin(group, rank, message);
     if (rank == 0)
