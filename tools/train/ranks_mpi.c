@@ -18,12 +18,26 @@ static void finish(void) {
     MPI_Finalize();
 }
 
+/* What a user sets where one process may be long alone; 0: the usual. */
+static bool read_limit(double *limit, char message[BATCHNORM_MPI_MESSAGE]) {
+    const char *text = getenv("BATCHNORM_MPI_LIMIT");
+    char *end;
+    *limit = 0;
+    if (!text || !*text) return true;
+    *limit = strtod(text, &end);
+    if (*end == '\0' && *limit > 0) return true; /* infinity, too */
+    snprintf(message, BATCHNORM_MPI_MESSAGE, "BATCHNORM_MPI_LIMIT: '%.100s' is not a number of seconds above 0", text);
+    return false;
+}
+
 static bool begin(struct batchnorm_group *group, int rank, char *message) {
     char why[BATCHNORM_MPI_MESSAGE] = "MPI cannot be begun";
     int level;
+    double limit;
     const bool begun = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) == MPI_SUCCESS;
     if (begun) atexit(finish);
-    if (!begun || batchnorm_mpi_check_start(why) || batchnorm_mpi_create(MPI_COMM_WORLD, 0, &transport, why)) {
+    if (!begun || !read_limit(&limit, why) || batchnorm_mpi_check_start(why) ||
+        batchnorm_mpi_create(MPI_COMM_WORLD, limit, &transport, why)) {
         if (rank == 0) snprintf(message, NN_MESSAGE_BYTES, "%s", why);
         return false;
     }
