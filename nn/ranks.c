@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine.h"
+
 /* What a message begins with, all of which must be the same on all ranks. */
 struct header {
     uint64_t magic, about, calls;
@@ -18,7 +20,9 @@ static const char differ[] = "the ranks do not do the same things: they run diff
 static int watch(void *user, const void *bytes, size_t count, const void **all, const size_t **counts) {
     nn_ranks *ranks = user;
     const struct batchnorm_group *transport = ranks->transport;
+    const double start = nn_seconds();
     const int code = transport->gather(transport->user, bytes, count, all, counts);
+    ranks->waited += nn_seconds() - start;
     ranks->broken = code != 0;
     if (code) return code;
     const char *at = *all;

@@ -33,6 +33,7 @@ typedef struct nn_ranks {
     bool synchronized;                       /* batch norm takes its statistics from the whole batch */
     int failed;                              /* the first rank that told a failure; -1: none */
     bool broken;                             /* the transport has failed: there are no more exchanges */
+    double waited;                           /* seconds in exchanges, which are waiting and sending */
     bool others;                             /* the error that all have met is told by another rank */
     void *message;                           /* of this rank, `bytes` long, in memory of `room` */
     size_t bytes, room;

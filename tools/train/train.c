@@ -77,7 +77,7 @@ static nn_error describe(const struct run *run, const nn_dataset *train, const n
         putchar('\n');
     }
     free(text);
-    if (done) train_print_head();
+    if (done) train_print_head(run->ranks != NULL);
     return done ? NULL : NN_NO_MEMORY;
 }
 
