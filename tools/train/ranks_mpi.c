@@ -45,10 +45,15 @@ static bool begin(struct batchnorm_group *group, int rank, char *message) {
     return true;
 }
 
+static int scatter(void *user, const void *bytes, const size_t *send, const size_t *receive, const void **all) {
+    (void)user;
+    return (int)batchnorm_mpi_scatter(transport, bytes, send, receive, all);
+}
+
 static void end(bool lost, int code) {
     fflush(NULL);
     if (lost) MPI_Abort(MPI_COMM_WORLD, code);
     finish();
 }
 
-__attribute__((visibility("default"))) const struct ranks_module RANKS_MODULE = {RANKS_MODULE_VERSION, begin, end};
+__attribute__((visibility("default"))) const struct ranks_module RANKS_MODULE = {RANKS_MODULE_VERSION, begin, scatter, end};

@@ -117,7 +117,7 @@ case_killed_at_any_exchange() {
     needs_ranks
     local at rank=0 written=0
     good 1 --epochs 3 --batch 48 --save whole --save-every 1
-    for at in 0 1 2 4 7 9 12 16 20 24 29 33 38 42 47 51 55 58 64 69; do
+    for at in 0 1 2 4 7 9 12 16 20 24 29 33 38 42 47 52 58 65 72 80; do
         rm -f part
         rank=$(((rank + 1) % 3))
         export BATCHNORM_TEST_SIGNAL=$rank:KILL:$at
