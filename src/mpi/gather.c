@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Gather: a collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a second one
- * of the messages as they are. All ranks see all sizes, so that they decide alike.
+/* Gather: a collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a
+ * second one of the messages as they are. All ranks see all sizes, so that they decide alike.
  * Scatter: one collective, of whose sizes each rank knows its own. */
 #include <limits.h>
 #include <stdlib.h>
@@ -92,7 +92,7 @@ static bool place(batchnorm_mpi *mpi, const size_t *counts, int *sizes, int *pla
     return true;
 }
 
-/* MPI reads a copy and writes where it may write later, too, because the caller's memory goes away where the call is given up. */
+/* MPI reads a copy, and writes into memory of the transport, because the caller's goes away where the call is given up. */
 batchnorm_status batchnorm_mpi_scatter(batchnorm_mpi *mpi, const void *bytes, const size_t *send, const size_t *receive,
                                        const void **all) {
     MPI_Request request;

@@ -5,8 +5,8 @@
 
 #include "nn/ranks.h"
 
-/* Finds the other ranks; group->ranks is 1 where there are none, *scatter NULL where there is no such way. False: `message`, NN_MESSAGE_BYTES long, says what is wrong
- * with how this process was started, or is empty where another process says it. */
+/* Finds the other ranks; group->ranks is 1 where there are none, *scatter NULL where there is no such way. False: `message`,
+ * NN_MESSAGE_BYTES long, says what is wrong with how this process was started, or is empty where another process says it. */
 bool ranks_begin(struct batchnorm_group *group, nn_scatter **scatter, char *message);
 /* After all else, unless the process exits before. `lost`: the ranks cannot reach each other any more, and all must end. */
 void ranks_end(bool lost, int code);
