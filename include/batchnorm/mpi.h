@@ -71,8 +71,8 @@ BATCHNORM_API void batchnorm_mpi_destroy(batchnorm_mpi *mpi);
 BATCHNORM_API batchnorm_group batchnorm_mpi_group(batchnorm_mpi *mpi, const char *name);
 
 /*! Give each rank what is for it. For what a program sums up over ranks beside batch norm, such as gradients, in an order of
- * its own: each rank gets the same part of what all have, adds it up, and the sums are gathered (`gather` of a group). So a rank
- * sends and gets about twice what it has, however many ranks there are, where a gather of all would be once for each of them.
+ * its own: each rank gets the same part of what all have, adds it up, and the sums are gathered (`gather` of a group). So
+ * each sends and gets about twice what it has, however many there are, where a gather of all would be once for each of them.
  * All ranks call it, in the same order as their other calls.
  *
  * Shapes:  send, receive: [ranks]; bytes: send[0] for rank 0, then send[1] for rank 1, ...; *all: receive[0] from rank 0, then
