@@ -23,6 +23,7 @@ tools/apply:  include tools/shared
 tools/bench:  include nn tools/shared
 tools/train:  include nn tools/shared
 tools/predict: include nn tools/shared tools/train
+tools/export: include nn src/place tools/shared tools/train
 tools/compare: include nn tools/shared tools/bench lab
 tools/inspect: include tools/shared
 tools/fold:   include tools/shared
