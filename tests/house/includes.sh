@@ -40,7 +40,7 @@ src/plan: job.h coefficients.h tree.h tuning.h
 src/sync: sync.h
 src/place: place.h source.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h
-tools/shared: outputs.h picture.h progress.h stop.h terminal.h wrap.h
+tools/shared: outputs.h picture.h progress.h state_tensors.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h
