@@ -26,6 +26,7 @@ tools/predict: include nn tools/shared tools/train
 tools/compare: include nn tools/shared tools/bench lab
 tools/inspect: include tools/shared
 tools/fold:   include tools/shared
+tools/convert: include tools/shared
 tools:        include tools/shared
 python/core:  include
 python/torch: include

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "tools/shared/clean.h"
 #include "tools/shared/convert.h"
@@ -218,16 +217,10 @@ static const char *misused(const struct fold_request *r) {
     return NULL;
 }
 
-/* Returns whether a path is the file that is read, or leads to it. */
-static bool is_same_file(const char *path, const char *other) {
-    struct stat a, b;
-    return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 int fold_state(const struct fold_request *r, const struct model_file *file) {
     struct run run = {.state = {.file = file}, .request = r};
     if (misused(r)) return report_usage("%s: %s", r->models.at[0], misused(r));
-    if (is_same_file(file->path, r->output))
+    if (model_file_is(file, r->output))
         return report(EXIT_FAILED, "%s: it is the state that is read; it must go into another file", r->output);
     bool ok = find_eps(&run, file) && state_read(&run.state, batchnorm_model_norm_count(file->model));
     for (int i = 0; i < r->pair_count && ok; i++) ok = fold_pattern(&run, r->pairs[i]);

@@ -96,6 +96,11 @@ bool model_file_other(const struct model_file *f, size_t index, void *to, char *
     return ok;
 }
 
+bool model_file_is(const struct model_file *f, const char *path) {
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(f->path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 void model_file_close(struct model_file *f) {
     batchnorm_model_close(f->model);
     batchnorm_safetensors_close(f->file);

@@ -27,6 +27,8 @@ bool model_file_other(const struct model_file *file, size_t index, void *to, cha
 
 /* Opens a file. false: message, MESSAGE_BYTES long, says what is wrong. Close it in any case. */
 bool model_file_open(struct model_file *file, const char *path, const batchnorm_model_options *options, char *message);
+/* Returns whether a path is the file that was opened, or leads to it. */
+bool model_file_is(const struct model_file *file, const char *path);
 void model_file_close(struct model_file *file);
 
 /* batchnorm_layer_load_prefix() for a state of any kind: a PyTorch checkpoint or safetensors. */

@@ -79,7 +79,7 @@ bool state_read(struct state *state, size_t more) {
                               batchnorm_model_skipped(state->file->model, i), type);
     }
     state->room = count + others + more + 1;
-    state->items = calloc(state->room, sizeof *state->items);
+    state->items = calloc(state->room + 1, sizeof *state->items);
     if (!state->items) return state_fail(state, "no memory%s%s", "", "");
     for (; state->count < count; state->count++)
         if (!read_item(state, state->count, &state->items[state->count])) return false;
@@ -152,11 +152,14 @@ bool state_write(struct state *state, const char *path, const batchnorm_safetens
     return ok;
 }
 
-void state_free(struct state *state) {
-    for (size_t i = 0; state->items && i < state->count + 1 && i < state->room; i++) {
-        free(state->items[i].values);
-        free(state->items[i].raw);
-        free(state->items[i].own_name);
+void state_free_items(struct state_item *items, size_t count) {
+    for (size_t i = 0; items && i < count; i++) {
+        free(items[i].values);
+        free(items[i].raw);
+        free(items[i].own_name);
     }
-    free(state->items);
+    free(items);
 }
+
+/* One more than were counted: reading it may have failed half-way. The list has room for it. */
+void state_free(struct state *state) { state_free_items(state->items, state->count + 1); }

@@ -54,5 +54,7 @@ bool state_numbers(struct state *state, struct state_item *item);
 /* Writes everything that is not gone, with changed numbers rounded to their types. */
 bool state_write(struct state *state, const char *path, const batchnorm_safetensors_pair *metadata, size_t pairs);
 void state_free(struct state *state);
+/* Frees a list of tensors that was taken out of a state. */
+void state_free_items(struct state_item *items, size_t count);
 
 #endif
