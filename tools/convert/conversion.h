@@ -13,6 +13,7 @@ struct conversion {
     struct norms norms;            /* as they are spelled in the file */
     const struct convention *from; /* what they mean; with a file of a program that is another than of the spelling */
     const struct convention *to;
+    bool has_format;                 /* the file is of a program's own format, which tells whose batch norms these are */
     bool was_unbiased, is_unbiased;  /* running variances, before and after */
     char eps[METADATA_NUMBER_BYTES]; /* of all layers; empty: not told, or each has its own */
     bool has_own_eps;

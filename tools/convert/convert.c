@@ -13,17 +13,26 @@ static bool refuse_none(struct conversion *c, const struct convention *asked) {
                       asked ? asked->name : "", pattern);
 }
 
+/* A file of a program's own format is read under PyTorch's names, and means what the program means; NULL: it is none. */
+static const struct convention *format_of(const struct model_file *file) {
+    return strcmp(file->kind, "Darknet") == 0 ? convention_find("darknet") : NULL;
+}
+
 /* Whose batch norms these are: as the command line says, as the file says, or as they are spelled. */
 static bool recognize(struct conversion *c) {
     const struct convert_request *r = c->request;
-    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL;
+    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL, *format = format_of(c->state.file);
     const char *text = metadata_told(c->state.file->file, KEY_CONVENTION, NULL);
     const struct convention *told = text ? convention_find(text) : NULL;
+    if (format && asked && asked != format)
+        return state_fail(&c->state, "--from %.40s: it is a file of %.40s", asked->name, format->name);
     if (text && !told && !asked)
         return state_fail(
             &c->state, "the metadata has " KEY_CONVENTION " '%.40s', which is not known: --from says what it is%s", text, "");
-    if (!norms_find(&c->state, asked, told, &c->norms) || !norms_check(&c->state, &c->norms)) return false;
-    c->from = c->norms.convention;
+    if (!norms_find(&c->state, format ? &conventions[CONVENTION_PYTORCH] : asked, told, &c->norms)) return false;
+    if (!norms_check(&c->state, &c->norms)) return false;
+    c->has_format = format != NULL;
+    c->from = c->norms.count && format ? format : c->norms.convention;
     if (c->from) c->is_unbiased = c->was_unbiased = c->from->is_unbiased;
     return c->from || !(r->has_from || r->has_to || r->count_count || r->has_fix_gamma) || refuse_none(c, asked);
 }
@@ -66,7 +75,7 @@ int cmd_convert(int argc, char **argv) {
     char message[BATCHNORM_MODEL_MESSAGE];
     convert_options.defaults(&request);
     options_parse(&convert_options, argc, argv, &request);
-    const batchnorm_model_options options = {.size = sizeof options};
+    const batchnorm_model_options options = {.size = sizeof options, .cfg = request.cfg};
     int code;
     if (!model_file_open(&file, request.files.at[0], &options, message))
         code = report(EXIT_FAILED, "%s: %s", request.files.at[0], message);

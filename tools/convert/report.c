@@ -67,7 +67,7 @@ static void print_json(const struct conversion *c, const struct remarks *r, size
            channels, c->state.count);
     if (c->from) {
         printf(", \"from\": \"%s\", \"to\": \"%s\", \"recognized\": %s", c->from->name, c->to->name,
-               c->request->has_from ? "false" : "true");
+               c->request->has_from || c->has_format ? "false" : "true");
         print_told("eps", c->eps);
         print_told("momentum", c->momentum);
         printf(", \"variance\": \"%s\"", kind(c->is_unbiased));
@@ -94,7 +94,7 @@ void conversion_print(const struct conversion *c, size_t channels) {
         return;
     }
     printf("; %zu batch norm%s with %zu channel%s, of %s%s", c->norms.count, c->norms.count == 1 ? "" : "s", channels,
-           channels == 1 ? "" : "s", c->from->name, c->request->has_from ? "" : " (recognized by names)");
+           channels == 1 ? "" : "s", c->from->name, c->request->has_from || c->has_format ? "" : " (recognized by names)");
     if (c->from != c->to) printf(", %s now %s's", c->norms.count == 1 ? "is" : "are", c->to->name);
     putchar('\n');
     for (int i = 0; i < remarks.count; i++) printf("%s\n", remarks.at[i]);

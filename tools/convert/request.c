@@ -81,6 +81,12 @@ static const struct option_row rows[] = {
      .words = yes_or_no,
      .usual = "of the file, where it tells",
      .help = "From MXNet: whether its batch norms have fix_gamma, which reads every gamma as 1"},
+    {.name = "cfg",
+     .kind = OPTION_TEXT,
+     AT(cfg),
+     .value = "FILE.cfg",
+     .usual = "beside FILE.weights",
+     .help = "FILE is the .weights of a Darknet network, of which this is the .cfg"},
     {.name = "json", .kind = OPTION_ON, AT(json), .help = "Print what was done as one JSON object"},
 };
 
@@ -112,6 +118,6 @@ const struct option_table convert_options = {
     .arguments_at = offsetof(struct convert_request, files),
     .does = "Give the batch norms of a state the names and meanings of another framework",
     .more =
-        "A FILE is a PyTorch checkpoint (.pth, .pt) or safetensors. Tensors that are no batch norm's stay byte for byte what "
+        "A FILE is a PyTorch checkpoint (.pth, .pt), a Darknet network (.weights) or safetensors. Tensors that are no batch norm's stay byte for byte what "
         "they were, names included.",
     .check = check};

@@ -42,13 +42,13 @@ static bool pass_eps(struct conversion *c, const char *layer, const char *text) 
     return true;
 }
 
-/* The command line's number, or what the file tells: of all layers, then of each. */
-static bool pass(struct conversion *c, const char *key, const double *given,
+/* The command line's number, or that of the program whose file it is, or what the file tells: of all layers, then of each. */
+static bool pass(struct conversion *c, const char *key, const double *given, const double *built_in,
                  bool (*add)(struct conversion *, const char *, const char *)) {
     char text[METADATA_NUMBER_BYTES];
     bool ok = true;
-    if (given) {
-        metadata_number(*given, text);
+    if (given || (c->from->is_fixed && c->has_format)) {
+        metadata_number(given ? *given : *built_in, text);
         return add(c, NULL, text);
     }
     const char *all = read_told(c, key, NULL, &ok);
@@ -84,8 +84,8 @@ bool conversion_told(struct conversion *c) {
     metadata_add(&c->metadata, "format", NULL, c->to->format);
     if (c->norms.count) {
         metadata_add(&c->metadata, KEY_CONVENTION, NULL, c->to->name);
-        if (!pass(c, KEY_EPS, r->has_eps ? &r->eps : NULL, pass_eps)) return false;
-        if (!pass(c, KEY_MOMENTUM, r->has_momentum ? &r->momentum : NULL, pass_momentum)) return false;
+        if (!pass(c, KEY_EPS, r->has_eps ? &r->eps : NULL, &c->from->eps, pass_eps)) return false;
+        if (!pass(c, KEY_MOMENTUM, r->has_momentum ? &r->momentum : NULL, &c->from->momentum, pass_momentum)) return false;
         if (c->is_unbiased != c->to->is_unbiased)
             metadata_add(&c->metadata, KEY_VARIANCE, NULL, c->is_unbiased ? "unbiased" : "biased");
         pass_fix_gamma(c);

@@ -84,6 +84,10 @@ bool model_file_open(struct model_file *f, const char *path, const batchnorm_mod
     if (is_safetensors(path)) return open_safetensors(f, path, options, message);
     if (batchnorm_model_open(path, options, &f->model, message)) return false;
     if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_TORCH) f->kind = "PyTorch";
+    if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_DARKNET) {
+        f->kind = "Darknet";
+        f->eps = 1e-5; /* Darknet's own */
+    }
     return true;
 }
 

@@ -11,7 +11,7 @@
 
 struct model_file {
     batchnorm_model *model;
-    const char *kind; /* "ONNX", "PyTorch", "safetensors" */
+    const char *kind; /* "ONNX", "PyTorch", "Darknet", "safetensors" */
     batchnorm_safetensors *file;
     batchnorm_named_tensor *entries;
     const char *path; /* of what was opened: of a pipe a file with what it gave */

@@ -429,6 +429,49 @@ case_from_a_pipe() {
     head -c "$(wc -c <first.safetensors)" both | cmp - first.safetensors
 }
 
+# make_darknet: net.cfg, and net.weights with the numbers 0, 1, 2 and so on.
+make_darknet() {
+    needs_safetensors
+    needs python3
+    printf '[net]\nheight=2\nwidth=2\nchannels=1\n[convolutional]\nfilters=2\nbatch_normalize=1\n[connected]\noutput=1\n' \
+        >net.cfg
+    python3 -c 'import struct; open("net.weights", "wb").write(struct.pack("<IIIQ19f", 0, 2, 5, 9, *range(19)))'
+}
+
+case_darknet() {
+    local file
+    make_darknet
+    for file in net.weights net.cfg; do
+        converts $file -o out.safetensors
+        shows out.safetensors @format=pt @batchnorm.convention=pytorch @batchnorm.eps=1e-05 @batchnorm.momentum=0.01 \
+            "0.batchnorm.weight=F32:2:2 3" "0.batchnorm.bias=F32:2:0 1" "0.batchnorm.running_mean=F32:2:4 5" \
+            "0.batchnorm.running_var=F32:2:6 7" "0.convolutional.weight=F32:2,1,1,1:8 9" "1.connected.bias=F32:1:10" \
+            "1.connected.weight=F32:1,8:11 12 13 14 15 16 17 18" "version=I32:3:0 2 5" "seen=U64::9"
+    done
+    [ "$(cat out.log)" = "out.safetensors: 9 tensors; 1 batch norm with 2 channels, of darknet, is now pytorch's" ] ||
+        fail "$(cat out.log)"
+    converts net.weights -o out.safetensors --to darknet --from darknet
+    has out.safetensors "0.batchnorm.scales=F32:2:2 3" @batchnorm.momentum=0.99
+    converts net.weights -o out.safetensors --to keras --count 2
+    has out.safetensors "0.batchnorm/moving_variance=F32:2:3 3.5" @batchnorm.momentum=0.99
+    runs "${command[@]}" inspect net.weights
+    prints "net.weights (Darknet): 1 batch norm with 2 channels; 0 unhealthy"
+    runs "${command[@]}" fold net.weights -o out.safetensors --pair '*.convolutional=*.batchnorm'
+    prints "out.safetensors: 1 of 1 batch norms are folded, with eps 1e-05"
+    mv net.cfg other.cfg
+    converts net.weights -o out.safetensors --cfg other.cfg
+    runs "${command[@]}" inspect --cfg other.cfg net.weights
+    runs "${command[@]}" inspect --cfg other.cfg /dev/stdin <net.weights
+    local none="cannot be opened: No such file or directory"
+    refuses 1 "net.weights: is a Darknet file, and its .cfg, net.cfg, $none" net.weights -o x
+    refuses 1 "other.cfg: is the text of a Darknet network, and its numbers, other.weights, $none" \
+        other.cfg -o x
+    refuses 1 "net.weights: --from keras: it is a file of darknet" net.weights -o x --from keras --cfg other.cfg
+    printf '[net]\nchannels=1\n[convolutional]\n' >net.cfg
+    refuses 1 "net.weights: has 19 numbers, and its .cfg has layers of 2" net.weights -o x
+    refuses 1 "net.weights: has 19 numbers, and its .cfg has layers of 2" net.weights -o x --to flax
+}
+
 case_cut_at_every_byte() {
     local bytes
     make "b.running_mean=F32:1:1" "b.running_var=F32:1:3"

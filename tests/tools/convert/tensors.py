@@ -8,7 +8,7 @@ import json
 import struct
 import sys
 
-CODES = {"F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "U8": "B"}
+CODES = {"F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "U8": "B", "U64": "Q"}
 
 
 def make(path, words):
@@ -20,7 +20,7 @@ def make(path, words):
             continue
         name, _, rest = word.rpartition("=")
         dtype, sizes, numbers = rest.split(":")
-        kind = int if CODES[dtype] in "qiB" else float
+        kind = int if CODES[dtype] in "qiBQ" else float
         values = [kind(v) for v in numbers.split()]
         new = struct.pack("<%d%s" % (len(values), CODES[dtype]), *values)
         header[name] = {"dtype": dtype, "shape": [int(s) for s in sizes.split(",") if s],
