@@ -15,6 +15,7 @@ static bool refuse_none(struct conversion *c, const struct convention *asked) {
 
 /* A file of a program's own format is read under PyTorch's names, and means what the program means; NULL: it is none. */
 static const struct convention *format_of(const struct model_file *file) {
+    if (strcmp(file->kind, "Keras") == 0) return convention_find("keras");
     return strcmp(file->kind, "Darknet") == 0 ? convention_find("darknet") : NULL;
 }
 

@@ -117,7 +117,6 @@ const struct option_table convert_options = {
     .arguments = "FILE -o FILE.safetensors",
     .arguments_at = offsetof(struct convert_request, files),
     .does = "Give the batch norms of a state the names and meanings of another framework",
-    .more =
-        "A FILE is a PyTorch checkpoint (.pth, .pt), a Darknet network (.weights) or safetensors. Tensors that are no batch norm's stay byte for byte what "
-        "they were, names included.",
+    .more = "A FILE is a PyTorch checkpoint (.pth, .pt), a file of Keras (.keras, .h5), a Darknet network (.weights) or "
+            "safetensors. Tensors that are no batch norm's stay byte for byte what they were.",
     .check = check};

@@ -61,8 +61,7 @@ const struct option_table inspect_options = {
     .arguments = "FILE...",
     .arguments_at = offsetof(struct inspect_request, files),
     .does = "List the batch norms of a model, what is unhealthy about them, and what each could be folded into",
-    .more =
-        "A FILE is an ONNX model, a PyTorch checkpoint (.pth, .pt), a Darknet network (.weights) or safetensors; nothing in it is run. In a state batch "
-        "norms are found by their keys. A folder gives a table with a line for each of its files, in the order of their "
-        "names: how a training's batch norms fared over time.",
+    .more = "A FILE is an ONNX model, a PyTorch checkpoint (.pth, .pt), a file of Keras (.keras, .h5), a Darknet network "
+            "(.weights) or safetensors; nothing in it is run. In a state batch norms are found by their keys. A folder gives a "
+            "table with a line for each of its files, in the order of their names: how a training's batch norms fared.",
     .check = check};
