@@ -472,6 +472,111 @@ case_darknet() {
     refuses 1 "net.weights: has 19 numbers, and its .cfg has layers of 2" net.weights -o x --to flax
 }
 
+golden=$here/../../golden/conventions
+
+# What frameworks computed, tests/golden/make_conventions.py has written down.
+case_frameworks() {
+    needs_safetensors
+    needs python3
+    python3 "$here/frameworks.py" "$golden" "${command[@]}" || fail "frameworks.py"
+}
+
+case_keras() {
+    needs_keras
+    needs python3
+    local file
+    for file in keras3.keras keras3.h5; do
+        converts "$golden/$file" -o out.safetensors --to keras
+        python3 "$here/tensors.py" show out.safetensors >show.log
+        sed -n 's/=F32.*//p' show.log | grep -v '^dense' | sort >names
+        [ "$(cat names)" = "batch_normalization/beta
+batch_normalization/moving_mean
+batch_normalization/moving_variance
+batch_normalization_1/moving_mean
+batch_normalization_1/moving_variance
+first/beta
+first/gamma
+first/moving_mean
+first/moving_variance
+inner/deep/gamma
+inner/deep/moving_mean
+inner/deep/moving_variance" ] || fail "$(cat show.log)"
+        has out.safetensors @batchnorm.convention=keras @batchnorm.eps:batch_normalization=0.01 @batchnorm.eps:first=0.001 \
+            @batchnorm.momentum:batch_normalization_1=0.9 @batchnorm.momentum:inner/deep=0.99
+    done
+    cp "$golden/keras3.keras" net.keras
+    runs "${command[@]}" inspect net.keras
+    prints "net.keras (Keras): 4 batch norms with 12 channels; 0 unhealthy"
+    cat net.keras | convert /dev/stdin -o piped.safetensors >out.log 2>err.log || fail "$(cat err.log)"
+    converts net.keras -o out.safetensors
+    cmp out.safetensors piped.safetensors || fail "from a pipe it is another file"
+    refuses 1 "net.keras: --from flax: it is a file of keras" net.keras -o x --from flax
+    cp net.keras net # whatever its name
+    refuses 1 "net: it is the state that is read; it must go into another file" net -o net
+    # the same archive, compressed
+    python3 - <<'P'
+import zipfile
+with zipfile.ZipFile("net.keras") as old, zipfile.ZipFile("packed.keras", "w", zipfile.ZIP_DEFLATED) as new:
+    for entry in old.infolist():
+        new.writestr(entry.filename, old.read(entry))
+P
+    converts packed.keras -o packed.safetensors
+    cmp out.safetensors packed.safetensors || fail "compressed it is another file"
+}
+
+# Weights alone: what the layers are stands in the names of their groups, and not what their arrays are.
+case_keras_weights_alone() {
+    needs_keras
+    cp "$golden/keras3.weights.h5" .
+    converts keras3.weights.h5 -o out.safetensors
+    lacks out.safetensors eps
+    prints "eps is not in the file: 0.001 in keras and 1e-05 in pytorch unless networks say otherwise. --eps X writes it."
+    unzip -q "$golden/keras3.keras" model.weights.h5 2>/dev/null || { echo "skipped: unzip was not found"; exit 77; }
+    local why="has three arrays: whether the first is gamma or beta is in the .keras file only"
+    refuses 1 "model.weights.h5: \"batch_normalization\" $why" model.weights.h5 -o x
+}
+
+# Files of Keras that are cut or changed: a clear refusal, or a file that is whole. libhdf5 may not survive one; the command
+# does.
+case_keras_damaged() {
+    needs_keras
+    needs python3
+    cat >damage.py <<'P'
+import os, random, subprocess, sys
+rng, counts = random.Random(1), {"refused": 0, "read": 0}
+for name in ("keras3.keras", "keras2.h5", "keras3.weights.h5"):
+    whole = open(os.path.join(sys.argv[1], name), "rb").read()
+    for i in range(60):
+        data = bytearray(whole)
+        if i < 20:
+            del data[rng.randrange(len(data)):]
+        else:
+            for _ in range(rng.choice([1, 3, 30])):
+                data[rng.randrange(min(len(data), 4000) if i % 2 else len(data))] = rng.choice([0, 255, rng.randrange(256)])
+        open("damaged", "wb").write(data)
+        done = subprocess.run(sys.argv[2:] + ["convert", "damaged", "-o", "out"], capture_output=True, text=True,
+                              errors="replace")
+        lines = done.stderr.splitlines()
+        assert done.returncode in (0, 1) and len(lines) == done.returncode, (name, i, done)
+        assert os.path.exists("out") == (done.returncode == 0), (name, i)
+        counts["read" if done.returncode == 0 else "refused"] += 1
+        if done.returncode == 0: os.remove("out")
+assert counts["refused"] > 60 and counts["read"] > 10, counts
+P
+    python3 damage.py "$golden" "${command[@]}" || fail "damage.py"
+    printf 'PK\3\4%26sconfig.json%40s' "" "" >short.keras
+    refuses 1 "short.keras: a zip file without its directory: it is cut off" short.keras -o x
+    printf '\x89HDF\r\n\x1a\n' >short.h5
+    refuses 1 "short.h5: is no HDF5 file that can be read: damaged, or not whole" short.h5 -o x
+}
+
+case_without_libhdf5_it_says_so() {
+    [ -n "${BATCHNORM_TEST_NO_KERAS:-}" ] || { echo "skipped: this build has libhdf5"; exit 77; }
+    cp "$golden/keras3.h5" .
+    local why="this build reads none, because it was made without libhdf5 (Debian: libhdf5-dev)"
+    refuses 1 "keras3.h5: is a file of Keras, and $why" keras3.h5 -o x
+}
+
 case_cut_at_every_byte() {
     local bytes
     make "b.running_mean=F32:1:1" "b.running_var=F32:1:3"
