@@ -72,21 +72,41 @@ bool metadata_read(const char *text, double *value) {
     return *end == '\0' && *value >= 0 && *value <= 1;
 }
 
-void metadata_complement(const char *value, char text[METADATA_NUMBER_BYTES]) {
-    const size_t bytes = strlen(value);
+/* Digits after a point: "0.90", and 0 and 1 with zeros. */
+static bool is_plain(const char *text, bool *is_whole) {
+    const bool has_point = text[0] && text[1] == '.';
+    const char *digits = has_point ? text + 2 : text + (text[0] != '\0');
+    *is_whole = strspn(digits, "0") == strlen(digits);
+    if (strlen(text) >= METADATA_NUMBER_BYTES || (!has_point && digits[0])) return false;
+    return (text[0] == '0' || (text[0] == '1' && *is_whole)) && strspn(digits, "0123456789") == strlen(digits);
+}
+
+void metadata_plain(const char *value, char text[METADATA_NUMBER_BYTES]) {
     double number;
-    if (bytes > 2 && bytes < METADATA_NUMBER_BYTES && strncmp(value, "0.", 2) == 0 &&
-        strspn(value + 2, "0123456789") == bytes - 2 && strspn(value + 2, "0") < bytes - 2) {
+    bool is_whole;
+    snprintf(text, METADATA_NUMBER_BYTES, "%s", value);
+    if (is_plain(value, &is_whole) || !metadata_read(value, &number)) return;
+    for (int digits = 1; digits < METADATA_NUMBER_BYTES - 3; digits++) {
+        snprintf(text, METADATA_NUMBER_BYTES, "%.*f", digits, number);
+        if (strtod(text, NULL) == number) return;
+    }
+    metadata_number(number, text);
+}
+
+void metadata_complement(const char *value, char text[METADATA_NUMBER_BYTES]) {
+    double number;
+    bool is_whole;
+    metadata_plain(value, text);
+    if (is_plain(text, &is_whole) && is_whole) {
+        text[0] = text[0] == '0' ? '1' : '0';
+    } else if (is_plain(text, &is_whole)) {
         int carry = 10; /* 9 of all digits but the last that is not 0, of which 10 */
-        strcpy(text, value);
-        for (size_t i = bytes - 1; i >= 2; i--) {
-            if (value[i] == '0' && carry == 10) continue;
-            text[i] = (char)('0' + carry - (value[i] - '0'));
+        for (size_t i = strlen(text) - 1; i >= 2; i--) {
+            if (text[i] == '0' && carry == 10) continue;
+            text[i] = (char)('0' + carry - (text[i] - '0'));
             carry = 9;
         }
-    } else if (metadata_read(value, &number)) {
+    } else if (metadata_read(text, &number)) {
         metadata_number(1 - number, text);
-    } else { /* "none": an average over all batches, which has no direction */
-        snprintf(text, METADATA_NUMBER_BYTES, "%s", value);
     }
 }

@@ -44,7 +44,9 @@ enum { METADATA_NUMBER_BYTES = 48 };
 void metadata_number(double value, char text[METADATA_NUMBER_BYTES]);
 /* Reads a number of at least 0 and at most 1; false: it is none. */
 bool metadata_read(const char *text, double *value);
-/* The text of 1 - value: digit by digit where it is a fraction in decimals, so that twice gives the same text. */
+/* The same number without an exponent, as long as it fits; "none", which is no number, stays. */
+void metadata_plain(const char *value, char text[METADATA_NUMBER_BYTES]);
+/* The text of 1 - value, digit by digit where it is plain, so that twice gives the same text. */
 void metadata_complement(const char *value, char text[METADATA_NUMBER_BYTES]);
 
 #endif

@@ -19,7 +19,7 @@ static bool pass_momentum(struct conversion *c, const char *layer, const char *v
     if (c->from->momentum_of_new != c->to->momentum_of_new)
         metadata_complement(value, text);
     else
-        snprintf(text, sizeof text, "%s", value);
+        metadata_plain(value, text);
     metadata_add(&c->metadata, KEY_MOMENTUM, layer, text);
     if (!layer) memcpy(c->momentum, text, sizeof text);
     return true;

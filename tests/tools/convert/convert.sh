@@ -189,8 +189,13 @@ case_momentum() {
 0.25 0.75
 0 1
 1 0
+0.0 1.0
+0.0000001 0.9999999
 none none
 N
+    make "b.running_mean=F32:1:1" "b.running_var=F32:1:3" "@batchnorm.momentum=1e-7" # written without an exponent
+    converts in.safetensors -o out.safetensors
+    has out.safetensors @batchnorm.momentum=0.0000001
     make "b.running_mean=F32:1:1" "b.running_var=F32:1:3" "@batchnorm.momentum=1e-2" "@batchnorm.momentum:b=0.5"
     converts in.safetensors -o out.safetensors --to caffe
     has out.safetensors @batchnorm.momentum=0.99 @batchnorm.momentum:b=0.5
