@@ -4,7 +4,7 @@
 # when everything is there.
 set -euo pipefail
 demo="gcc libc6-dev make cmake pkg-config
-libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev
+libjansson-dev zlib1g-dev libhdf5-dev libpng-dev libjpeg-dev libdnnl-dev
 scdoc gnuplot-nox dataset-fashion-mnist"
 test="g++ clang libclang-rt-dev libomp-dev libopenblas-dev
 libopenmpi-dev openmpi-bin libmpich-dev mpich iproute2

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*! People's own models (libbatchnorm-model): ONNX files and PyTorch checkpoints, opened without running anything in them,
- * their batch norms, and ONNX files whose batch norms are folded into what is around them.
+/*! People's own models (libbatchnorm-model): ONNX files, PyTorch checkpoints and Darknet networks, opened without running
+ * anything in them, their batch norms, and ONNX files whose batch norms are folded into what is around them.
  *
  * A model is indexed where it lies in the file; it must not be changed while it is open. Objects are independent of each other,
  * and calls on different ones may run at the same time. Messages are sentences of BATCHNORM_MODEL_MESSAGE bytes at most that
@@ -22,9 +22,10 @@ typedef struct batchnorm_model batchnorm_model;
 
 /*! What a model came from. */
 typedef enum batchnorm_model_format {
-    BATCHNORM_MODEL_ONNX,  /*!< an ONNX file */
-    BATCHNORM_MODEL_TORCH, /*!< a PyTorch checkpoint, zip or legacy */
-    BATCHNORM_MODEL_STATE  /*!< tensors that the caller gave */
+    BATCHNORM_MODEL_ONNX,   /*!< an ONNX file */
+    BATCHNORM_MODEL_TORCH,  /*!< a PyTorch checkpoint, zip or legacy */
+    BATCHNORM_MODEL_STATE,  /*!< tensors that the caller gave */
+    BATCHNORM_MODEL_DARKNET /*!< a Darknet network: .weights and .cfg */
 } batchnorm_model_format;
 
 /*! How a model is opened; zeros are the defaults. */
@@ -34,9 +35,12 @@ typedef struct batchnorm_model_options {
     bool assume_constant; /*!< initializers that are inputs of the graph, too, are constants (ONNX, IR 4 and later) */
     bool rewrite;         /*!< what cannot be folded shall become a Mul and an Add (ONNX) */
     double eps;           /*!< of all batch norms of a state, which does not tell it; 0: not known */
+    const char *cfg;      /*!< Darknet: the .cfg of the .weights; NULL: the one beside them */
 } batchnorm_model_options;
 
-/*! Opens a file and finds out what it is.
+/*! Opens a file and finds out what it is. A file whose name ends in .weights, or any with options->cfg, is a Darknet network:
+ * its tensors get PyTorch's keys after the number of their layer, "3.convolutional.weight" and "3.batchnorm.running_var", and
+ * its eps is that of Darknet, 1e-5. A name that ends in .cfg stands for the .weights beside it.
  *
  * NULL:    options = defaults; message.
  * Memory:  an index of the file; close it with batchnorm_model_close().
@@ -44,10 +48,11 @@ typedef struct batchnorm_model_options {
  *          NULL_POINTER: path or model
  *          BAD_OPTION: a wrong size of options, or an eps that is negative or no number
  *          IO
- *          BAD_FILE: neither ONNX nor a checkpoint, or not whole; a TorchScript or pickled module
+ *          BAD_FILE: neither ONNX nor a checkpoint, or not whole; a .weights whose .cfg is missing or does not fit to the last
+ *          byte; a TorchScript or pickled module
  *          NO_MEMORY
  *          On error *model is NULL.
- * Source:  https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; torch.save
+ * Source:  https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; torch.save; load_weights() of Darknet
  * Since:   0.1
  */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_open(const char *path, const batchnorm_model_options *options,

@@ -134,7 +134,7 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load(batchnorm_la
 
 /*! The same for one layer of a network: its tensors are those whose names begin with the prefix, such as "layer1.0.bn1.", and
  * go on with a key of a layer's state. All others are passed over. Where the prefix has no layer, the message says which
- * prefixes have one. */
+ * prefixes have one. Metadata of that layer alone, "batchnorm.eps:layer1.0.bn1", wins over that of all. */
 BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_layer_load_prefix(batchnorm_layer *layer, const char *path,
                                                                            const char *prefix, char *message);
 

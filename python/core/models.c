@@ -112,8 +112,10 @@ static int read_settings(PyObject *settings, batchnorm_model_options *options, i
 }
 
 static PyObject *result_of(const batchnorm_model *model, bool lists) {
-    static const char *const formats[] = {
-        [BATCHNORM_MODEL_ONNX] = "ONNX", [BATCHNORM_MODEL_TORCH] = "PyTorch", [BATCHNORM_MODEL_STATE] = "state"};
+    static const char *const formats[] = {[BATCHNORM_MODEL_ONNX] = "ONNX",
+                                          [BATCHNORM_MODEL_TORCH] = "PyTorch",
+                                          [BATCHNORM_MODEL_STATE] = "state",
+                                          [BATCHNORM_MODEL_DARKNET] = "Darknet"};
     PyObject *dict = PyDict_New();
     if (!dict) return NULL;
     int failed = put_text(dict, "format", formats[batchnorm_model_get_format(model)]);

@@ -50,10 +50,22 @@ batchnorm_status batchnorm_layer_save(batchnorm_layer *layer, const char *path, 
     return batchnorm_safetensors_write(path, entries, count, metadata, sizeof metadata / sizeof metadata[0], message);
 }
 
+/* What the metadata tells of the layer under a prefix: under KEY:LAYER, or under KEY for all layers. */
+static const char *find_told(const batchnorm_safetensors *file, const char *key, const char *prefix) {
+    const size_t bytes = strlen(key), layer = strlen(prefix);
+    const batchnorm_safetensors_pair *pair;
+    for (size_t i = 0; layer > 0 && (pair = batchnorm_safetensors_metadata_at(file, i)) != NULL; i++) {
+        if (strncmp(pair->key, key, bytes) != 0 || pair->key[bytes] != ':') continue;
+        const char *name = pair->key + bytes + 1;
+        if (strlen(name) == layer - 1 && strncmp(name, prefix, layer - 1) == 0 && prefix[layer - 1] == '.') return pair->value;
+    }
+    return batchnorm_safetensors_metadata(file, key);
+}
+
 /* eps and momentum of the file over those of `options`, where it has them. */
-static batchnorm_status read_metadata(const batchnorm_safetensors *file, batchnorm_layer_options *options, char *message) {
-    const char *eps = batchnorm_safetensors_metadata(file, EPS_KEY);
-    const char *momentum = batchnorm_safetensors_metadata(file, MOMENTUM_KEY);
+static batchnorm_status read_metadata(const batchnorm_safetensors *file, const char *prefix, batchnorm_layer_options *options,
+                                      char *message) {
+    const char *eps = find_told(file, EPS_KEY, prefix), *momentum = find_told(file, MOMENTUM_KEY, prefix);
     batchnorm_options *o = &options->convention;
     if (eps && !parse_number(eps, &o->eps))
         return bn_fail(BATCHNORM_BAD_FILE, message, "the metadata has " EPS_KEY " '%.100s', which is no number", eps);
@@ -143,7 +155,7 @@ static batchnorm_status explain(const struct load *load, const batchnorm_layer *
 static batchnorm_status load_state(batchnorm_layer *layer, struct load *load) {
     batchnorm_layer_options options = batchnorm_layer_get_options(layer);
     batchnorm_status status = list_state(load);
-    if (!status) status = read_metadata(load->file, &options, load->message);
+    if (!status) status = read_metadata(load->file, load->prefix, &options, load->message);
     if (status) return status;
     /* a file has no version, as a plain dict has none: it may lack num_batches_tracked */
     status = batchnorm_layer_load_state(layer, load->entries, load->count, 1, true);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/darknet.h"
 #include "model/other.h"
 
 batchnorm_status bn_model_fail(char *message, batchnorm_status status, const char *format, ...) {
@@ -69,11 +70,56 @@ static batchnorm_status open_onnx(batchnorm_model *m, char *message) {
     return bn_model_onnx_norms(m, message);
 }
 
+/* Whether a name ends so. */
+static bool ends_in(const char *name, const char *end) {
+    const size_t bytes = strlen(name), tail = strlen(end);
+    return bytes > tail && strcmp(name + bytes - tail, end) == 0;
+}
+
+/* The .cfg of a Darknet network, which may be named in place of the .weights; NULL: it is none. */
+static const char *find_cfg(batchnorm_model *m) {
+    const bool is_cfg = !m->options.cfg && ends_in(m->path, ".cfg");
+    const size_t bytes = strlen(m->path);
+    if (m->options.cfg) return m->options.cfg;
+    if (!is_cfg && !ends_in(m->path, ".weights")) return NULL;
+    char *other = malloc(bytes + sizeof ".weights");
+    m->no_memory = !other;
+    if (!other) return NULL;
+    strcpy(strrchr(memcpy(other, m->path, bytes + 1), '.'), is_cfg ? ".weights" : ".cfg");
+    const char *cfg = bn_model_text(m, is_cfg ? m->path : other, is_cfg ? bytes : strlen(other));
+    if (is_cfg) free(m->path);
+    if (is_cfg) m->path = other;
+    if (!is_cfg) free(other);
+    return cfg;
+}
+
+static batchnorm_status open_darknet(batchnorm_model *m, const char *path, char *message) {
+    char why[BN_ONNX_BYTES];
+    struct bn_map cfg;
+    const char *wrong = bn_map_open(&cfg, path, is_worth_reading, why);
+    batchnorm_status status = BATCHNORM_OK;
+    if (wrong)
+        status = bn_model_fail(message, cfg.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_BAD_FILE,
+                               "is a Darknet file, and its .cfg, %.200s, %s", path, why);
+    m->format = BATCHNORM_MODEL_DARKNET;
+    if (!wrong) status = bn_darknet_index(&m->torch, &m->map, &cfg, why);
+    if (!wrong && status) bn_model_fail(message, status, "%s", why);
+    bn_map_close(&cfg);
+    if (m->options.eps == 0) m->options.eps = 1e-5;
+    return status ? status : open_state(m, message);
+}
+
 static batchnorm_status open_file(batchnorm_model *m, char *message) {
     char why[BN_ONNX_BYTES]; /* not shorter than BN_SOURCE_BYTES */
+    const bool is_cfg = !m->options.cfg && ends_in(m->path, ".cfg");
+    const char *cfg = find_cfg(m);
+    if (m->no_memory) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory");
     if (bn_map_open(&m->map, m->path, is_worth_reading, why))
-        return bn_model_fail(message, m->map.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s", why);
+        return bn_model_fail(message, m->map.source.no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_IO, "%s%.200s%s%s",
+                             is_cfg ? "is the text of a Darknet network, and its numbers, " : "", is_cfg ? m->path : "",
+                             is_cfg ? ", " : "", why);
     if (m->map.bytes == 0) return bn_model_fail(message, BATCHNORM_BAD_FILE, "is empty");
+    if (cfg) return open_darknet(m, cfg, message);
     if (!bn_torch_is(&m->map)) return open_onnx(m, message);
     m->format = BATCHNORM_MODEL_TORCH;
     const batchnorm_status status = bn_torch_index(&m->torch, &m->map, why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a state is from outside: a checkpoint, or tensors that a caller gave. Its batch norms are found by their keys: tensors
- * under one prefix that end in running_mean and running_var. A state says neither eps nor what follows what. */
+/* What a state is from outside: a file of tensors (a checkpoint, Darknet's numbers), or tensors that a caller gave. Its batch
+ * norms are found by their keys: tensors under one prefix that end in running_mean and running_var. A state says neither eps
+ * nor what follows what. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,12 @@ static const char *type_name(batchnorm_dtype dtype) {
 }
 
 batchnorm_status bn_model_state_tensors(batchnorm_model *m) {
-    const size_t count = m->format == BATCHNORM_MODEL_TORCH ? m->torch.tensor_count : m->entry_count;
+    const size_t count = m->format != BATCHNORM_MODEL_STATE ? m->torch.tensor_count : m->entry_count;
     m->tensors = calloc(count + 1, sizeof *m->tensors);
     if (!m->tensors) return BATCHNORM_NO_MEMORY;
     for (; m->tensor_count < count; m->tensor_count++) {
         batchnorm_model_tensor *to = &m->tensors[m->tensor_count];
-        if (m->format == BATCHNORM_MODEL_TORCH) {
+        if (m->format != BATCHNORM_MODEL_STATE) {
             const struct bn_torch_tensor *t = &m->torch.tensors[m->tensor_count];
             *to = (batchnorm_model_tensor){t->name, bn_onnx_type_name(t->type), t->rank, {0}, false};
             for (int d = 0; d < t->rank; d++) to->shape[d] = t->dims[d];
@@ -91,7 +92,7 @@ size_t bn_model_state_each(const batchnorm_model *m, size_t index) {
 
 batchnorm_status bn_model_state_bytes(const batchnorm_model *m, size_t index, unsigned char *to, size_t count, char *message) {
     const size_t each = bn_model_state_each(m, index);
-    if (m->format == BATCHNORM_MODEL_TORCH) {
+    if (m->format != BATCHNORM_MODEL_STATE) {
         bn_torch_bytes(&m->torch, &m->torch.tensors[index], to, count);
         return BATCHNORM_OK;
     }

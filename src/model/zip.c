@@ -74,22 +74,28 @@ bool bn_zip_next(struct bn_zip *z, struct bn_zip_entry *entry) {
     const size_t name = (size_t)number(p + 28, 2), extra = (size_t)number(p + 30, 2), comment = (size_t)number(p + 32, 2);
     const size_t begin = at + ENTRY_BYTES;
     if (name + extra + comment > z->end - begin) return fail(z, at, "a zip file with a broken directory");
-    uint64_t packed = number(p + 20, 4);
+    entry->packed = number(p + 20, 4);
     entry->bytes = number(p + 24, 4);
     entry->header = number(p + 42, 4);
     entry->name = (struct bn_slice){begin, begin + name};
-    if (!read_extra(z, begin + name, begin + name + extra, &entry->bytes, &packed, &entry->header))
+    if (!read_extra(z, begin + name, begin + name + extra, &entry->bytes, &entry->packed, &entry->header))
         return fail(z, at, "a zip file with a broken directory");
-    entry->is_stored = number(p + 10, 2) == 0 && packed == entry->bytes && (p[8] & 1) == 0;
+    const bool is_plain = (p[8] & 1) == 0; /* not encrypted */
+    entry->is_stored = is_plain && number(p + 10, 2) == 0 && entry->packed == entry->bytes;
+    entry->is_deflated = is_plain && number(p + 10, 2) == 8;
     z->next = begin + name + extra + comment;
     return true;
 }
 
-bool bn_zip_data(const struct bn_zip *z, const struct bn_zip_entry *entry, struct bn_slice *data) {
-    if (!entry->is_stored || !is_at(z, entry->header, LOCAL_BYTES, "PK\3\4")) return false;
+bool bn_zip_packed(const struct bn_zip *z, const struct bn_zip_entry *entry, struct bn_slice *data) {
+    if (!is_at(z, entry->header, LOCAL_BYTES, "PK\3\4")) return false;
     const size_t at = (size_t)entry->header;
     const size_t skipped = LOCAL_BYTES + (size_t)number(z->base + at + 26, 2) + (size_t)number(z->base + at + 28, 2);
-    if (skipped > z->bytes - at || entry->bytes > z->bytes - at - skipped) return false;
-    *data = (struct bn_slice){at + skipped, at + skipped + (size_t)entry->bytes};
+    if (skipped > z->bytes - at || entry->packed > z->bytes - at - skipped) return false;
+    *data = (struct bn_slice){at + skipped, at + skipped + (size_t)entry->packed};
     return true;
+}
+
+bool bn_zip_data(const struct bn_zip *z, const struct bn_zip_entry *entry, struct bn_slice *data) {
+    return entry->is_stored && bn_zip_packed(z, entry, data);
 }

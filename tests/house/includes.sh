@@ -27,6 +27,8 @@ tools/export: include nn src/place tools/shared tools/train
 tools/compare: include nn tools/shared tools/bench lab
 tools/inspect: include tools/shared
 tools/fold:   include tools/shared
+tools/convert: include tools/shared
+tools/keras:  include src/model
 tools:        include tools/shared
 python/core:  include
 python/torch: include
@@ -40,8 +42,9 @@ src/parallel: parallel.h
 src/plan: job.h coefficients.h tree.h tuning.h
 src/sync: sync.h
 src/place: place.h source.h
+src/model: zip.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h
-tools/shared: outputs.h picture.h progress.h started.h stop.h terminal.h wrap.h
+tools/shared: outputs.h picture.h progress.h started.h state_tensors.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

@@ -29,6 +29,7 @@ needs_part() {
 }
 needs_backend() { needs_part BACKEND; }
 needs_json() { needs_part JSON; }
+needs_keras() { needs_part KERAS; }
 needs_limit() { needs_part LIMIT; }
 needs_openmp() { needs_part OPENMP; }
 needs_32_bits() { needs_part 32_BITS; } # sizes of one machine are too large for another to count

@@ -9,59 +9,51 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "state_tensors.h"
 #include "tools/shared/clean.h"
 #include "tools/shared/convert.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/state_tensors.h"
 
 enum { NAME_BYTES = 600 };
 
-static struct state_item *find(const struct state *run, const char *prefix, const char *key) {
+/* A state and what became of it. */
+struct run {
+    struct state state;
+    const struct fold_request *request;
+    size_t folded, flushed;
+    double eps;
+};
+
+static struct state_item *find(const struct state *state, const char *prefix, const char *key) {
     const size_t bytes = strlen(prefix);
-    for (size_t i = 0; i < run->count; i++) {
-        const char *name = run->items[i].name;
+    for (size_t i = 0; i < state->count; i++) {
+        const char *name = state->items[i].name;
         const char *rest = bytes ? name + bytes + 1 : name;
         const bool begins = bytes == 0 || (strncmp(name, prefix, bytes) == 0 && name[bytes] == '.');
-        if (begins && !run->items[i].gone && strcmp(rest, key) == 0) return &run->items[i];
+        if (begins && !state->items[i].gone && strcmp(rest, key) == 0) return &state->items[i];
     }
     return NULL;
 }
 
 /* A bias of zeros for a layer that has none. */
-static struct state_item *add_bias(struct state *run, const char *layer, const struct state_item *weight, size_t channels) {
-    struct state_item *bias = &run->items[run->count];
+static struct state_item *add_bias(struct state *state, const char *layer, const struct state_item *weight, size_t channels) {
     char *name = malloc(strlen(layer) + sizeof ".bias");
-    bias->values = calloc(channels + 1, sizeof *bias->values);
-    if (!name || !bias->values) {
-        free(name);
-        free(bias->values);
-        bias->values = NULL;
-        return NULL;
-    }
-    sprintf(name, "%s.bias", layer);
-    bias->name = name;
-    bias->dtype = weight->dtype;
-    bias->rank = 1;
-    bias->shape[0] = (int64_t)channels;
-    bias->count = channels;
-    bias->index = NOT_IN_MODEL;
-    run->count++;
-    return bias;
+    if (name) sprintf(name, "%s.bias", layer);
+    return state_add(state, name, weight->dtype, channels);
 }
 
 static double at(const struct state_item *item, size_t c, double absent) { return item ? item->values[c] : absent; }
 
 /* Makes numbers that would be subnormal in their type 0, as in models, and refuses what would be an infinity. */
-static bool settle(struct state *run, struct state_item *item, const char *norm) {
+static bool settle(struct run *run, struct state_item *item, const char *norm) {
     const struct state_type *type = state_type(item);
     for (size_t i = 0; i < item->count; i++) {
         const double v = fabs(item->values[i]);
         if (!(v < type->too_large))
-            return state_fail(run, "\"%.200s\" with %.200s would have a number that is not finite in its type", item->name,
-                              norm);
+            return state_fail(&run->state, "\"%.200s\" with %.200s would have a number that is not finite in its type",
+                              item->name, norm);
         if (v == 0 || v >= type->smallest) continue;
         item->values[i] = 0;
         run->flushed++;
@@ -90,47 +82,50 @@ static bool loses_digits(const struct state_item *weight, size_t channels) {
 }
 
 /* Computes the weights and the bias of one pair. */
-static bool fold_arrays(struct state *run, struct state_item *weight, struct state_item *bias, const char *norm) {
-    struct state_item *mean = find(run, norm, "running_mean"), *var = find(run, norm, "running_var");
-    struct state_item *scale = find(run, norm, "weight"), *shift = find(run, norm, "bias");
+static bool fold_arrays(struct run *run, struct state_item *weight, struct state_item *bias, const char *norm) {
+    struct state_item *mean = find(&run->state, norm, "running_mean"), *var = find(&run->state, norm, "running_var");
+    struct state_item *scale = find(&run->state, norm, "weight"), *shift = find(&run->state, norm, "bias");
     struct state_item *const all[] = {weight, bias, mean, var, scale, shift};
     const size_t channels = var->count, each = weight->count / channels;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (!state_numbers(run, all[i])) return false;
+        if (!state_numbers(&run->state, all[i])) return false;
     for (size_t c = 0; c < channels; c++) {
         const double k = at(scale, c, 1) / sqrt(var->values[c] + run->eps);
         if (!isfinite(k))
-            return state_fail(run, "%.200s: a scale that is not finite (running_var + eps is not above 0)%s", norm, "");
+            return state_fail(&run->state, "%.200s: a scale that is not finite (running_var + eps is not above 0)%s", norm, "");
         for (size_t i = c * each; i < (c + 1) * each; i++) weight->values[i] *= k;
         bias->values[c] = (bias->values[c] - mean->values[c]) * k + at(shift, c, 0);
     }
     if (!settle(run, weight, norm) || !settle(run, bias, norm)) return false;
     if (loses_digits(weight, channels))
-        return state_fail(run, "\"%.200s\" with %.200s would be too small for the digits of its type", weight->name, norm);
+        return state_fail(&run->state, "\"%.200s\" with %.200s would be too small for the digits of its type", weight->name,
+                          norm);
     return true;
 }
 
-static bool fold_pair(struct state *run, const char *layer, const char *norm) {
-    struct state_item *weight = find(run, layer, "weight"), *bias = find(run, layer, "bias");
-    const struct state_item *mean = find(run, norm, "running_mean"), *var = find(run, norm, "running_var");
+static bool fold_pair(struct run *run, const char *layer, const char *norm) {
+    struct state_item *weight = find(&run->state, layer, "weight"), *bias = find(&run->state, layer, "bias");
+    const struct state_item *mean = find(&run->state, norm, "running_mean"), *var = find(&run->state, norm, "running_var");
     static const char *const keys[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
-    if (!weight) return state_fail(run, "--pair %.200s=%.200s: the file has no such layer", layer, norm);
-    if (!mean || !var) return state_fail(run, "--pair %.200s=%.200s: the file has no such batch norm", layer, norm);
+    if (!weight) return state_fail(&run->state, "--pair %.200s=%.200s: the file has no such layer", layer, norm);
+    if (!mean || !var) return state_fail(&run->state, "--pair %.200s=%.200s: the file has no such batch norm", layer, norm);
     const size_t channels = var->count, rank = (size_t)weight->rank;
     if (rank < 2 || channels == 0 || (size_t)weight->shape[0] != channels || mean->count != channels)
         return state_fail(
-            run, "--pair %.200s=%.200s: the layer has not as many output channels, which are the first dimension of its weight",
+            &run->state,
+            "--pair %.200s=%.200s: the layer has not as many output channels, which are the first dimension of its weight",
             layer, norm);
     for (int i = 0; i < 2; i++) {
-        const struct state_item *item = find(run, norm, keys[i]);
+        const struct state_item *item = find(&run->state, norm, keys[i]);
         if (item && item->count != channels)
-            return state_fail(run, "--pair %.200s=%.200s: its arrays have different sizes", layer, norm);
+            return state_fail(&run->state, "--pair %.200s=%.200s: its arrays have different sizes", layer, norm);
     }
-    if (bias && bias->count != channels) return state_fail(run, "--pair %.200s=%.200s: the bias has another size", layer, norm);
-    if (!bias && !(bias = add_bias(run, layer, weight, channels))) return state_fail(run, "no memory%s%s", "", "");
+    if (bias && bias->count != channels)
+        return state_fail(&run->state, "--pair %.200s=%.200s: the bias has another size", layer, norm);
+    if (!bias && !(bias = add_bias(&run->state, layer, weight, channels))) return false;
     if (!fold_arrays(run, weight, bias, norm)) return false;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        struct state_item *item = find(run, norm, keys[i]);
+        struct state_item *item = find(&run->state, norm, keys[i]);
         if (item) item->gone = true;
     }
     run->folded++;
@@ -156,36 +151,44 @@ static bool match(const char *pattern, size_t bytes, const char *name, char star
     return true;
 }
 
-static bool fold_pattern(struct state *run, const char *pair) {
+static bool fold_pattern(struct run *run, const char *pair) {
     const char *equal = strchr(pair, '=');
     const size_t layer_bytes = (size_t)(equal - pair);
     const char *star_place = memchr(pair, '*', layer_bytes);
     const bool is_pattern = strchr(equal, '*') != NULL;
     const size_t before = run->folded;
-    if (is_pattern != (star_place != NULL)) return state_fail(run, "--pair %.200s: a * must be on both sides%s", pair, "");
-    for (size_t i = 0; i < batchnorm_model_norm_count(run->model); i++) {
-        const char *norm = batchnorm_model_norm_at(run->model, i)->name;
+    if (is_pattern != (star_place != NULL))
+        return state_fail(&run->state, "--pair %.200s: a * must be on both sides%s", pair, "");
+    for (size_t i = 0; i < batchnorm_model_norm_count(run->state.file->model); i++) {
+        const char *norm = batchnorm_model_norm_at(run->state.file->model, i)->name;
         char star[NAME_BYTES], layer[2 * NAME_BYTES];
         if (!match(equal + 1, strlen(equal + 1), norm, star)) continue;
         const size_t head = star_place ? (size_t)(star_place - pair) : layer_bytes;
         snprintf(layer, sizeof layer, "%.*s%s%.*s", (int)head, pair, star, star_place ? (int)(layer_bytes - head - 1) : 0,
                  star_place ? star_place + 1 : "");
-        if (is_pattern && !find(run, layer, "weight")) continue; /* a prefix that has only one of both */
+        if (is_pattern && !find(&run->state, layer, "weight")) continue; /* a prefix that has only one of both */
         if (!fold_pair(run, layer, norm)) return false;
     }
-    return run->folded > before || state_fail(run, "--pair %.200s: nothing in the file fits%s", pair, "");
+    return run->folded > before || state_fail(&run->state, "--pair %.200s: nothing in the file fits%s", pair, "");
 }
 
 /* eps from the command line, or from a file that tells it. */
-static bool find_eps(struct state *run, const struct model_file *file) {
+static bool find_eps(struct run *run, const struct model_file *file) {
     run->eps = run->request->has_eps ? run->request->eps : file->eps;
     return run->eps >= 0 ||
-           state_fail(run, "the file does not tell eps: --eps X is missing (PyTorch's default is 1e-5)%s%s", "", "");
+           state_fail(&run->state, "the file does not tell eps: --eps X is missing (PyTorch's default is 1e-5)%s%s", "", "");
 }
 
-static void print_result(const struct state *run) {
+static bool write_state(struct run *run) {
+    char eps[32];
+    snprintf(eps, sizeof eps, "%.17g", run->eps);
+    const batchnorm_safetensors_pair metadata[] = {{"format", "pt"}, {"batchnorm.folded_with_eps", eps}};
+    return state_write(&run->state, run->request->output, metadata, 2);
+}
+
+static void print_result(const struct run *run) {
     const struct fold_request *r = run->request;
-    const size_t all = batchnorm_model_norm_count(run->model);
+    const size_t all = batchnorm_model_norm_count(run->state.file->model);
     if (r->json) {
         printf("{\"model\": ");
         print_json_text(r->models.at[0]);
@@ -214,23 +217,17 @@ static const char *misused(const struct fold_request *r) {
     return NULL;
 }
 
-/* Returns whether a path is the file that is read, or leads to it. */
-static bool is_same_file(const char *path, const char *other) {
-    struct stat a, b;
-    return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 int fold_state(const struct fold_request *r, const struct model_file *file) {
-    struct state run = {.request = r, .file = file, .model = file->model};
+    struct run run = {.state = {.file = file}, .request = r};
     if (misused(r)) return report_usage("%s: %s", r->models.at[0], misused(r));
-    if (is_same_file(file->path, r->output))
+    if (model_file_is(file, r->output))
         return report(EXIT_FAILED, "%s: it is the state that is read; it must go into another file", r->output);
-    bool ok = find_eps(&run, file) && state_read(&run);
+    bool ok = find_eps(&run, file) && state_read(&run.state, batchnorm_model_norm_count(file->model));
     for (int i = 0; i < r->pair_count && ok; i++) ok = fold_pattern(&run, r->pairs[i]);
-    ok = ok && state_write(&run);
+    ok = ok && write_state(&run);
     if (ok) print_result(&run);
-    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", r->models.at[0], run.message);
+    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", r->models.at[0], run.state.message);
     const bool left = run.folded < batchnorm_model_norm_count(file->model);
-    state_free(&run);
+    state_free(&run.state);
     return ok && r->require_all && left ? EXIT_FAILED : code;
 }

@@ -26,7 +26,7 @@ static bool ends_in(const char *name, const char *end) {
 }
 
 static int is_model(const struct dirent *entry) {
-    static const char *const ends[] = {".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx"};
+    static const char *const ends[] = {".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx", ".weights", ".h5", ".keras"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_in(entry->d_name, ends[i])) return 1;
     return 0;
@@ -101,7 +101,8 @@ bool folder_inspect(const char *path, const struct inspect_request *request, con
     const int found = scandir(path, &entries, is_model, versionsort);
     bool ok = found > 0;
     if (found < 0) return report(EXIT_FAILED, "%s: the folder cannot be read", path), false;
-    if (found == 0) report(EXIT_FAILED, "%s: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it", path);
+    if (found == 0)
+        report(EXIT_FAILED, "%s: no file whose name is a model's (.pth, .safetensors, .onnx and so on) is in it", path);
     if (found > 0 && !request->json) {
         terminal_print_name("file", 32);
         printf(" %7s %8s %10s %7s %9s %7s %8s %10s %9s\n", "norms", "channels", "batches", "var = 0", "subnormal", "< eps",

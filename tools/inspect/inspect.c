@@ -224,7 +224,8 @@ int cmd_inspect(int argc, char **argv) {
     run.options = (batchnorm_model_options){.size = sizeof run.options,
                                             .assume_constant = run.request.assume_constant,
                                             .follow_symlinks = run.request.follow_symlinks,
-                                            .eps = run.request.eps};
+                                            .eps = run.request.eps,
+                                            .cfg = run.request.cfg};
     for (int i = 0; i < run.request.files.count; i++) {
         const char *path = run.request.files.at[i];
         if (is_folder(path))

@@ -24,6 +24,12 @@ static const struct option_row rows[] = {
      .range = {.least = 0, .most = 1},
      .usual = "of the file, where it tells",
      .help = "For a state: what its layers add to the variances, so that those below it are counted"},
+    {.name = "cfg",
+     .kind = OPTION_TEXT,
+     AT(cfg),
+     .value = "FILE.cfg",
+     .usual = "beside FILE.weights",
+     .help = "A FILE is the .weights of a Darknet network, of which this is the .cfg"},
     {.name = "assume-constant",
      .kind = OPTION_ON,
      AT(assume_constant),
@@ -55,7 +61,7 @@ const struct option_table inspect_options = {
     .arguments = "FILE...",
     .arguments_at = offsetof(struct inspect_request, files),
     .does = "List the batch norms of a model, what is unhealthy about them, and what each could be folded into",
-    .more = "A FILE is an ONNX model, a PyTorch checkpoint (.pth, .pt) or safetensors; nothing in it is run. In a state batch "
-            "norms are found by their keys. A folder gives a table with a line for each of its files, in the order of their "
-            "names: how a training's batch norms fared over time.",
+    .more = "A FILE is an ONNX model, a PyTorch checkpoint (.pth, .pt), a file of Keras (.keras, .h5), a Darknet network "
+            "(.weights) or safetensors; nothing in it is run. In a state batch norms are found by their keys. A folder gives a "
+            "table with a line for each of its files, in the order of their names: how a training's batch norms fared.",
     .check = check};

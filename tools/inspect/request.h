@@ -8,6 +8,7 @@
 struct inspect_request {
     struct option_arguments files;
     const char *prefix;
+    const char *cfg;
     double eps;
     bool all, strict, json, assume_constant, follow_symlinks;
 };

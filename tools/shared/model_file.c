@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "keras.h"
+
 /* A safetensors file begins with the 8 bytes of its header's length, and the header with a brace. */
 static bool is_safetensors(const char *path) {
     unsigned char first[9];
@@ -62,28 +64,47 @@ static bool copy_all(FILE *from, FILE *to) {
     return !ferror(from) && fflush(to) == 0;
 }
 
+static void point_at_copy(struct model_file *f, int index) {
+    snprintf(f->copy_path[index], sizeof f->copy_path[index], "/dev/fd/%d", fileno(f->copy[index]));
+    f->path = f->copy_path[index];
+}
+
 /* A pipe can be read once, and a file is looked at several times: its bytes go into a temporary file without a name. */
 static bool take_pipe(struct model_file *f, char *message) {
     struct stat about;
     if (stat(f->path, &about) != 0 || !(S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode))) return true;
     FILE *from = strcmp(f->path, "/dev/stdin") == 0 ? stdin : fopen(f->path, "rb");
-    f->copy = from ? tmpfile() : NULL;
-    const bool ok = f->copy && copy_all(from, f->copy) && fseek(f->copy, 0, SEEK_SET) == 0;
+    f->copy[0] = from ? tmpfile() : NULL;
+    const bool ok = f->copy[0] && copy_all(from, f->copy[0]) && fseek(f->copy[0], 0, SEEK_SET) == 0;
     if (!ok) snprintf(message, BATCHNORM_MODEL_MESSAGE, "cannot be read into a temporary file: %s", strerror(errno));
     if (from && from != stdin) fclose(from);
     if (!ok) return false;
-    snprintf(f->copy_path, sizeof f->copy_path, "/dev/fd/%d", fileno(f->copy));
-    f->path = f->copy_path;
+    point_at_copy(f, 0);
     return true;
 }
 
+/* A file of Keras is read by another program, which makes safetensors of it. */
+static bool open_keras(struct model_file *f, const batchnorm_model_options *options, char *message) {
+    f->copy[1] = keras_read(f->path, message);
+    if (!f->copy[1]) return false;
+    point_at_copy(f, 1);
+    const bool ok = open_safetensors(f, f->path, options, message);
+    f->kind = "Keras";
+    return ok;
+}
+
 bool model_file_open(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
-    *f = (struct model_file){.kind = "ONNX", .path = path, .eps = -1};
+    *f = (struct model_file){.kind = "ONNX", .path = path, .given = path, .eps = -1};
     if (!take_pipe(f, message)) return false;
     path = f->path;
+    if (!options->cfg && keras_is(path)) return open_keras(f, options, message);
     if (is_safetensors(path)) return open_safetensors(f, path, options, message);
     if (batchnorm_model_open(path, options, &f->model, message)) return false;
     if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_TORCH) f->kind = "PyTorch";
+    if (batchnorm_model_get_format(f->model) == BATCHNORM_MODEL_DARKNET) {
+        f->kind = "Darknet";
+        f->eps = 1e-5; /* Darknet's own */
+    }
     return true;
 }
 
@@ -96,12 +117,18 @@ bool model_file_other(const struct model_file *f, size_t index, void *to, char *
     return ok;
 }
 
+bool model_file_is(const struct model_file *f, const char *path) {
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(f->given, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 void model_file_close(struct model_file *f) {
     batchnorm_model_close(f->model);
     batchnorm_safetensors_close(f->file);
     free(f->entries);
     free(f->others);
-    if (f->copy) fclose(f->copy);
+    for (int i = 0; i < 2; i++)
+        if (f->copy[i]) fclose(f->copy[i]);
     *f = (struct model_file){0};
 }
 

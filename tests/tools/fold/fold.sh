@@ -214,7 +214,7 @@ from load import *
 kept, after = ({n: t for n, t in load(f).items() if not n.startswith("a.")} for f in ("types.safetensors", "out.safetensors"))
 assert len(kept) == 17 and after == kept, (kept, after)
 P
-    refuses 1 'integers.safetensors: "a.0.weight" is of type I32, which is not folded' \
+    refuses 1 'integers.safetensors: "a.0.weight" is of type I32, which is not computed with' \
         integers.safetensors -o out.safetensors --pair a.0=a.1 --eps 0.25
 }
 

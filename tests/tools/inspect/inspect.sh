@@ -115,7 +115,7 @@ model_10.onnx 1 4 - 0 0 0 0 0 0" ] || fail "$(cat out.log)"
     grep -q "^model_9.onnx  *0  *0  *-  *0 " out.log || fail "$(cat out.log)"
     refuses 1 "checkpoints: --all lists the tensors of a file, and this is a folder" --all checkpoints
     mkdir empty
-    refuses 1 "empty: no .pth, .pt, .bin, .ckpt, .safetensors or .onnx is in it" empty
+    refuses 1 "empty: no file whose name is a model's (.pth, .safetensors, .onnx and so on) is in it" empty
 }
 
 case_state() {

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "norms.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The tensors in the order of their names. */
+struct names {
+    struct state_item **at;
+    size_t count;
+};
+
+static int compare(const void *a, const void *b) {
+    return strcmp((*(struct state_item *const *)a)->name, (*(struct state_item *const *)b)->name);
+}
+
+static struct state_item *find(const struct names *names, const char *name) {
+    struct state_item key = {.name = name}, *wanted = &key, **found;
+    found = names->count ? bsearch(&wanted, names->at, names->count, sizeof(struct state_item *), compare) : NULL;
+    return found ? *found : NULL;
+}
+
+/* Collects the tensors of a layer whose running variance is there. Returns whether it is a batch norm; without memory the name
+ * is NULL. */
+static bool collect(const struct names *names, const struct spelling *spelling, struct norm *norm, size_t *tensors) {
+    size_t count = 0;
+    for (enum role role = ROLE_WEIGHT; role < ROLES; role++) {
+        const char *pattern = spelling_of(spelling, role);
+        char *name = pattern ? name_make(pattern, norm->name) : NULL;
+        if (pattern && !name) {
+            free(norm->name);
+            norm->name = NULL;
+            return true;
+        }
+        norm->item[role] = name ? find(names, name) : NULL;
+        count += norm->item[role] != NULL;
+        free(name);
+    }
+    const struct state_item *factor = norm->item[ROLE_FACTOR];
+    const bool is_divided = spelling_of(spelling, ROLE_FACTOR) != NULL; /* 0 and 1 alone are any layer's of Caffe */
+    if (!norm->item[ROLE_MEAN] || (is_divided && (!factor || factor->count != 1))) return false;
+    *tensors += count;
+    return true;
+}
+
+/* Finds all batch norms that are spelled so; false without memory. */
+static bool find_spelled(struct state *state, const struct names *names, struct norms *norms) {
+    bool no_memory = false;
+    norms->at = calloc(state->count + 1, sizeof *norms->at);
+    for (size_t i = 0; i < state->count && norms->at && !no_memory; i++) {
+        struct norm *norm = &norms->at[norms->count];
+        norm->name = name_match(spelling_of(norms->spelling, ROLE_VAR), state->items[i].name, &no_memory);
+        if (!norm->name) continue;
+        if (collect(names, norms->spelling, norm, &norms->tensors)) {
+            no_memory = !norm->name;
+            norms->count++;
+        } else {
+            free(norm->name);
+            *norm = (struct norm){.name = NULL};
+        }
+    }
+    return (norms->at && !no_memory) || state_fail(state, "no memory for its names%s%s", "", "");
+}
+
+void norms_free(struct norms *norms) {
+    for (size_t i = 0; i < norms->count; i++) free(norms->at[i].name);
+    free(norms->at);
+    *norms = (struct norms){.convention = NULL};
+}
+
+/* Returns whether a batch norm is one of these, too. */
+static bool has(const struct norms *norms, const struct norm *norm) {
+    for (size_t i = 0; i < norms->count; i++)
+        if (norms->at[i].item[ROLE_VAR] == norm->item[ROLE_VAR]) return true;
+    return false;
+}
+
+/* What the best choice leaves of another one is refused: it would stay as it is, and nobody would know. */
+static bool leaves_none(struct state *state, const struct norms *best, const struct norms *other, bool is_asked) {
+    for (size_t i = 0; i < other->count; i++) {
+        if (has(best, &other->at[i])) continue;
+        snprintf(state->message, sizeof state->message, "\"%.100s\" is of %s, and \"%.100s\" of %s%s",
+                 best->at[0].item[ROLE_VAR]->name, best->convention->name, other->at[i].item[ROLE_VAR]->name,
+                 other->convention->name, is_asked ? ", spelled in another way" : ": --from says which are meant");
+        return false;
+    }
+    return true;
+}
+
+/* Every spelling is tried; that to which most tensors belong wins, or one of the convention that the file tells. */
+static bool find_all(struct state *state, const struct names *names, const struct convention *from,
+                     const struct convention *told, struct norms *norms) {
+    enum { MOST = 64 };
+    struct norms tried[MOST] = {{.convention = NULL}};
+    int count = 0, best = -1;
+    bool ok = true;
+    for (const struct convention *c = conventions; c->name && ok; c++)
+        for (int s = 0; s < SPELLINGS && c->spelled[s].names[0].pattern && (!from || c == from) && ok; s++) {
+            struct norms *n = &tried[count++];
+            *n = (struct norms){.convention = c, .spelling = &c->spelled[s]};
+            ok = find_spelled(state, names, n);
+            if (n->count == 0) continue;
+            const bool is_told = c == told, best_is_told = best >= 0 && tried[best].convention == told;
+            if (best < 0 || (is_told && !best_is_told) || (is_told == best_is_told && n->tensors > tried[best].tensors))
+                best = count - 1;
+        }
+    for (int i = 0; i < count && best >= 0 && ok; i++) ok = leaves_none(state, &tried[best], &tried[i], from != NULL);
+    for (int i = 0; i < count; i++)
+        if (i != best) norms_free(&tried[i]);
+    if (best >= 0) *norms = tried[best];
+    return ok;
+}
+
+bool norms_find(struct state *state, const struct convention *from, const struct convention *told, struct norms *norms) {
+    struct names names = {calloc(state->count + 1, sizeof(struct state_item *)), state->count};
+    if (!names.at) return state_fail(state, "no memory for its names%s%s", "", "");
+    for (size_t i = 0; i < state->count; i++) names.at[i] = &state->items[i];
+    qsort(names.at, names.count, sizeof *names.at, compare);
+    const bool ok = find_all(state, &names, from, told, norms);
+    free(names.at);
+    return ok;
+}
+
+bool norms_check(struct state *state, struct norms *norms) {
+    for (size_t i = 0; i < norms->count; i++) {
+        struct norm *n = &norms->at[i];
+        const struct state_item *var = n->item[ROLE_VAR], *wrong = n->item[ROLE_WRONG];
+        if (wrong)
+            return state_fail(state, "\"%.200s\" is a fourth blob: of a kind of batch norm that is not understood%s",
+                              wrong->name, "");
+        if (var->rank != 1)
+            return state_fail(state, "\"%.200s\" is no array of one dimension, with a number for each channel%s", var->name,
+                              "");
+        n->channels = var->count;
+        for (enum role role = ROLE_WEIGHT; role <= ROLE_VAR; role++) {
+            const struct state_item *item = n->item[role];
+            if (item && (item->rank != 1 || item->count != n->channels))
+                return state_fail(state, "\"%.200s\" has other sizes than \"%.200s\"", item->name, var->name);
+        }
+    }
+    return true;
+}
