@@ -16,7 +16,7 @@ struct job {
     batchnorm_model *model;
     const char *path;
     struct bn_splices splices;
-    struct bn_fold_counts counts;
+    struct bn_counts counts;
     struct bn_bytes_out data; /* external, new */
     char *data_path;
     struct bn_place places[2]; /* of the model, of its data */
