@@ -147,33 +147,34 @@ static void put_new_head(const struct bn_numbers *n, const char *name, struct bn
     if (name) bn_put_field(out, 8, name, strlen(name));
 }
 
-/* Before IR 4 an initializer is an input of the graph, too. */
-static void add_input(struct bn_writer *w, const struct bn_onnx_graph *g, const struct bn_numbers *n, const char *name) {
-    struct bn_bytes_out shape = {0}, tensor = {0}, type = {0}, info = {0}, out = {0};
-    for (int d = 0; d < n->rank; d++) {
+void bn_put_info(struct bn_bytes_out *out, uint32_t field, const void *name, size_t bytes, int32_t type, int rank,
+                 const int64_t *dims) {
+    struct bn_bytes_out shape = {0}, tensor = {0}, of = {0}, info = {0};
+    for (int d = 0; d < rank; d++) {
         struct bn_bytes_out dim = {0};
-        bn_put_number(&dim, 1, (uint64_t)n->dims[d]);
+        bn_put_number(&dim, 1, (uint64_t)dims[d]);
         bn_put_field(&shape, 1, dim.at, dim.count);
         shape.no_memory = shape.no_memory || dim.no_memory;
         free(dim.at);
     }
-    bn_put_number(&tensor, 1, (uint64_t)n->type);
-    bn_put_field(&tensor, 2, shape.at, shape.count);
-    bn_put_field(&type, 1, tensor.at, tensor.count);
-    bn_put_field(&info, 1, name, strlen(name));
-    bn_put_field(&info, 2, type.at, type.count);
-    bn_put_field(&out, 11, info.at, info.count);
-    out.no_memory = out.no_memory || shape.no_memory || tensor.no_memory || type.no_memory || info.no_memory;
-    bn_write_instead(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &out);
+    bn_put_number(&tensor, 1, (uint64_t)type);
+    if (rank >= 0) bn_put_field(&tensor, 2, shape.at, shape.count);
+    bn_put_field(&of, 1, tensor.at, tensor.count);
+    bn_put_field(&info, 1, name, bytes);
+    if (type) bn_put_field(&info, 2, of.at, of.count);
+    bn_put_field(out, field, info.at, info.count);
+    out->no_memory = out->no_memory || shape.no_memory || tensor.no_memory || of.no_memory || info.no_memory;
     free(shape.at);
     free(tensor.at);
-    free(type.at);
+    free(of.at);
     free(info.at);
 }
 
-void bn_put_tensor(struct bn_writer *w, const struct bn_numbers *n, const char *name, struct bn_bytes_out *out) {
-    put_new_head(n, name, out);
-    put_raw(w, n, out);
+/* Before IR 4 an initializer is an input of the graph, too. */
+static void add_input(struct bn_writer *w, const struct bn_onnx_graph *g, const struct bn_numbers *n, const char *name) {
+    struct bn_bytes_out out = {0};
+    bn_put_info(&out, 11, name, strlen(name), n->type, n->rank, n->dims);
+    bn_write_instead(w, (struct bn_slice){g->message.end, g->message.end}, g->message.at, &out);
 }
 
 /* Adds an initializer to a graph. A function has none, and before IR 4 nor has a graph in a node: they get a Constant before

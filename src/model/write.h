@@ -57,11 +57,11 @@ void bn_write_tensor(struct bn_writer *w, uint32_t value, const struct bn_onnx_t
 /* Gives a node's input new numbers: where they stand, if nobody else uses them, else under a name that ends so. */
 void bn_write_input(struct bn_writer *w, const struct bn_onnx_node *n, uint32_t input, const struct bn_numbers *numbers,
                     const char *end);
+/* Puts a ValueInfoProto: a tensor of that type; rank -1: nothing is said of its sizes. */
+void bn_put_info(struct bn_bytes_out *out, uint32_t field, const void *name, size_t bytes, int32_t type, int rank,
+                 const int64_t *dims);
 /* Fills in some numbers, BN_TOGETHER at most, little-endian. */
 void bn_write_some(struct bn_writer *w, const struct bn_numbers *n, size_t first, size_t count, unsigned char *to);
-/* Puts a tensor with its numbers inside: dims, type, name (NULL: none), raw data. */
-void bn_put_tensor(struct bn_writer *w, const struct bn_numbers *n, const char *name, struct bn_bytes_out *out);
-
 /* Returns the tensor of a value that may be changed where it stands, because it has so many uses and no other; NULL: it has
  * others, or is computed, or is of another type or size. */
 const struct bn_onnx_tensor *bn_own_tensor(const struct bn_onnx *o, uint32_t value, const struct bn_numbers *n, uint32_t uses);
