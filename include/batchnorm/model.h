@@ -237,6 +237,20 @@ BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_norm_statistics(b
                                                                                double *mean, double *var, size_t channels,
                                                                                char *message);
 
+/*! Looks whether a changed model could be written there, before long work for it: as the functions below check it. Touches
+ * nothing.
+ *
+ * NULL:    message.
+ * Returns: OK
+ *          NULL_POINTER: model or path
+ *          BAD_OPTION: external data in another folder than path
+ *          IO: no place for a file, or the model itself, or data of it
+ *          NO_MEMORY
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_model_look_at_output(batchnorm_model *model, const char *path,
+                                                                              char *message);
+
 /*! Writes an ONNX model again with other statistics of its batch norms. All other bytes stay what they were, but for lengths of
  * what is around them. Numbers that other nodes use, too, or that are computed, stay, and the batch norm gets tensors of its
  * own.

@@ -66,6 +66,14 @@ batchnorm_status bn_model_check_statistics(const batchnorm_model *m, const batch
     return status ? bn_model_fail(message, status, "%s", why) : BATCHNORM_OK;
 }
 
+batchnorm_status batchnorm_model_look_at_output(batchnorm_model *m, const char *path, char *message) {
+    struct bn_new_file file;
+    if (!m || !path) return bn_model_fail(message, BATCHNORM_NULL_POINTER, "the model or the path is NULL");
+    const batchnorm_status status = bn_new_file_begin(&file, m, path, message);
+    bn_new_file_end(&file);
+    return status;
+}
+
 /* Begins a new file whose changes `w` collects. */
 static batchnorm_status begin(struct bn_new_file *file, struct bn_writer *w, batchnorm_model *m, const char *path,
                               struct bn_counts *counts, char *message) {
