@@ -58,6 +58,27 @@ static void take_out_others(const struct taking *t) {
         if (f.number == 12) take_out(t, (struct bn_slice){f.tag, f.value.end});
 }
 
+/* Batch norms that take the statistics of their batch leave those of the file unused. */
+static void take_out_unused(const struct taking *t) {
+    const struct bn_sites *s = t->p->sites;
+    uint32_t *taken = calloc(s->o->value_count + 1, sizeof *taken); /* uses that are gone */
+    t->w->no_memory = t->w->no_memory || !taken;
+    for (size_t i = 0; i < s->norms.count && taken; i++) {
+        const struct bn_onnx_node *n = &s->o->nodes[s->norms.at[i].node];
+        if (s->at[i].depth == 0 || !t->p->selected[s->norms.at[i].node - s->first]) continue;
+        for (uint32_t input = 3; input <= 4; input++) {
+            const uint32_t value = s->o->uses[n->input + input].value;
+            const struct bn_onnx_value *v = &s->o->values[value];
+            if (++taken[value] != v->uses || v->is_output || v->is_doubtful || v->graph != s->graph) continue;
+            if (v->tensor != BN_NONE) take_out(t, s->o->tensors[v->tensor].field);
+            if (v->tensor != BN_NONE) take_out(t, v->input);
+            if (v->node != BN_NONE && s->o->nodes[v->node].outputs == 1) take_out(t, s->o->nodes[v->node].field);
+            take_out(t, v->info);
+        }
+    }
+    free(taken);
+}
+
 /* Values from before the part become inputs. What was said of them there is said by these now. */
 static void add_inputs(const struct taking *t, const int32_t *types) {
     const struct bn_onnx *o = t->p->sites->o;
@@ -145,6 +166,7 @@ batchnorm_status bn_part_changes(const struct bn_part_plan *p, struct bn_writer 
         if (!p->whole) take_out_others(&t);
         if (!p->whole) add_inputs(&t, types);
         add_outputs(&t);
+        if (p->normalizes) take_out_unused(&t);
         if (p->stats) bn_statistics_write(w, s, p->stats, p->separate, p->selected);
     }
     for (size_t i = 0; i < s->norms.count && !status; i++) {

@@ -46,7 +46,10 @@ def pool(x, attributes, average):
 
 
 def reshape(x, shape):
-    return x.reshape([x.shape[i] if n == 0 else int(n) for i, n in enumerate(shape)])
+    sizes = [x.shape[i] if n == 0 else int(n) for i, n in enumerate(shape)]
+    if sizes[0] == 1 and -1 not in sizes and np.prod(sizes) != x.size:
+        sizes[0] = -1  # of a model that takes one sample at a time
+    return x.reshape(sizes)
 
 
 def softmax(x, axis):
