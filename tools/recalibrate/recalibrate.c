@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "merge.h"
+#include "network.h"
 #include "pass.h"
 #include "report.h"
+#include "svg.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/model_file.h"
 #include "tools/shared/outputs.h"
@@ -19,11 +21,16 @@ enum { SMALL_BATCH = 32 };
 struct run {
     const struct recalibrate_request *request;
     struct model_file file;
-    struct layers layers;
+    struct layers own;     /* of an ONNX model */
+    struct layers *layers; /* those, or of the network */
     struct runtime runtime;
     struct runtime_array *inputs;
     size_t input_count;
     struct samples samples;
+    struct network network;
+    bool is_network;
+    struct output svg;
+    struct drift *drift, *before, *after; /* of each layer */
     struct progress progress;
     struct outcome outcome;
     char message[NN_MESSAGE_BYTES];
@@ -39,20 +46,81 @@ static int fail_about(struct run *r, const char *path, const char *why) {
 /* Writes the model. No signal ends it in between, which would leave half a file. */
 static int write_model(struct run *r) {
     char why[BATCHNORM_MODEL_MESSAGE];
+    const char *path = r->request->output;
+    if (r->is_network) return network_write(&r->network, path, r->message) ? EXIT_DONE : fail(r);
     r->outcome.counts = (batchnorm_fold_counts){.size = sizeof r->outcome.counts};
     stop_hold();
-    const batchnorm_status status =
-        batchnorm_model_set_statistics(r->file.model, layers_take(&r->layers, 1, r->layers.deepest), r->request->separate,
-                                       r->request->output, &r->outcome.counts, why);
+    const batchnorm_status status = batchnorm_model_set_statistics(r->file.model, layers_take(r->layers, 1, r->layers->deepest),
+                                                                   r->request->separate, path, &r->outcome.counts, why);
     stop_let_go();
-    return status ? fail_about(r, r->request->output, why) : EXIT_DONE;
+    return status ? fail_about(r, path, why) : EXIT_DONE;
+}
+
+static bool run_onnx(struct run *r, enum pass_kind kind, batchnorm_model *model, struct layers *layers) {
+    struct pass pass = {.request = r->request,
+                        .runtime = &r->runtime,
+                        .model = model,
+                        .layers = layers,
+                        .samples = &r->samples,
+                        .progress = &r->progress,
+                        .message = r->message};
+    const bool ok = pass_run(&pass, kind);
+    r->outcome.in_files += pass.in_files;
+    return ok;
+}
+
+static bool measure(struct run *r, enum pass_kind kind) {
+    if (r->is_network) return network_run(&r->network, kind, &r->progress, r->message);
+    return run_onnx(r, kind, r->file.model, r->layers);
+}
+
+/* Notes how far all layers are off. */
+static bool note(struct run *r, const struct layers *ls, struct drift **drifts) {
+    *drifts = calloc(ls->count + 1, sizeof **drifts);
+    for (size_t i = 0; *drifts && i < ls->count; i++)
+        if (ls->at[i].is_taken) (*drifts)[i] = layer_drift(&ls->at[i]);
+    return *drifts || nn_wrong(r->message, r->request->files.at[0], NN_NO_MEMORY);
+}
+
+/* Looks at the model that was written as at the one that was read. */
+static bool measure_after(struct run *r) {
+    const char *path = r->request->output;
+    char why[BATCHNORM_MODEL_MESSAGE];
+    const batchnorm_model_options options = {
+        .size = sizeof options, .assume_constant = true, .follow_symlinks = r->request->follow_symlinks};
+    if (r->is_network) return measure(r, PASS_AS_IT_IS) && note(r, r->layers, &r->after);
+    batchnorm_model *model;
+    struct layers layers = {0};
+    if (batchnorm_model_open(path, &options, &model, why)) return nn_wrong(r->message, path, "%s", why);
+    bool ok = layers_open(&layers, model, true, why) || nn_wrong(r->message, path, "%s", why);
+    ok = ok && run_onnx(r, PASS_AS_IT_IS, model, &layers) && note(r, &layers, &r->after);
+    layers_free(&layers);
+    batchnorm_model_close(model);
+    return ok;
+}
+
+static int draw(struct run *r) {
+    char title[4096];
+    if (!r->request->svg) return EXIT_DONE;
+    snprintf(title, sizeof title, "%s, by %zu samples", r->request->files.at[0], r->outcome.samples);
+    char *text = svg_of_drifts(title, r->layers, r->before, r->after);
+    if (!text) return fail_about(r, r->request->svg, NN_NO_MEMORY);
+    r->svg.text = text;
+    stop_hold();
+    const bool ok = outputs_write(&r->svg, 1) && outputs_commit(&r->svg, 1);
+    stop_let_go();
+    free(text);
+    return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int finish(struct run *r) {
+    r->outcome.drift = r->drift;
+    r->outcome.before = r->before;
+    r->outcome.after = r->after;
     report_print(&r->outcome);
     const size_t left = report_left(&r->outcome);
     if (left == 0 || !r->request->require_all) return EXIT_DONE;
-    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", r->request->files.at[0], left, r->layers.norms);
+    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", r->request->files.at[0], left, r->layers->norms);
 }
 
 static int instrument(struct run *r) {
@@ -62,34 +130,34 @@ static int instrument(struct run *r) {
     stop_let_go();
     if (status) return fail_about(r, r->request->output, why);
     size_t count = 0;
-    for (size_t i = 0; i < r->layers.count; i++) count += !r->request->depth || r->layers.at[i].depth == r->request->depth;
-    if (r->request->json) {
-        printf("{\"count\": %zu, \"outputs\": %zu, \"deepest\": %lld}\n", r->layers.norms, count, (long long)r->layers.deepest);
-        return EXIT_DONE;
-    }
-    printf("%s: outputs for %zu of %zu batch norms; the deepest is of depth %lld\n", r->request->output, count, r->layers.norms,
-           (long long)r->layers.deepest);
+    for (size_t i = 0; i < r->layers->count; i++) count += !r->request->depth || r->layers->at[i].depth == r->request->depth;
+    if (r->request->json)
+        printf("{\"count\": %zu, \"outputs\": %zu, \"deepest\": %lld}\n", r->layers->norms, count,
+               (long long)r->layers->deepest);
+    else
+        printf("%s: outputs for %zu of %zu batch norms; the deepest is of depth %lld\n", r->request->output, count,
+               r->layers->norms, (long long)r->layers->deepest);
     return EXIT_DONE;
 }
 
 static int merge(struct run *r) {
-    if (!merge_files(&r->layers, r->request->files.at + 1, (size_t)r->request->files.count - 1, r->message)) return fail(r);
+    if (!merge_files(r->layers, r->request->files.at + 1, (size_t)r->request->files.count - 1, r->message)) return fail(r);
+    if (!note(r, r->layers, &r->drift)) return fail(r);
     const int code = r->request->output ? write_model(r) : EXIT_DONE;
     return code ? code : finish(r);
 }
 
 /* Batch norms that share their statistics, and stand one behind the other. */
 static bool check_shared(struct run *r) {
-    const struct layers *ls = &r->layers;
+    const struct layers *ls = r->layers;
     for (size_t i = 0; i < ls->count && r->request->method == METHOD_EXACT && !r->request->check; i++)
         for (size_t k = 0; k < i; k++)
             if (ls->at[i].stats == ls->at[k].stats && ls->at[i].depth != ls->at[k].depth)
-                return nn_wrong(
-                    r->message, r->request->files.at[0],
-                    "\"%.100s\" and \"%.100s\" share their statistics and stand at depths %lld and %lld: what arrives "
-                    "at one depends on those of the other. --separate gives each its own; --method batch takes both "
-                    "together",
-                    ls->at[k].key, ls->at[i].key, (long long)ls->at[k].depth, (long long)ls->at[i].depth);
+                return nn_wrong(r->message, r->request->files.at[0],
+                                "\"%.100s\" and \"%.100s\" share their statistics and stand at depths %lld and %lld: what "
+                                "arrives at one depends on those of the other. --separate gives each its own; --method batch "
+                                "takes both together",
+                                ls->at[k].key, ls->at[i].key, (long long)ls->at[k].depth, (long long)ls->at[i].depth);
     return true;
 }
 
@@ -98,7 +166,7 @@ static bool prepare(struct run *r) {
     char why[RUNTIME_MESSAGE];
     const struct recalibrate_request *q = r->request;
     if (!check_shared(r)) return false;
-    if (!runtime_open(&r->runtime, q->runtime, why)) return nn_wrong(r->message, "recalibrate", "%s", why);
+    if (!runtime_open(&r->runtime, q->runtime, why)) return nn_wrong(r->message, q->files.at[0], "cannot be run: %s", why);
     if (!pass_input(&r->runtime, r->file.path, &r->inputs, &r->input_count, r->message)) return false;
     if (!samples_open(&r->samples, q, &r->inputs[0], r->message)) return false;
     r->outcome.samples = r->samples.count;
@@ -109,70 +177,107 @@ static bool prepare(struct run *r) {
 }
 
 static void warn_of_small_batches(const struct run *r) {
-    size_t least = SIZE_MAX;
+    size_t least = r->is_network ? r->network.network->capacity : SIZE_MAX;
     for (size_t i = 0; i < r->samples.batches; i++)
         if (r->samples.pieces[i].count < least) least = r->samples.pieces[i].count;
+    const bool is_fixed = !r->is_network && r->samples.input.shape[0] > 0;
     if (least < SMALL_BATCH)
-        report(EXIT_DONE,
-               "batch norms use the statistics of batches of %zu samples%s: fewer than %d change the result; --method exact "
-               "does not depend on them",
-               least, r->samples.input.shape[0] > 0 ? ", which the model says" : "", SMALL_BATCH);
+        report(
+            EXIT_DONE,
+            "batch norms use the statistics of batches of %zu samples%s: fewer than %d change the result; --method exact does "
+            "not depend on them",
+            least, is_fixed ? ", which the model says" : "", SMALL_BATCH);
+}
+
+static bool run_passes(struct run *r) {
+    const struct recalibrate_request *q = r->request;
+    const enum pass_kind kind = q->check ? PASS_AS_IT_IS : q->method == METHOD_BATCH ? PASS_BY_BATCH : PASS_BY_DEPTH;
+    if (q->svg && !(measure(r, PASS_AS_IT_IS) && note(r, r->layers, &r->before))) return false;
+    return (q->svg && q->check ? true : measure(r, kind)) && note(r, r->layers, &r->drift);
 }
 
 static int run_model(struct run *r) {
     const struct recalibrate_request *q = r->request;
-    if (!prepare(r)) return fail(r);
+    const double passes = 1 + 2 * (q->svg && !q->check);
     if (!q->check && q->method == METHOD_BATCH) warn_of_small_batches(r);
-    r->progress = progress_begin((double)r->samples.count);
+    r->progress = progress_begin((double)r->outcome.samples * passes);
     r->progress.unit = "samples";
-    struct pass pass = {.request = q,
-                        .runtime = &r->runtime,
-                        .model = r->file.model,
-                        .layers = &r->layers,
-                        .samples = &r->samples,
-                        .progress = &r->progress,
-                        .message = r->message};
-    const bool ok = pass_run(&pass, q->check ? PASS_AS_IT_IS : q->method == METHOD_BATCH ? PASS_BY_BATCH : PASS_BY_DEPTH);
+    bool ok = run_passes(r);
     progress_hide(&r->progress);
-    r->outcome.in_files = pass.in_files;
     if (!ok) return fail(r);
-    const int code = q->output ? write_model(r) : EXIT_DONE;
+    if (r->is_network && q->output) network_take(&r->network);
+    int code = q->output ? write_model(r) : EXIT_DONE;
+    if (!code && q->output && q->svg) {
+        ok = measure_after(r);
+        progress_hide(&r->progress);
+        if (!ok) return fail(r);
+    }
+    if (!code) code = draw(r);
     return code ? code : finish(r);
 }
 
-static int recalibrate_model(struct run *r) {
+static int recalibrate_onnx(struct run *r) {
     char why[BATCHNORM_MODEL_MESSAGE];
     const struct recalibrate_request *q = r->request;
-    if (!layers_open(&r->layers, r->file.model, q->separate, why)) return fail_about(r, q->files.at[0], why);
+    r->layers = &r->own;
+    if (!layers_open(r->layers, r->file.model, q->separate, why)) return fail_about(r, q->files.at[0], why);
     if (q->output && batchnorm_model_look_at_output(r->file.model, q->output, why)) return fail_about(r, q->output, why);
-    r->outcome.layers = &r->layers;
+    r->outcome.layers = r->layers;
     if (q->instrument) return instrument(r);
-    return q->merge ? merge(r) : run_model(r);
+    if (q->merge) return merge(r);
+    return prepare(r) ? run_model(r) : fail(r);
+}
+
+static int recalibrate_network(struct run *r) {
+    const struct recalibrate_request *q = r->request;
+    struct output output = {.option = "-o", .argument = q->output, .whole_file = true, .text = ""};
+    r->is_network = true;
+    r->layers = &r->network.layers;
+    if (q->instrument || q->merge)
+        return fail_about(r, q->files.at[0], "is a network of train, which needs no other program: --data is enough");
+    const int code = outputs_check(&output, 1);
+    outputs_free(&output, 1);
+    if (code) return code;
+    if (!network_open(&r->network, q, r->message)) return fail(r);
+    r->outcome.layers = r->layers;
+    r->outcome.samples = r->network.samples;
+    r->outcome.batches = (r->network.samples + r->network.network->capacity - 1) / r->network.network->capacity;
+    return run_model(r);
+}
+
+static int recalibrate(struct run *r) {
+    const struct recalibrate_request *q = r->request;
+    char why[BATCHNORM_MODEL_MESSAGE];
+    const batchnorm_model_options options = {
+        .size = sizeof options, .assume_constant = true, .follow_symlinks = q->follow_symlinks};
+    r->svg = (struct output){.option = "--svg", .argument = q->svg, .whole_file = true, .text = ""};
+    const int code = outputs_check(&r->svg, 1);
+    if (code) return code;
+    if (network_is(q->files.at[0])) return recalibrate_network(r);
+    if (!model_file_open(&r->file, q->files.at[0], &options, why)) return fail_about(r, q->files.at[0], why);
+    if (batchnorm_model_get_format(r->file.model) == BATCHNORM_MODEL_ONNX) return recalibrate_onnx(r);
+    return fail_about(r, q->files.at[0],
+                      "has no graph, so that it cannot be run: an ONNX model is wanted, or a checkpoint of train");
 }
 
 int cmd_recalibrate(int argc, char **argv) {
     struct recalibrate_request request;
     struct run *r = calloc(1, sizeof *r);
-    char why[BATCHNORM_MODEL_MESSAGE];
     recalibrate_options.defaults(&request);
     options_parse(&recalibrate_options, argc, argv, &request);
     if (!r) return report(EXIT_FAILED, "no memory");
-    const batchnorm_model_options options = {
-        .size = sizeof options, .assume_constant = true, .follow_symlinks = request.follow_symlinks};
-    int code;
     r->request = r->outcome.request = &request;
-    if (!model_file_open(&r->file, request.files.at[0], &options, why))
-        code = fail_about(r, request.files.at[0], why);
-    else if (batchnorm_model_get_format(r->file.model) != BATCHNORM_MODEL_ONNX)
-        code = fail_about(r, request.files.at[0],
-                          "has no graph, so that it cannot be run: an ONNX model, or a checkpoint of train");
-    else
-        code = recalibrate_model(r);
+    const int code = recalibrate(r);
+    outputs_free(&r->svg, 1);
     samples_close(&r->samples);
     runtime_free(r->inputs, r->input_count);
     runtime_close(&r->runtime);
-    layers_free(&r->layers);
+    layers_free(&r->own);
+    network_close(&r->network);
     model_file_close(&r->file);
+    free(r->drift);
+    free(r->before);
+    free(r->after);
     free(r);
     return code;
 }

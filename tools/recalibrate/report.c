@@ -16,17 +16,12 @@ size_t report_left(const struct outcome *o) {
     return left;
 }
 
-/* The layer that is furthest off; NULL: none is. */
-static const struct layer *worst_of(const struct layers *ls) {
-    const struct layer *worst = NULL;
-    double most = -1;
-    for (size_t i = 0; i < ls->count; i++) {
-        if (!ls->at[i].is_taken) continue;
-        const struct drift d = layer_drift(&ls->at[i]);
-        if (drift_size(&d) <= most) continue;
-        most = drift_size(&d);
-        worst = &ls->at[i];
-    }
+/* The layer that is furthest off; SIZE_MAX: there is none. */
+static size_t worst_of(const struct outcome *o) {
+    size_t worst = SIZE_MAX;
+    for (size_t i = 0; i < o->layers->count; i++)
+        if (o->layers->at[i].is_taken && (worst == SIZE_MAX || drift_size(&o->drift[i]) > drift_size(&o->drift[worst])))
+            worst = i;
     return worst;
 }
 
@@ -41,9 +36,8 @@ static void print_layers(const struct outcome *o) {
         const struct layer *l = &ls->at[i];
         print_clean(stdout, l->key);
         if (l->is_taken) {
-            const struct drift d = layer_drift(l);
             printf(": depth %" PRId64 ", ", l->depth);
-            print_drift(&d);
+            print_drift(&o->drift[i]);
         } else {
             printf(": left: %s", nothing);
         }
@@ -60,18 +54,17 @@ static void print_layers(const struct outcome *o) {
 static void print_text(const struct outcome *o) {
     const struct recalibrate_request *r = o->request;
     const size_t left = report_left(o), all = o->layers->norms;
-    const struct layer *worst = worst_of(o->layers);
+    const size_t worst = worst_of(o);
     if (r->explain || r->check) print_layers(o);
     print_clean(stdout, r->output ? r->output : r->files.at[0]);
     printf(": %zu of %zu batch norms %s", all - left, all, r->check ? "were looked at" : "have new statistics");
     if (o->samples) printf(", %s %zu samples", r->check ? "with" : "of", o->samples);
     if (o->left_out) printf(" (%zu are no whole batch, and were left out)", o->left_out);
-    if (worst) {
-        const struct drift d = layer_drift(worst);
+    if (worst != SIZE_MAX) {
         printf("; furthest off %s \"", r->check ? "is" : "was");
-        print_clean(stdout, worst->key);
+        print_clean(stdout, o->layers->at[worst].key);
         printf("\": ");
-        print_drift(&d);
+        print_drift(&o->drift[worst]);
     }
     putchar('\n');
 }
@@ -90,9 +83,8 @@ static void print_layers_json(const struct outcome *o) {
         print_json_text(l->key);
         printf(", \"depth\": %" PRId64 ", \"channels\": %zu", l->depth, l->channels);
         if (l->is_taken) {
-            const struct drift d = layer_drift(l);
             print_json_number("values", "%.17g", l->stats[0].count);
-            print_numbers(&d, "shift", "ratio");
+            print_numbers(&o->drift[i], "shift", "ratio");
         } else {
             printf(", \"why\": \"%s\"", nothing);
         }

@@ -9,7 +9,8 @@
 struct outcome {
     const struct recalibrate_request *request;
     const struct layers *layers;
-    const struct drift *before, *after; /* with --svg, of each layer; NULL: not measured */
+    const struct drift *drift;          /* of each layer: of what was taken from what it had */
+    const struct drift *before, *after; /* with --svg, of the model as it is and as it was written; NULL: not measured */
     size_t samples, left_out, batches;  /* samples 0: they were counted elsewhere */
     uint64_t in_files;
     batchnorm_fold_counts counts; /* of the file that was written */
