@@ -80,6 +80,11 @@ static void put_drifts(FILE *f, const char *class, const char *words, const stru
     }
 }
 
+static void put_key(FILE *f, const char *class, const char *words, int x) {
+    fprintf(f, "<circle class=\"%s\" cx=\"%d\" cy=\"%d\" r=\"4\"/><text x=\"%d\" y=\"%d\">%s</text>\n", class, x,
+            TOP + HEIGHT + 40, x + 10, TOP + HEIGHT + 44, words);
+}
+
 char *svg_of_drifts(const char *title, const struct layers *ls, const struct drift *before, const struct drift *after) {
     char *text = NULL;
     size_t bytes;
@@ -91,11 +96,8 @@ char *svg_of_drifts(const char *title, const struct layers *ls, const struct dri
             "deviation's ratio, the larger of both</text>\n");
     put_drifts(f, "b", "before", ls, before);
     if (after) put_drifts(f, "a", "after", ls, after);
-    fprintf(f, "<circle class=\"b\" cx=\"%d\" cy=\"22\" r=\"4\"/><text x=\"%d\" y=\"26\">before</text>\n", LEFT + WIDTH - 140,
-            LEFT + WIDTH - 130);
-    if (after)
-        fprintf(f, "<circle class=\"a\" cx=\"%d\" cy=\"22\" r=\"4\"/><text x=\"%d\" y=\"26\">after</text>\n", LEFT + WIDTH - 60,
-                LEFT + WIDTH - 50);
+    put_key(f, "b", "before", LEFT + WIDTH - 140);
+    if (after) put_key(f, "a", "after", LEFT + WIDTH - 60);
     fputs("</svg>\n", f);
     const bool ok = !ferror(f);
     if (fclose(f) == 0 && ok) return text;
