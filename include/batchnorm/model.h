@@ -2,6 +2,8 @@
 /*! People's own models (libbatchnorm-model): ONNX files and PyTorch checkpoints, opened without running anything in them,
  * their batch norms, and ONNX files whose batch norms are folded into what is around them, or have other statistics.
  *
+ * Longer than 300 lines, because it is all of a library.
+ *
  * A model is indexed where it lies in the file; it must not be changed while it is open. Objects are independent of each other,
  * and calls on different ones may run at the same time. Messages are sentences of BATCHNORM_MODEL_MESSAGE bytes at most that
  * say what is wrong and at which byte of the file; NULL where they are not wanted. */
@@ -299,8 +301,8 @@ typedef struct batchnorm_part batchnorm_part;
 /*! Which part; zeros are no defaults. */
 typedef struct batchnorm_part_options {
     size_t size;                        /*!< sizeof(batchnorm_part_options) */
-    int64_t first, last;                /*!< from the batch norms of depth first on (0: from the inputs of the model), without
-                                           those of depth last */
+    int64_t first;                      /*!< from the batch norms of this depth on; 0: from the inputs of the model */
+    int64_t last;                       /*!< to those of this depth, which are not in it */
     bool by_batch;                      /*!< batch norms in it use the statistics of their batch */
     bool separate;                      /*!< as in batchnorm_model_set_statistics() */
     const batchnorm_stat *const *stats; /*!< likewise, of batch norms in it; NULL: those of the file */

@@ -340,7 +340,8 @@ def spoil(model, how):
         name = tensor.name if tensor.name in mine else next((n.output[0] for n in model.graph.node for a in n.attribute
                                                              if a.HasField("t") and a.t is tensor), None)
         if name in mine:
-            tensor.CopyFrom(numpy_helper.from_array(how(numpy_helper.to_array(tensor), mine[name]).astype(np.float32), tensor.name))
+            other = how(numpy_helper.to_array(tensor), mine[name])
+            tensor.CopyFrom(numpy_helper.from_array(other.astype(np.float32), tensor.name))
     return model
 
 

@@ -187,12 +187,15 @@ const struct option_table recalibrate_options = {
     .count = sizeof rows / sizeof rows[0],
     .request_bytes = sizeof(struct recalibrate_request),
     .defaults = set_defaults,
-    .arguments =
-        "MODEL.onnx --data PATH -o FILE.onnx\nCHECKPOINT --data PATH -o FILE.safetensors\nMODEL.onnx --data PATH --check\nMODEL.onnx --instrument -o FILE.onnx\nMODEL.onnx --merge FILE.npz... -o FILE.onnx",
+    .arguments = "MODEL.onnx --data PATH -o FILE.onnx\n"
+                 "CHECKPOINT --data PATH -o FILE.safetensors\n"
+                 "MODEL --data PATH --check\n"
+                 "MODEL.onnx --instrument -o FILE.onnx\n"
+                 "MODEL.onnx --merge FILE.npz... -o FILE.onnx",
     .arguments_at = offsetof(struct recalibrate_request, files),
     .does = "Give the batch norms of a model the statistics of new data",
     .more =
         "After pruning, quantizing, or on other data, what arrives at batch norms is no longer what their statistics say. The "
-        "model is run by ONNX Runtime, where it is found; a checkpoint of train needs none. Only means and variances "
-        "change, everything else in the file stays byte for byte what it was.",
+        "model is run by ONNX Runtime, where it is found; a checkpoint of train needs none. Only means and variances change, "
+        "everything else in the file stays byte for byte what it was.",
     .check = check};

@@ -40,8 +40,8 @@ bool samples_find_images(struct samples *s, char *message) {
 static bool refuse_shape(const struct samples *s, char *message) {
     return nn_wrong(
         message, s->request->data,
-        "has images, and the input \"%.100s\" of the model takes none: it must have the shape (N, C, H, W) or (N, H, "
-        "W, C) with 1 or 3 channels",
+        "has images, and the input \"%.100s\" of the model takes none: it must have the shape (N, C, H, W) or (N, H, W, C) "
+        "with 1 or 3 channels",
         s->input.name);
 }
 

@@ -35,15 +35,18 @@ static void put_text(FILE *f, const char *text) {
     }
 }
 
+static const char style[] = "<style>\n"
+                            "text{font:13px sans-serif;fill:#222}.h{font-size:15px;font-weight:bold}.g{stroke:#8884}\n"
+                            ".b{fill:#d55e00;stroke:#d55e00}.a{fill:#0072b2;stroke:#0072b2}.p{fill:#fff}\n"
+                            "@media(prefers-color-scheme:dark){text{fill:#ddd}.p{fill:#181a1b}\n"
+                            ".b{fill:#ff8c42;stroke:#ff8c42}.a{fill:#4fb3ff;stroke:#4fb3ff}}\n"
+                            "</style>\n";
+
 static void put_frame(FILE *f, const char *title, const struct layers *ls) {
     const int width = LEFT + WIDTH + 24, height = TOP + HEIGHT + BELOW;
     fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\">\n",
             width, height, width, height);
-    fputs(
-        "<style>text{font:13px sans-serif;fill:#222}.h{font-size:15px;font-weight:bold}.g{stroke:#8884}.b{fill:#d55e00;stroke:#d55e00}"
-        ".a{fill:#0072b2;stroke:#0072b2}.p{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}.p{fill:#181a1b}"
-        ".b{fill:#ff8c42;stroke:#ff8c42}.a{fill:#4fb3ff;stroke:#4fb3ff}}</style>\n",
-        f);
+    fputs(style, f);
     fprintf(f, "<rect class=\"p\" width=\"%d\" height=\"%d\"/>\n<title>", width, height);
     put_text(f, title);
     fputs("</title>\n<text class=\"h\" x=\"16\" y=\"26\">", f);
@@ -70,10 +73,8 @@ static void put_drifts(FILE *f, const char *class, const char *words, const stru
     for (size_t i = 0; i < ls->count; i++) {
         const double size = drift_size(&drifts[i]);
         const double x = x_of(ls, i), y = y_of(size);
-        fprintf(
-            f,
-            "<g class=\"%s\"><path d=\"M%.1f %.1fV%d\" stroke-opacity=\".35\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/><title>",
-            class, x, y, TOP + HEIGHT, x, y);
+        fprintf(f, "<g class=\"%s\"><path d=\"M%.1f %.1fV%d\" stroke-opacity=\".35\"/>", class, x, y, TOP + HEIGHT);
+        fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/><title>", x, y);
         put_text(f, ls->at[i].key);
         fprintf(f, " %s: mean off by %.3g sigma, deviation %.4g times</title></g>\n", words, fabs(drifts[i].shift),
                 drifts[i].ratio);

@@ -5,8 +5,8 @@
 
 #include "layers.h"
 
-/* An SVG: for each layer, from the first to the last, how far what arrives is from its statistics, before and after; after NULL:
- * before alone. To be freed; NULL without memory. */
+/* An SVG: for each layer, from the first to the last, how far what arrives is from its statistics, before and after, or if
+ * after is NULL before alone. To be freed; NULL without memory. */
 char *svg_of_drifts(const char *title, const struct layers *layers, const struct drift *before, const struct drift *after);
 
 #endif

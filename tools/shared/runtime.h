@@ -63,9 +63,9 @@ struct runtime_session {
 };
 
 /* Opens the library: that at `given`, a file or the folder that it is in; else, if that is NULL, the one that the environment
- * variable BATCHNORM_ONNXRUNTIME names so; else what the linker finds, also in LD_LIBRARY_PATH; else the one in Python's package
- * onnxruntime, of the environment VIRTUAL_ENV or of the python3 on the PATH. Returns false, with a message of RUNTIME_MESSAGE
- * bytes, if there is none. */
+ * variable BATCHNORM_ONNXRUNTIME names so; else what the linker finds, also in LD_LIBRARY_PATH; else the one in the package
+ * onnxruntime of Python, of the environment VIRTUAL_ENV or of the python3 on the PATH. Returns false, with a message of
+ * RUNTIME_MESSAGE bytes, if there is none. */
 bool runtime_open(struct runtime *runtime, const char *given, char *message);
 /* For runtime.c: the handle of that library. */
 void *runtime_find(const char *given, char *message);

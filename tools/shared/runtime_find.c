@@ -107,7 +107,7 @@ void *runtime_find(const char *given, char *message) {
     if (!library)
         snprintf(message, RUNTIME_MESSAGE,
                  "ONNX Runtime was not found: not by --runtime PATH or BATCHNORM_ONNXRUNTIME, which name the library or its "
-                 "folder; not by the linker or in LD_LIBRARY_PATH; and neither VIRTUAL_ENV nor the python3 on the PATH has "
-                 "the package onnxruntime (pip install onnxruntime)");
+                 "folder; not by the linker or in LD_LIBRARY_PATH; and neither VIRTUAL_ENV nor the python3 on the PATH has the "
+                 "package onnxruntime (pip install onnxruntime)");
     return library;
 }
