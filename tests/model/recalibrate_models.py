@@ -9,9 +9,11 @@ and numpy. Longer than 300 lines, because each form is a model here."""
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -173,13 +175,19 @@ def with_a_loop():
 class Command:
     def __init__(self, path, folder):
         self.path, self.folder = path, folder
-        self.environment = {**os.environ, "BATCHNORM_ONNXRUNTIME": library}
+        self.scratch = os.path.join(folder, "scratch")
+        os.mkdir(self.scratch)
+        self.environment = {**os.environ, "BATCHNORM_ONNXRUNTIME": library, "TMPDIR": self.scratch}
 
     def run(self, *arguments, code=0):
         done = subprocess.run([self.path, "recalibrate", *arguments], capture_output=True, text=True, env=self.environment)
         assert done.returncode == code, (arguments, done)
         assert code == 0 or done.stderr, done
         return done
+
+    def left(self):
+        """Temporary files; the runtime has one of its own."""
+        return [n for n in os.listdir(self.scratch) if n != ".ses"]
 
     def new(self, name):
         return os.path.join(self.folder, name)
@@ -391,6 +399,197 @@ def check_two_steps(command):
     return runtime
 
 
+def cut(path, count):
+    with open(path, "rb") as f:
+        data = f.read()
+    with open(path, "wb") as f:
+        f.write(data[:count])
+
+
+def check_wrong_data(command):
+    """A clear error for each, and no file."""
+    path, out = command.put(chain()), command.new("none.onnx")
+    x, name = samples([0, 3, 8, 8]), command.new("bad.npy")
+
+    def refused(words, *more, data=name, model=path):
+        done = command.run(model, "--data", data, "-o", out, *more, code=1)
+        assert words in done.stderr and len(done.stderr.splitlines()) == 1, (words, done.stderr)
+        assert not os.path.exists(out) and not command.left()
+
+    np.save(name, x)
+    size = os.path.getsize(name)
+    for count, words in ((size - 1, "bytes follow the header; the shape (11, 3, 8, 8) needs"), (40, "ends inside its header"),
+                         (3, "is no .npy file: it has only 3 bytes")):
+        np.save(name, x)
+        cut(name, count)
+        refused(words)
+    for value, words in ((np.nan, "a number that is not finite (NaN) in sample 2"), (-np.inf, "(infinity) in sample 2")):
+        bad = x.copy()
+        bad[6, 1, 2, 3] = value
+        np.save(name, bad)
+        refused(words, "--batch", "4")
+    for wrong in (x[:, :2], x[0], x[..., :1, None], np.float32(1)):
+        np.save(name, wrong)
+        refused("of the model takes (N, 3, 8, 8)")
+    np.save(name, x[:0])
+    refused("has no samples")
+    np.save(name, np.asfortranarray(x))
+    refused("row-major order")
+    np.save(name, x.astype(np.complex64))
+    refused("bad.npy")
+    np.save(name, np.full_like(x, 3e38))  # overflows in the first convolution
+    refused('what arrives at "batchnormalization8_node" is not finite')
+    np.save(name, x)
+    refused("are for images", "--mean", "0.5")
+    refused("No such file", data=command.new("nowhere"))
+    os.mkdir(command.new("empty"))
+    refused("has neither .npy files nor PNG or JPEG files", data=command.new("empty"))
+    with open(command.new("photo.png"), "wb") as f:
+        f.write(b"this is no image")
+    refused("photo.png", data=command.new("photo.png"))
+    refused("--batch: the model takes 4 at a time", "--batch", "5", model=command.put(chain((4, 3, 8, 8)), "fixed.onnx"))
+    np.save(name, x[:3])
+    refused("has 3 samples, and the model takes 4 at a time", model=command.new("fixed.onnx"))
+    two = chain()
+    two.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))
+    refused("has 2 inputs", model=command.put(two, "two.onnx"))
+    odd = chain()
+    odd.graph.node[0].op_type = "Odd"
+    refused("does not run it", model=command.put(odd, "odd.onnx"))
+    # what is no whole batch is left out, and told
+    np.save(name, x)
+    told = json.loads(command.run(command.new("fixed.onnx"), "--data", name, "-o", command.new("out.onnx"), "--json").stdout)
+    assert (told["samples"], told["batches"], told["left_out"]) == (8, 2, 3), told
+    want, _ = exact(onnx.load(command.new("fixed.onnx")), x[:8])
+    assert max(distance(statistics(onnx.load(command.new("out.onnx"))), want)) < ALLOWED
+
+
+def check_data(command):
+    """Folders of arrays, limits, integers, and images, which become what numpy makes of them."""
+    path, out, folder = command.put(chain()), command.new("out.onnx"), command.new("batches")
+    os.mkdir(folder)
+    x = samples([0, 3, 8, 8])
+    for i, part in enumerate(np.split(x, [2, 7])):
+        np.save(os.path.join(folder, f"{i}.npy"), part.astype(np.float64))
+    with open(os.path.join(folder, "notes.txt"), "w") as f:
+        f.write("passed over")
+    command.run(path, "--data", folder, "-o", out)
+    assert max(distance(statistics(onnx.load(out)), exact(onnx.load(path), x)[0])) < ALLOWED
+    command.run(path, "--data", folder, "-o", out, "--limit", "5")
+    assert max(distance(statistics(onnx.load(out)), exact(onnx.load(path), x[:5])[0])) < ALLOWED
+    whole = random.integers(0, 256, (6, 3, 8, 8), np.uint8)
+    np.save(command.new("bytes.npy"), whole)
+    command.run(path, "--data", command.new("bytes.npy"), "-o", out)
+    assert max(distance(statistics(onnx.load(out)), exact(onnx.load(path), whole.astype(np.float32))[0])) < ALLOWED
+    # an IDX set: grey becomes colour
+    os.mkdir(command.new("idx"))
+    pixels = random.integers(0, 256, (9, 8, 8), np.uint8)
+    for part, count in (("train", 9), ("t10k", 3)):
+        with open(command.new(f"idx/{part}-images-idx3-ubyte"), "wb") as f:
+            f.write(bytes([0, 0, 8, 3]) + np.array([count, 8, 8], ">i4").tobytes() + pixels[:count].tobytes())
+        with open(command.new(f"idx/{part}-labels-idx1-ubyte"), "wb") as f:
+            f.write(bytes([0, 0, 8, 1]) + np.array([count], ">i4").tobytes() + bytes(i % 2 for i in range(count)))
+    mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
+    as_input = lambda rgb: ((rgb / 255 - mean.reshape(-1, 1, 1)) / std.reshape(-1, 1, 1)).astype(np.float32)
+    command.run(path, "--data", command.new("idx"), "-o", out, "--mean", "0.4,0.5,0.6", "--std", "0.2,0.25,0.3")
+    want, _ = exact(onnx.load(path), as_input(np.repeat(pixels[:, None], 3, 1)))
+    assert max(distance(statistics(onnx.load(out)), want)) < ALLOWED
+    if not png(command.new("probe.png"), np.zeros((8, 8, 3), np.uint8)):
+        return
+    os.makedirs(command.new("photos/more"))
+    rgb = random.integers(0, 256, (7, 8, 8, 3), np.uint8)
+    for i, photo in enumerate(rgb):
+        png(command.new(f"photos/{'more/' if i % 2 else ''}{i}.png"), photo)
+    how = ["--data", command.new("photos"), "-o", out, "--mean", "0.4,0.5,0.6", "--std", "0.2,0.25,0.3", "--batch", "3"]
+    done = subprocess.run([command.path, "recalibrate", path, *how], capture_output=True, text=True, env=command.environment)
+    if "libpng" in done.stderr:
+        print("not run: images; the command was built without libpng")
+        return
+    assert done.returncode == 0, done
+    want, _ = exact(onnx.load(path), as_input(rgb.transpose(0, 3, 1, 2)))
+    assert max(distance(statistics(onnx.load(out)), want)) < ALLOWED
+    g = Graph(("N", 8, 8, 3))  # channels last, as TensorFlow has them
+    last = g.model(g.norm(g.node("Transpose", "x", perm=[0, 3, 1, 2]), 3))
+    command.run(command.put(last, "last.onnx"), *how)
+    want, _ = exact(last, as_input(rgb.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1))
+    assert max(distance(statistics(onnx.load(out)), want)) < ALLOWED
+
+
+def png(path, pixels):
+    """Writes an image of colours; False without the module."""
+    try:
+        import struct
+        import zlib
+    except ImportError:
+        return False
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return True
+
+
+def check_killed(command):
+    """Whatever signal ends it, and whenever: no file is left, and the output is as it was."""
+    path, out = command.put(chain(("N", 3, 32, 32), depth=5)), command.new("kept.onnx")
+    np.save(command.new("big.npy"), samples([0, 3, 32, 32], 600))
+    with open(out, "w") as f:
+        f.write("as it was")
+    before = sorted(os.listdir(command.folder))
+    ended = 0
+    for i in range(24):
+        arguments = [command.path, "recalibrate", path, "--data", command.new("big.npy"), "-o", out, "--memory", "0", "--batch",
+                     "8"]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command.environment)
+        try:
+            process.wait(0.03 + 0.03 * i)
+        except subprocess.TimeoutExpired:
+            process.send_signal((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[i % 3])
+            process.wait()
+            ended += 1
+            assert open(out).read() == "as it was" or i > 3
+        process.communicate()
+        assert not command.left(), command.left()
+        left = [n for n in os.listdir(command.folder) if n not in before]
+        assert not left, left
+    assert ended > 3, ended
+
+
+def check_lookup(command):
+    """ONNX Runtime by an option, a variable, the loader's path and the python3 on the PATH."""
+    path, data = command.put(chain()), command.new("x.npy")
+    np.save(data, samples([0, 3, 8, 8]))
+    bare = {n: v for n, v in os.environ.items() if n not in ("VIRTUAL_ENV", "LD_LIBRARY_PATH", "BATCHNORM_ONNXRUNTIME")}
+    nothing, tools = command.new("nothing"), command.new("tools")
+    os.mkdir(nothing)
+    os.mkdir(tools)
+    with open(os.path.join(tools, "python3"), "w") as f:
+        f.write(f"#!/bin/sh\nPATH=/usr/bin:/bin exec {sys.executable} \"$@\"\n")
+    os.chmod(os.path.join(tools, "python3"), 0o755)
+    file = os.path.join(library, next(n for n in os.listdir(library) if n.startswith("libonnxruntime.so")))
+    check = [command.path, "recalibrate", path, "--data", data, "--check"]
+    for environment, more in (({}, ["--runtime", library]), ({}, ["--runtime", file]), ({"BATCHNORM_ONNXRUNTIME": library}, []),
+                              ({"BATCHNORM_ONNXRUNTIME": file}, []), ({"LD_LIBRARY_PATH": library}, []), ({"PATH": tools}, []),
+                              ({"VIRTUAL_ENV": sys.prefix}, [])):
+        done = subprocess.run(check + more, capture_output=True, text=True, env={**bare, "PATH": nothing, **environment})
+        assert done.returncode == 0, (environment, more, done)
+    done = subprocess.run(check, capture_output=True, text=True, env={**bare, "PATH": nothing})
+    assert done.returncode == 0 or "ONNX Runtime was not found" in done.stderr, done
+
+
+def check_picture(command):
+    path, out, picture = command.put(branches()), command.new("out.onnx"), command.new("drift.svg")
+    np.save(command.new("x.npy"), samples([0, 3, 8, 8]))
+    told = json.loads(command.run(path, "--data", command.new("x.npy"), "-o", out, "--svg", picture, "--json").stdout)
+    ElementTree.parse(picture)
+    for norm in told["batch_norms"]:
+        assert abs(norm["shift_after"]) < ALLOWED and abs(norm["ratio_after"] - 1) < ALLOWED, norm
+        assert f"{norm['name']} before" in open(picture).read() and f"{norm['name']} after" in open(picture).read()
+    assert any(abs(norm["shift_before"]) > 0.1 for norm in told["batch_norms"])
+
+
 def real_models():
     folder = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data", "light")
     resnet = onnx.load(os.path.join(folder, "light_resnet50.onnx"))
@@ -467,6 +666,11 @@ def main(path):
         check_external(command)
         check_shared(command)
         check_left(command)
+        check_wrong_data(command)
+        check_data(command)
+        check_killed(command)
+        check_lookup(command)
+        check_picture(command)
         check_two_steps(command)
         check_real(command)
     return 0

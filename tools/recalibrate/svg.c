@@ -59,7 +59,7 @@ static void put_frame(FILE *f, const char *title, const struct layers *ls) {
         if (power >= -3 && power <= MOST)
             fprintf(f, "%g</text>\n", pow(10, power));
         else
-            fprintf(f, "1e%d</text>\n", power);
+            fprintf(f, "%s1e%d</text>\n", power == LEAST ? "&#8804; " : "", power);
     }
     const size_t step = ls->count > 20 ? 10 : 1;
     for (size_t i = 0; i < ls->count; i++)
