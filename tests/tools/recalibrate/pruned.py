@@ -32,13 +32,13 @@ def main(command, prune):
         os.chdir(folder)
         make_data(folder)
         run = lambda *arguments: subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
-        accuracy = lambda name: json.loads(run(command, "predict", "--checkpoint", name, "--data", folder, "--json"))["accuracy"]
-        run(command, "train", "--model", "resnet", "--depth", "8", "--data", folder, "--epochs", "3", "--batch", "32", "--threads",
-            "2", "--save", "net.safetensors")
+        test = lambda name: json.loads(run(command, "predict", "--checkpoint", name, "--data", folder, "--json"))["accuracy"]
+        run(command, "train", "--model", "resnet", "--depth", "8", "--data", folder, "--epochs", "3", "--batch", "32",
+            "--threads", "2", "--save", "net.safetensors")
         run(sys.executable, prune, "net.safetensors", "pruned.safetensors", "0.8")
-        told = json.loads(run(command, "recalibrate", "pruned.safetensors", "--data", folder, "-o", "mended.safetensors", "--svg",
-                              "drift.svg", "--json"))
-        before, pruned, mended = map(accuracy, ("net.safetensors", "pruned.safetensors", "mended.safetensors"))
+        told = json.loads(run(command, "recalibrate", "pruned.safetensors", "--data", folder, "-o", "mended.safetensors",
+                              "--svg", "drift.svg", "--json"))
+        before, pruned, mended = map(test, ("net.safetensors", "pruned.safetensors", "mended.safetensors"))
         print(f"accuracy {before}, pruned {pruned}, mended {mended}")
         assert pruned < before - 0.2 and mended > pruned + 0.2, told
         assert all(abs(n["shift_after"]) < 1e-5 and abs(n["ratio_after"] - 1) < 1e-5 for n in told["batch_norms"]), told
