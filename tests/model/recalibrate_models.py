@@ -265,12 +265,28 @@ def check_types(command):
         command.run(path, "--data", command.new("x.npy"), "-o", out)
         got = distance(statistics(onnx.load(out)), exact(model, x)[0])
         assert max(got) < allowed, (dtype, got)
+    check_bfloat16(command)
     # a variance that F16 does not have
     g = Graph(dtype=np.float16)
     path = command.put(g.model(g.norm(g.node("Mul", "x", g.constant(np.float16(300))), 3)))
     np.save(command.new("x.npy"), samples([0, 3, 8, 8], 8, np.float16) * np.float16(3))
     done = command.run(path, "--data", command.new("x.npy"), "-o", command.new("no.onnx"), code=1)
     assert "larger than any FLOAT16" in done.stderr and not os.path.exists(command.new("no.onnx")), done
+
+
+def check_bfloat16(command):
+    """Few runtimes compute with it, but files have it: what was taken elsewhere is rounded to it."""
+    row = lambda name, values: helper.make_tensor(name, TensorProto.BFLOAT16, [2], values)
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y"], name="n")
+    info = lambda name: helper.make_tensor_value_info(name, TensorProto.BFLOAT16, ["N", 2])
+    graph = helper.make_graph([node], "g", [info("x")], [info("y")],
+                              [row("s", [1, 1]), row("b", [0, 0]), row("m", [0, 0]), row("v", [1, 1])])
+    path = command.put(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "bf16.onnx")
+    np.savez(command.new("s.npz"), **{"batchnorm/n/count": 3, "batchnorm/n/mean": np.array([1 / 3, -2.0]),
+                                      "batchnorm/n/m2": np.array([3.0, 0.1])})
+    command.run(path, "--merge", command.new("s.npz"), "-o", command.new("out.onnx"))
+    got = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in onnx.load(command.new("out.onnx")).graph.initializer}
+    assert np.array_equal(got["m"], [0.333984375, -2.0]) and np.array_equal(got["v"], [1.0, 0.033447265625]), got
 
 
 def check_external(command):

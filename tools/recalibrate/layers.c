@@ -63,6 +63,20 @@ bool layers_open(struct layers *ls, batchnorm_model *model, bool separate, char 
     return false;
 }
 
+bool layers_have_own(const struct layers *ls, char *message) {
+    for (size_t i = 0; i < ls->count; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (ls->at[i].stats != ls->at[k].stats || ls->at[i].depth == ls->at[k].depth) continue;
+            snprintf(
+                message, BATCHNORM_MODEL_MESSAGE,
+                "\"%.80s\" and \"%.80s\" share their statistics and stand at depths %lld and %lld: what arrives at one depends "
+                "on those of the other. --separate gives each its own; --method batch takes both together",
+                ls->at[k].key, ls->at[i].key, (long long)ls->at[k].depth, (long long)ls->at[i].depth);
+            return false;
+        }
+    return true;
+}
+
 void layers_free(struct layers *ls) {
     for (size_t i = 0; i < ls->count; i++) {
         free(ls->at[i].mean);

@@ -38,6 +38,9 @@ struct layers {
 bool layers_open(struct layers *layers, batchnorm_model *model, bool separate, char *message);
 void layers_free(struct layers *layers);
 
+/* Whether no two batch norms share their statistics and stand at different depths; false, with their names in the message. */
+bool layers_have_own(const struct layers *layers, char *message);
+
 /* Takes memory for what a layer has and gets; 0 is its mean and variance. */
 bool layer_allocate(struct layer *layer);
 

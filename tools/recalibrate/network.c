@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
 #include "network.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "nn/machine.h"
 #include "tools/shared/stop.h"
@@ -13,6 +15,8 @@ enum { MOST_AT_ONCE = 256, PIXELS_AT_ONCE = 1 << 22 };
 bool network_is(const char *path) {
     char why[BATCHNORM_MESSAGE_BYTES];
     batchnorm_safetensors *file;
+    struct stat about;
+    if (stat(path, &about) != 0 || !S_ISREG(about.st_mode)) return false; /* a pipe can be read once */
     if (batchnorm_safetensors_open(path, &file, why)) return false;
     const bool is = batchnorm_safetensors_metadata(file, "checkpoint") != NULL;
     batchnorm_safetensors_close(file);

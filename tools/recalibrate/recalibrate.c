@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#define _POSIX_C_SOURCE 200809L
 /* batchnorm recalibrate: batch norms with the statistics of new data. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "merge.h"
 #include "network.h"
@@ -147,25 +149,12 @@ static int merge(struct run *r) {
     return code ? code : finish(r);
 }
 
-/* Batch norms that share their statistics, and stand one behind the other. */
-static bool check_shared(struct run *r) {
-    const struct layers *ls = r->layers;
-    for (size_t i = 0; i < ls->count && r->request->method == METHOD_EXACT && !r->request->check; i++)
-        for (size_t k = 0; k < i; k++)
-            if (ls->at[i].stats == ls->at[k].stats && ls->at[i].depth != ls->at[k].depth)
-                return nn_wrong(r->message, r->request->files.at[0],
-                                "\"%.100s\" and \"%.100s\" share their statistics and stand at depths %lld and %lld: what "
-                                "arrives at one depends on those of the other. --separate gives each its own; --method batch "
-                                "takes both together",
-                                ls->at[k].key, ls->at[i].key, (long long)ls->at[k].depth, (long long)ls->at[i].depth);
-    return true;
-}
-
 /* Everything that can be wrong with files and options, before the first run. */
 static bool prepare(struct run *r) {
-    char why[RUNTIME_MESSAGE];
+    char why[BATCHNORM_MODEL_MESSAGE]; /* not shorter than RUNTIME_MESSAGE */
     const struct recalibrate_request *q = r->request;
-    if (!check_shared(r)) return false;
+    if (q->method == METHOD_EXACT && !q->check && !layers_have_own(r->layers, why))
+        return nn_wrong(r->message, q->files.at[0], "%s", why);
     if (!runtime_open(&r->runtime, q->runtime, why)) return nn_wrong(r->message, q->files.at[0], "cannot be run: %s", why);
     if (!pass_input(&r->runtime, r->file.path, &r->inputs, &r->input_count, r->message)) return false;
     if (!samples_open(&r->samples, q, &r->inputs[0], r->message)) return false;
@@ -184,8 +173,8 @@ static void warn_of_small_batches(const struct run *r) {
     if (least < SMALL_BATCH)
         report(
             EXIT_DONE,
-            "batch norms use the statistics of batches of %zu samples%s: fewer than %d change the result; --method exact does "
-            "not depend on them",
+            "batch norms use the statistics of batches that have as few as %zu%s: fewer than %d samples change the result; --method "
+            "exact does not depend on them",
             least, is_fixed ? ", which the model says" : "", SMALL_BATCH);
 }
 
@@ -230,14 +219,10 @@ static int recalibrate_onnx(struct run *r) {
 
 static int recalibrate_network(struct run *r) {
     const struct recalibrate_request *q = r->request;
-    struct output output = {.option = "-o", .argument = q->output, .whole_file = true, .text = ""};
     r->is_network = true;
     r->layers = &r->network.layers;
     if (q->instrument || q->merge)
         return fail_about(r, q->files.at[0], "is a network of train, which needs no other program: --data is enough");
-    const int code = outputs_check(&output, 1);
-    outputs_free(&output, 1);
-    if (code) return code;
     if (!network_open(&r->network, q, r->message)) return fail(r);
     r->outcome.layers = r->layers;
     r->outcome.samples = r->network.samples;
@@ -245,13 +230,33 @@ static int recalibrate_network(struct run *r) {
     return run_model(r);
 }
 
+/* Looks whether both outputs can be written; nothing that is read is written over. */
+static int check_outputs(struct run *r) {
+    const struct recalibrate_request *q = r->request;
+    struct output both[] = {{.option = "-o", .argument = q->output, .whole_file = true, .text = ""},
+                            {.option = "--svg", .argument = q->svg, .whole_file = true, .text = ""}};
+    struct stat output, input;
+    const int code = outputs_check(both, 2);
+    outputs_free(both, 2);
+    for (size_t k = 0; k < 2 && !code; k++) {
+        if (!both[k].argument || stat(both[k].argument, &output) != 0 || !S_ISREG(output.st_mode)) continue;
+        for (int i = 0; i <= q->files.count; i++) {
+            const char *path = i < q->files.count ? q->files.at[i] : q->data;
+            if (!path || stat(path, &input) != 0 || input.st_dev != output.st_dev || input.st_ino != output.st_ino) continue;
+            nn_wrong(r->message, both[k].argument, "it is read, as %.200s; choose another name", path);
+            return fail(r);
+        }
+    }
+    r->svg = (struct output){.option = "--svg", .argument = q->svg, .whole_file = true, .text = ""};
+    return code ? code : outputs_check(&r->svg, 1);
+}
+
 static int recalibrate(struct run *r) {
     const struct recalibrate_request *q = r->request;
     char why[BATCHNORM_MODEL_MESSAGE];
     const batchnorm_model_options options = {
         .size = sizeof options, .assume_constant = true, .follow_symlinks = q->follow_symlinks};
-    r->svg = (struct output){.option = "--svg", .argument = q->svg, .whole_file = true, .text = ""};
-    const int code = outputs_check(&r->svg, 1);
+    const int code = check_outputs(r);
     if (code) return code;
     if (network_is(q->files.at[0])) return recalibrate_network(r);
     if (!model_file_open(&r->file, q->files.at[0], &options, why)) return fail_about(r, q->files.at[0], why);

@@ -77,8 +77,9 @@ static bool look_at_array(struct samples *s, size_t file, char *message) {
     batchnorm_tensor view;
     char why[MESSAGE_BYTES], has[SHAPE_TEXT_BYTES], wants[200];
     if (!npy_look(s->paths[file], &view, why)) return nn_wrong(message, s->paths[file], "%s", why);
-    bool fits = view.rank == s->input.rank && view.rank > 0;
-    for (int d = 1; d < view.rank && fits; d++) fits = s->input.shape[d] < 1 || s->input.shape[d] == view.shape[d];
+    const bool is_known = s->input.rank > 0; /* a model need not say how many dimensions it takes */
+    bool fits = view.rank > 0 && (!is_known || view.rank == s->input.rank);
+    for (int d = 1; d < view.rank && fits && is_known; d++) fits = s->input.shape[d] < 1 || s->input.shape[d] == view.shape[d];
     if (!fits)
         return nn_wrong(message, s->paths[file], "has the shape %s; the input \"%.100s\" of the model takes %s",
                         shape_text(&view, has), s->input.name, shape_of(&s->input, wants));

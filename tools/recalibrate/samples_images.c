@@ -48,7 +48,7 @@ static bool refuse_shape(const struct samples *s, char *message) {
 /* The place of the channels is the one that has 1 or 3 of them; where the model leaves it open, the usual one. */
 static bool find_order(struct samples *s, char *message) {
     const int64_t *shape = s->input.shape;
-    if (s->input.rank != 4) return refuse_shape(s, message);
+    if (s->input.rank != 4 && s->input.rank != 0) return refuse_shape(s, message); /* 0: the model does not say */
     const bool first = shape[1] == 1 || shape[1] == 3, last = shape[3] == 1 || shape[3] == 3;
     if (!first && !last && shape[1] > 0) return refuse_shape(s, message);
     s->channels_last = last && !first;
@@ -104,6 +104,7 @@ static bool allocate(const struct samples *s, struct runtime_array *a, size_t co
     char why[RUNTIME_MESSAGE];
     const size_t sizes[] = {count, s->channels_last ? height : s->channels, s->channels_last ? width : height,
                             s->channels_last ? s->channels : width};
+    a->rank = 4;
     for (int d = 0; d < 4; d++) a->shape[d] = (int64_t)sizes[d];
     return runtime_memory(a, why) || nn_wrong(message, s->request->data, "%s", why);
 }

@@ -71,7 +71,11 @@ case_wrong_files() {
     recalibrate bad.onnx --data x.npy -o out.onnx 2>err.log && fail "bad.onnx is taken"
     grep -q "^batchnorm recalibrate: bad.onnx: is neither" err.log || fail "$(cat err.log)"
     cp "$models/conv.onnx" m.onnx
-    refuses 1 "m.onnx: it is the model that is read; choose another name" m.onnx --instrument -o m.onnx
+    refuses 1 "m.onnx: it is read, as m.onnx; choose another name" m.onnx --instrument -o m.onnx
+    cp m.onnx x.npy
+    refuses 1 "x.npy: it is read, as x.npy; choose another name" m.onnx --data x.npy -o x.npy
+    recalibrate m.onnx --data x.npy -o both --svg both 2>err.log && fail "two outputs in one file"
+    grep -q "both" err.log && [ ! -e both ] || fail "$(cat err.log)"
     recalibrate m.onnx --instrument -o nowhere/m.onnx 2>err.log && fail "a folder that is not there"
     [ -s err.log ] || fail "it says nothing"
 }
@@ -212,7 +216,15 @@ changed = {n for n in x if x[n] != y[n]}
 assert changed and all(n.endswith(("running_mean", "running_var")) for n in changed), changed
 P
     runs recalibrate net.safetensors --data data -o batch.safetensors --method batch --batch 24
-    grep -q "batches of 24 samples: fewer than 32 change the result" err.log || fail "$(cat err.log)"
+    grep -q "batches that have as few as 24: fewer than 32 samples change the result" err.log || fail "$(cat err.log)"
+}
+
+case_progress_on_a_terminal() {
+    needs_terminal
+    trained --model cnn
+    script -qec "${command[*]} recalibrate net.safetensors --data data -o out.safetensors" /dev/null >out.log 2>&1 </dev/null
+    grep -qE "[0-9]+ %  depth 1 of 3  [0-9]+ samples/s  [0-9]+:[0-9]+ left" out.log || fail "$(cat out.log)"
+    grep -q "out.safetensors: 3 of 3 batch norms have new statistics, of 24 samples" out.log || fail "$(cat out.log)"
 }
 
 case_a_checkpoint_and_other_options() {
