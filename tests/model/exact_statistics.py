@@ -78,6 +78,7 @@ def operate(node, a, x):
         (a.get("beta", 1.0) * x[2] if len(x) > 2 else 0),
         "Shape": lambda: np.array(x[0].shape), "Cast": lambda: x[0],
         "Transpose": lambda: x[0].transpose(a["perm"]),
+        "Unsqueeze": lambda: np.expand_dims(x[0], tuple(a["axes"])),
         "ConstantOfShape": lambda: np.full([int(n) for n in x[0]], numpy_helper.to_array(a["value"]).ravel()[0]),
         "Constant": lambda: numpy_helper.to_array(a["value"]),
         "Slice": lambda: x[0][tuple(slice(int(b), int(e)) for b, e in zip(x[1], x[2]))],
