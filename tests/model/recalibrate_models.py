@@ -99,6 +99,14 @@ def branches():
     return g.model(g.node("Mul", e, g.node("Sigmoid", d)), g.norm(b, 4))
 
 
+def over_one():
+    """Skip connections over one batch norm each."""
+    g = Graph()
+    a = g.node("Relu", g.norm(g.conv("x", 4, 3), 4))
+    b = g.node("Relu", g.node("Add", g.norm(g.conv(a, 4, 4), 4), a))
+    return g.model(g.norm(g.node("Add", g.norm(g.conv(b, 4, 4), 4), b), 4))
+
+
 def at_the_beginning():
     g = Graph()
     return g.model(g.norm(g.conv(g.norm("x", 3), 4, 3), 4), g.norm("x", 3))
@@ -221,7 +229,7 @@ def check_forms(command):
     worst = [0.0, 0.0]
     forms = {
         "chain": chain(), "1d": chain(("N", 3, 9)), "3d": chain(("N", 3, 4, 4, 4)), "branches": branches(),
-        "beginning": at_the_beginning(), "late": data_used_late(), "constants": as_constants(), "identity": behind_identity(),
+        "over one": over_one(), "beginning": at_the_beginning(), "late": data_used_late(), "constants": as_constants(), "identity": behind_identity(),
         "shapes": of_shapes(), "zeros": shared_zeros(), "inputs": chain(opset=8, ir=3, as_inputs=True),
         "defaults": chain(as_inputs=True), **{f"opset {o}": chain(opset=o) for o in (7, 9, 13, 14, 15, 18, 22)},
     }
