@@ -143,25 +143,29 @@ void store_done(const struct store *s, const char *name, size_t batch, struct ru
     a->data = NULL;
 }
 
+static void drop(struct store *s, struct runtime_array *a) {
+    if (!a->data) return;
+    s->used -= a->bytes;
+    free(a->data);
+    a->data = NULL;
+    a->bytes = 0;
+}
+
 void store_drop(struct store *s, int64_t part, size_t batch) {
-    for (size_t i = 0; i < s->count; i++) {
-        struct runtime_array *a = &s->values[i].of[batch];
-        if (s->values[i].last_use > part || !a->data) continue;
-        s->used -= a->bytes;
-        free(a->data);
-        a->data = NULL;
-        a->bytes = 0;
-    }
+    for (size_t i = 0; i < s->count; i++)
+        if (s->values[i].last_use <= part) drop(s, &s->values[i].of[batch]);
 }
 
 void store_drop_all(struct store *s, int64_t part) {
     size_t left = 0;
     for (size_t i = 0; i < s->count; i++) {
-        for (size_t b = 0; b < s->batches && s->values[i].last_use <= part; b++) store_drop(s, part, b);
-        if (s->values[i].last_use <= part)
-            free_kept(&s->values[i], s->batches);
-        else
-            s->values[left++] = s->values[i];
+        struct kept *k = &s->values[i];
+        if (k->last_use > part) {
+            s->values[left++] = *k;
+            continue;
+        }
+        for (size_t b = 0; b < s->batches; b++) drop(s, &k->of[b]);
+        free_kept(k, s->batches);
     }
     s->count = left;
 }
