@@ -16,6 +16,7 @@ DECLARE(export)
 DECLARE(fold)
 DECLARE(inspect)
 DECLARE(predict)
+DECLARE(recalibrate)
 DECLARE(train)
 
 const struct verb verbs[] = {
@@ -27,6 +28,7 @@ const struct verb verbs[] = {
     VERB(fold, "fold the batch norms of an ONNX model into what is around them"),
     VERB(inspect, "list the batch norms of a model and what is unhealthy about them"),
     VERB(predict, "name the classes of images by a trained network"),
+    VERB(recalibrate, "give batch norms of a model the statistics of new data"),
     VERB(train, "train a network on images, with or without batch norm"),
 };
 const size_t verb_count = sizeof verbs / sizeof verbs[0];

@@ -186,6 +186,8 @@ void batchnorm_model_close(batchnorm_model *m) {
     if (!m) return;
     bn_fold_free(&m->plan);
     bn_onnx_free(&m->plan_index);
+    bn_sites_free(&m->sites);
+    free(m->listed);
     bn_onnx_free(&m->onnx);
     bn_torch_free(&m->torch);
     bn_map_close(&m->map);

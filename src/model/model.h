@@ -5,6 +5,7 @@
 
 #include "batchnorm/model.h"
 #include "model/fold.h"
+#include "model/sites.h"
 #include "model/torch.h"
 
 struct batchnorm_model {
@@ -24,6 +25,8 @@ struct batchnorm_model {
     size_t tensor_count;
     batchnorm_model_norm *norms;
     size_t norm_count;
+    struct bn_sites sites; /* of an ONNX file, when somebody asks for them */
+    batchnorm_norm_site *listed;
     bool no_memory;
 };
 
@@ -38,6 +41,10 @@ const char *bn_model_text(batchnorm_model *model, const void *from, size_t bytes
 batchnorm_status bn_model_onnx_tensors(batchnorm_model *model);
 batchnorm_status bn_model_onnx_norms(batchnorm_model *model, char *message);
 batchnorm_status bn_model_onnx_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
+
+/* model_statistics.c: finds the sites of a model once, and checks statistics for it. */
+batchnorm_status bn_model_sites_find(batchnorm_model *model, char *message);
+batchnorm_status bn_model_check_statistics(const batchnorm_model *model, const batchnorm_stat *const *stats, char *message);
 
 /* model_state.c: the same for a state; its batch norms are found by the keys of their tensors, which must be listed. */
 batchnorm_status bn_model_state_tensors(batchnorm_model *model);

@@ -17,7 +17,7 @@ src/file:     include src/place
 src/mpi:      include
 src/model:    include src/place
 nn:           include
-tools/shared: include nn src/place
+tools/shared: include nn src/place src/model
 lab:          include nn tools/shared
 tools/apply:  include tools/shared
 tools/bench:  include nn tools/shared
@@ -29,6 +29,7 @@ tools/inspect: include tools/shared
 tools/fold:   include tools/shared
 tools/convert: include tools/shared
 tools/keras:  include src/model
+tools/recalibrate: include nn tools/shared tools/train
 tools:        include tools/shared
 python/core:  include
 python/torch: include
@@ -43,8 +44,8 @@ src/plan: job.h coefficients.h tree.h tuning.h
 src/sync: sync.h
 src/place: place.h source.h
 src/model: zip.h
-tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h numbers.h options.h
-tools/shared: outputs.h picture.h progress.h started.h state_tensors.h stop.h terminal.h wrap.h
+tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h npy.h npz.h numbers.h
+tools/shared: options.h outputs.h picture.h progress.h runtime.h started.h state_tensors.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

@@ -145,6 +145,51 @@ static double sum_of(const batchnorm_model *model, size_t index, const batchnorm
 /* So that reading is not left out. */
 volatile double sink;
 
+/* Statistics for every batch norm that can have others, all alike. */
+static const batchnorm_stat **make_statistics(const batchnorm_model *model, const batchnorm_norm_site *sites,
+                                              batchnorm_stat *all, size_t room) {
+    const size_t count = batchnorm_model_norm_count(model);
+    const batchnorm_stat **stats = calloc(count + 1, sizeof *stats);
+    assert_non_null(stats);
+    for (size_t i = 0; i < room; i++) all[i] = (batchnorm_stat){4, (double)i, 2};
+    for (size_t i = 0; i < count; i++)
+        if (sites[i].depth > 0 && batchnorm_model_norm_at(model, i)->channels <= (int64_t)room) stats[i] = all;
+    return stats;
+}
+
+/* Cuts a model into parts, and writes it with other statistics. */
+static void look_at_sites(batchnorm_model *model, bool writes) {
+    char message[BATCHNORM_MODEL_MESSAGE] = "";
+    const batchnorm_norm_site *sites;
+    static batchnorm_stat all[64];
+    int64_t deepest = 0;
+    if (batchnorm_model_sites(model, &sites, message) != BATCHNORM_OK) {
+        assert_true(message[0] != '\0');
+        return;
+    }
+    const batchnorm_stat **stats = make_statistics(model, sites, all, sizeof all / sizeof *all);
+    for (size_t i = 0; i < batchnorm_model_norm_count(model); i++) {
+        assert_true((sites[i].depth == 0) == (sites[i].why != NULL) && sites[i].twin <= i);
+        if (sites[i].depth > deepest) deepest = sites[i].depth;
+    }
+    for (int64_t first = 0; first < deepest; first++) {
+        const batchnorm_part_options options = {sizeof options, first, first + 1, first % 2, first % 2, stats};
+        batchnorm_part *part;
+        const void *bytes;
+        size_t count;
+        if (batchnorm_part_new(model, &options, &part, message) == BATCHNORM_OK &&
+            batchnorm_part_build(part, (const int32_t[64]){0}, &bytes, &count, message) == BATCHNORM_OK)
+            for (size_t i = 0; i < count; i++) sink += ((const unsigned char *)bytes)[i];
+        batchnorm_part_free(part);
+    }
+    if (writes) {
+        (void)!batchnorm_model_set_statistics(model, stats, false, file_path("renewed"), NULL, message);
+        (void)!batchnorm_model_instrument(model, 0, file_path("instrumented"), message);
+        (void)!batchnorm_model_instrument(model, 1, file_path("instrumented"), message);
+    }
+    free(stats);
+}
+
 bool look_at(const void *bytes, size_t count, bool folds) {
     char message[BATCHNORM_MODEL_MESSAGE] = "";
     batchnorm_model *model;
@@ -162,6 +207,7 @@ bool look_at(const void *bytes, size_t count, bool folds) {
         const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
         sink += (double)strlen(n->name) + (n->why ? (double)strlen(n->why) : 0) + n->eps;
     }
+    if (batchnorm_model_get_format(model) == BATCHNORM_MODEL_ONNX) look_at_sites(model, folds);
     if (folds && batchnorm_model_get_format(model) == BATCHNORM_MODEL_ONNX)
         (void)!batchnorm_model_fold(model, file_path("folded"), NULL, message);
     batchnorm_model_close(model);

@@ -71,6 +71,7 @@ static const struct option_row rows[] = {
      .parse = add_input,
      .usual = "random numbers",
      .help = "With --verify: an input of the model; may be given several times"},
+    {OPTION_RUNTIME, AT(runtime)},
 };
 
 static void set_defaults(void *request) { *(struct fold_request *)request = (struct fold_request){.pair_count = 0}; }

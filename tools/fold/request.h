@@ -9,7 +9,7 @@ enum { FOLD_MOST_PAIRS = 256, FOLD_MOST_INPUTS = 16 };
 
 struct fold_request {
     struct option_arguments models; /* one */
-    const char *output;
+    const char *output, *runtime;
     const char *pairs[FOLD_MOST_PAIRS];   /* "conv1=bn1" */
     const char *inputs[FOLD_MOST_INPUTS]; /* "x=x.npy" */
     int pair_count, input_count;

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime.h"
 #include "tools/shared/array.h"
 #include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/runtime.h"
 #include "verify_inputs.h"
 
 /* Both runs, one after the other. */
@@ -30,7 +30,7 @@ static bool unknown(struct verdict *v, bool failed, const char *message) {
 /* Runs the model that was read. Why not is no fault of folding; it is one of the caller where the inputs are his. */
 static bool run_before(const struct fold_request *r, const char *path, struct runs *runs, struct verdict *v) {
     char message[MESSAGE_BYTES] = ""; /* not shorter than RUNTIME_MESSAGE */
-    if (!runtime_open(&runs->runtime, message) || !runtime_load(&runs->runtime, path, &runs->before, message) ||
+    if (!runtime_open(&runs->runtime, r->runtime, message) || !runtime_load(&runs->runtime, path, &runs->before, message) ||
         !runtime_inputs(&runs->before, &runs->inputs, &runs->input_count, message))
         return unknown(v, false, message);
     const enum filled filled = inputs_fill(r, runs->inputs, runs->input_count, message);

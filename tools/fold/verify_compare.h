@@ -3,7 +3,7 @@
 #ifndef TOOLS_FOLD_VERIFY_COMPARE_H
 #define TOOLS_FOLD_VERIFY_COMPARE_H
 
-#include "runtime.h"
+#include "tools/shared/runtime.h"
 
 enum verdict_kind {
     VERDICT_NONE, /* nobody asked */

@@ -20,32 +20,6 @@ static double next_random(uint64_t *state) {
 /* Sizes that a model leaves open: one sample, three channels, 64 of everything else. */
 static int64_t usual_size(int dimension) { return dimension == 0 ? 1 : dimension == 1 ? 3 : 64; }
 
-static bool take_memory(struct runtime_array *a, char *message) {
-    const size_t each = runtime_type_bytes(a->type);
-    size_t count = 1;
-    for (int d = 0; d < a->rank; d++)
-        if (a->shape[d] < 0 || __builtin_mul_overflow(count, (size_t)a->shape[d], &count)) count = SIZE_MAX / 16;
-    a->bytes = count * each;
-    a->data = count < SIZE_MAX / 16 ? calloc(count + 1, each) : NULL;
-    if (!a->data) snprintf(message, MESSAGE_BYTES, "no memory for input \"%.100s\"", a->name);
-    return a->data != NULL;
-}
-
-/* Writes a number as an element. Integers are written little-endian bytes first where the machine has them so. */
-static void put(struct runtime_array *a, size_t i, double value) {
-    const size_t each = runtime_type_bytes(a->type);
-    unsigned char *to = (unsigned char *)a->data + i * each;
-    batchnorm_dtype dtype;
-    if (runtime_is_float(a->type, &dtype)) {
-        convert_elements(BATCHNORM_F64, &value, dtype, to, 1);
-        return;
-    }
-    const bool is_large = value >= 0x1p63;
-    const uint64_t bits = is_large ? (uint64_t)value : (uint64_t)(int64_t)value;
-    for (size_t k = 0; k < each; k++)
-        to[__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? each - 1 - k : k] = (unsigned char)(bits >> 8 * k);
-}
-
 /* Bytes are mostly pixels, and take all of their values; other integers are mostly indices, and are 0 or 1. */
 static bool make_random(struct runtime_array *a, uint64_t *state, char *message) {
     batchnorm_dtype dtype;
@@ -57,14 +31,14 @@ static bool make_random(struct runtime_array *a, uint64_t *state, char *message)
         snprintf(message, MESSAGE_BYTES, "input \"%.100s\" is of a type without random numbers", a->name);
         return false;
     }
-    if (!take_memory(a, message)) return false;
+    if (!runtime_memory(a, message)) return false;
     for (size_t i = 0; i < a->bytes / each; i++) {
         double v = next_random(state);
         if (a->type == RUNTIME_UINT8 || a->type == RUNTIME_INT8)
             v = floor(128 * v) + (a->type == RUNTIME_UINT8 ? 128 : 0);
         else if (!is_float)
             v = v > 0;
-        put(a, i, v);
+        runtime_put(a, i, v);
     }
     return true;
 }
@@ -72,15 +46,6 @@ static bool make_random(struct runtime_array *a, uint64_t *state, char *message)
 static bool wrong(char *message, const char *argument, const char *what) {
     snprintf(message, MESSAGE_BYTES, "--input %.100s: %.390s", argument, what);
     return false;
-}
-
-/* What the type of an input can have. */
-static bool is_in_range(int type, double v) {
-    const size_t bits = 8 * runtime_type_bytes(type);
-    const bool is_signed = type == RUNTIME_INT8 || type == RUNTIME_INT16 || type == RUNTIME_INT32 || type == RUNTIME_INT64;
-    const double end = ldexp(1, (int)bits - is_signed);
-    if (type == RUNTIME_BOOL) return v == 0 || v == 1;
-    return v == floor(v) && v < end && v >= (is_signed ? -end : 0);
 }
 
 /* Takes an array, whose elements are of the type if it is one of floats, and doubles if not. */
@@ -93,12 +58,12 @@ static bool take_array(struct runtime_array *a, const batchnorm_tensor *view, bo
             return wrong(message, argument, "the input of the model has other sizes");
         a->shape[d] = view->shape[d];
     }
-    if (!take_memory(a, message)) return false;
+    if (!runtime_memory(a, message)) return false;
     if (is_float) memcpy(a->data, view->data, a->bytes);
     for (size_t i = 0; !is_float && i < a->bytes / runtime_type_bytes(a->type); i++) {
         const double v = ((const double *)view->data)[i];
-        if (!is_in_range(a->type, v)) return wrong(message, argument, "the input of the model is of another type");
-        put(a, i, v);
+        if (!runtime_in_range(a->type, v)) return wrong(message, argument, "the input of the model is of another type");
+        runtime_put(a, i, v);
     }
     return true;
 }

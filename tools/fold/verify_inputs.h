@@ -4,7 +4,7 @@
 #define TOOLS_FOLD_VERIFY_INPUTS_H
 
 #include "request.h"
-#include "runtime.h"
+#include "tools/shared/runtime.h"
 
 enum filled { FILLED, FILLED_NOT, FILLED_WRONG };
 

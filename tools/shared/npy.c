@@ -20,7 +20,7 @@ static const unsigned char magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
 struct reader {
     struct bn_source source;
-    uint64_t at; /* how much of it was read */
+    uint64_t at, end; /* what of it is to be read */
     char *message;
 };
 
@@ -38,12 +38,13 @@ static bool has_magic(const unsigned char *first) { return memcmp(first, magic, 
 static bool open_reader(struct reader *r, const char *path) {
     char why[BN_SOURCE_BYTES];
     const char *wrong = bn_source_open(&r->source, path, has_magic, why);
+    r->end = r->source.bytes;
     return !wrong || fail(r->message, "%s", wrong);
 }
 
 static bool read_bytes(struct reader *r, void *to, size_t bytes) {
     char why[BN_SOURCE_BYTES];
-    if (bytes > r->source.bytes - r->at) return fail(r->message, "ends inside its header");
+    if (bytes > r->end - r->at) return fail(r->message, "ends inside its header");
     const char *wrong = bn_source_read(&r->source, r->at, to, bytes, why);
     r->at += bytes;
     return !wrong || fail(r->message, "%s", wrong);
@@ -51,8 +52,8 @@ static bool read_bytes(struct reader *r, void *to, size_t bytes) {
 
 static bool read_header(struct reader *r, struct npy_header *header) {
     unsigned char start[8], length[4];
-    if (r->source.bytes < sizeof start)
-        return fail(r->message, "is no .npy file: it has only %" PRIu64 " bytes", r->source.bytes);
+    if (r->end - r->at < sizeof start)
+        return fail(r->message, "is no .npy file: it has only %" PRIu64 " bytes", r->end - r->at);
     if (!read_bytes(r, start, sizeof start)) return false;
     if (!has_magic(start)) return fail(r->message, "is no .npy file: its first bytes are not \\x93NUMPY");
     if (start[6] < 1 || start[6] > 3 || start[7] != 0)
@@ -111,25 +112,28 @@ static bool read_integers(struct reader *r, const struct npy_header *header, con
     return true;
 }
 
+static bool array_bytes(const struct reader *r, const struct npy_header *header, size_t *bytes) {
+    const size_t each = header->integer_bytes ? header->integer_bytes : batchnorm_dtype_bytes(header->dtype);
+    const batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
+    const int64_t elements = batchnorm_tensor_elements(&view);
+    char shape[SHAPE_TEXT_BYTES];
+    if (elements < 0 || __builtin_mul_overflow(elements, each, bytes))
+        return fail(r->message, "has the shape %s, which does not fit the address space", shape_text(&view, shape));
+    return *bytes == r->end - r->at || fail(r->message, "%" PRIu64 " bytes follow the header; the shape %s needs %zu",
+                                            r->end - r->at, shape_text(&view, shape), *bytes);
+}
+
+/* Reads all elements that the sizes of the header ask for. */
 static bool read_elements(struct reader *r, const struct npy_header *header, const batchnorm_dtype *to, struct array *array) {
     const bool is_integer = header->integer_bytes != 0;
-    const size_t each = is_integer ? header->integer_bytes : batchnorm_dtype_bytes(header->dtype);
-    batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
-    char shape[SHAPE_TEXT_BYTES];
-    int64_t elements = batchnorm_tensor_elements(&view);
-    size_t bytes;
     if (is_integer && !to) return fail(r->message, "has integers as elements; --dtype converts them, as in --dtype f32");
-    if (elements < 0 || __builtin_mul_overflow(elements, each, &bytes))
-        return fail(r->message, "has the shape %s, which does not fit the address space", shape_text(&view, shape));
-    if (bytes != r->source.bytes - r->at)
-        return fail(r->message, "%" PRIu64 " bytes follow the header; the shape %s needs %zu", r->source.bytes - r->at,
-                    shape_text(&view, shape), bytes);
     if (!array_new(array, is_integer ? *to : header->dtype, header->rank, header->shape, r->message)) return false;
+    const size_t elements = (size_t)batchnorm_tensor_elements(&array->view), each = batchnorm_dtype_bytes(header->dtype);
     if (is_integer) {
-        if (!read_integers(r, header, array, (size_t)elements)) return false;
+        if (!read_integers(r, header, array, elements)) return false;
     } else {
-        if (!read_bytes(r, array->memory, bytes)) return false;
-        if (header->big_endian != host_is_big_endian()) swap_bytes(array->memory, (size_t)elements, each);
+        if (!read_bytes(r, array->memory, elements * each)) return false;
+        if (header->big_endian != host_is_big_endian()) swap_bytes(array->memory, elements, each);
     }
     if (header->fortran_order && elements > 0) set_fortran_strides(&array->view);
     return is_integer || !to || array_convert(array, *to, r->message);
@@ -139,8 +143,49 @@ bool npy_read(struct array *array, const char *path, const batchnorm_dtype *to, 
     *array = (struct array){0};
     struct reader r = {.message = message};
     struct npy_header header = {0};
-    bool ok = open_reader(&r, path) && read_header(&r, &header) && read_elements(&r, &header, to, array);
+    size_t bytes;
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && array_bytes(&r, &header, &bytes) &&
+              read_elements(&r, &header, to, array);
     bn_source_close(&r.source);
+    if (!ok) array_free(array);
+    return ok;
+}
+
+bool npy_look(const char *path, batchnorm_tensor *view, char *message) {
+    struct reader r = {.message = message};
+    struct npy_header header = {0};
+    size_t bytes;
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && array_bytes(&r, &header, &bytes);
+    if (ok) *view = batchnorm_tensor_contiguous(NULL, header.dtype, header.rank, header.shape);
+    if (ok && header.fortran_order && header.rank > 1) ok = fail(message, "must be in row-major order, not in Fortran's");
+    bn_source_close(&r.source);
+    return ok;
+}
+
+bool npy_read_rows(struct array *array, const char *path, int64_t first, int64_t count, batchnorm_dtype to, char *message) {
+    *array = (struct array){0};
+    struct reader r = {.message = message};
+    struct npy_header header = {0};
+    size_t bytes;
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && array_bytes(&r, &header, &bytes);
+    if (ok && (header.rank < 1 || first < 0 || count < 1 || first > header.shape[0] - count))
+        ok = fail(message, "has changed since it was looked at");
+    if (ok) {
+        r.at += bytes / (uint64_t)header.shape[0] * (uint64_t)first;
+        header.shape[0] = count;
+        ok = read_elements(&r, &header, &to, array);
+    }
+    bn_source_close(&r.source);
+    if (!ok) array_free(array);
+    return ok;
+}
+
+bool npy_read_bytes(struct array *array, const void *bytes, size_t count, batchnorm_dtype to, char *message) {
+    *array = (struct array){0};
+    struct reader r = {{.fd = -1, .memory = (char *)(uintptr_t)bytes, .bytes = count}, 0, count, message};
+    struct npy_header header = {0};
+    size_t all;
+    bool ok = read_header(&r, &header) && array_bytes(&r, &header, &all) && read_elements(&r, &header, &to, array);
     if (!ok) array_free(array);
     return ok;
 }

@@ -23,6 +23,15 @@ bool npy_parse_header(struct npy_header *header, const char *text, size_t length
  * may be integers and truth values, too. */
 bool npy_read(struct array *array, const char *path, const batchnorm_dtype *to, char *message);
 
+/* Sizes and type of what npy_read() would read, whose elements are all there, in row-major order. */
+bool npy_look(const char *path, batchnorm_tensor *view, char *message);
+
+/* Read `count` rows along the first dimension. */
+bool npy_read_rows(struct array *array, const char *path, int64_t first, int64_t count, batchnorm_dtype to, char *message);
+
+/* Read a file that is in memory. */
+bool npy_read_bytes(struct array *array, const void *bytes, size_t count, batchnorm_dtype to, char *message);
+
 /* Write a contiguous array, little-endian, version 1.0, to an open file. bf16 has no name in this format. */
 bool npy_write(int fd, const batchnorm_tensor *tensor, char *message);
 

@@ -53,6 +53,11 @@ struct option_row {
     .name = "threads", .kind = OPTION_WHOLE, .value = "N", .limits = {1, 1024}, .usual = "as many as there are cores",         \
     .help = "Threads"
 
+/* What every verb that runs models has: {OPTION_RUNTIME, AT(runtime)}. */
+#define OPTION_RUNTIME                                                                                                         \
+    .name = "runtime", .kind = OPTION_TEXT, .value = "PATH", .usual = "looked for",                                            \
+    .help = "ONNX Runtime's library, or the folder that it is in"
+
 /* Arguments that are no options, in the request of a verb that takes some. */
 struct option_arguments {
     char **at;

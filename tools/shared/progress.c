@@ -10,7 +10,7 @@
 #include "terminal.h"
 
 struct progress progress_begin(double total) {
-    return (struct progress){.shown = isatty(STDERR_FILENO), .total = total, .start = nn_seconds()};
+    return (struct progress){.shown = isatty(STDERR_FILENO), .total = total, .start = nn_seconds(), .unit = "images"};
 }
 
 void progress_about(struct progress *progress, const char *format, ...) {
@@ -28,8 +28,8 @@ void progress_add(struct progress *progress, double work) {
     const double rest = progress->total - progress->done;
     const long left = rest > 0 ? (long)(gone / progress->done * rest) : 0;
     char line[256];
-    snprintf(line, sizeof line, "%3.0f %%  %s  %.0f images/s  %ld:%02ld left", 100 * progress->done / progress->total,
-             progress->what, progress->done / gone, left / 60, left % 60);
+    snprintf(line, sizeof line, "%3.0f %%  %s  %.0f %s/s  %ld:%02ld left", 100 * progress->done / progress->total,
+             progress->what, progress->done / gone, progress->unit, left / 60, left % 60);
     fprintf(stderr, "\r%.*s\033[K", terminal_width(STDERR_FILENO) - 1, line); /* a line that breaks cannot be taken back */
     fflush(stderr);
 }

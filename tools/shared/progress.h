@@ -13,6 +13,7 @@ struct progress {
     double done, total;
     double start, last; /* moments: of the first work, and when it was shown last */
     char what[96];
+    const char *unit; /* "images" */
 };
 
 /* It goes to stderr, and only if that is a terminal. */

@@ -3,7 +3,6 @@
 #include "runtime.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,11 @@ enum {
     GET_ERROR_MESSAGE = 2,
     CREATE_ENV = 3,
     CREATE_SESSION = 7,
+    CREATE_SESSION_OF = 8,
     RUN = 9,
     CREATE_OPTIONS = 10,
     SET_LEVEL = 23,
+    SET_THREADS = 24,
     INPUT_COUNT = 30,
     OUTPUT_COUNT = 31,
     INPUT_TYPE = 33,
@@ -54,58 +55,13 @@ static bool take(const struct runtime *r, void *status, char *message) {
     return false;
 }
 
-/* The first library that fits a pattern and can be opened. */
-static void *open_any(const char *folder, size_t bytes, const char *rest) {
-    char pattern[4096];
-    glob_t found;
-    void *library = NULL;
-    if (bytes == 0 || bytes + strlen(rest) >= sizeof pattern) return NULL;
-    snprintf(pattern, sizeof pattern, "%.*s%s", (int)bytes, folder, rest);
-    if (glob(pattern, 0, NULL, &found) == 0)
-        for (size_t i = 0; i < found.gl_pathc && !library; i++) library = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
-    globfree(&found);
-    return library;
-}
-
-/* By the linker's own search; by its folders, because Python's package has only a name with the whole version; in the
- * environment of a Python that is in use, and where pip puts packages without one. */
-static void *find_library(void) {
-    static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
-    static const char package[] = "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
-    static const char debian[] = "/lib/python3*/dist-packages/onnxruntime/capi/libonnxruntime.so.*";
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (library) return library;
-    }
-    for (const char *folder = getenv("LD_LIBRARY_PATH"); folder && *folder;) {
-        const size_t bytes = strcspn(folder, ":");
-        void *library = open_any(folder, bytes, "/libonnxruntime.so*");
-        if (library) return library;
-        folder += bytes + (folder[bytes] == ':');
-    }
-    const char *environment = getenv("VIRTUAL_ENV"), *home = getenv("HOME");
-    void *library = environment ? open_any(environment, strlen(environment), package) : NULL;
-    if (!library && home) {
-        char local[2048];
-        const int bytes = snprintf(local, sizeof local, "%s/.local", home);
-        if (bytes < (int)sizeof local) library = open_any(local, (size_t)bytes, package);
-    }
-    if (!library) library = open_any("/usr/local", strlen("/usr/local"), package);
-    if (!library) library = open_any("/usr/local", strlen("/usr/local"), debian);
-    return library;
-}
-
-bool runtime_open(struct runtime *r, char *message) {
+bool runtime_open(struct runtime *r, const char *given, char *message) {
     struct base {
         const void *const *(*get_api)(uint32_t version);
         const char *(*version)(void);
     };
-    *r = (struct runtime){.library = find_library()};
-    if (!r->library) {
-        snprintf(message, RUNTIME_MESSAGE,
-                 "ONNX Runtime was not found (pip install onnxruntime; then with VIRTUAL_ENV or LD_LIBRARY_PATH set)");
-        return false;
-    }
+    *r = (struct runtime){.library = runtime_find(given, message)};
+    if (!r->library) return false;
     const struct base *(*get_base)(void) = (const struct base *(*)(void))(uintptr_t)dlsym(r->library, "OrtGetApiBase");
     const struct base *base = get_base ? get_base() : NULL;
     r->api = base ? base->get_api(1) : NULL;
@@ -122,16 +78,33 @@ void runtime_close(struct runtime *r) {
     *r = (struct runtime){0}; /* the library stays: it has threads of its own */
 }
 
-bool runtime_load(struct runtime *r, const char *path, struct runtime_session *s, char *message) {
+/* Opens a model from a file, or if path is NULL from memory. */
+static bool load(struct runtime *r, const char *path, const void *bytes, size_t count, int threads, struct runtime_session *s,
+                 char *message) {
     void *options = NULL;
     *s = (struct runtime_session){.runtime = r};
     bool ok = take(r, STATUS_OF(r, CREATE_OPTIONS, (void **))(&options), message);
     ok = ok && take(r, STATUS_OF(r, SET_LEVEL, (void *, int))(options, 0), message);
-    ok =
-        ok && take(r, STATUS_OF(r, CREATE_SESSION, (void *, const char *, void *, void **))(r->env, path, options, &s->session),
-                   message);
+    if (ok && threads) ok = take(r, STATUS_OF(r, SET_THREADS, (void *, int))(options, threads), message);
+    if (ok && path)
+        ok = take(r, STATUS_OF(r, CREATE_SESSION, (void *, const char *, void *, void **))(r->env, path, options, &s->session),
+                  message);
+    else if (ok)
+        ok = take(r,
+                  STATUS_OF(r, CREATE_SESSION_OF, (void *, const void *, size_t, void *, void **))(r->env, bytes, count,
+                                                                                                   options, &s->session),
+                  message);
     if (options) RELEASE(r, RELEASE_OPTIONS, options);
     return ok;
+}
+
+bool runtime_load(struct runtime *r, const char *path, struct runtime_session *s, char *message) {
+    return load(r, path, NULL, 0, 0, s, message);
+}
+
+bool runtime_load_bytes(struct runtime *r, const void *bytes, size_t count, int threads, struct runtime_session *s,
+                        char *message) {
+    return load(r, NULL, bytes, count, threads, s, message);
 }
 
 void runtime_unload(struct runtime_session *s) {
@@ -187,22 +160,6 @@ bool runtime_inputs(const struct runtime_session *s, struct runtime_array **inpu
         if (!ok) return false;
     }
     return true;
-}
-
-size_t runtime_type_bytes(int type) {
-    static const unsigned char bytes[] = {
-        [RUNTIME_FLOAT] = 4,  [RUNTIME_UINT8] = 1,  [RUNTIME_INT8] = 1, [RUNTIME_UINT16] = 2, [RUNTIME_INT16] = 2,
-        [RUNTIME_INT32] = 4,  [RUNTIME_INT64] = 8,  [RUNTIME_BOOL] = 1, [RUNTIME_F16] = 2,    [RUNTIME_DOUBLE] = 8,
-        [RUNTIME_UINT32] = 4, [RUNTIME_UINT64] = 8, [RUNTIME_BF16] = 2};
-    return type > 0 && type < (int)sizeof bytes ? bytes[type] : 0;
-}
-
-bool runtime_is_float(int type, batchnorm_dtype *dtype) {
-    *dtype = type == RUNTIME_DOUBLE ? BATCHNORM_F64
-             : type == RUNTIME_F16  ? BATCHNORM_F16
-             : type == RUNTIME_BF16 ? BATCHNORM_BF16
-                                    : BATCHNORM_F32;
-    return type == RUNTIME_FLOAT || *dtype != BATCHNORM_F32;
 }
 
 /* Copies an output. Types without a size here get none of their data. */
@@ -288,12 +245,4 @@ bool runtime_run(const struct runtime_session *s, const struct runtime_array *in
     free_handles(r, &in);
     free_handles(r, &out);
     return ok;
-}
-
-void runtime_free(struct runtime_array *arrays, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        free(arrays[i].name);
-        free(arrays[i].data);
-    }
-    free(arrays);
 }
