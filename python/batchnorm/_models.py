@@ -103,11 +103,11 @@ def inspect(
 ) -> dict[str, Any]:
     """The batch norms of a model, what is unhealthy about them, and what each could be folded into.
 
-    `model`: the path of an ONNX file, of a PyTorch checkpoint, of which nothing is run, or of a
-    safetensors file; or a state, a mapping of names to arrays. `tensors`: list its tensors instead.
-    `eps`: of all batch norms of a state, which does not tell it. `follow_symlinks`,
-    `assume_constant`: as the options of `batchnorm inspect`. The result is what `batchnorm inspect
-    --json` prints.
+    `model`: the path of an ONNX file, of a PyTorch checkpoint, of which nothing is run, of a
+    Darknet network (.weights, with its .cfg beside it) or of a safetensors file; or a state, a
+    mapping of names to arrays. `tensors`: list its tensors instead. `eps`: of all batch norms of a
+    state, which does not tell it. `follow_symlinks`, `assume_constant`: as the options of
+    `batchnorm inspect`. The result is what `batchnorm inspect --json` prints.
     """
     result: dict[str, Any] = {}
     kind = None

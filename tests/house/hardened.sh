@@ -9,7 +9,7 @@ grep -q '^CMAKE_BUILD_TYPE:STRING=R' "$build/CMakeCache.txt" || { echo "skipped:
 
 count=0
 for file in "$build"/libbatchnorm.so "$build"/libbatchnorm-file.so "$build"/libbatchnorm-model.so "$build"/libbatchnorm-mpi.so \
-    "$build"/batchnorm; do
+    "$build"/batchnorm "$build"/batchnorm-keras; do
     [ -e "$file" ] || continue
     count=$((count + 1))
     "$readelf" -lW "$file" | grep GNU_RELRO >/dev/null || wrong "$file: not linked with -z relro"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* batchnorm convert: a state in the names and meanings of another framework. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
@@ -88,5 +89,6 @@ int cmd_convert(int argc, char **argv) {
     else
         code = convert_state(&request, &file);
     model_file_close(&file);
+    for (int i = 0; i < request.count_count; i++) free(request.counts[i].layers);
     return code;
 }

@@ -17,7 +17,6 @@ static char *copied(const char *from, size_t bytes) {
     return text;
 }
 
-/* The texts live as long as the program. */
 static const char *add_count(const char *text, void *request) {
     static const char right[] = "is not N or LAYERS=N with a whole number of 2 to 9007199254740992";
     struct convert_request *r = request;

@@ -13,7 +13,7 @@ struct convert_request {
     int from, to; /* in the table of conventions; from -1: it is recognized */
     bool has_from, has_to;
     struct {
-        const char *layers; /* a pattern of names; NULL: all */
+        char *layers; /* a pattern of names, to be freed; NULL: all */
         double elements;
     } counts[CONVERT_MOST_COUNTS]; /* of a channel, by which running variances were made */
     int count_count;
