@@ -121,7 +121,7 @@ static uint32_t value_of(const struct bn_sites *s, size_t norm, uint32_t input) 
 static void find_twin(struct bn_sites *s, size_t i) {
     s->at[i].twin = i;
     for (size_t k = 0; k < i && s->at[i].twin == i; k++)
-        if (!s->at[k].why[0] && value_of(s, k, 3) == value_of(s, i, 3) && value_of(s, k, 4) == value_of(s, i, 4))
+        if (s->at[k].depth > 0 && value_of(s, k, 3) == value_of(s, i, 3) && value_of(s, k, 4) == value_of(s, i, 4))
             s->at[i].twin = k;
 }
 
@@ -132,7 +132,6 @@ static void look_at_norms(struct bn_sites *s) {
         find_key(s, i);
         if (why) snprintf(s->at[i].why, sizeof s->at[i].why, "%s", why);
         if (!why) s->norm_of[s->norms.at[i].node - s->first] = (uint32_t)i;
-        if (!why) find_twin(s, i);
     }
 }
 
@@ -218,6 +217,8 @@ batchnorm_status bn_sites_find(struct bn_sites *s, const struct bn_onnx *o, char
     if (!take_memory(s) || !find_takes(s)) return no_memory(why);
     look_at_norms(s);
     status = find_depths(s, why);
+    for (size_t i = 0; i < s->norms.count && !status; i++)
+        if (s->at[i].depth > 0) find_twin(s, i);
     if (!status) find_needed(s);
     return status;
 }

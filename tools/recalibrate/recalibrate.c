@@ -170,12 +170,11 @@ static void warn_of_small_batches(const struct run *r) {
     for (size_t i = 0; i < r->samples.batches; i++)
         if (r->samples.pieces[i].count < least) least = r->samples.pieces[i].count;
     const bool is_fixed = !r->is_network && r->samples.input.shape[0] > 0;
-    if (least < SMALL_BATCH)
-        report(
-            EXIT_DONE,
-            "batch norms use the statistics of batches that have as few as %zu%s: fewer than %d samples change the result; --method "
-            "exact does not depend on them",
-            least, is_fixed ? ", which the model says" : "", SMALL_BATCH);
+    if (least >= SMALL_BATCH) return;
+    report(EXIT_DONE,
+           "batch norms use the statistics of batches that have as few as %zu%s: fewer than %d samples change the result; "
+           "--method exact does not depend on them",
+           least, is_fixed ? ", which the model says" : "", SMALL_BATCH);
 }
 
 static bool run_passes(struct run *r) {

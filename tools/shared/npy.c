@@ -112,6 +112,13 @@ static bool read_integers(struct reader *r, const struct npy_header *header, con
     return true;
 }
 
+/* Whether the elements can be taken as they are, if they are not converted. */
+static bool is_taken(const struct reader *r, const struct npy_header *header, const batchnorm_dtype *to) {
+    return header->integer_bytes == 0 || to ||
+           fail(r->message, "has integers as elements; --dtype converts them, as in --dtype f32");
+}
+
+/* Finds how many bytes the elements have, which must be as many as there are. */
 static bool array_bytes(const struct reader *r, const struct npy_header *header, size_t *bytes) {
     const size_t each = header->integer_bytes ? header->integer_bytes : batchnorm_dtype_bytes(header->dtype);
     const batchnorm_tensor view = batchnorm_tensor_contiguous(NULL, header->dtype, header->rank, header->shape);
@@ -126,7 +133,6 @@ static bool array_bytes(const struct reader *r, const struct npy_header *header,
 /* Reads all elements that the sizes of the header ask for. */
 static bool read_elements(struct reader *r, const struct npy_header *header, const batchnorm_dtype *to, struct array *array) {
     const bool is_integer = header->integer_bytes != 0;
-    if (is_integer && !to) return fail(r->message, "has integers as elements; --dtype converts them, as in --dtype f32");
     if (!array_new(array, is_integer ? *to : header->dtype, header->rank, header->shape, r->message)) return false;
     const size_t elements = (size_t)batchnorm_tensor_elements(&array->view), each = batchnorm_dtype_bytes(header->dtype);
     if (is_integer) {
@@ -144,8 +150,8 @@ bool npy_read(struct array *array, const char *path, const batchnorm_dtype *to, 
     struct reader r = {.message = message};
     struct npy_header header = {0};
     size_t bytes;
-    bool ok = open_reader(&r, path) && read_header(&r, &header) && array_bytes(&r, &header, &bytes) &&
-              read_elements(&r, &header, to, array);
+    bool ok = open_reader(&r, path) && read_header(&r, &header) && is_taken(&r, &header, to) &&
+              array_bytes(&r, &header, &bytes) && read_elements(&r, &header, to, array);
     bn_source_close(&r.source);
     if (!ok) array_free(array);
     return ok;
