@@ -12,6 +12,7 @@ DECLARE(apply)
 DECLARE(bench)
 DECLARE(compare)
 DECLARE(convert)
+DECLARE(export)
 DECLARE(fold)
 DECLARE(inspect)
 DECLARE(predict)
@@ -22,6 +23,7 @@ const struct verb verbs[] = {
     VERB(bench, "time the library on this machine, against copying memory"),
     VERB(compare, "measure what batch norm buys: training with and without it, with a report"),
     VERB(convert, "give the batch norms of a state the names and meanings of another framework"),
+    VERB(export, "write a trained network as an ONNX model"),
     VERB(fold, "fold the batch norms of an ONNX model into what is around them"),
     VERB(inspect, "list the batch norms of a model and what is unhealthy about them"),
     VERB(predict, "name the classes of images by a trained network"),
