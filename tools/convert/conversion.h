@@ -17,8 +17,10 @@ struct conversion {
     bool was_unbiased, is_unbiased;  /* running variances, before and after */
     char eps[METADATA_NUMBER_BYTES]; /* of all layers; empty: not told, or each has its own */
     bool has_own_eps;
-    size_t divided, fixed, filled,
-        moved; /* layers: by a factor; with a gamma read as 1; with new arrays; batches to metadata */
+    size_t divided;                       /* layers whose statistics had a factor */
+    size_t fixed;                         /* whose gamma was read as 1 */
+    size_t moved;                         /* whose num_batches_tracked went into the metadata */
+    size_t filled;                        /* arrays that were added */
     char momentum[METADATA_NUMBER_BYTES]; /* as the new convention counts it */
     struct metadata metadata;
 };
