@@ -84,16 +84,16 @@ static void add_bound(struct list *list, const char *text, enum unit unit, claim
     judge(claim);
 }
 
-/* The second of two numbers about the layer is below the first, which stands in the text. */
-static void add_fall(struct list *list, const char *text, const char *when, enum unit unit, claim_value *from,
-                     claim_value *to) {
-    struct claim *claim = append(list, LAYER, unit);
+/* The second of two numbers of networks with batch norm is better than the first, which stands in the text. */
+static void add_change(struct list *list, enum experiment experiment, const char *text, const char *when, enum unit unit,
+                       claim_value *from, claim_value *to, enum better better) {
+    struct claim *claim = append(list, experiment, unit);
     if (!claim) return;
     for (int seed = 1; seed <= list->metrics->seeds; seed++) {
         const double before = from(list->metrics, SIDE_WITH, seed), after = to(list->metrics, SIDE_WITH, seed);
         if (isnan(before) || isnan(after)) continue;
         claim->pairs++;
-        claim->held += after < before;
+        claim->held += better == LOWER ? after < before : after > before;
     }
     claim->sides[SIDE_WITH] = claim_spread(list->metrics, SIDE_WITH, to);
     const struct spread first = claim_spread(list->metrics, SIDE_WITH, from);
@@ -198,7 +198,15 @@ size_t claims_make(const struct metrics *metrics, unsigned experiments, struct c
     add_pairs(&list, SIGMOID, "Gradient reaches the first layer: norm, first / last", UNIT_NONE, first_to_last, HIGHER);
     add_bound(&list, "Normalized to mean 0, deviation 1: error at most 0.01", UNIT_NONE, normalized_error, 0.01);
     add_bound(&list, "Then to mean bias, deviation |weight|: likewise", UNIT_NONE, affine_error, 0.01);
-    add_fall(&list, "Running means come nearer to the population's", "at first", UNIT_NONE, running_start, running_end);
-    add_fall(&list, "Train/eval gap is less with large batches", "with small ones", UNIT_PERCENT, gap_small, gap_large);
+    add_change(&list, LAYER, "Running means come nearer to the population's", "at first", UNIT_NONE, running_start, running_end,
+               LOWER);
+    add_change(&list, LAYER, "Train/eval gap is less with large batches", "with small ones", UNIT_PERCENT, gap_small, gap_large,
+               LOWER);
+    add_change(&list, RANKS, "Synchronized over ranks of 2 images: more accurate", "with their own statistics", UNIT_PERCENT,
+               local_accuracy_2, synchronized_accuracy, HIGHER);
+    add_change(&list, RANKS, "Over ranks of 4 images: likewise", "with their own", UNIT_PERCENT, local_accuracy_4,
+               synchronized_accuracy, HIGHER);
+    add_change(&list, RANKS, "Over ranks of 8 images: likewise", "with their own", UNIT_PERCENT, local_accuracy_8,
+               synchronized_accuracy, HIGHER);
     return list.count;
 }

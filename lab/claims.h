@@ -51,7 +51,9 @@ claim_value first_to_last;              /* the gradient's norm in the first laye
 claim_value normalized_error;           /* the farthest that a channel's mean is from 0, or its standard deviation from 1 */
 claim_value affine_error;               /* likewise from bias and |weight| */
 claim_value running_start, running_end; /* how far running statistics are from the population's */
-claim_value gap_small, gap_large;       /* |train - eval| accuracy at the smallest and the largest batch */
+claim_value synchronized_accuracy;      /* at the end, with the statistics of whole batches */
+claim_value local_accuracy_2, local_accuracy_4, local_accuracy_8; /* where ranks take those of so many images */
+claim_value gap_small, gap_large; /* |train - eval| accuracy at the smallest and the largest batch */
 
 /* A training is too short to tell which minimum is better where on either side at least half of the runs gain more than this
  * in the last third of their steps. gained: best_accuracy_gain or best_loss_gain. */

@@ -32,6 +32,7 @@ struct trainee_options {
     nn_activation activation;
     double rate;
     size_t batch, capacity; /* capacity: the most images at a time, if that is more than a batch */
+    size_t local;           /* images of a rank: each of them takes statistics of its own; 0: there are no ranks */
     int seed;
 };
 
@@ -45,6 +46,7 @@ struct trainee {
     uint32_t *in_turn; /* 0, 1, 2, ... */
     uint8_t *labels;   /* [capacity] */
     size_t next, n;    /* where in the order the next batch begins; the size of the last one */
+    float *sums;       /* of the ranks' gradients; NULL without them */
     bool one_value;    /* a batch may leave a channel a single value: layers that see it stay in evaluation mode */
     long step;         /* done */
     double seconds;    /* spent in them */
@@ -58,6 +60,10 @@ void trainee_free(struct trainee *trainee);
 /* One step is both. The first gives the mean loss over the batch, and leaves gradients and values to look at. */
 nn_error trainee_gradient(struct trainee *trainee, double *loss);
 nn_error trainee_update(struct trainee *trainee);
+
+/* For trainee_gradient(), by trainee_local.c: the batch that is next in the order, spread over ranks that each take their own
+ * statistics. Gradients are those of the mean loss over the whole batch; running statistics are those of the first rank. */
+nn_error trainee_gradient_of_ranks(struct trainee *trainee, double *loss);
 
 /* The same batch again, with parameters that may have changed; neither the count of steps nor the time moves. */
 nn_error trainee_gradient_again(struct trainee *trainee, double *loss);

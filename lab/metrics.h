@@ -17,7 +17,8 @@ enum side { SIDE_WITH, SIDE_WITHOUT, SIDES }; /* batch norm */
     EXPERIMENT(SWEEP, sweep)                                                                                                   \
     EXPERIMENT(BEST, best)                                                                                                     \
     EXPERIMENT(SIGMOID, sigmoid)                                                                                               \
-    EXPERIMENT(LAYER, layer)
+    EXPERIMENT(LAYER, layer)                                                                                                   \
+    EXPERIMENT(RANKS, ranks)
 
 #define LAB_CONSTANT(constant, name) constant,
 enum experiment { LAB_EXPERIMENTS(LAB_CONSTANT) EXPERIMENTS };

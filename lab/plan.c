@@ -10,6 +10,7 @@
 
 const double plan_rates[RATES] = {0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10};
 const size_t plan_batch_sizes[BATCH_SIZES] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
+const size_t plan_local_sizes[LOCAL_SIZES] = {2, 4, 8};
 const double plan_step_lengths[STEP_LENGTHS] = {0.5, 1, 2, 4};
 const double plan_targets[TARGETS] = {0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.88, 0.9, 0.92};
 
@@ -27,7 +28,8 @@ static const struct plan quick = {.train_images = 4000,
                                   .layer_passes = 1,
                                   .layer_points = 8,
                                   .population_images = 1024,
-                                  .gap_images = 1024};
+                                  .gap_images = 1024,
+                                  .ranks_passes = 1};
 
 /* Sized to end within an hour on two cores: see docs/measurements.md. */
 static const struct plan full = {.convergence_passes = 3,
@@ -42,7 +44,8 @@ static const struct plan full = {.convergence_passes = 3,
                                  .layer_passes = 1,
                                  .layer_points = 12,
                                  .population_images = 8192,
-                                 .gap_images = 8192};
+                                 .gap_images = 8192,
+                                 .ranks_passes = 1};
 
 bool plan_has(const struct compare_request *request, enum experiment experiment) {
     return request->experiments >> experiment & 1;
@@ -67,7 +70,8 @@ long plan_steps(const struct compare_request *r, enum experiment experiment, uin
                                       [SWEEP] = p->sweep_passes,
                                       [BEST] = p->best_passes,
                                       [SIGMOID] = p->sigmoid_passes,
-                                      [LAYER] = p->layer_passes};
+                                      [LAYER] = p->layer_passes,
+                                      [RANKS] = p->ranks_passes};
     return passes[experiment] * plan_steps_per_pass(images, r->batch);
 }
 

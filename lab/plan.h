@@ -7,10 +7,11 @@
 #include "nn/dataset.h"
 #include "nn/model.h"
 
-enum { MOST_SEEDS = 100, RATES = 8, BATCH_SIZES = 9, STEP_LENGTHS = 4, TARGETS = 10 };
+enum { MOST_SEEDS = 100, RATES = 8, BATCH_SIZES = 9, LOCAL_SIZES = 3, STEP_LENGTHS = 4, TARGETS = 10 };
 
 extern const double plan_rates[RATES];               /* of the sweep */
 extern const size_t plan_batch_sizes[BATCH_SIZES];   /* of the train/eval gap */
+extern const size_t plan_local_sizes[LOCAL_SIZES];   /* images of a rank that keeps its statistics to itself */
 extern const double plan_step_lengths[STEP_LENGTHS]; /* along the gradient, in learning rates */
 extern const double plan_targets[TARGETS];           /* test accuracies to reach */
 
@@ -25,6 +26,7 @@ struct plan {
     long layer_passes, layer_points;
     uint32_t population_images; /* for the statistics that running statistics approach */
     uint32_t gap_images;        /* that each batch size trains on */
+    long ranks_passes;
 };
 
 struct compare_request {

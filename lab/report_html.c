@@ -35,7 +35,13 @@ static const struct {
     [LAYER] = {"What the layer does",
                "Channels before and after batch norm in one batch at the end of training; running statistics beside those of "
                "many training images, with the weights of that moment; and training mode beside evaluation mode on the test "
-               "images, for batches of 1 to 256."}};
+               "images, for batches of 1 to 256."},
+    [RANKS] = {
+        "Many ranks",
+        "Every batch is spread over ranks of 2, 4 or 8 images. Each takes the mean and variance of its own images, gradients "
+        "are added, and the running statistics are those of the first rank: data-parallel training as it is without "
+        "synchronized batch norm. Ranks are simulated, one after the other. Synchronized, all ranks normalize with the "
+        "statistics of the whole batch, and the result does not depend on how it is spread."}};
 
 /* The median in full, the range smaller. */
 static void write_side(FILE *page, const struct claim *claim, enum side side) {

@@ -67,6 +67,7 @@ void trainee_free(struct trainee *trainee) {
     free(trainee->order);
     free(trainee->in_turn);
     free(trainee->labels);
+    free(trainee->sums);
     *trainee = (struct trainee){0};
 }
 
@@ -85,7 +86,7 @@ void trainee_set_training(struct trainee *trainee, bool training) {
  * each pass, so it is others each time. */
 static size_t images_per_pass(uint32_t count, size_t batch) { return count - count % batch; }
 
-static void next_batch(struct trainee *t) {
+static void choose_batch(struct trainee *t) {
     const size_t total = images_per_pass(t->lab->train.count, t->options.batch);
     if (t->next >= total) {
         in_order(t->order, t->lab->train.count);
@@ -93,6 +94,10 @@ static void next_batch(struct trainee *t) {
         t->next = 0;
     }
     t->n = t->options.batch;
+}
+
+static void next_batch(struct trainee *t) {
+    choose_batch(t);
     nn_dataset_batch(&t->lab->train, t->order + t->next, t->n, NULL, nn_network_input(t->network), t->labels);
     t->next += t->n;
 }
@@ -118,8 +123,15 @@ nn_error trainee_forward(struct trainee *t) {
 
 nn_error trainee_gradient(struct trainee *t, double *loss) {
     const double start = nn_seconds();
-    next_batch(t);
-    const nn_error error = trainee_gradient_again(t, loss);
+    nn_error error;
+    if (t->options.local) {
+        choose_batch(t);
+        error = trainee_gradient_of_ranks(t, loss);
+        t->next += t->n;
+    } else {
+        next_batch(t);
+        error = trainee_gradient_again(t, loss);
+    }
     t->seconds += nn_seconds() - start;
     return error;
 }

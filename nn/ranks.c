@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine.h"
+
 /* What a message begins with, all of which must be the same on all ranks. */
 struct header {
     uint64_t magic, about, calls;
@@ -18,7 +20,9 @@ static const char differ[] = "the ranks do not do the same things: they run diff
 static int watch(void *user, const void *bytes, size_t count, const void **all, const size_t **counts) {
     nn_ranks *ranks = user;
     const struct batchnorm_group *transport = ranks->transport;
+    const double start = nn_seconds();
     const int code = transport->gather(transport->user, bytes, count, all, counts);
+    ranks->waited += nn_seconds() - start;
     ranks->broken = code != 0;
     if (code) return code;
     const char *at = *all;
@@ -33,16 +37,31 @@ static const char *why(void *user) {
     return ranks->transport->message ? ranks->transport->message(ranks->transport->user) : NULL;
 }
 
-void nn_ranks_init(nn_ranks *ranks, const struct batchnorm_group *transport, bool synchronized) {
-    *ranks = (nn_ranks){.group = *transport, .transport = transport, .synchronized = synchronized, .failed = -1};
+void nn_ranks_init(nn_ranks *ranks, const struct batchnorm_group *transport, nn_scatter *scatter, bool synchronized) {
+    *ranks =
+        (nn_ranks){.group = *transport, .transport = transport, .scatter = scatter, .synchronized = synchronized, .failed = -1};
     ranks->group.gather = watch;
     ranks->group.message = why;
     ranks->group.user = ranks;
 }
 
 void nn_ranks_free(nn_ranks *ranks) {
-    if (ranks) free(ranks->message);
+    if (!ranks) return;
+    free(ranks->message);
+    free(ranks->scratch);
+    free(ranks->picked);
 }
+
+/* The old bytes are not kept. */
+static void *make_room(void **memory, size_t *room, size_t bytes) {
+    if (bytes <= *room) return *memory;
+    free(*memory);
+    *memory = malloc(bytes);
+    *room = *memory ? bytes : 0;
+    return *memory;
+}
+
+void *nn_ranks_scratch(nn_ranks *ranks, size_t bytes) { return make_room(&ranks->scratch, &ranks->scratch_room, bytes); }
 
 void *nn_ranks_message(nn_ranks *ranks, size_t bytes) {
     const size_t header = sizeof(struct header);
@@ -79,6 +98,44 @@ const void *nn_ranks_message_of(const nn_ranks *ranks, int rank, size_t *bytes) 
     for (int i = 0; i < rank; i++) at += ranks->counts[i];
     *bytes = ranks->counts[rank] - sizeof(struct header);
     return at + sizeof(struct header);
+}
+
+/* By a gather: everybody gets all parts of all ranks, behind their sizes, and picks its own. */
+static nn_error scatter_to_all(nn_ranks *ranks, const char *bytes, const size_t *send, const size_t *receive,
+                               const void **all) {
+    const int count = ranks->group.ranks, own = ranks->group.rank;
+    const size_t head = (size_t)count * sizeof *send;
+    size_t sum = 0, own_sum = 0;
+    for (int i = 0; i < count; i++) {
+        sum += send[i];
+        own_sum += receive[i];
+    }
+    char *message = nn_ranks_message(ranks, head + sum), *to = make_room(&ranks->picked, &ranks->picked_room, own_sum + 1);
+    if (!message || !to) return NN_NO_MEMORY;
+    *all = to;
+    memcpy(message, send, head);
+    memcpy(message + head, bytes, sum);
+    const nn_error error = nn_ranks_gather(ranks, NN_SCATTER);
+    if (error) return error;
+    for (int i = 0; i < count; to += receive[i++]) {
+        size_t its, before = head, size = 0;
+        const char *from = nn_ranks_message_of(ranks, i, &its);
+        for (int j = 0; j <= own; j++) {
+            before += size;
+            memcpy(&size, from + (size_t)j * sizeof size, sizeof size);
+        }
+        if (size != receive[i] || its < before + size) return differ;
+        memcpy(to, from + before, size);
+    }
+    return NULL;
+}
+
+nn_error nn_ranks_scatter(nn_ranks *ranks, const void *bytes, const size_t *send, const size_t *receive, const void **all) {
+    if (!ranks->scatter) return scatter_to_all(ranks, bytes, send, receive, all);
+    const double start = nn_seconds();
+    ranks->broken = ranks->scatter(ranks->transport->user, bytes, send, receive, all) != 0;
+    ranks->waited += nn_seconds() - start;
+    return ranks->broken ? transport_error(ranks) : NULL;
 }
 
 void *nn_ranks_bring(nn_ranks *ranks, const nn_pile *pile, size_t slot_bytes) {

@@ -24,23 +24,34 @@ typedef enum nn_exchange {
     NN_AGREEMENT,
     NN_NUMBERS,
     NN_COPY,
-    NN_PLACES
+    NN_PLACES,
+    NN_PARTS,
+    NN_SCATTER
 } nn_exchange;
+
+/* What a transport may have beside its gather: every rank gets from each what that has for it. bytes has send[i] bytes for rank
+ * i, one after the other; *all is receive[i] bytes from rank i likewise, until the next call. All ranks know how much they get.
+ * Returns what a gather does. */
+typedef int nn_scatter(void *user, const void *bytes, const size_t *send, const size_t *receive, const void **all);
 
 typedef struct nn_ranks {
     struct batchnorm_group group;            /* the same ranks, for batch norm: over the transport below, which is watched */
     const struct batchnorm_group *transport; /* the caller's, which must stay */
+    nn_scatter *scatter;                     /* with the same user; NULL: there is none, and what is for one goes to all */
     bool synchronized;                       /* batch norm takes its statistics from the whole batch */
     int failed;                              /* the first rank that told a failure; -1: none */
     bool broken;                             /* the transport has failed: there are no more exchanges */
+    double waited;                           /* seconds in exchanges, which are waiting and sending */
     bool others;                             /* the error that all have met is told by another rank */
     void *message;                           /* of this rank, `bytes` long, in memory of `room` */
     size_t bytes, room;
     const char *all; /* of all ranks */
     const size_t *counts;
+    void *scratch, *picked; /* of `scratch_room` and `picked_room` bytes */
+    size_t scratch_room, picked_room;
 } nn_ranks;
 
-void nn_ranks_init(nn_ranks *ranks, const struct batchnorm_group *transport, bool synchronized);
+void nn_ranks_init(nn_ranks *ranks, const struct batchnorm_group *transport, nn_scatter *scatter, bool synchronized);
 void nn_ranks_free(nn_ranks *ranks);
 
 /* ranks NULL is a rank alone, in all that follows. */
@@ -53,6 +64,12 @@ void *nn_ranks_message(nn_ranks *ranks, size_t bytes);
 /* The exchange. Afterwards every rank's is there, until the next. */
 nn_error nn_ranks_gather(nn_ranks *ranks, nn_exchange about);
 const void *nn_ranks_message_of(const nn_ranks *ranks, int rank, size_t *bytes);
+
+/* Memory that stays for the next time, aligned for doubles; NULL if there is none. */
+void *nn_ranks_scratch(nn_ranks *ranks, size_t bytes);
+/* An exchange in which each rank gets what is for it alone. Others that are in it cannot learn that this rank has failed: all
+ * that it needs must be there before. *all stays until the next exchange. */
+nn_error nn_ranks_scatter(nn_ranks *ranks, const void *bytes, const size_t *send, const size_t *receive, const void **all);
 
 /* Sums in an exchange: what a rank has brought. */
 typedef struct nn_brought {

@@ -219,13 +219,14 @@ nn_error nn_trainer_evaluate_classes(nn_trainer *t, const nn_dataset *data, uint
 
 nn_error nn_trainer_epoch(nn_trainer *t, nn_progress *progress, void *user, nn_epoch *epoch) {
     const size_t total = nn_trainer_samples(t);
-    const double start = nn_seconds();
+    const nn_ranks *ranks = t->network->part.ranks;
+    const double start = nn_seconds(), waited = ranks ? ranks->waited : 0;
     nn_error error = NULL;
     while (t->at.done < total && !error) {
         error = nn_trainer_step(t, NULL);
         if (progress && !error) progress(user, t->at.done, total);
     }
-    const double middle = nn_seconds();
+    const double middle = nn_seconds(), waiting = ranks ? ranks->waited - waited : 0;
     nn_score tested;
     if (!error) error = nn_trainer_evaluate(t, t->test, &tested);
     if (error) return error;
@@ -233,7 +234,8 @@ nn_error nn_trainer_epoch(nn_trainer *t, nn_progress *progress, void *user, nn_e
                         .accuracy = (double)tested.correct / (double)t->test->count,
                         .test_loss = tested.loss / (double)t->test->count,
                         .seconds = middle - start,
-                        .test_seconds = nn_seconds() - middle};
+                        .test_seconds = nn_seconds() - middle,
+                        .waiting = waiting};
     nn_trainer_end_epoch(t);
     return NULL;
 }

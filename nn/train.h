@@ -44,6 +44,7 @@ typedef struct nn_epoch {
     double test_loss;    /* their mean loss */
     double seconds;      /* of training alone */
     double test_seconds; /* of the evaluation */
+    double waiting;      /* how many of the seconds of training this rank was in exchanges with others */
 } nn_epoch;
 
 /* Called after each batch: `done` of `total` samples of the epoch. */

@@ -7,7 +7,7 @@ demo="gcc libc6-dev make cmake pkg-config
 libjansson-dev zlib1g-dev libpng-dev libjpeg-dev libdnnl-dev
 scdoc gnuplot-nox dataset-fashion-mnist"
 test="g++ clang libclang-rt-dev libomp-dev libopenblas-dev
-libopenmpi-dev openmpi-bin libmpich-dev mpich
+libopenmpi-dev openmpi-bin libmpich-dev mpich iproute2
 libcmocka-dev valgrind python3 python3-dev python3-venv libonnx-testdata chromium
 clang-format doxygen binutils mandoc
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross

@@ -11,6 +11,7 @@
 DECLARE(apply)
 DECLARE(bench)
 DECLARE(compare)
+DECLARE(export)
 DECLARE(fold)
 DECLARE(inspect)
 DECLARE(predict)
@@ -21,6 +22,7 @@ const struct verb verbs[] = {
     VERB(apply, "run one layer over arrays in files"),
     VERB(bench, "time the library on this machine, against copying memory"),
     VERB(compare, "measure what batch norm buys: training with and without it, with a report"),
+    VERB(export, "write a trained network as an ONNX model"),
     VERB(fold, "fold the batch norms of an ONNX model into what is around them"),
     VERB(inspect, "list the batch norms of a model and what is unhealthy about them"),
     VERB(predict, "name the classes of images by a trained network"),

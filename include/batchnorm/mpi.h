@@ -70,6 +70,26 @@ BATCHNORM_API void batchnorm_mpi_destroy(batchnorm_mpi *mpi);
  */
 BATCHNORM_API batchnorm_group batchnorm_mpi_group(batchnorm_mpi *mpi, const char *name);
 
+/*! Give each rank what is for it. For what a program sums up over ranks beside batch norm, such as gradients, in an order of
+ * its own: each rank gets the same part of what all have, adds it up, and the sums are gathered (`gather` of a group). So
+ * each sends and gets about twice what it has, however many there are, where a gather of all would be once for each of them.
+ * All ranks call it, in the same order as their other calls.
+ *
+ * Shapes:  send, receive: [ranks]; bytes: send[0] for rank 0, then send[1] for rank 1, ...; *all: receive[0] from rank 0, then
+ *          receive[1] from rank 1, .... What one rank sends another is what that receives from it; each knows its own sizes.
+ * Units:   bytes
+ * NULL:    bytes where nothing is sent.
+ * Memory:  *all is the transport's, and stays until the next call over it.
+ * Threads: as batchnorm_mpi_create() says.
+ * Returns: OK
+ *          NULL_POINTER: mpi, send, receive or all
+ *          TRANSPORT: a rank has not come within the limit or has given up, MPI failed, there is no memory, or more than
+ *          INT_MAX bytes go or come; `message` of a group says which, and no call can follow
+ * Since:   0.1
+ */
+BATCHNORM_API BATCHNORM_CHECK batchnorm_status batchnorm_mpi_scatter(batchnorm_mpi *mpi, const void *bytes, const size_t *send,
+                                                                     const size_t *receive, const void **all);
+
 /*! Tell whether this process was started by the mpirun of another MPI, or by a srun that does not know this one: then each
  * process believes to be the only one, and would do all of the work. What is compared is the size of MPI_COMM_WORLD with what
  * those tell in the environment: OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS.

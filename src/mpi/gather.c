@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a second one
- * of the messages as they are. All ranks see all sizes, so that they decide alike. */
+/* Gather: a collective of slots, which have the sizes and all of the small messages; and where one is larger than a slot, a
+ * second one of the messages as they are. All ranks see all sizes, so that they decide alike.
+ * Scatter: one collective, of whose sizes each rank knows its own. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +19,16 @@ static bool gather_slots(batchnorm_mpi *mpi, const void *bytes, size_t count) {
 }
 
 /* Makes room for all messages. A rank that has none tells the others, who wait for its part. */
-static bool make_room(batchnorm_mpi *mpi, size_t bytes) {
-    if (bytes <= mpi->room) return true;
-    void *more = realloc(mpi->all, bytes);
+static bool make_room(batchnorm_mpi *mpi, void **memory, size_t *room, size_t bytes) {
+    if (bytes <= *room) return true;
+    void *more = realloc(*memory, bytes);
     if (!more) {
         bn_mpi_fail(mpi->message, BATCHNORM_NO_MEMORY, "no memory for the messages of all ranks, %zu bytes", bytes);
         bn_mpi_end(mpi);
         return false;
     }
-    mpi->all = more;
-    mpi->room = bytes;
+    *memory = more;
+    *room = bytes;
     return true;
 }
 
@@ -60,7 +61,7 @@ static bool gather(batchnorm_mpi *mpi, const void *bytes, size_t count) {
         }
         sum += mpi->counts[i];
     }
-    if (!make_room(mpi, sum)) return false;
+    if (!make_room(mpi, &mpi->all, &mpi->room, sum)) return false;
     if (!is_small) return gather_messages(mpi, bytes, count);
     char *to = mpi->all;
     for (int i = 0; i < mpi->ranks; to += mpi->counts[i++]) memcpy(to, mpi->slots[i].bytes, mpi->counts[i]);
@@ -74,4 +75,39 @@ int bn_mpi_gather(void *user, const void *bytes, size_t count, const void **all,
     *all = mpi->all;
     *counts = mpi->counts;
     return 0;
+}
+
+/* Sizes as MPI wants them. False with a message, if they are too much for it; the others, who may have less, are told. */
+static bool place(batchnorm_mpi *mpi, const size_t *counts, int *sizes, int *places, size_t *sum) {
+    *sum = 0;
+    for (int i = 0; i < mpi->ranks; *sum += counts[i++]) {
+        if (counts[i] > INT_MAX - *sum) {
+            bn_mpi_fail(mpi->message, BATCHNORM_TRANSPORT, "parts of more than %d bytes, which MPI counts to", INT_MAX);
+            bn_mpi_end(mpi);
+            return false;
+        }
+        sizes[i] = (int)counts[i];
+        places[i] = (int)*sum;
+    }
+    return true;
+}
+
+/* MPI reads a copy, and writes into memory of the transport, because the caller's goes away where the call is given up. */
+batchnorm_status batchnorm_mpi_scatter(batchnorm_mpi *mpi, const void *bytes, const size_t *send, const size_t *receive,
+                                       const void **all) {
+    MPI_Request request;
+    size_t sent, received;
+    if (!mpi || !send || !receive || !all) return BATCHNORM_NULL_POINTER;
+    int *const places = mpi->places + mpi->ranks, *const sizes = mpi->sizes + mpi->ranks;
+    if (mpi->ended || !bn_mpi_may_call(mpi->message)) return BATCHNORM_TRANSPORT;
+    mpi->calls++;
+    if (!place(mpi, send, mpi->sizes, mpi->places, &sent) || !place(mpi, receive, sizes, places, &received) ||
+        !make_room(mpi, &mpi->parts, &mpi->parts_room, sent) || !make_room(mpi, &mpi->all, &mpi->room, received))
+        return BATCHNORM_TRANSPORT;
+    if (sent) memcpy(mpi->parts, bytes, sent);
+    const int result = MPI_Ialltoallv(mpi->parts, mpi->sizes, mpi->places, MPI_BYTE, mpi->all, sizes, places, MPI_BYTE,
+                                      mpi->communicator, &request);
+    if (!bn_mpi_wait(mpi, "MPI_Ialltoallv", result, &request)) return BATCHNORM_TRANSPORT;
+    *all = mpi->all;
+    return BATCHNORM_OK;
 }

@@ -54,6 +54,7 @@ static void release(batchnorm_mpi *mpi) {
     free(mpi->sizes);
     free(mpi->places);
     free(mpi->all);
+    free(mpi->parts);
     free(mpi);
 }
 
@@ -68,8 +69,8 @@ static batchnorm_mpi *allocate(int rank, int ranks) {
     mpi->all = malloc(mpi->room);
     mpi->peers = calloc(n, sizeof *mpi->peers);
     mpi->counts = malloc(n * sizeof *mpi->counts);
-    mpi->sizes = malloc(n * sizeof *mpi->sizes);
-    mpi->places = malloc(n * sizeof *mpi->places);
+    mpi->sizes = malloc(2 * n * sizeof *mpi->sizes);
+    mpi->places = malloc(2 * n * sizeof *mpi->places);
     if (!mpi->slots || !mpi->all || !mpi->peers || !mpi->counts || !mpi->sizes || !mpi->places) {
         release(mpi);
         return NULL;

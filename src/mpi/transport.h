@@ -39,9 +39,9 @@ struct batchnorm_mpi {
     struct bn_slot *slots; /* of all ranks */
     struct bn_peer *peers;
     size_t *counts;
-    int *sizes, *places; /* of the messages, as MPI wants them */
-    void *all;
-    size_t room; /* of all */
+    int *sizes, *places; /* of the messages, as MPI wants them: of a scatter what goes, then what comes */
+    void *all, *parts;   /* of a gather or a scatter; what this rank has for each, in a scatter */
+    size_t room, parts_room;
 };
 
 /* Writes a message, if it is wanted. Returns `status`. */

@@ -23,6 +23,7 @@ tools/apply:  include tools/shared
 tools/bench:  include nn tools/shared
 tools/train:  include nn tools/shared
 tools/predict: include nn tools/shared tools/train
+tools/export: include nn src/place tools/shared tools/train
 tools/compare: include nn tools/shared tools/bench lab
 tools/inspect: include tools/shared
 tools/fold:   include tools/shared
@@ -42,7 +43,7 @@ src/sync: sync.h
 src/place: place.h source.h
 src/model: zip.h
 tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h npy.h npz.h numbers.h
-tools/shared: options.h outputs.h picture.h progress.h runtime.h stop.h terminal.h wrap.h
+tools/shared: options.h outputs.h picture.h progress.h runtime.h started.h stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

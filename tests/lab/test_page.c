@@ -166,7 +166,7 @@ TEST(the_page_has_claims_figures_and_numbers) {
     struct report r = {.seeds_done = {2, 2, 2, 2, 2, 2}};
     fill(2);
     char *page = page_of(&r);
-    assert_true(has(page, "<p class=\"lead\">1 of 16 claims hold, 1 is too short to tell, 14 were not measured.</p>"));
+    assert_true(has(page, "<p class=\"lead\">1 of 19 claims hold, 1 is too short to tell, 17 were not measured.</p>"));
     assert_true(
         has(page, "<th scope=\"row\">Better best test accuracy in 2 steps<br><span class=\"note\">The last third of the steps "
                   "still lowers the share of wrong answers: by 26.0 % with batch norm, by 24.7 % without.</span></th><td "
@@ -209,7 +209,7 @@ TEST(the_page_begins_with_the_settings) {
     assert_true(
         has(page, "<dt>network</dt><dd>cnn, relu (sigmoid in the sigmoid experiment); batch norm before the activation"));
     assert_true(has(page, "<dd>sgd, learning rate 0.05, momentum 0.9, batches of 128, where"));
-    assert_true(has(page, "convergence 93, gradients 0, sweep 31, best 186, sigmoid 62, layer 0</dd>"));
+    assert_true(has(page, "convergence 93, gradients 0, sweep 31, best 186, sigmoid 62, layer 0, ranks 0</dd>"));
     assert_true(has(page, "<dt>seeds</dt><dd>2</dd><dt>run</dt><dd><code>20260131T120000Z-1-a-run</code></dd>"));
     assert_int_equal(count_of(claims + 1, "20260131T120000Z-1-a-run"), 1); /* in the foot */
     free(page);
@@ -234,7 +234,7 @@ TEST(a_stopped_run_says_what_is_missing) {
     char *page = page_of(&r);
     assert_true(has(page, "This run was stopped before its end, or is not there yet."));
     assert_true(has(page, "Incomplete: this is about the 1 of 2 seeds that were finished."));
-    assert_int_equal(count_of(page, "Not measured: the run was stopped before."), 2); /* sigmoid and layer */
+    assert_int_equal(count_of(page, "Not measured: the run was stopped before."), 3); /* sigmoid, layer and ranks */
     free(page);
 }
 

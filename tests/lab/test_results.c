@@ -449,6 +449,30 @@ static const char *sentence_of(const char *id, unsigned experiments) {
     return sentence;
 }
 
+/* Small ranks lose; more images are as good as all. */
+TEST(ranks_and_their_statistics) {
+    struct claim claims[MOST_CLAIMS];
+    for (int seed = 1; seed <= 2; seed++) {
+        add_in(RANKS, SIDE_WITH, NAN, seed, 31, "", "final_accuracy", 0.8);
+        add_in(RANKS, SIDE_WITHOUT, NAN, seed, 31, "", "final_accuracy", 0.6);
+        add_in(RANKS, SIDE_WITH, 2, seed, 31, "", "local_accuracy", 0.5);
+        add_in(RANKS, SIDE_WITH, 4, seed, 31, "", "local_accuracy", seed == 1 ? 0.79 : 0.81);
+        add_in(RANKS, SIDE_WITH, 2, seed, 31, "", "local_batch_accuracy", 0.55);
+    }
+    const size_t count = claims_make(&metrics, 1u << RANKS, claims);
+    assert_int_equal(count, 3);
+    assert_string_equal(claims[0].text,
+                        "Synchronized over ranks of 2 images: more accurate (50.0 % with their own statistics)");
+    assert_int_equal(claims[0].verdict, HOLDS);
+    assert_float_equal(claims[0].sides[SIDE_WITH].median, 0.8, 1e-12);
+    assert_int_equal(claims[1].verdict, MIXED);
+    assert_int_equal(claims[2].verdict, NOT_MEASURED);
+    assert_string_equal(
+        sentence_of("ranks-statistics", 1u << RANKS),
+        "With synchronized statistics the test accuracy is 80.0 %; with those of 2 images 50.0 % (55.0 % when tested with the "
+        "statistics of the test batches), with those of 4 images 80.0 % (79.0 to 81.0). Without batch norm it is 60.0 %.");
+}
+
 TEST(the_sentence_of_convergence) {
     for (int seed = 1; seed <= 3; seed++) {
         for (int side = 0; side < SIDES; side++) {
@@ -522,6 +546,7 @@ int main(void) {
         cmocka_unit_test_teardown(errors_of_channels, clear),
         cmocka_unit_test_teardown(gaps_of_batches, clear),
         cmocka_unit_test_teardown(running_statistics_from_first_to_last, clear),
+        cmocka_unit_test_teardown(ranks_and_their_statistics, clear),
         cmocka_unit_test_teardown(the_sentence_of_convergence, clear),
         cmocka_unit_test_teardown(the_sentence_of_batch_sizes, clear),
         cmocka_unit_test_teardown(running_means_have_one_number, clear),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking at a network changes nothing, both sides train on the same from the same, and what is recorded is what is there. */
+/* Looking at a network changes nothing, both sides train on the same from the same, and what is recorded is what is there.
+ * Longer than 300 lines, because one small laboratory serves all of it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,8 @@ FIXTURE(set_up) {
                                  .layer_passes = 2,
                                  .layer_points = 2,
                                  .population_images = IMAGES,
-                                 .gap_images = 16};
+                                 .gap_images = 16,
+                                 .ranks_passes = 2};
     return nn_backend_create(1, &lab.backend) ? -1 : 0;
 }
 
@@ -147,6 +149,60 @@ TEST(a_short_way_against_the_gradient) {
     trainee_copy_free(&copy);
 }
 
+/* Gradients of one rank's images alone, into `copy`; its running statistics, too. */
+static void see_rank(struct trainee *t, const struct trainee_copy *before, const uint32_t *images, size_t n,
+                     struct trainee_copy *copy) {
+    trainee_restore(t, before);
+    nn_dataset_batch(&lab.train, images, n, NULL, nn_network_input(t->network), t->labels);
+    assert_null(nn_network_forward(t->network, n));
+    nn_softmax_cross_entropy(n, CLASSES, nn_network_output(t->network), t->labels, nn_network_output_gradient(t->network));
+    assert_null(nn_network_backward(t->network, n));
+    assert_true(trainee_save(t, copy));
+}
+
+/* Gradients are the mean of what each rank gets alone, and running statistics those of the first. */
+TEST(ranks_take_their_own_statistics) {
+    struct trainee_options options = trainee_defaults(&lab, SIDE_WITH, 1);
+    struct trainee *by_hand = trainee_with(&options);
+    struct trainee_copy before, rank[2], found;
+    options.local = 4;
+    struct trainee *t = trainee_with(&options);
+    double loss;
+    step(by_hand); /* so that running statistics are some */
+    assert_true(trainee_save(by_hand, &before));
+    trainee_restore(t, &before);
+    assert_null(trainee_gradient(t, &loss));
+    assert_true(isfinite(loss) && trainee_save(t, &found));
+    for (size_t i = 0; i < 2; i++) see_rank(by_hand, &before, t->order + 4 * i, 4, &rank[i]);
+    double differ = 0;
+    for (size_t i = 0; i < found.count; i++) {
+        assert_float_equal(found.grads[i], ((double)rank[0].grads[i] + rank[1].grads[i]) / 2, 1e-6);
+        differ = fmax(differ, fabs((double)rank[0].grads[i] - rank[1].grads[i]));
+    }
+    assert_true(differ > 1e-3); /* or nothing would be shown */
+    assert_memory_equal(found.running, rank[0].running, found.buffers * sizeof *found.running);
+    assert_memory_not_equal(found.running, rank[1].running, found.buffers * sizeof *found.running);
+    for (int i = 0; i < 2; i++) trainee_copy_free(&rank[i]);
+    trainee_copy_free(&found);
+    trainee_copy_free(&before);
+}
+
+/* Without batch norm it is the same to train on many ranks. */
+TEST(ranks_without_batch_norm_are_one) {
+    struct trainee_options options = trainee_defaults(&lab, SIDE_WITHOUT, 1);
+    struct trainee *one = trainee_with(&options);
+    options.local = 3; /* ranks of 4 and 4 */
+    struct trainee *many = trainee_with(&options);
+    struct trainee_copy copy;
+    double loss, same;
+    assert_null(trainee_gradient(one, &loss));
+    assert_null(trainee_gradient(many, &same));
+    assert_float_equal(loss, same, 1e-6);
+    assert_true(trainee_save(one, &copy));
+    assert_true(trainee_gradient_distance(many, &copy) < 1e-5 * trainee_gradient_length(&copy));
+    trainee_copy_free(&copy);
+}
+
 static size_t rows_of(enum experiment experiment, enum side side, const char *name) {
     size_t count;
     const struct metric_key key = metric_key(experiment, side, name);
@@ -172,6 +228,16 @@ TEST(sigmoid_sees_every_sigmoid) {
     assert_string_equal(layers[0], "conv1");
     assert_string_equal(layers[2], "fc1");
     free(layers);
+}
+
+/* A batch of 8 is enough for two ranks of 2 and of 4, but not of 8. */
+TEST(ranks_leaves_its_rows) {
+    assert_null(run_ranks(&lab, 1));
+    assert_int_equal(rows_of(RANKS, SIDE_WITH, "local_accuracy"), 2);
+    assert_int_equal(rows_of(RANKS, SIDE_WITH, "local_batch_accuracy"), 2);
+    assert_int_equal(rows_of(RANKS, SIDE_WITH, "final_accuracy"), 1);
+    assert_int_equal(rows_of(RANKS, SIDE_WITHOUT, "final_loss"), 1);
+    assert_int_equal(rows_of(RANKS, SIDE_WITHOUT, "batch_accuracy"), 0);
 }
 
 TEST(layer_records_channels_and_running_statistics) {
@@ -253,6 +319,9 @@ int main(void) {
         cmocka_unit_test_teardown(both_sides_begin_with_the_same_weights_and_batch, clear),
         cmocka_unit_test_teardown(looking_changes_nothing, clear),
         cmocka_unit_test_teardown(a_short_way_against_the_gradient, clear),
+        cmocka_unit_test_teardown(ranks_take_their_own_statistics, clear),
+        cmocka_unit_test_teardown(ranks_without_batch_norm_are_one, clear),
+        cmocka_unit_test_teardown(ranks_leaves_its_rows, clear),
         cmocka_unit_test_teardown(gradients_leaves_its_rows, clear),
         cmocka_unit_test_teardown(sigmoid_sees_every_sigmoid, clear),
         cmocka_unit_test_teardown(layer_records_channels_and_running_statistics, clear),

@@ -288,6 +288,55 @@ static void bytes(void) {
 }
 
 /* Before MPI_Init(), and with what is no communicator of ranks. */
+/* Rank a has (a + 1) (b + 2) k bytes for rank b, for several k, among them nothing. Between them there are gathers. */
+static void scatter(void) {
+    static const size_t units[] = {1, 0, 7, 1000, 50000, 3};
+    enum { MOST = 8 };
+    size_t send[MOST], receive[MOST];
+    batchnorm_mpi *mpi = make(MPI_COMM_WORLD, 0);
+    batchnorm_group group = batchnorm_mpi_group(mpi, NULL);
+    char *own = room(50000 * MOST * (MOST + 2) * MOST, 1);
+    const void *all;
+    const size_t *counts;
+    EXPECT(batchnorm_mpi_scatter(NULL, own, send, receive, &all) == BATCHNORM_NULL_POINTER, "it went");
+    EXPECT(batchnorm_mpi_scatter(mpi, own, NULL, receive, &all) == BATCHNORM_NULL_POINTER, "it went");
+    EXPECT(batchnorm_mpi_scatter(mpi, own, send, NULL, &all) == BATCHNORM_NULL_POINTER, "it went");
+    EXPECT(batchnorm_mpi_scatter(mpi, own, send, receive, NULL) == BATCHNORM_NULL_POINTER, "it went");
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++) {
+        char *at = own;
+        for (int r = 0; r < ranks; at += send[r++]) {
+            send[r] = (size_t)(rank + 1) * (size_t)(r + 2) * units[k];
+            receive[r] = (size_t)(r + 1) * (size_t)(rank + 2) * units[k];
+            memset(at, 16 * rank + r, send[r]);
+        }
+        EXPECT(batchnorm_mpi_scatter(mpi, own, send, receive, &all) == BATCHNORM_OK, "it failed");
+        const char *from = all;
+        for (int r = 0; r < ranks; r++)
+            for (size_t i = 0; i < receive[r]; i++) EXPECT(*from++ == 16 * r + rank, "byte %zu of rank %d is another", i, r);
+        EXPECT(group.gather(group.user, own, units[k], &all, &counts) == 0 && counts[0] == units[k], "no gather");
+    }
+    send[0] = (size_t)INT_MAX + 1;
+    EXPECT(batchnorm_mpi_scatter(mpi, own, send, receive, &all) == BATCHNORM_TRANSPORT, "it went");
+    EXPECT(strstr(group.message(group.user), "which MPI counts to"), "%s", group.message(group.user));
+    EXPECT(batchnorm_mpi_scatter(mpi, own, send, receive, &all) == BATCHNORM_TRANSPORT, "it went on");
+    free(own);
+}
+
+/* One has no room for what it gets. */
+static void scatter_memory(void) {
+    size_t both[8];
+    const void *all;
+    batchnorm_mpi *mpi = make(MPI_COMM_WORLD, 0);
+    batchnorm_group group = batchnorm_mpi_group(mpi, NULL);
+    char *own = room(800000, 1);
+    for (int i = 0; i < 8; i++) both[i] = 100000;
+    if (rank == 1) fails = 1;
+    EXPECT(batchnorm_mpi_scatter(mpi, own, both, both, &all) == BATCHNORM_TRANSPORT, "it went");
+    fprintf(stderr, "told by rank %d: %s\n", rank, group.message(group.user));
+    nanosleep(&(struct timespec){1, 0}, NULL);
+    MPI_Abort(MPI_COMM_WORLD, 5);
+}
+
 static void refuse_before(void) {
     char message[BATCHNORM_MPI_MESSAGE] = "";
     batchnorm_mpi *mpi = (batchnorm_mpi *)message;
@@ -402,9 +451,20 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"bits", bits},     {"parts", parts},   {"disagree", disagree}, {"large", large},
-                 {"bytes", bytes},   {"memory", memory}, {"refuse", refuse},     {"stopped", stopped},
-                 {"killed", killed}, {"late", late},     {"absent", absent},     {"start", start}};
+    } cases[] = {{"bits", bits},
+                 {"parts", parts},
+                 {"disagree", disagree},
+                 {"large", large},
+                 {"bytes", bytes},
+                 {"scatter", scatter},
+                 {"scatter_memory", scatter_memory},
+                 {"memory", memory},
+                 {"refuse", refuse},
+                 {"stopped", stopped},
+                 {"killed", killed},
+                 {"late", late},
+                 {"absent", absent},
+                 {"start", start}};
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "refuse") == 0) refuse_before();
     MPI_Init(&argc, &argv);

@@ -31,8 +31,8 @@ struct end {
 struct training {
     nn_model_options model;
     nn_training_options options;
-    bool alone, local_statistics;
-    int fails, fails_at; /* a rank that fails before this step; -1: none */
+    bool alone, local_statistics, gathers; /* gathers: the transport cannot scatter */
+    int fails, fails_at;                   /* a rank that fails before this step; -1: none */
     struct end *ends[RANKS_MAX];
 };
 
@@ -93,7 +93,7 @@ static void run_rank(batchnorm_group *group, void *arg) {
     nn_backend *own;
     nn_network *network;
     nn_ranks several, *ranks = training->alone ? NULL : &several;
-    nn_ranks_init(&several, group, !training->local_statistics);
+    nn_ranks_init(&several, group, training->gathers ? NULL : scatter_ranks, !training->local_statistics);
     nn_model_options model = training->model;
     model.batch = nn_trainer_capacity(training->options.batch, ranks);
     assert_null(nn_backend_create(model.threads, &own));
@@ -169,6 +169,13 @@ TEST(what_batch_norm_may_do_does_not_matter) {
     check_bits(training);
 }
 
+/* Over a transport that can only gather. */
+TEST(parts_may_go_to_all) {
+    struct training training = training_of(NN_CNN, NN_NORM_BEFORE, NN_RELU, 70);
+    training.gathers = true;
+    check_bits(training);
+}
+
 /* Threads of a rank may not: equal numbers of them do. */
 TEST(ranks_may_have_threads) {
     struct training training = training_of(NN_CNN, NN_NORM_BEFORE, NN_RELU, 64);
@@ -189,7 +196,7 @@ static void normalize_part(batchnorm_group *group, void *arg) {
     nn_network_batch_norm(network, NN_INPUT, NN_NO_VALUE, NN_IDENTITY, "bn");
     assert_null(nn_network_finish(network));
     nn_ranks ranks;
-    nn_ranks_init(&ranks, group, true);
+    nn_ranks_init(&ranks, group, scatter_ranks, true);
     nn_network_set_ranks(network, training->alone ? NULL : &ranks);
     nn_network_set_first(network, part.first);
     memcpy(nn_network_input(network), x + part.first * CHANNELS, part.count * CHANNELS * sizeof *x);
@@ -322,6 +329,7 @@ int main(void) {
         cmocka_unit_test_teardown(any_number_of_ranks_gives_the_same_bits, let_go),
         cmocka_unit_test_teardown(what_batch_norm_may_do_does_not_matter, let_go),
         cmocka_unit_test_teardown(batch_norm_adds_shards, let_go),
+        cmocka_unit_test_teardown(parts_may_go_to_all, let_go),
         cmocka_unit_test_teardown(ranks_may_have_threads, let_go),
         cmocka_unit_test_teardown(local_statistics_keep_ranks_together, let_go),
         cmocka_unit_test_teardown(a_failure_ends_all_ranks, let_go),

@@ -12,6 +12,7 @@ struct world {
     pthread_barrier_t barrier;
     const void *given[RANKS_MAX];
     size_t counts[RANKS_MAX];
+    const size_t *send[RANKS_MAX];
 };
 
 struct rank {
@@ -42,6 +43,28 @@ static int gather(void *user, const void *bytes, size_t count, const void **all,
     memcpy(r->counts, w->counts, sizeof r->counts);
     *all = r->all;
     *counts = r->counts;
+    pthread_barrier_wait(&w->barrier);
+    return r->calls++ == fails_at ? 7 : 0;
+}
+
+int scatter_ranks(void *user, const void *bytes, const size_t *send, const size_t *receive, const void **all) {
+    struct rank *r = user;
+    struct world *w = r->world;
+    const int own = r->group.rank;
+    w->given[own] = bytes;
+    w->send[own] = send;
+    pthread_barrier_wait(&w->barrier);
+    size_t sum = 0;
+    for (int i = 0; i < w->ranks; i++) sum += receive[i];
+    free(r->all);
+    char *at = r->all = malloc(sum ? sum : 1);
+    for (int i = 0; i < w->ranks; at += receive[i++]) {
+        const char *from = w->given[i];
+        for (int j = 0; j < own; j++) from += w->send[i][j];
+        if (receive[i] != w->send[i][own]) abort();
+        memcpy(at, from, receive[i]);
+    }
+    *all = r->all;
     pthread_barrier_wait(&w->barrier);
     return r->calls++ == fails_at ? 7 : 0;
 }

@@ -13,6 +13,7 @@
 #include "tools/shared/data_notes.h"
 #include "tools/shared/gnuplot.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/started.h"
 #include "tools/shared/stop.h"
 
 /* What a run holds. */
@@ -158,6 +159,16 @@ static int compare_with_data(struct comparison *c, const struct compare_request 
     return code;
 }
 
+/* Of several processes that would all write the same report, the first alone works. */
+static bool is_for_another(void) {
+    int rank, ranks;
+    if (!started_with_others(&rank, &ranks) || ranks == 1) return false;
+    if (rank == 0)
+        report(EXIT_DONE, "started as %d processes, of which the first does it all: the ranks that it compares are simulated",
+               ranks);
+    return rank > 0;
+}
+
 int cmd_compare(int argc, char **argv) {
     static struct compare_request request;
     static struct comparison c;
@@ -169,6 +180,7 @@ int cmd_compare(int argc, char **argv) {
     }
     if (request.json && !report_has_json())
         return report(EXIT_FAILED, "--json: built without jansson; install it (Debian: libjansson-dev) and build again");
+    if (is_for_another()) return EXIT_DONE;
     c.lab.request = &request;
     if (!load(&c, &request)) return EXIT_FAILED;
     int code = saving_prepare(request.out);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ranks.h"
+#include "tools/shared/started.h"
 
 static const struct ranks_module *module;
 
@@ -55,13 +56,15 @@ static const struct ranks_module *find_module(char *message) {
 
 #endif
 
-bool ranks_begin(struct batchnorm_group *group, char *message) {
+bool ranks_begin(struct batchnorm_group *group, nn_scatter **scatter, char *message) {
     char why[NN_MESSAGE_BYTES];
     int rank, ranks;
     *group = (struct batchnorm_group){.size = sizeof *group, .ranks = 1};
     message[0] = '\0';
-    if (!ranks_started(&rank, &ranks) || ranks == 1) return true;
+    *scatter = NULL;
+    if (!started_with_others(&rank, &ranks) || ranks == 1) return true;
     module = find_module(why);
+    if (module) *scatter = module->scatter;
     if (module) return module->begin(group, rank, message);
     if (rank == 0)
         snprintf(message, NN_MESSAGE_BYTES, "started as %d processes, of which each would train alone: %.4000s", ranks, why);

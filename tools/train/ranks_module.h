@@ -9,6 +9,7 @@
 struct ranks_module {
     int version[3]; /* first of all, so that a module of another version is found out */
     bool (*begin)(struct batchnorm_group *group, int rank, char *message);
+    nn_scatter *scatter;
     void (*end)(bool lost, int code);
 };
 

@@ -42,29 +42,38 @@ void train_progress_hide(const struct train_progress *progress) {
     if (progress->shown) fputs("\r\033[K", stderr);
 }
 
-enum { WIDE = 55 }; /* columns of the table of epochs; where there is no room for them, words are shorter */
+enum { WIDE = 55, WAITING = 9 }; /* columns of the table of epochs; where there is no room for them, words are shorter */
 
-static bool is_narrow(void) { return terminal_width(STDOUT_FILENO) < WIDE; }
+static bool is_narrow(bool ranks) { return terminal_width(STDOUT_FILENO) < WIDE + (ranks ? WAITING : 0); }
 
-void train_print_head(void) {
-    if (is_narrow())
-        printf("epoch training     test    right       s\n");
-    else
-        printf("epoch  training loss  test loss  test accuracy  seconds\n");
+void train_print_head(bool ranks) {
+    printf(is_narrow(ranks) ? "epoch training     test    right       s%s\n"
+                            : "epoch  training loss  test loss  test accuracy  seconds%s\n",
+           !ranks             ? ""
+           : is_narrow(ranks) ? " wait"
+                              : "  waiting");
 }
 
-void train_print_epoch(long number, const nn_epoch *epoch, bool json) {
+static void print_json_epoch(long number, const nn_epoch *epoch, bool ranks) {
+    printf("{\"epoch\": %ld", number);
+    print_json_number("loss", "%.6f", epoch->loss);
+    print_json_number("test_loss", "%.6f", epoch->test_loss);
+    print_json_number("accuracy", "%.4f", epoch->accuracy);
+    print_json_number("seconds", "%.3f", epoch->seconds);
+    print_json_number("test_seconds", "%.3f", epoch->test_seconds);
+    if (ranks) print_json_number("waiting", "%.3f", epoch->waiting);
+    printf("}\n");
+}
+
+void train_print_epoch(long number, const nn_epoch *epoch, bool ranks, bool json) {
+    const double share = 100 * epoch->waiting / epoch->seconds;
     if (json) {
-        printf("{\"epoch\": %ld", number);
-        print_json_number("loss", "%.6f", epoch->loss);
-        print_json_number("test_loss", "%.6f", epoch->test_loss);
-        print_json_number("accuracy", "%.4f", epoch->accuracy);
-        print_json_number("seconds", "%.3f", epoch->seconds);
-        print_json_number("test_seconds", "%.3f", epoch->test_seconds);
-        printf("}\n");
+        print_json_epoch(number, epoch, ranks);
     } else {
-        printf(is_narrow() ? "%5ld %8.4f %8.4f %6.2f %% %7.1f\n" : "%5ld  %13.4f  %9.4f  %11.2f %%  %7.1f\n", number,
+        printf(is_narrow(ranks) ? "%5ld %8.4f %8.4f %6.2f %% %7.1f" : "%5ld  %13.4f  %9.4f  %11.2f %%  %7.1f", number,
                epoch->loss, epoch->test_loss, 100 * epoch->accuracy, epoch->seconds);
+        if (ranks) printf(is_narrow(ranks) ? " %2.0f %%" : "  %5.1f %%", share);
+        putchar('\n');
     }
     fflush(stdout); /* a reader in a pipe wants each epoch when it is over */
 }

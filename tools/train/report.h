@@ -22,8 +22,9 @@ void train_progress_show(void *user, size_t done, size_t total);
 /* Clear the line. */
 void train_progress_hide(const struct train_progress *progress);
 
-void train_print_head(void);
-void train_print_epoch(long number, const nn_epoch *epoch, bool json);
+/* ranks: there are several, and it is told how long the first has waited. */
+void train_print_head(bool ranks);
+void train_print_epoch(long number, const nn_epoch *epoch, bool ranks, bool json);
 /* The accuracy of each class of a set. */
 void train_print_classes(const nn_dataset *set, const uint32_t *right, const uint32_t *all, bool json);
 /* The epoch that a checkpoint has, because it was the best. */

@@ -124,9 +124,10 @@ static nn_error run_steps(struct run *run, struct train_progress *progress, nn_e
     const uint64_t every = (uint64_t)run->request.save_every;
     while (t->at.done < total) {
         nn_score score;
-        const double start = nn_seconds();
+        const double start = nn_seconds(), waited = run->ranks ? run->ranks->waited : 0;
         nn_error error = nn_trainer_step(t, &score);
         epoch->seconds += nn_seconds() - start;
+        if (run->ranks) epoch->waiting += run->ranks->waited - waited;
         run->request.accuracy = -1; /* it is another network now */
         train_progress_show(progress, t->at.done, total);
         if (!error && !isfinite(score.loss))
@@ -207,7 +208,7 @@ static nn_error run_epochs(struct run *run) {
         nn_error error = run_epoch(run, &progress, &epoch);
         train_progress_hide(&progress);
         if (error) return error;
-        train_print_epoch(number, &epoch, r->json);
+        train_print_epoch(number, &epoch, run->ranks != NULL, r->json);
         total += epoch.seconds + epoch.test_seconds;
         error = save_epoch(run, &progress);
         if (error) return error;

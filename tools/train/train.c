@@ -77,7 +77,7 @@ static nn_error describe(const struct run *run, const nn_dataset *train, const n
         putchar('\n');
     }
     free(text);
-    if (done) train_print_head();
+    if (done) train_print_head(run->ranks != NULL);
     return done ? NULL : NN_NO_MEMORY;
 }
 
@@ -219,9 +219,10 @@ static void tell(struct run *run, int code) {
 
 /* This process as one of several, of which the first alone prints. */
 static bool join_ranks(struct run *run, struct batchnorm_group *group, nn_ranks *ranks) {
-    if (!ranks_begin(group, run->message)) return false;
+    nn_scatter *scatter;
+    if (!ranks_begin(group, &scatter, run->message)) return false;
     if (group->ranks == 1) return true;
-    nn_ranks_init(ranks, group, true);
+    nn_ranks_init(ranks, group, scatter, true);
     run->ranks = ranks;
     const int kept = group->rank > 0 ? hush(STDOUT_FILENO) : -1;
     if (kept >= 0) close(kept);

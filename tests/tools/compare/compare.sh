@@ -26,7 +26,7 @@ make_data() {
 }
 
 case_wrong_usage() {
-    local names="convergence, gradients, sweep, best, sigmoid or layer"
+    local names="convergence, gradients, sweep, best, sigmoid, layer or ranks"
     refuses 2 "--only: 'layers' in 'sweep,layers' is not $names" --only sweep,layers
     refuses 2 "--only: '' is not $names" --only ''
     refuses 2 "--seeds: '0' is not a whole number from 1 to 100" --seeds 0
@@ -83,7 +83,7 @@ case_everything() {
     silently compare --out a --seeds 2
     tail -2 out.log | head -1 | grep -qx '[0-9]* s\. Report: a/report.html' || fail "$(cat out.log)"
     tail -1 out.log | grep -q '^Numbers: a/metrics.csv' || fail "$(cat out.log)"
-    [ "$(grep -c 'holds$\|does not hold$\|mixed ([0-9] of 2)$\|too short to tell$' out.log)" = 16 ] || fail "$(cat out.log)"
+    [ "$(grep -c 'holds$\|does not hold$\|mixed ([0-9] of 2)$\|too short to tell$' out.log)" = 19 ] || fail "$(cat out.log)"
     [ "$(head -1 a/metrics.csv)" = experiment,norm,at,seed,step,layer,name,value,run ] || fail "$(head -1 a/metrics.csv)"
     # 8 rates, 2 sides and 2 seeds; 10 targets
     [ "$(grep -c '^sweep,.*,final_accuracy,' a/metrics.csv)" = 32 ] || fail "sweep"
@@ -101,6 +101,9 @@ case_everything() {
     [ "$(grep -c '^layer,.*,after_std,' a/metrics.csv)" = 768 ] || fail "channels"
     [ "$(grep -c '^layer,.*,eval_loss,' a/metrics.csv)" = 12 ] || fail "batches"
     [ "$(grep -c '^layer,with,1,.*,frozen_layers,2' a/metrics.csv)" = 2 ] || fail "batch size 1"
+    # ranks of 2, 4 and 8 of 16 images; synchronized and without
+    [ "$(grep -c '^ranks,with,[248],.*,local_accuracy,' a/metrics.csv)" = 6 ] || fail "ranks"
+    [ "$(grep -c '^ranks,.*,final_accuracy,' a/metrics.csv)" = 4 ] || fail "synchronized"
     silently compare --out b --seeds 2
     diff <(numbers a) <(numbers b) || fail "another run has other numbers"
 }
@@ -380,6 +383,17 @@ case_no_gnuplot() {
     [ "$(cat err.log)" = "batchnorm compare: gnuplot was not found (Debian: gnuplot-nox)
 batchnorm compare: the report will have the numbers of its figures only" ] || fail "it says: $(cat err.log)"
     grep -q '<details open>' batchnorm-compare/report.html || fail "the numbers are not shown"
+}
+
+# Ranks are simulated: of processes that an mpirun starts, one works.
+case_one_of_several_processes_works() {
+    needs_backend
+    make_data
+    OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK=2 silently compare --only ranks
+    [ ! -e batchnorm-compare ] && [ ! -s out.log ] || fail "the third process works"
+    OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK=0 runs compare --only ranks
+    grep -q '^batchnorm compare: started as 3 processes, of which the first does it all: ' err.log || fail "$(cat err.log)"
+    [ "$(grep -c '^ranks,' batchnorm-compare/metrics.csv)" = 14 ] || fail "$(cat batchnorm-compare/metrics.csv)"
 }
 
 # The report in a browser, on a phone and on a desk: no error, nothing loaded, every figure with its picture and its numbers.

@@ -17,7 +17,8 @@ import tempfile
 
 FIGURES = {  # id: panels
     "convergence-curves": 3, "convergence-targets": 2, "gradients-norms": 3, "gradients-landscape": 3, "sweep-rates": 2,
-    "best-curves": 2, "sigmoid-saturated": 3, "sigmoid-gradients": 2, "layer-channels": 4, "layer-running": 2, "layer-batch": 2}
+    "best-curves": 2, "sigmoid-saturated": 3, "sigmoid-gradients": 2, "layer-channels": 4, "layer-running": 2, "layer-batch": 2,
+    "ranks-statistics": 2}
 WIDTHS = {390: 10, 1280: 11}  # of the window: the least size of text in a picture, in pixels
 
 PROBE = """
@@ -124,7 +125,7 @@ def main():
             wrong.append(f"{width}: ids {seen['twice'][:9]} are there twice, {seen['dangling']} symbols are not there")
         if any(not natural or not label for natural, label in seen["images"]):
             wrong.append(f"{width}: images {seen['images']}")
-        if seen["claims"] != 16:
+        if seen["claims"] != 19:
             wrong.append(f"{width}: {seen['claims']} verdicts")
         for figure in seen["figures"]:
             check_figure(figure, least, wrong)

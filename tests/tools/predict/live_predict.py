@@ -6,19 +6,17 @@ Networks are trained on folders of made-up PNG files and saved; PyTorch loads th
 """
 import json
 import pathlib
-import random
-import struct
 import subprocess
 import sys
 import tempfile
-import zlib
 
 import torch
 
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "golden"))
+sys.path += [str(pathlib.Path(__file__).parents[2] / "golden"), str(pathlib.Path(__file__).parents[1])]
 from networks import load, network_of  # noqa: E402
+from pictures import CLASSES, EACH, make_images  # noqa: E402
 
-CLASSES, EACH, EPOCHS, BATCH = ["circle", "kr\u00e4he", 'quo"te'], 30, 3, 8
+HEIGHT, WIDTH, EPOCHS, BATCH = 10, 9, 3, 8
 CASES = [
     (1, "mlp", "--norm after --activation tanh"),
     (3, "cnn", "--optimizer adamw --weight-decay 0.1"),
@@ -26,32 +24,6 @@ CASES = [
     (1, "resnet", "--flip --shift 1 --schedule cosine"),
     (3, "resnet", "--depth 14 --norm after --activation sigmoid"),
 ]
-
-
-def png(height, width, channels, rows):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
-def make_images(directory, height, width, channels):
-    """One folder a class, each with a pattern of its own under noise; the pixels by path."""
-    draw, pixels = random.Random(channels), {}
-    for label, name in enumerate(CLASSES):
-        (directory / name).mkdir(parents=True)
-        for i in range(EACH):
-            values = [
-                min(255, (90 * label + 13 * k * (label + 1)) % 200 + draw.randrange(56))
-                for k in range(height * width * channels)
-            ]
-            path = directory / name / f"{i:02}.png"
-            line = width * channels
-            path.write_bytes(png(height, width, channels, [bytes(values[r * line : r * line + line]) for r in range(height)]))
-            pixels[str(path)] = torch.tensor(values, dtype=torch.float64).reshape(height, width, channels), label
-    return pixels
 
 
 def run(*arguments):
@@ -70,7 +42,11 @@ def near(is_, was, what):
 
 def check(command, directory, case):
     channels, model, options = case
-    pixels = make_images(directory / "images", 10, 9, channels)
+    shape = HEIGHT, WIDTH, channels
+    pixels = {
+        path: (torch.tensor(values, dtype=torch.float64).reshape(shape), label)
+        for path, (values, label) in make_images(directory / "images", *shape).items()
+    }
     saved, data = directory / "network", directory / "images"
     sizes = ["--epochs", EPOCHS, "--batch", BATCH]
     run(command, "train", "--data", data, "--model", model, *options.split(), *sizes, "--save", saved)

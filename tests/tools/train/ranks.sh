@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm train` as several processes: ranks.sh CASE COMMAND... The command forks them itself (ranks_fork.c), or
 # they are started by $BATCHNORM_TEST_MPIRUN.
+# Longer than 300 lines, because both ways share what they make and look at.
 . "$(dirname "$0")/../cases.sh"
 verb=train
 set -o pipefail
@@ -116,7 +117,7 @@ case_killed_at_any_exchange() {
     needs_ranks
     local at rank=0 written=0
     good 1 --epochs 3 --batch 48 --save whole --save-every 1
-    for at in 0 1 2 4 7 12 20 33 47 58 69; do
+    for at in 0 1 2 4 7 9 12 16 20 24 29 33 38 42 47 52 58 65 72 80; do
         rm -f part
         rank=$(((rank + 1) % 3))
         export BATCHNORM_TEST_SIGNAL=$rank:KILL:$at
@@ -127,37 +128,110 @@ case_killed_at_any_exchange() {
         written=$((written + 1))
         resumes_well $((at % 4 + 1))
     done
-    [ $written -gt 5 ] || fail "only $written were killed late enough"
+    [ $written -gt 12 ] || fail "only $written were killed late enough"
 }
+
+# begin_for_ever: three processes that save their network after every epoch, in the background: pid and ranks are their numbers.
+begin_for_ever() {
+    local before=
+    rm -f part
+    $BATCHNORM_TEST_MPIRUN -n 3 "${command[@]}" train --data data --threads 1 --epochs 100000 --batch 48 --save part \
+        --save-every 1 >out.log 2>err.log &
+    pid=$!
+    until [ -e part ] && [ "$(stat -c %i-%Y part)" != "${before:=$(stat -c %i-%Y part)}" ]; do
+        kill -0 $pid || fail "it ended by itself: $(cat err.log)"
+        sleep 0.01
+    done
+    sleep 0.$((RANDOM % 5))
+    ranks=($(pgrep -P "$pid,$(pgrep -d , -P $pid)" -x batchnorm)) # MPICH has a process between
+    [ ${#ranks[@]} -ge 3 ] || { kill $pid; echo "skipped: mpirun starts them by others"; exit 77; }
+}
+
+# How many epochs to make of `part` one more.
+one_more() { echo $(($(tr ',' '\n' <part | sed -n 's/.*"at.epoch":"\([0-9]*\)".*/\1/p') + 1)); }
 
 # The same by the hand of somebody else, and under mpirun.
 case_killed_from_outside() {
     needs pgrep
     needs_ranks
-    local kills pid ranks before start epochs
+    local kills pid ranks start epochs
     for ((kills = 0; kills < 2; kills++)); do
-        rm -f part
-        before=
-        $BATCHNORM_TEST_MPIRUN -n 3 "${command[@]}" train --data data --threads 1 --epochs 100000 --batch 48 \
-            --save part --save-every 1 >out.log 2>err.log &
-        pid=$!
-        until [ -e part ] && [ "$(stat -c %i-%Y part)" != "${before:=$(stat -c %i-%Y part)}" ]; do
-            kill -0 $pid || fail "it ended by itself: $(cat err.log)"
-            sleep 0.01
-        done
-        sleep 0.$((RANDOM % 5))
-        ranks=($(pgrep -P "$pid,$(pgrep -d , -P $pid)" -x batchnorm)) # MPICH has a process between
-        [ ${#ranks[@]} -ge 3 ] || { kill $pid; echo "skipped: mpirun starts them by others"; exit 77; }
+        begin_for_ever
         start=$SECONDS
         kill -9 "${ranks[$kills]}"
         wait $pid && fail "it ends well"
         [ $((SECONDS - start)) -lt 20 ] || fail "it took $((SECONDS - start)) s"
-        epochs=$(($(tr ',' '\n' <part | sed -n 's/.*"at.epoch":"\([0-9]*\)".*/\1/p') + 1))
+        epochs=$(one_more)
         rm -f whole .batchnorm* # a process that is killed while it saves leaves a file
         good 1 --epochs $epochs --batch 48 --save whole --save-every 1
         good $((kills + 1)) --resume part --epochs $epochs
         same part whole
     done
+}
+
+# Two network namespaces, 10.77.0.1 and 10.77.0.2, with a cable between them; agent.sh knows them by $BATCHNORM_TEST_SPACE.
+make_hosts() {
+    needs ip
+    needs unshare
+    local i space=batchnorm-$$
+    export BATCHNORM_TEST_SPACE=$space
+    trap 'for i in 1 2; do ip netns del $BATCHNORM_TEST_SPACE-$i 2>/dev/null || true; done; rm -rf "$scratch"' EXIT
+    { ip netns add $space-1 && ip netns add $space-2 &&
+        ip -n $space-1 link add eth0 type veth peer name eth0 netns $space-2 &&
+        ip netns exec $space-1 unshare --uts hostname here; } >err.log 2>&1 ||
+        { echo "skipped: network namespaces are not allowed here: $(cat err.log)"; exit 77; }
+    for i in 1 2; do
+        ip -n $space-$i addr add 10.77.0.$i/24 dev eth0
+        ip -n $space-$i link set eth0 up
+        ip -n $space-$i link set lo up
+    done
+}
+
+# Bytes that have left the first host.
+sent() { "$here/agent.sh" 10.77.0.1 cat /sys/class/net/eth0/statistics/tx_bytes; }
+
+# Two processes on each of two hosts, over TCP.
+case_two_hosts() {
+    needs_ranks
+    [[ $("$BATCHNORM_TEST_MPIRUN" --version 2>&1) =~ "Open MPI"|OpenRTE ]] ||
+        { echo "skipped: this mpirun is not Open MPI's"; exit 77; }
+    make_hosts
+    local before after options="--data data --threads 1 --epochs 2 --batch 64 --model cnn"
+    good 1 --epochs 2 --batch 64 --model cnn --save one
+    before=$(sent)
+    "$here/agent.sh" 10.77.0.1 "'$BATCHNORM_TEST_MPIRUN' -H 10.77.0.1:2,10.77.0.2:2 --mca plm_rsh_agent '$here/agent.sh' \
+        --mca btl self,tcp --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 \
+        sh -c 'hostname >>hosts.log; exec \"\$@\"' sh ${command[*]@Q} train $options --save more" >out.log 2>err.log ||
+        fail "status $? ($(cat err.log))"
+    after=$(sent)
+    [ "$(sort hosts.log | uniq -c | tr -s ' \n' ' ')" = " 2 $BATCHNORM_TEST_SPACE-1 2 $BATCHNORM_TEST_SPACE-2 " ] ||
+        fail "they ran on: $(cat hosts.log)"
+    tr '\n' ' ' <out.log | tr -s ' ' | grep -q ', 4 processes of 1 thread' || fail "$(cat out.log)"
+    same one more
+    # 4 steps of all gradients: what a host sends at least
+    [ $((after - before)) -gt $((4 * $(stat -c %s one) / 3)) ] || fail "only $((after - before)) bytes went between the hosts"
+}
+
+# A process that is stopped is named, and is no more.
+case_one_that_is_stopped() {
+    needs pgrep
+    needs_ranks
+    local pid ranks start
+    BATCHNORM_MPI_LIMIT=x several 2 --epochs 1 && fail "x is a limit"
+    [ "$(grep '^batchnorm' err.log)" = "batchnorm train: BATCHNORM_MPI_LIMIT: 'x' is not a number of seconds above 0" ] ||
+        fail "$(cat err.log)"
+    export BATCHNORM_MPI_LIMIT=3
+    begin_for_ever
+    start=$SECONDS
+    kill -STOP "${ranks[1]}"
+    wait $pid && fail "it ends well"
+    [ $((SECONDS - start)) -lt 30 ] || fail "it took $((SECONDS - start)) s"
+    grep -qE '^batchnorm train: .*rank [0-2] of 3 has not come within 3 s' err.log || fail "$(cat err.log)"
+    while kill -0 "${ranks[1]}" 2>kill.log; do
+        [ $((SECONDS - start)) -lt 30 ] || fail "it is still there"
+        sleep 0.1
+    done
+    good 1 --resume part --epochs "$(one_more)"
 }
 
 case_a_signal_stops_all() {

@@ -135,11 +135,12 @@ static bool wait_for_others(void) {
 
 static void at_exit(void) { wait_for_others(); }
 
-bool ranks_begin(struct batchnorm_group *group, char *message) {
+bool ranks_begin(struct batchnorm_group *group, nn_scatter **scatter, char *message) {
     const char *text = getenv("BATCHNORM_TEST_RANKS");
     *group = (struct batchnorm_group){.size = sizeof *group, .ranks = text ? atoi(text) : 1, .gather = gather, .message = why};
     own = group;
     message[0] = '\0';
+    *scatter = NULL;
     if (group->ranks < 1 || group->ranks > RANKS_MAX) abort();
     for (int i = 1; i < group->ranks && group->rank == 0; i++) fork_rank(i);
     atexit(at_exit);
