@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The example of docs/models.md on a small made-up data set: a network is trained, pruned by examples/prune.py, and mended:
-pruned.py COMMAND PRUNE. Needs numpy."""
+pruned.py COMMAND PRUNE. Needs numpy. With onnxruntime the same network as an ONNX model must be off by the same."""
+import importlib.util
 import json
 import os
 import subprocess
@@ -27,6 +28,26 @@ def make_data(folder):
             f.write(bytes([0, 0, 8, 1]) + np.array([count], ">i4").tobytes() + labels.astype(np.uint8).tobytes())
 
 
+def metadata(path):
+    with open(path, "rb") as f:
+        return json.loads(f.read(int.from_bytes(f.read(8), "little")))["__metadata__"]
+
+
+def check_onnx(run, command, folder, told):
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None:
+        print("not run: the same as an ONNX model; this Python has no onnxruntime")
+        return
+    run(command, "export", "pruned.safetensors", "-o", "pruned.onnx")
+    of = metadata("pruned.safetensors")
+    mean, std = float(of["mean.0"]) / 255, 1 / float(of["rstd.0"]) / 255
+    again = json.loads(run(command, "recalibrate", "pruned.onnx", "--data", folder, "--mean", f"{mean:.9g}", "--std",
+                           f"{std:.9g}", "-o", "mended.onnx", "--json", "--runtime", os.path.dirname(spec.origin)))
+    for a, b in zip(told["batch_norms"], again["batch_norms"], strict=True):
+        assert a["name"] == b["name"] and a["depth"] == b["depth"] and a["values"] == b["values"], (a, b)
+        assert abs(a["shift"] - b["shift"]) < 1e-4 and abs(a["ratio"] - b["ratio"]) < 1e-4 * a["ratio"], (a, b)
+
+
 def main(command, prune):
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -41,6 +62,7 @@ def main(command, prune):
         before, pruned, mended = map(test, ("net.safetensors", "pruned.safetensors", "mended.safetensors"))
         print(f"accuracy {before}, pruned {pruned}, mended {mended}")
         assert pruned < before - 0.2 and mended > pruned + 0.2, told
+        check_onnx(run, command, folder, told)
         assert all(abs(n["shift_after"]) < 1e-5 and abs(n["ratio_after"] - 1) < 1e-5 for n in told["batch_norms"]), told
 
 
