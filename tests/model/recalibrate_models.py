@@ -343,6 +343,18 @@ def check_shared(command):
     command.run(behind, "--data", command.new("x.npy"), "-o", out, "--method", "batch", "--batch", "11")
 
 
+def check_batches(command):
+    """Batches whose size changes the result are told, but where it does not matter."""
+    out, data = command.new("out.onnx"), command.new("x.npy")
+    for size, words in ((40, "of batches of 40, which the model says"), (8, "as few as 8, which the model says")):
+        path = command.put(chain((size, 3, 8, 8)))
+        np.save(data, samples([0, 3, 8, 8], 2 * size))
+        told = command.run(path, "--data", data, "-o", out, "--method", "batch").stderr
+        assert words in told, told
+        told = command.run(path, "--data", data, "-o", out).stderr
+        assert not told, told
+
+
 def check_left(command):
     """One inside an If stays as it is, and is told; what stands behind it is right for that."""
     model = with_a_loop()
@@ -698,6 +710,7 @@ def main(path):
         check_types(command)
         check_external(command)
         check_shared(command)
+        check_batches(command)
         check_left(command)
         check_wrong_data(command)
         check_data(command)

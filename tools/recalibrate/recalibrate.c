@@ -165,11 +165,16 @@ static bool prepare(struct run *r) {
     return true;
 }
 
-static void warn_of_small_batches(const struct run *r) {
+static void warn_of_batches(const struct run *r) {
     size_t least = r->is_network ? r->network.network->capacity : SIZE_MAX;
     for (size_t i = 0; i < r->samples.batches; i++)
         if (r->samples.pieces[i].count < least) least = r->samples.pieces[i].count;
     const bool is_fixed = !r->is_network && r->samples.input.shape[0] > 0;
+    if (least >= SMALL_BATCH && is_fixed)
+        report(EXIT_DONE,
+               "batch norms use the statistics of batches of %zu, which the model says: the result depends on that; --method "
+               "exact does not depend on it",
+               least);
     if (least >= SMALL_BATCH) return;
     report(EXIT_DONE,
            "batch norms use the statistics of batches that have as few as %zu%s: fewer than %d samples change the result; "
@@ -187,7 +192,7 @@ static bool run_passes(struct run *r) {
 static int run_model(struct run *r) {
     const struct recalibrate_request *q = r->request;
     const double passes = 1 + 2 * (q->svg && !q->check);
-    if (!q->check && q->method == METHOD_BATCH) warn_of_small_batches(r);
+    if (!q->check && q->method == METHOD_BATCH) warn_of_batches(r);
     r->progress = progress_begin((double)r->outcome.samples * passes);
     r->progress.unit = "samples";
     bool ok = run_passes(r);
