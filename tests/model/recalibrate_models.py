@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from xml.etree import ElementTree
 
 import numpy as np
@@ -576,15 +577,17 @@ def check_killed(command):
     np.save(command.new("big.npy"), samples([0, 3, 32, 32], 600))
     before = [*os.listdir(command.folder), "kept.onnx"]
     others = lambda: [n for n in os.listdir(command.folder) if n not in before]
-    ended = 0
+    arguments = [command.path, "recalibrate", path, "--data", command.new("big.npy"), "-o", out, "--memory", "0", "--batch",
+                 "8"]
+    start = time.monotonic()
+    subprocess.run(arguments, check=True, capture_output=True, env=command.environment)
+    whole, ended = time.monotonic() - start, 0
     for i in range(24):
-        arguments = [command.path, "recalibrate", path, "--data", command.new("big.npy"), "-o", out, "--memory", "0", "--batch",
-                     "8"]
         with open(out, "wb") as f:
             f.write(b"as it was")
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command.environment)
         try:
-            process.wait(0.03 + 0.03 * i)
+            process.wait(whole * (i + 1) / 20)
         except subprocess.TimeoutExpired:
             process.send_signal((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[i % 3])
             process.wait()
