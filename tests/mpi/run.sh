@@ -43,6 +43,7 @@ messages) works 3 bytes && works 2 large && works 3 disagree ;;
 scatter) for n in 1 2 3 4; do works $n scatter; done ;;
 refusals) works 1 refuse && works 2 refuse ;;
 memory) ends memory "(rank 1 has given up: )?no memory for the messages of all ranks, 400000 bytes" 4 ;;
+scatter_long) ends scatter_long "(rank [0-9] has given up: )?parts of more than 2147483647 bytes, which MPI counts to" 4 ;;
 scatter_memory) ends scatter_memory "(rank 1 has given up: )?no memory for the messages of all ranks, 400000 bytes" 4 ;;
 stopped) ends stopped "${call}rank 1 of 4 has not come within 3 s" 2 ;;
 late) ends late "${call}rank 1 of 4 has not come within 2 s" 4 ;;
