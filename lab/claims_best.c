@@ -5,24 +5,18 @@
 
 #include "claims.h"
 
-static struct metric_key key_of(enum side side, int seed, const char *name) {
-    struct metric_key key = metric_key(BEST, side, name);
-    key.seed = seed;
-    return key;
-}
-
 double best_accuracy(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(side, seed, "best_accuracy");
+    const struct metric_key key = metric_key_of(BEST, side, seed, "best_accuracy");
     return metrics_value(metrics, &key);
 }
 
 double best_loss(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(side, seed, "best_loss");
+    const struct metric_key key = metric_key_of(BEST, side, seed, "best_loss");
     return metrics_value(metrics, &key);
 }
 
 double best_steps(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(side, seed, "test_accuracy");
+    const struct metric_key key = metric_key_of(BEST, side, seed, "test_accuracy");
     size_t count;
     double *steps = metrics_steps(metrics, &key, &count);
     const double last = count > 0 ? steps[count - 1] : NAN;
@@ -34,7 +28,7 @@ double best_steps(const struct metrics *metrics, enum side side, int seed) {
 static double badness(double value, bool accuracy) { return accuracy ? 1 - value : value; }
 
 static double gain(const struct metrics *metrics, enum side side, int seed, bool accuracy) {
-    struct metric_key key = key_of(side, seed, accuracy ? "test_accuracy" : "test_loss");
+    struct metric_key key = metric_key_of(BEST, side, seed, accuracy ? "test_accuracy" : "test_loss");
     size_t count;
     double *steps = metrics_steps(metrics, &key, &count), before = INFINITY, late = INFINITY;
     for (size_t i = 0; i < count; i++) {

@@ -2,19 +2,13 @@
 /* The accuracies of ranks, with synchronized statistics and with their own. */
 #include "claims.h"
 
-static struct metric_key key_of(enum side side, int seed, const char *name) {
-    struct metric_key key = metric_key(RANKS, side, name);
-    key.seed = seed;
-    return key;
-}
-
 double synchronized_accuracy(const struct metrics *metrics, enum side side, int seed) {
-    const struct metric_key key = key_of(side, seed, "final_accuracy");
+    const struct metric_key key = metric_key_of(RANKS, side, seed, "final_accuracy");
     return metrics_value(metrics, &key);
 }
 
 static double local_accuracy(const struct metrics *metrics, enum side side, int seed, double images) {
-    struct metric_key key = key_of(side, seed, "local_accuracy");
+    struct metric_key key = metric_key_of(RANKS, side, seed, "local_accuracy");
     key.at = images;
     return metrics_value(metrics, &key);
 }

@@ -8,12 +8,6 @@
 #include "claims.h"
 #include "plan.h"
 
-static struct metric_key key_of(enum experiment experiment, enum side side, int seed, const char *name) {
-    struct metric_key key = metric_key(experiment, side, name);
-    key.seed = seed;
-    return key;
-}
-
 static double last_step(const struct metrics *metrics, const struct metric_key *key) {
     size_t count;
     double *steps = metrics_steps(metrics, key, &count);
@@ -54,7 +48,7 @@ static double spread_in_layer(const struct metrics *metrics, struct metric_key k
 }
 
 double gradient_spread(const struct metrics *metrics, enum side side, int seed) {
-    struct metric_key key = key_of(GRADIENTS, side, seed, "gradient_norm");
+    struct metric_key key = metric_key_of(GRADIENTS, side, seed, "gradient_norm");
     size_t count;
     const char **layers = metrics_layers(metrics, &key, &count);
     double *values = count > 0 ? malloc(count * sizeof *values) : NULL;
@@ -80,15 +74,15 @@ static double highest_of(const struct metrics *metrics, const struct metric_key 
 }
 
 double loss_range(const struct metrics *metrics, enum side side, int seed) {
-    return median_over_steps(metrics, key_of(GRADIENTS, side, seed, "loss_along"), range_of);
+    return median_over_steps(metrics, metric_key_of(GRADIENTS, side, seed, "loss_along"), range_of);
 }
 
 double gradient_change(const struct metrics *metrics, enum side side, int seed) {
-    return median_over_steps(metrics, key_of(GRADIENTS, side, seed, "gradient_distance"), highest_of);
+    return median_over_steps(metrics, metric_key_of(GRADIENTS, side, seed, "gradient_distance"), highest_of);
 }
 
 double smoothness(const struct metrics *metrics, enum side side, int seed) {
-    return median_over_steps(metrics, key_of(GRADIENTS, side, seed, "smoothness"), highest_of);
+    return median_over_steps(metrics, metric_key_of(GRADIENTS, side, seed, "smoothness"), highest_of);
 }
 
 double sweep_threshold(const struct metrics *metrics) {
@@ -122,7 +116,7 @@ double sweep_best_rate(const struct metrics *metrics, enum side side) {
 
 /* How many rates train, or the largest of them; 0 if none does. */
 static double over_rates(const struct metrics *metrics, enum side side, int seed, bool largest) {
-    struct metric_key key = key_of(SWEEP, side, seed, "final_accuracy");
+    struct metric_key key = metric_key_of(SWEEP, side, seed, "final_accuracy");
     const double threshold = sweep_threshold(metrics);
     size_t count;
     double *rates = metrics_ats(metrics, &key, &count), result = count > 0 ? 0 : NAN;
@@ -149,7 +143,7 @@ static double mean_at_end(const struct metrics *metrics, struct metric_key key) 
 }
 
 double saturated_share(const struct metrics *metrics, enum side side, int seed) {
-    return mean_at_end(metrics, key_of(SIGMOID, side, seed, "saturated"));
+    return mean_at_end(metrics, metric_key_of(SIGMOID, side, seed, "saturated"));
 }
 
 static void list_layers(const char *const *layers, size_t count, char *text, size_t bytes) {
@@ -196,7 +190,7 @@ static double ratio_of(const struct metrics *metrics, const struct metric_key *k
 }
 
 double first_to_last(const struct metrics *metrics, enum side side, int seed) {
-    return median_over_steps(metrics, key_of(SIGMOID, side, seed, "gradient_norm"), ratio_of);
+    return median_over_steps(metrics, metric_key_of(SIGMOID, side, seed, "gradient_norm"), ratio_of);
 }
 
 /* The next row of the key with the layer and the channel of another row, round the end if need be. */
@@ -211,7 +205,8 @@ static size_t partner(const struct metrics *metrics, struct metric_key key, cons
  * order, so that the next partner is never far. */
 static double largest_error(const struct metrics *metrics, int seed, const char *a, const char *b, double otherwise,
                             bool magnitude) {
-    const struct metric_key key = key_of(LAYER, SIDE_WITH, seed, a), other = key_of(LAYER, SIDE_WITH, seed, b ? b : a);
+    const struct metric_key key = metric_key_of(LAYER, SIDE_WITH, seed, a),
+                            other = metric_key_of(LAYER, SIDE_WITH, seed, b ? b : a);
     double largest = NAN;
     size_t last = 0;
     for (size_t i = metrics_next(metrics, &key, 0); i < metrics->count; i = metrics_next(metrics, &key, i + 1)) {
@@ -249,20 +244,20 @@ static double mean_at_start(const struct metrics *metrics, struct metric_key key
 }
 
 double running_start(const struct metrics *metrics, enum side side, int seed) {
-    return mean_at_start(metrics, key_of(LAYER, side, seed, "running_mean_error"));
+    return mean_at_start(metrics, metric_key_of(LAYER, side, seed, "running_mean_error"));
 }
 
 double running_end(const struct metrics *metrics, enum side side, int seed) {
-    return mean_at_end(metrics, key_of(LAYER, side, seed, "running_mean_error"));
+    return mean_at_end(metrics, metric_key_of(LAYER, side, seed, "running_mean_error"));
 }
 
 /* At the smallest batch that was trained as all others, or at the largest. */
 static double gap(const struct metrics *metrics, int seed, bool largest) {
-    struct metric_key key = key_of(LAYER, SIDE_WITH, seed, "train_accuracy");
+    struct metric_key key = metric_key_of(LAYER, SIDE_WITH, seed, "train_accuracy");
     size_t count;
     double *batches = metrics_ats(metrics, &key, &count), result = NAN;
     for (size_t i = 0; i < count; i++) {
-        struct metric_key frozen = key_of(LAYER, SIDE_WITH, seed, "frozen_layers"), eval = key;
+        struct metric_key frozen = metric_key_of(LAYER, SIDE_WITH, seed, "frozen_layers"), eval = key;
         frozen.at = eval.at = key.at = batches[i];
         eval.name = "eval_accuracy";
         if (metrics_value(metrics, &frozen) > 0) continue;

@@ -67,18 +67,22 @@ static void add_spread(struct figure *figure, struct series *series, double x, c
     if (s->count > 0) series_add(figure, series, &point);
 }
 
+void panel_groups(struct figure *figure, struct panel *panel, const struct metrics *metrics, const struct metric_key *key,
+                  const char *label, enum colour colour, metric_groups *of) {
+    size_t count;
+    struct metric_group *groups = of(metrics, key, &count);
+    struct series *series = count > 0 ? panel_series(panel, label, colour, MARK_LINE) : NULL;
+    for (size_t i = 0; i < count; i++) add_spread(figure, series, groups[i].x, NULL, &groups[i].spread);
+    free(groups);
+}
+
 /* A series for each side, from groups of rows. */
 static void panel_over(struct figure *figure, struct panel *panel, const struct metrics *metrics,
-                       const struct metric_key *wanted,
-                       struct metric_group *(*of)(const struct metrics *metrics, const struct metric_key *key, size_t *count)) {
+                       const struct metric_key *wanted, metric_groups *of) {
     for (int side = 0; side < SIDES; side++) {
         struct metric_key key = *wanted;
-        size_t count;
         key.side = (enum side)side;
-        struct metric_group *groups = of(metrics, &key, &count);
-        struct series *series = count > 0 ? panel_series(panel, side_labels[side], (enum colour)side, MARK_LINE) : NULL;
-        for (size_t i = 0; i < count; i++) add_spread(figure, series, groups[i].x, NULL, &groups[i].spread);
-        free(groups);
+        panel_groups(figure, panel, metrics, &key, side_labels[side], (enum colour)side, of);
     }
 }
 

@@ -66,6 +66,9 @@ void series_add(struct figure *figure, struct series *series, const struct point
 /* Adds to the sentence. */
 void figure_say(struct figure *figure, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* One series, over what the groups are made by. */
+void panel_groups(struct figure *figure, struct panel *panel, const struct metrics *metrics, const struct metric_key *key,
+                  const char *label, enum colour colour, metric_groups *of);
 /* A series for each side, over steps or over what the experiment varies: median and range over the seeds. */
 void panel_over_steps(struct figure *figure, struct panel *panel, const struct metrics *metrics, const struct metric_key *key);
 void panel_over_at(struct figure *figure, struct panel *panel, const struct metrics *metrics, const struct metric_key *key);

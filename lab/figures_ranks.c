@@ -9,14 +9,7 @@
 static void add_local(struct figure *f, struct panel *panel, const struct metrics *metrics, const char *name, const char *label,
                       enum colour colour) {
     const struct metric_key key = metric_key(RANKS, SIDE_WITH, name);
-    size_t count;
-    struct metric_group *groups = metrics_by_at(metrics, &key, &count);
-    struct series *series = count > 0 ? panel_series(panel, label, colour, MARK_LINE) : NULL;
-    for (size_t i = 0; i < count; i++) {
-        const struct spread *s = &groups[i].spread;
-        series_add(f, series, &(struct point){groups[i].x, s->median, s->low, s->high, NULL});
-    }
-    free(groups);
+    panel_groups(f, panel, metrics, &key, label, colour, metrics_by_at);
 }
 
 /* A level, which does not depend on ranks. */

@@ -35,15 +35,7 @@ static void over_seconds(struct figure *f, struct panel *panel, const struct met
 static void panel_batch_statistics(struct figure *f, struct panel *panel, const struct metrics *metrics,
                                    enum experiment experiment, const char *name) {
     const struct metric_key key = metric_key(experiment, SIDE_WITH, name);
-    size_t count;
-    struct metric_group *groups = metrics_by_step(metrics, &key, &count);
-    struct series *series =
-        count > 0 ? panel_series(panel, "with, by the statistics of the test batches", COLOUR_THIRD, MARK_LINE) : NULL;
-    for (size_t i = 0; i < count; i++) {
-        const struct spread *s = &groups[i].spread;
-        series_add(f, series, &(struct point){groups[i].x, s->median, s->low, s->high, NULL});
-    }
-    free(groups);
+    panel_groups(f, panel, metrics, &key, "with, by the statistics of the test batches", COLOUR_THIRD, metrics_by_step);
 }
 
 /* Where the two differ, running statistics are not what the network sees. */

@@ -67,6 +67,12 @@ struct metric_key metric_key(enum experiment experiment, enum side side, const c
     return (struct metric_key){.experiment = experiment, .side = side, .at = NAN, .seed = -1, .step = -1, .name = name};
 }
 
+struct metric_key metric_key_of(enum experiment experiment, enum side side, int seed, const char *name) {
+    struct metric_key key = metric_key(experiment, side, name);
+    key.seed = seed;
+    return key;
+}
+
 bool metric_matches(const struct metric *row, const struct metric_key *key) {
     return row->experiment == key->experiment && row->side == key->side && strcmp(row->name, key->name) == 0 &&
            (isnan(key->at) || row->at == key->at) && (key->seed < 0 || row->seed == key->seed) &&

@@ -64,6 +64,8 @@ struct metric_key {
 };
 
 struct metric_key metric_key(enum experiment experiment, enum side side, const char *name);
+/* Of one seed. */
+struct metric_key metric_key_of(enum experiment experiment, enum side side, int seed, const char *name);
 bool metric_matches(const struct metric *row, const struct metric_key *key);
 
 /* The next row of the key from `from` on; the count of rows at the end. */
@@ -87,8 +89,8 @@ struct metric_group {
     double x;
     struct spread spread;
 };
-struct metric_group *metrics_by_step(const struct metrics *metrics, const struct metric_key *key, size_t *count);
-struct metric_group *metrics_by_at(const struct metrics *metrics, const struct metric_key *key, size_t *count);
+typedef struct metric_group *metric_groups(const struct metrics *metrics, const struct metric_key *key, size_t *count);
+metric_groups metrics_by_step, metrics_by_at;
 /* The values of all rows of a key, in their order; likewise. */
 double *metrics_values(const struct metrics *metrics, const struct metric_key *key, size_t *count);
 
