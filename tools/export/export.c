@@ -11,10 +11,10 @@
 #include "batchnorm/model.h"
 #include "onnx.h"
 #include "request.h"
-#include "src/place/place.h"
 #include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
+#include "tools/shared/outputs.h"
 #include "tools/train/checkpoint.h"
 
 /* What was written. */
@@ -23,23 +23,12 @@ struct written {
     uint64_t bytes;
 };
 
-static bool write_all(int fd, const char *bytes, size_t count) {
-    while (count > 0) {
-        const ssize_t written = write(fd, bytes, count);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return false;
-        bytes += written;
-        count -= (size_t)written;
-    }
-    return true;
-}
-
 static int save(const char *path, const struct proto *model, struct written *written) {
     char why[BN_PLACE_BYTES];
     struct bn_place place;
     const char *wrong = bn_place_find(&place, path, why);
     if (!wrong) wrong = bn_place_create(&place, why);
-    if (!wrong && !write_all(place.fd, model->bytes, model->count)) {
+    if (!wrong && !outputs_write_bytes(place.fd, model->bytes, model->count)) {
         snprintf(why, sizeof why, "cannot be written: %s", strerror(errno));
         wrong = why;
     }
@@ -58,7 +47,7 @@ static int save_folded(const char *path, const struct proto *model, struct writt
     batchnorm_model *open = NULL;
     batchnorm_fold_counts counts = {.size = sizeof counts};
     const int file = memfd_create("model.onnx", MFD_CLOEXEC);
-    if (file < 0 || !write_all(file, model->bytes, model->count) || lseek(file, 0, SEEK_SET) < 0) {
+    if (file < 0 || !outputs_write_bytes(file, model->bytes, model->count) || lseek(file, 0, SEEK_SET) < 0) {
         report(EXIT_FAILED, "%s: the model that is to be folded cannot be kept in memory: %s", path, strerror(errno));
         if (file >= 0) close(file);
         return EXIT_FAILED;

@@ -62,13 +62,13 @@ static bool cannot_write(char *message) {
     return false;
 }
 
-static bool write_text(const char *text, int fd, char *message) {
-    for (size_t left = strlen(text); left > 0;) {
-        const ssize_t written = write(fd, text, left);
-        if (written < 0 && errno != EINTR) return cannot_write(message);
+bool outputs_write_bytes(int fd, const char *bytes, size_t count) {
+    while (count > 0) {
+        const ssize_t written = write(fd, bytes, count);
+        if (written < 0 && errno != EINTR) return false;
         if (written < 0) continue;
-        text += written;
-        left -= (size_t)written;
+        bytes += written;
+        count -= (size_t)written;
     }
     return true;
 }
@@ -163,7 +163,7 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     if (o->layer)
         ok = !batchnorm_layer_save(o->layer, path_of(o), message);
     else if (o->text)
-        ok = write_text(o->text, o->place.fd, message);
+        ok = outputs_write_bytes(o->place.fd, o->text, strlen(o->text)) || cannot_write(message);
     else if (o->location.name)
         ok = write_members(outputs, count, o, message);
     else
