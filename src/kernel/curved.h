@@ -114,7 +114,7 @@ static void repeat(const struct bnk_call *k, enum bnk_verb verb, size_t c, struc
     if (verb != BNK_DOTS) return;
     for (int lane = 0; lane < BNK_LANES; lane++) to->shift[lane] = k->shift[c];
     rows->shift = to->shift;
-    for (int i = 0; i < 2; i++) rows->sums[i] = k->sums[i] + c * BNK_SUMS;
+    for (int i = 0; i < 2; i++) rows->sums[i] = k->sums[i] + c * 2 * BNK_LANES;
 }
 
 /* The step at element i of row r of channel c; in rows, c is 0. */

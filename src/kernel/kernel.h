@@ -10,9 +10,6 @@
 /* Virtual lanes: in a plane, element i of a row is added to lane i % BNK_LANES, whatever the register width is. */
 #define BNK_LANES 16
 
-/* How far apart the sums of neighbouring channels are in a plane: there is room for the lanes of all. */
-#define BNK_SUMS (4 * BNK_LANES)
-
 /* So many steps of a row of a plane, or rows, are summed up on their own before they are added to the sums, where elements have
  * 16 bits, and in moments of F64. It decides about the order of additions. */
 #define BNK_RUN 16
@@ -68,8 +65,8 @@ struct bnk_array {
 /* One call. In a plane: for every row r, for every channel c, `length` contiguous elements at `at + r * row + c * channel`. In
  * rows: for every row, `length` contiguous elements, each of a channel of its own (`channels` and the distance `channel` are
  * not used). Outputs may be the very same memory as an input. Sums are added to, so that they may go on over several calls:
- * sum i of channel c is in a plane in the lanes sums[i][c * BNK_SUMS ...], in rows the one number sums[i][c]. Everything in
- * rows is padded to whole steps of BNK_LANES by its owner. */
+ * sum i of channel c is in a plane in the lanes sums[i][c * all * BNK_LANES ...], where `all` is how many sums the verb has, in
+ * rows the one number sums[i][c]. Everything in rows is padded to whole steps of BNK_LANES by its owner. */
 struct bnk_call {
     size_t rows, channels, length;
     /* by enum bnk_role. moments: x; affine: x, z, out; dots: dy, x, and y or z for the gate; blend: what dots has, out, dz */
@@ -159,6 +156,13 @@ struct bnk_table {
     void (*stream)(const void *from, size_t bytes, void *to);
     /* what was streamed is seen by other threads from here on */
     void (*fence)(void);
+    /* sums[i] = the sum of lanes i * BNK_LANES ...: the upper half is added to the lower, and so on */
+    void (*fold)(const double *lanes, size_t count, double *sums);
+    /* The four sums of moments of F64, of n values, become two: that of x - shift, and that of the squares about the mean. Of
+     * planes, whose lanes are added one by one: those of channel c become sums[2 * c] and sums[2 * c + 1]. */
+    void (*fold_pairs)(const double *lanes, size_t channels, double n, double *sums);
+    /* Of rows: in place. */
+    void (*finish_pairs)(double *const sums[4], size_t channels, double n);
     /* act(v) of an activation that is a curve, or act'(v), in place of each v */
     void (*curve)(int kind, bool derivative, double v[BNK_LANES]);
 };

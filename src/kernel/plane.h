@@ -268,6 +268,9 @@ BNK_INLINE void reduce_in_runs(struct reduce *s, bnk_vd (*sums)[DOUBLES], vec (*
     }
 }
 
+/* The sums of the channels before channel c. */
+BNK_INLINE size_t lanes_before(const struct kind *kind, size_t c) { return c * (size_t)sums_of(kind) * BNK_LANES; }
+
 /* The loops work on copies of the calls: no store can change a copy, so its members stay in registers. */
 BNK_INLINE void all_writes(const struct bnk_call *call, const struct kind *kind) {
     const struct bnk_call copy = *call, *k = &copy;
@@ -290,7 +293,7 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind
             bnk_vd sums[4][DOUBLES], shift[DOUBLES];
             vec centre[2][PARTS];
             struct affine forward[PARTS];
-            load_sums(sums, k->sums, c * BNK_SUMS, sums_of(kind));
+            load_sums(sums, k->sums, lanes_before(kind, c), sums_of(kind));
             for (size_t i = 0; i < rows; i++) {
                 reduce_row(&s, shift, centre, forward, r + i, c, kind);
                 if (in_runs(kind)) {
@@ -300,7 +303,7 @@ BNK_INLINE void all_reduces(const struct bnk_call *call, const struct kind *kind
                     reduce_tail(&s, sums, shift, forward, kind);
                 }
             }
-            store_sums(k->sums, c * BNK_SUMS, sums, sums_of(kind));
+            store_sums(k->sums, lanes_before(kind, c), sums, sums_of(kind));
         }
     }
 }
@@ -347,14 +350,14 @@ BNK_INLINE void all_both(const struct bnk_call *writes, const struct bnk_call *r
     struct affine forward[PARTS];
     for (size_t r = 0; r < write->rows; r++)
         for (size_t c = 0; c < write->channels; c++) {
-            load_sums(sums, reduce->sums, c * BNK_SUMS, sums_of(reduce_kind));
+            load_sums(sums, reduce->sums, lanes_before(reduce_kind, c), sums_of(reduce_kind));
             reduce_row(&s, shift, centre, forward, r, c, reduce_kind);
             write_row(&w, write_kind, r, c);
             if (in_runs(reduce_kind))
                 both_in_runs(&w, &s, sums, centre, forward, write_kind, reduce_kind);
             else
                 both_rows(&w, &s, sums, shift, forward, write_kind, reduce_kind);
-            store_sums(reduce->sums, c * BNK_SUMS, sums, sums_of(reduce_kind));
+            store_sums(reduce->sums, lanes_before(reduce_kind, c), sums, sums_of(reduce_kind));
         }
 }
 

@@ -2,6 +2,7 @@
 /* The table of one instruction set: compiled once for each with -DBNK_ISA=<name> and the flags of that set, as verbs.c is for
  * each of its element types. */
 #include "kernel/curve.h"
+#include "kernel/fold.h"
 #include "kernel/isa.h"
 #include "kernel/vectors.h"
 
@@ -32,4 +33,7 @@ const struct bnk_table BNK_TABLE = {.name = TEXT_OF(BNK_ISA),
                                     .verbs = {&BNK_VERBS_OF(f32), &BNK_VERBS_OF(f64), &BNK_VERBS_OF(bf16), &BNK_VERBS_OF(f16)},
                                     .stream = stream,
                                     .fence = fence,
+                                    .fold = fold,
+                                    .fold_pairs = fold_pairs,
+                                    .finish_pairs = finish_pairs,
                                     .curve = curve};

@@ -12,7 +12,7 @@ struct side {
     size_t row, first; /* of the stretch */
     double n;          /* of a reduction: the values of a channel */
     bool masked;       /* the piece has others, too */
-    double shift[BN_BLOCK_MAX], sums[BN_BLOCK_MAX * BNK_SUMS];
+    double shift[BN_BLOCK_MAX], sums[BN_BLOCK_MAX * BN_SUMS * BNK_LANES];
 };
 
 /* A stretch of equally spaced rows of a piece. */
@@ -119,12 +119,15 @@ static __attribute__((noinline)) void run_tile(const struct bn_sweep *s, struct 
         if (s->view.spacing[i] != 1 && bn_is_output(s->role[i])) stage(s, i, &k, &there[i], tile[i], pitch);
 }
 
+/* Returns how many lanes the sums of a channel have. */
+static size_t lanes_of(const struct bn_sweep *s) { return (size_t)bn_sums_of(s) * BNK_LANES; }
+
 struct bnk_call bn_some_channels(const struct bn_sweep *s, const struct bnk_call *k, size_t row, size_t c, size_t count) {
     struct bnk_call some = one_row(k, row, s->kernels->bytes);
     some.channels = count;
     if (some.shift) some.shift += c;
     for (int i = 0; i < BN_SUMS; i++)
-        if (some.sums[i]) some.sums[i] += c * BNK_SUMS;
+        if (some.sums[i]) some.sums[i] += c * lanes_of(s);
     some.coefficients.at = (const char *)k->coefficients.at + c * s->kernels->coefficient_bytes;
     for (int a = 0; a < BNK_ARRAYS; a++) bn_advance(&some.array[a], (ptrdiff_t)c * some.array[a].channel, s->kernels->bytes);
     return some;
@@ -207,18 +210,6 @@ static void run_stretch(struct side *write, struct side *reduce) {
     if (write) run_side(write);
 }
 
-/* Adds the upper half of the lanes to the lower half. The order of additions is part of the result. */
-static inline void fold_once(double *lanes, int width) {
-    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-}
-
-static double fold_lanes(double *lanes) {
-    fold_once(lanes, 8);
-    fold_once(lanes, 4);
-    fold_once(lanes, 2);
-    return lanes[0] + lanes[1];
-}
-
 /* A row of a piece, and how many of its elements count. */
 struct lead {
     size_t row, ones;
@@ -282,7 +273,7 @@ static void set_sums(struct side *side) {
 
 static void start_sums(struct side *side, const struct bn_piece *p) {
     const struct bn_sweep *s = side->b->sweep;
-    memset(side->sums, 0, side->b->count * sizeof *side->sums * BNK_SUMS);
+    memset(side->sums, 0, side->b->count * lanes_of(s) * sizeof *side->sums);
     if (s->verb == BNK_MOMENTS && side->n > 0)
         set_pivots(side, p);
     else if (s->mean_of_x)
@@ -291,30 +282,19 @@ static void start_sums(struct side *side, const struct bn_piece *p) {
         memset(side->shift, 0, side->b->count * sizeof *side->shift);
 }
 
-/* Returns the sum of all lanes, and what it and the lanes lost in roundings. */
-static struct bn_pair fold_pairs(const double *lanes, const double *lost) {
-    struct bn_pair sum = {lanes[0], 0}, rest = {lost[0], 0};
-    for (int i = 1; i < BNK_LANES; i++) {
-        sum = bn_pair_add(sum, lanes[i]);
-        rest.high += lost[i];
-    }
-    return bn_pair_sum(sum.high, sum.low + (rest.high - rest.high == 0 ? rest.high : 0));
-}
-
 static void finish_sums(struct side *side, size_t piece) {
     const struct bn_sweep *s = side->b->sweep;
-    const bool pairs = bn_sums_of(s) == BN_SUMS;
-    for (size_t i = 0; i < side->b->count; i++) {
-        size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
-        double *lanes = side->sums + i * BNK_SUMS, *sum = s->sums[0] + slot, *dot = s->sums[1] + slot;
+    const size_t count = side->b->count;
+    double sums[2 * BN_BLOCK_MAX];
+    if (bn_sums_of(s) == BN_SUMS)
+        bnk_table()->fold_pairs(side->sums, count, side->n, sums);
+    else
+        bnk_table()->fold(side->sums, 2 * count, sums);
+    for (size_t i = 0; i < count; i++) {
+        const size_t slot = (side->b->first + i) * s->slot_channel + piece * s->slot_piece;
         if (s->verb == BNK_MOMENTS) s->shift[slot] = side->shift[i];
-        if (pairs) {
-            bn_set_moments_of_pairs(sum, dot, fold_pairs(lanes, lanes + 2 * BNK_LANES),
-                                    fold_pairs(lanes + BNK_LANES, lanes + 3 * BNK_LANES), side->n);
-        } else {
-            *sum = fold_lanes(lanes);
-            *dot = fold_lanes(lanes + BNK_LANES);
-        }
+        s->sums[0][slot] = sums[2 * i];
+        s->sums[1][slot] = sums[2 * i + 1];
     }
 }
 

@@ -177,15 +177,8 @@ static void clear_sums(const struct bn_sweep *s, const struct target *to, size_t
     for (int i = 0; bn_sweep_reduces(s) && i < bn_sums_of(s); i++) clear(to->sums[i], channels);
 }
 
-static double finite_or_zero(double v) { return v - v == 0 ? v : 0; }
-
 static void finish_sums(const struct bn_sweep *s, const struct target *to, size_t channels) {
-    if (!bn_sweep_reduces(s) || bn_sums_of(s) < BN_SUMS) return;
-    for (size_t c = 0; c < channels; c++) {
-        const struct bn_pair sum = bn_pair_sum(to->sums[0][c], finite_or_zero(to->sums[2][c])),
-                             dot = bn_pair_sum(to->sums[1][c], finite_or_zero(to->sums[3][c]));
-        bn_set_moments_of_pairs(to->sums[0] + c, to->sums[1] + c, sum, dot, to->n);
-    }
+    if (bn_sweep_reduces(s) && bn_sums_of(s) == BN_SUMS) bnk_table()->finish_pairs(to->sums, channels, to->n);
 }
 
 /* Runs a stretch that begins at a row, or what the mask leaves of it. */

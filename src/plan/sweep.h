@@ -123,12 +123,6 @@ static inline int bn_sums_of(const struct bn_sweep *s) {
     return s->verb == BNK_MOMENTS && s->kernels->keeps_lost ? BN_SUMS : 2;
 }
 
-/* Sets the slots of a channel and piece from its sums: in F64 to the sum and what the squares come to about the mean. */
-static inline void bn_set_moments_of_pairs(double *sum, double *dot, struct bn_pair of_x, struct bn_pair of_squares, double n) {
-    *sum = of_x.high + of_x.low;
-    *dot = bn_pair_m2(bn_pair_sum(of_x.high, of_x.low), bn_pair_sum(of_squares.high, of_squares.low), n);
-}
-
 /* A tile in which elements are staged; a line of the cache. */
 enum { BN_STAGE_BYTES = 8192, BN_LINE_BYTES = 64 };
 

@@ -50,6 +50,9 @@ struct side {
     double sums[4 * PITCH], expected_sums[4 * PITCH];
 };
 
+/* The lanes of all sums of a channel of a plane. */
+size_t lanes_of(const struct side *s);
+
 /* Where the second sum is that belongs to one in `sums`; two more follow, each as far from the one before. */
 size_t second_sum(const struct side *s);
 

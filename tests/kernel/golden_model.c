@@ -171,7 +171,7 @@ static void add_element(const struct side *s, double sums[2], size_t at, size_t 
 
 /* Adds some elements of some rows, from row r and element i on, to the lane that is theirs, as a run or each for itself. */
 static void reduce_some(struct side *s, size_t r, size_t rows, size_t c, size_t i, size_t end, size_t step) {
-    double *sum = s->expected_sums + (s->rows_layout ? i : c * BNK_SUMS + i % BNK_LANES), *dot = sum + second_sum(s),
+    double *sum = s->expected_sums + (s->rows_layout ? i : c * lanes_of(s) + i % BNK_LANES), *dot = sum + second_sum(s),
            run[2] = {0, 0}, direct[2] = {*sum, *dot}, *sums = in_runs(s) ? run : direct;
     for (size_t j = r; j < r + rows; j++)
         for (size_t k = i; k < end; k += step) add_element(s, sums, j * s->row + c * s->channel + k, s->rows_layout ? k : c);
@@ -198,6 +198,8 @@ static void reduce(struct side *s) {
                     reduce_some(s, r, 1, c, i, end < s->length ? end : s->length, BNK_LANES);
             }
 }
+
+size_t lanes_of(const struct side *s) { return BNK_LANES * (s->dtype == BATCHNORM_F64 && s->verb == BNK_MOMENTS ? 4 : 2); }
 
 size_t second_sum(const struct side *s) { return s->rows_layout ? PITCH : BNK_LANES; }
 
