@@ -21,9 +21,10 @@ file(GLOB sources CONFIGURE_DEPENDS src/api/*.c src/sync/*.c src/plan/*.c src/pa
 add_library(batchnorm_objects OBJECT ${sources} src/kernel/dispatch.c)
 target_include_directories(batchnorm_objects PRIVATE include src)
 # Numbers of channels are computed in loops that GCC makes vectors of at -O3 only, and only where a comparison may be made for
-# nothing.
+# nothing: here, and in table.c below.
+set(vector_loops "$<$<NOT:$<CONFIG:Debug>>:-O3>;-fno-trapping-math")
 file(GLOB plan CONFIGURE_DEPENDS src/plan/*.c)
-set_source_files_properties(${plan} PROPERTIES COMPILE_OPTIONS "$<$<NOT:$<CONFIG:Debug>>:-O3>;-fno-trapping-math")
+set_source_files_properties(${plan} PROPERTIES COMPILE_OPTIONS "${vector_loops}")
 set(objects $<TARGET_OBJECTS:batchnorm_objects>)
 
 foreach(isa IN LISTS isas)
@@ -40,6 +41,7 @@ foreach(isa IN LISTS isas)
     target_compile_options(batchnorm_kernel_${unit} PRIVATE -O2 ${isa_flags_${isa}})
     list(APPEND kernel_objects $<TARGET_OBJECTS:batchnorm_kernel_${unit}>)
   endforeach()
+  target_compile_options(batchnorm_kernel_${isa} PRIVATE ${vector_loops})
   string(TOUPPER ${isa} name)
   set_property(SOURCE src/kernel/dispatch.c APPEND PROPERTY COMPILE_DEFINITIONS BNK_HAVE_${name})
 endforeach()

@@ -149,8 +149,56 @@ struct bnk_verbs {
                     ptrdiff_t row);
 };
 
+/* Channels whose numbers are made coefficients together, at most. */
+enum { BNK_SOME = 64 };
+
+/* y = (x - mean) * scale + bias. Where `spread` is 0 every x of the channel is mean, and y is to be exactly bias; NULL: nothing
+ * is known. */
+struct bnk_affines {
+    const double *mean, *scale, *bias, *spread;
+};
+
+/* dx = p * dy + q * (x - mean) + s */
+struct bnk_blends {
+    const double *mean, *p, *q, *s;
+};
+
+/* From what the coefficients of a gradient come. */
+struct bnk_gradients {
+    const double *mean, *scale, *rstd, *values, *sum, *dot;
+    bool from_y;
+};
+
+/* Numbers of channels, in double. Nothing that is written overlaps anything else. `stride` is how far apart neighbours are. */
+struct bnk_numbers {
+    void (*to_doubles)(const float *from, size_t count, double *to);
+    void (*to_floats)(const double *from, size_t count, float *to);
+    /* Repeat each number `times` times; of what that gives, `count` numbers from number `first` on. Up to BNK_LANES more may be
+     * written. */
+    void (*repeat_floats)(const float *from, size_t times, size_t first, size_t count, float *to);
+    void (*repeat_doubles)(const double *from, size_t times, size_t first, size_t count, double *to);
+    /* The sums of n values about a shift become mean - shift and m2; dot is m2 already where it `is_m2`. */
+    void (*moments)(const double *shift, double n, bool is_m2, size_t channels, size_t stride, double *sum, double *dot);
+    /* Whether the mean of any channel lies so far from the shift that of m2, less than 1 / far of what was subtracted is left */
+    bool (*is_far)(const double *sum, const double *dot, double n, double far, bool is_m2, size_t channels, size_t stride);
+    /* Whether the sums of any channel are not finite, or those of products so small that some may have been lost in float */
+    bool (*is_spoilt)(const double *sum, const double *dot, size_t channels, size_t stride);
+    /* rstd = 1 / sqrt(m2 / values + eps), where the variance of no value is 0; values NULL: m2 is the variance */
+    void (*rstd)(const double *values, const double *m2, double eps, size_t channels, double *rstd);
+    /* Moves running statistics towards the new mean and m2 / divisor, in channels that have any value. */
+    void (*running)(const double *values, const double *new_mean, const double *m2, const double *divisor, double factor,
+                    size_t channels, double *mean, double *var);
+    /* Write the coefficients of at most BNK_SOME channels, in float or double, each `pitch` numbers after the one before. */
+    void (*affines)(bool is_float, const struct bnk_affines *of, size_t channels, void *to, size_t pitch);
+    void (*blends)(bool is_float, const struct bnk_blends *of, size_t channels, void *to, size_t pitch);
+    /* dx = scale * (dy - sum / values - (x - mean) * rstd^2 * dot / values): mean, q and s of the blend. Without any value only
+     * the first term is left. From y, x - mean is scale times larger, and its factor smaller. */
+    void (*gradients)(const struct bnk_gradients *of, size_t channels, double *mean, double *q, double *s);
+};
+
 struct bnk_table {
     const char *name;
+    const struct bnk_numbers *numbers;
     const struct bnk_verbs *verbs[BNK_DTYPES];
     /* copy past the caches where the processor can */
     void (*stream)(const void *from, size_t bytes, void *to);

@@ -75,7 +75,9 @@ BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t 
     give_copies(&copies, kind, row, keep);
 }
 
-/* Active partial steps are long, and so are all of them where vectors are narrow: they are compiled once, not in every loop. */
+/* Where vectors are narrow, partial steps are long, and are compiled once, not in every loop. */
+enum { PARTS_APART = BNK_BYTES == 16 };
+
 static __attribute__((noinline)) void write_copied_apart(const struct write *part, const struct kind *kind, size_t keep) {
     write_copied(*part, kind, keep);
 }
@@ -83,7 +85,7 @@ static __attribute__((noinline)) void write_copied_apart(const struct write *par
 BNK_INLINE void write_part(struct write *w, const struct kind *kind, size_t keep) {
     if (keep == 0) return;
     const struct write part = *w; /* a copy, so that the original stays in registers */
-    if (kind->active || BNK_BYTES == 16)
+    if (PARTS_APART)
         write_copied_apart(&part, kind, keep);
     else
         write_copied(part, kind, keep);
@@ -125,7 +127,7 @@ BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
         write_part(w, kind, left);
     } else if (left > 0) {
         w->carry = BNK_LANES - left;
-        if (kind->active || BNK_BYTES == 16) {
+        if (PARTS_APART) {
             struct write here = *w; /* a copy, so that the original stays in registers */
             write_seam_apart(&here, kind, left);
         } else {
@@ -196,7 +198,7 @@ BNK_INLINE void reduce_tail(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk
                             const struct kind *kind) {
     size_t keep = s->length - s->done;
     if (keep == 0) return;
-    if (kind->active) { /* copies, so that the originals stay in registers */
+    if (kind->active && PARTS_APART) { /* copies, so that the originals stay in registers */
         struct reduce part = *s;
         double lanes[2 * BNK_LANES], *const kept[2] = {lanes, lanes + BNK_LANES};
         bnk_vd part_shift[DOUBLES];
@@ -236,7 +238,7 @@ BNK_INLINE void run_tail(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PART
                          const struct kind *kind) {
     const size_t keep = s->length - s->done;
     if (keep == 0) return;
-    if (kind->active || !BNK_MASKS) { /* copies, as in reduce_tail() */
+    if (PARTS_APART || !BNK_MASKS) { /* copies, as in reduce_tail() */
         const struct reduce part = *s;
         vec part_run[2][PARTS], part_centre[2][PARTS];
         memcpy(part_run, run, sizeof part_run);

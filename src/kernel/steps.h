@@ -185,9 +185,8 @@ BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, con
 
 /* Returns which lanes of part `part` are among the first `keep` of their step. */
 BNK_INLINE mask first_lanes(int part, size_t keep) {
-    num lane[VEC_LANES];
-    for (int i = 0; i < VEC_LANES; i++) lane[i] = (num)(part * VEC_LANES + i);
-    return (mask)(load_num(lane) < splat((num)keep));
+    static const num lane[BNK_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (mask)(load_num(lane + part * VEC_LANES) < splat((num)keep));
 }
 
 /* Returns coefficients that are those of a in the lanes of `here`, and those of b in the others. */

@@ -4,6 +4,7 @@
 #include "kernel/curve.h"
 #include "kernel/fold.h"
 #include "kernel/isa.h"
+#include "kernel/numbers.h"
 #include "kernel/vectors.h"
 
 static void stream(const void *from, size_t bytes, void *to) {
@@ -30,6 +31,7 @@ extern const struct bnk_verbs BNK_VERBS_OF(f32), BNK_VERBS_OF(f64), BNK_VERBS_OF
 
 extern const struct bnk_table BNK_TABLE;
 const struct bnk_table BNK_TABLE = {.name = TEXT_OF(BNK_ISA),
+                                    .numbers = &numbers,
                                     .verbs = {&BNK_VERBS_OF(f32), &BNK_VERBS_OF(f64), &BNK_VERBS_OF(bf16), &BNK_VERBS_OF(f16)},
                                     .stream = stream,
                                     .fence = fence,

@@ -17,17 +17,16 @@ struct bn_coefficients {
 /* Returns the settings of the kernels for an activation. */
 struct bnk_act bn_act_of(batchnorm_activation activation);
 
-/* Channels whose numbers are computed together at most: loops over so many become vectors. */
-enum { BN_SOME = 64 };
+/* Channels whose numbers are computed together at most. */
+enum { BN_SOME = BNK_SOME };
 
-/* Sets y = (x - mean) * scale + bias, of at most BN_SOME channels. Where `spread` is 0 every x of the channel is mean, and y is
- * to be exactly bias; NULL: nothing is known. */
-void bn_set_affines(struct bn_coefficients k, size_t channel, size_t count, const double *mean, const double *scale,
-                    const double *bias, const double *spread);
+/* Read and write numbers of channels from c on; `absent` is what they are if there is no vector. */
+void bn_vector_read(struct bn_vector v, size_t c, size_t count, double absent, double *out);
+void bn_output_write(struct bn_output v, size_t c, size_t count, const double *values);
 
-/* Sets dx = p * dy + q * (x - mean) + s, of at most BN_SOME channels. */
-void bn_set_blends(struct bn_coefficients k, size_t channel, size_t count, const double *mean, const double *p, const double *q,
-                   const double *s);
+/* Set what y or dx is, in at most BN_SOME channels. */
+void bn_set_affines(struct bn_coefficients k, size_t channel, size_t count, struct bnk_affines of);
+void bn_set_blends(struct bn_coefficients k, size_t channel, size_t count, struct bnk_blends of);
 
 /* Both, of one channel. */
 void bn_set_affine(struct bn_coefficients k, size_t channel, double mean, double scale, double bias);

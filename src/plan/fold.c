@@ -65,11 +65,7 @@ FOLDING double fold_pairs(const struct bn_sweep *s, size_t first, size_t piece, 
     bool merged = false;
     if (begin == pieces) return 0;
     double count = count_of(s, piece + begin);
-    for (size_t c = 0; c < channels * stride; c += stride) {
-        const struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], true);
-        mean[c] = m.mean;
-        m2[c] = m.m2;
-    }
+    bnk_table()->numbers->moments(origin, count, true, channels, stride, mean, m2);
     for (size_t k = begin + 1; k < pieces; k++) {
         const double n = count_of(s, piece + k);
         if (n == 0) continue;
@@ -94,11 +90,7 @@ FOLDING double fold_moments(const struct bn_sweep *s, size_t first, size_t piece
     double count = s->view.pieces == 1 && !s->counts ? (double)s->view.count : count_of(s, piece + begin);
     double *restrict mean = s->sums[0] + first, *restrict m2 = s->sums[1] + first;
     const double *restrict origin = s->shift + first;
-    for (size_t c = 0; c < channels * stride; c += stride) {
-        struct piece_moments m = moments_of(origin[c], mean[c], m2[c], count, origin[c], false);
-        mean[c] = m.mean;
-        m2[c] = m.m2;
-    }
+    bnk_table()->numbers->moments(origin, count, false, channels, stride, mean, m2);
     for (size_t k = begin + 1; k < pieces; k++) {
         double n = count_of(s, piece + k);
         size_t from = first + k * s->slot_piece;

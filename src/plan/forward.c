@@ -39,7 +39,7 @@ static void set_affines(const struct bn_pass *p, size_t channel, size_t count, c
     bn_vector_read(weights, channel, count, 1, scale);
     bn_vector_read(biases, channel, count, 0, bias);
     for (size_t i = 0; i < count; i++) scale[i] *= rstd[i];
-    bn_set_affines(p->coefficients[0], channel, count, mean, scale, bias, spread);
+    bn_set_affines(p->coefficients[0], channel, count, (struct bnk_affines){mean, scale, bias, spread});
 }
 
 static void normalize_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -58,13 +58,12 @@ void bn_build_normalize(struct bn_pass *p, const struct bn_geometry *g, const vo
 }
 
 static void infer_some(const struct bn_pass *p, const struct bn_infer *j, size_t c, size_t count) {
-    double mean[BN_SOME], var[BN_SOME], rstd[BN_SOME];
+    double own[2][BN_SOME], var[BN_SOME];
+    double *mean = j->save_mean ? j->save_mean + c : own[0], *rstd = j->save_rstd ? j->save_rstd + c : own[1];
     bn_vector_read(j->mean, c, count, 0, mean);
     bn_vector_read(j->var, c, count, 1, var);
-    for (size_t i = 0; i < count; i++) rstd[i] = 1 / sqrt(var[i] + j->eps);
+    bnk_table()->numbers->rstd(NULL, var, j->eps, count, rstd);
     set_affines(p, c, count, mean, rstd, j->weight, j->bias, var);
-    if (j->save_mean) memcpy(j->save_mean + c, mean, count * sizeof *mean);
-    if (j->save_rstd) memcpy(j->save_rstd + c, rstd, count * sizeof *rstd);
 }
 
 static void infer_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -81,7 +80,8 @@ void bn_build_infer(struct bn_pass *p, const struct bn_geometry *g, const void *
 
 static void forward_some(const struct bn_pass *p, const struct bn_forward *j, size_t c, size_t some) {
     batchnorm_stat *const to[] = {p->own ? (batchnorm_stat *)p->own + c : NULL, j->stats ? j->stats + c : NULL};
-    double count[BN_SOME], mean[BN_SOME], m2[BN_SOME], rstd[BN_SOME];
+    double count[BN_SOME], m2[BN_SOME], own[2][BN_SOME];
+    double *mean = j->save_mean ? j->save_mean + c : own[0], *rstd = j->save_rstd ? j->save_rstd + c : own[1];
     for (size_t i = 0; i < some; i++) count[i] = p->valid;
     if (!j->given) bn_pass_read(p, 0, c, some, mean, m2);
     for (size_t i = 0; i < some && j->given; i++) {
@@ -89,12 +89,10 @@ static void forward_some(const struct bn_pass *p, const struct bn_forward *j, si
         mean[i] = j->given[c + i].mean;
         m2[i] = j->given[c + i].m2;
     }
-    for (size_t i = 0; i < some; i++) rstd[i] = bn_rstd((batchnorm_stat){count[i], mean[i], m2[i]}, j->eps);
+    bnk_table()->numbers->rstd(count, m2, j->eps, some, rstd);
     set_affines(p, c, some, mean, rstd, j->weight, j->bias, m2);
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < some && to[k]; i++) to[k][i] = (batchnorm_stat){count[i], mean[i], m2[i]};
-    if (j->save_mean) memcpy(j->save_mean + c, mean, some * sizeof *mean);
-    if (j->save_rstd) memcpy(j->save_rstd + c, rstd, some * sizeof *rstd);
 }
 
 static void forward_coefficients(const struct bn_pass *p, size_t channel, size_t channels) {
@@ -143,12 +141,7 @@ static void update_some(const batchnorm_stat *stats, size_t count, const batchno
         m2[i] = stats[i].m2;
         divisor[i] = values[i] - (biased || values[i] == 0 || (values[i] == 1 && options->allow_one_value) ? 0 : 1);
     }
-    for (size_t i = 0; i < count; i++) {
-        const double moved_mean = (1 - factor) * mean[i] + factor * new_mean[i];
-        const double moved_var = (1 - factor) * var[i] + factor * (m2[i] / divisor[i]);
-        mean[i] = values[i] != 0 ? moved_mean : mean[i];
-        var[i] = values[i] != 0 ? moved_var : var[i];
-    }
+    bnk_table()->numbers->running(values, new_mean, m2, divisor, factor, count, mean, var);
 }
 
 bool bn_update_running(const batchnorm_stat *stats, size_t channels, const batchnorm_options *options, double factor,

@@ -62,22 +62,22 @@ static const struct bn_entry backward[] = {
 };
 /* clang-format on */
 
-static void put(struct bn_output v, size_t c, size_t count, double *values, unsigned flags) {
-    double before[BN_SOME];
+static void put(struct bn_output v, size_t c, size_t count, const double *values, unsigned flags) {
+    double sum[BN_SOME];
     if (!v.data) return;
     if (flags & BATCHNORM_ACCUMULATE) {
-        bn_vector_read((struct bn_vector){v.data, v.dtype}, c, count, 0, before);
-        for (size_t i = 0; i < count; i++) values[i] += before[i];
+        bn_vector_read((struct bn_vector){v.data, v.dtype}, c, count, 0, sum);
+        for (size_t i = 0; i < count; i++) sum[i] = values[i] + sum[i];
+        values = sum;
     }
     bn_output_write(v, c, count, values);
 }
 
 /* Of at most BN_SOME channels. */
 static void put_gradients(const struct bn_backward *j, size_t c, size_t count, const double *sum, const double *dot) {
-    double dbias[BN_SOME], dweight[BN_SOME];
-    memcpy(dbias, sum, count * sizeof *sum);
+    double dweight[BN_SOME];
     for (size_t i = 0; i < count; i++) dweight[i] = dot[i] * j->rstd[c + i];
-    put(j->dbias, c, count, dbias, j->flags);
+    put(j->dbias, c, count, sum, j->flags);
     put(j->dweight, c, count, dweight, j->flags);
 }
 
@@ -120,24 +120,19 @@ static const double zeros[BN_SOME];
 /* Sets the coefficients of dx = scale * g. */
 static void set_frozen(const struct bn_backward *j, struct bn_coefficients k, size_t c, size_t count, const double *scale) {
     if (j->gated)
-        bn_set_blends(k, c, count, zeros, scale, zeros, zeros);
+        bn_set_blends(k, c, count, (struct bnk_blends){zeros, scale, zeros, zeros});
     else
-        bn_set_affines(k, c, count, zeros, scale, zeros, NULL);
+        bn_set_affines(k, c, count, (struct bnk_affines){zeros, scale, zeros, NULL});
 }
 
-/* Sets the coefficients of dx = scale * (g - S[g]/m - (x - mean) rstd^2 S[g (x - mean)]/m). Without any value only the first
- * term is left. From y, x - mean is scale times larger, and its factor smaller. */
+/* Sets the coefficients of dx = scale * (g - S[g]/m - (x - mean) rstd^2 S[g (x - mean)]/m). */
 static void set_whole(const struct bn_pass *p, size_t c, size_t count, const double *mean, const double *scale,
                       const struct some_sums *s, bool from_y) {
     const double *rstd = ((const struct bn_backward *)p->job)->rstd + c;
-    double m[BN_SOME], q[BN_SOME], shift[BN_SOME], pivot[BN_SOME];
-    memcpy(pivot, mean, count * sizeof *mean);
-    for (size_t i = 0; i < count; i++) m[i] = s->m[i] > 0 ? s->m[i] : 1;
-    for (size_t i = 0; i < count; i++) q[i] = -(from_y ? 1 : scale[i]) * rstd[i] * rstd[i] * s->dot[i] / m[i];
-    for (size_t i = 0; i < count; i++) shift[i] = -scale[i] * s->sum[i] / m[i];
-    for (size_t i = 0; i < count; i++)
-        if (!(s->m[i] > 0)) pivot[i] = q[i] = shift[i] = 0;
-    bn_set_blends(p->coefficients[0], c, count, pivot, scale, q, shift);
+    double pivot[BN_SOME], q[BN_SOME], addend[BN_SOME];
+    bnk_table()->numbers->gradients(&(struct bnk_gradients){mean, scale, rstd, s->m, s->sum, s->dot, from_y}, count, pivot, q,
+                                    addend);
+    bn_set_blends(p->coefficients[0], c, count, (struct bnk_blends){pivot, scale, q, addend});
 }
 
 static void backward_some(const struct bn_pass *p, const struct bn_backward *j, size_t c, size_t count) {
@@ -162,7 +157,7 @@ static void backward_some(const struct bn_pass *p, const struct bn_backward *j, 
     if (!is_frozen(j->flags) && (j->from_y || j->mean)) /* dz alone needs no mean */
         set_whole(p, c, count, j->from_y ? p->own + c : j->mean + c, scale, &s, j->from_y);
     else if (p->write[0].verb == BNK_BLEND)
-        bn_set_blends(p->coefficients[0], c, count, zeros, scale, zeros, zeros);
+        bn_set_blends(p->coefficients[0], c, count, (struct bnk_blends){zeros, scale, zeros, zeros});
     else
         set_frozen(j, p->coefficients[0], c, count, scale);
 }

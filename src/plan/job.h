@@ -76,16 +76,6 @@ static inline double bn_vector_get(struct bn_vector v, size_t c, double absent) 
     return v.dtype == BATCHNORM_F64 ? ((const double *)v.data)[c] : (double)((const float *)v.data)[c];
 }
 
-/* Elements from c on; a loop for each type, so that it becomes vectors. */
-static inline void bn_vector_read(struct bn_vector v, size_t c, size_t count, double absent, double *out) {
-    if (!v.data)
-        for (size_t i = 0; i < count; i++) out[i] = absent;
-    else if (v.dtype == BATCHNORM_F64)
-        for (size_t i = 0; i < count; i++) out[i] = ((const double *)v.data + c)[i];
-    else
-        for (size_t i = 0; i < count; i++) out[i] = (double)((const float *)v.data + c)[i];
-}
-
 /* The same, to be written: data NULL means not wanted. */
 struct bn_output {
     void *data;
@@ -98,14 +88,6 @@ static inline void bn_output_set(struct bn_output v, size_t c, double value) {
         ((double *)v.data)[c] = value;
     else
         ((float *)v.data)[c] = (float)value;
-}
-
-static inline void bn_output_write(struct bn_output v, size_t c, size_t count, const double *values) {
-    if (!v.data) return;
-    if (v.dtype == BATCHNORM_F64)
-        for (size_t i = 0; i < count; i++) ((double *)v.data + c)[i] = values[i];
-    else
-        for (size_t i = 0; i < count; i++) ((float *)v.data + c)[i] = (float)values[i];
 }
 
 /* The type that elements of a type are computed in, and that weight, bias and running statistics have beside them. */

@@ -385,26 +385,16 @@ static void wide_piece(const struct bn_sweep *s, size_t piece) {
 
 /* Planes of few elements that are spread */
 
-/* Repeats numbers of channels for each of their elements, for `count` of these from number `first` on. Inlined, so that
- * `bytes`, of a number, is known. */
-static inline __attribute__((always_inline)) void spread_numbers(const char *from, size_t bytes, size_t spread, size_t first,
-                                                                 size_t count, char *to) {
-    from += first / spread * bytes;
-    for (size_t done = 0, left = spread - first % spread; done < count; done++, left--, to += bytes) {
-        if (left == 0) from += bytes, left = spread;
-        memcpy(to, from, bytes);
-    }
-}
-
 static void spread_coefficients(const struct bn_sweep *s, struct wide *w, size_t first, size_t count) {
+    const struct bnk_numbers *numbers = bnk_table()->numbers;
     const size_t bytes = s->kernels->coefficient_bytes, spread = s->view.spread;
     for (size_t i = 0; i < coefficient_count(s); i++) {
-        const char *from = (const char *)s->coefficients.at + i * s->coefficients.pitch * bytes;
-        char *to = (char *)w->coefficients + i * WIDE_PITCH * bytes;
+        const void *from = (const char *)s->coefficients.at + i * s->coefficients.pitch * bytes;
+        void *to = (char *)w->coefficients + i * WIDE_PITCH * bytes;
         if (bytes == sizeof(float))
-            spread_numbers(from, sizeof(float), spread, first, count, to);
+            numbers->repeat_floats(from, spread, first, count, to);
         else
-            spread_numbers(from, sizeof(double), spread, first, count, to);
+            numbers->repeat_doubles(from, spread, first, count, to);
     }
     w->k = (struct bnk_coefficients){w->coefficients, WIDE_PITCH};
 }

@@ -101,19 +101,14 @@ static inline enum bn_look bn_second_look(const struct bn_sweep *s, double sum, 
     return (enum bn_look)((is_far ? BN_FAR_OFF : 0) | (is_spoilt ? BN_SPOILT : 0));
 }
 
-/* Returns whether any of some channels, whose slots are `stride` apart, needs a second look. Without branches, so that it
- * becomes vectors. */
+/* Returns whether any of some channels, whose slots are `stride` apart, needs a second look. */
 static inline bool bn_any_second_look(const struct bn_sweep *s, const double *sum, const double *dot, size_t channels,
                                       size_t stride, double n) {
-    const bool keeps_lost = s->kernels->keeps_lost, moments = s->verb == BNK_MOMENTS, in_float = s->kernels->in_float;
-    double looks = 0;
-    for (size_t c = 0; c < channels * stride && moments; c += stride) {
-        const double lost = sum[c] * (sum[c] / n), far = keeps_lost ? BN_FAR_IN_F64 * dot[c] : BN_FAR * (dot[c] - lost);
-        looks += lost > far ? 1 : 0;
-    }
-    for (size_t c = 0; c < channels * stride && in_float; c += stride)
-        looks += fabs(dot[c]) >= 0x1p-96 && (dot[c] - dot[c]) + (sum[c] - sum[c]) == 0 ? 0 : 1;
-    return looks > 0;
+    const struct bnk_numbers *numbers = bnk_table()->numbers;
+    const bool keeps_lost = s->kernels->keeps_lost;
+    return (s->verb == BNK_MOMENTS &&
+            numbers->is_far(sum, dot, n, keeps_lost ? BN_FAR_IN_F64 : BN_FAR, keeps_lost, channels, stride)) ||
+           (s->kernels->in_float && numbers->is_spoilt(sum, dot, channels, stride));
 }
 
 /* How many sums a sweep has. Moments of F64 have two more, of what the first two lost in roundings, and what is kept of all of
