@@ -114,6 +114,9 @@ struct bnk_verbs {
     bool in_float;            /* sums are partly in float, where struct bnk_call does not say `exact` */
     bool keeps_lost;          /* moments have two more sums */
     bool compresses;          /* pick needs no list of columns that lie side by side */
+    /* by the verb of a write: elements of a channel of a plane up to which it is faster in rows, each element of a sample as a
+     * channel of its own, where there are many samples */
+    size_t spread[BNK_VERBS];
     /* out[i] = the median of x[0][i * stride], x[1][i * stride] and x[2][i * stride], each of them 0 where it is not finite: a
      * shift that is close to the data, that no single value spoils, and that never poisons a sum */
     void (*pivot)(const void *const x[3], ptrdiff_t stride, size_t count, double *out);

@@ -16,6 +16,10 @@ const struct bnk_verbs BNK_VERBS_OF(BNK_TYPE) = {
     .in_float = IS_SHORT,
     .keeps_lost = BNK_TYPE_IS(f64),
     .compresses = COMPRESSES && !IS_SHORT,
+    .spread = {[BNK_AFFINE] = !IS_SHORT         ? BNK_LANES - 1
+                              : BNK_BYTES == 64 ? 4 * BNK_LANES - 1
+                                                : 2 * BNK_LANES - 1,
+               [BNK_BLEND] = IS_SHORT ? 2 * BNK_LANES - 1 : BNK_LANES - 1},
     .pivot = pivot,
     .verb =
         {[BNK_PLANE] =

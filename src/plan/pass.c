@@ -29,7 +29,7 @@ static bool set_view(struct bn_sweep *s, const struct bn_sweep *like, const stru
 
 /* Has a write of planes of few elements go in rows, if it can. */
 static void spread(struct bn_sweep *s) {
-    bn_view_spread(&s->view);
+    bn_view_spread(&s->view, s->kernels->spread[s->verb]);
     if (s->view.spread == 1) return;
     s->do_piece = bn_rows_piece;
     s->repeat = 1;

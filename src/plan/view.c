@@ -225,12 +225,13 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
     return true;
 }
 
-/* Elements of a channel at most that are spread, because longer rows go well in planes, and of a row of all of them at least;
- * and of everything, because coefficients are repeated first. */
-enum { SPREAD_MOST = 15, SPREAD_ROW = 64, SPREAD_LEAST = 8192 };
+/* Elements of all channels at least, and of everything, because coefficients are repeated first: if a channel has a whole step,
+ * which goes well in planes, too, that pays only for so many rows. */
+enum { SPREAD_ROW = 64, SPREAD_LEAST = 8192, SPREAD_ROWS = 16 };
 
-void bn_view_spread(struct bn_view *v) {
-    if (v->layout != BNK_PLANE || v->length < 2 || v->length > SPREAD_MOST || v->channels > SIZE_MAX / SPREAD_MOST) return;
+void bn_view_spread(struct bn_view *v, size_t most) {
+    if (v->layout != BNK_PLANE || v->length < 2 || v->length > most || v->channels > SIZE_MAX / most) return;
+    if (v->length >= BNK_LANES && v->rows < SPREAD_ROWS) return;
     const size_t row = v->channels * v->length;
     if (row < SPREAD_ROW || v->rows < SPREAD_LEAST / row) return;
     for (int i = 0; i < v->arrays; i++)
