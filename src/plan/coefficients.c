@@ -25,7 +25,7 @@ void bn_vector_read(struct bn_vector v, size_t c, size_t count, double absent, d
         for (size_t i = 0; i < count; i++) out[i] = v.data ? ((const double *)v.data + c)[i] : absent;
 }
 
-void bn_output_write(struct bn_output v, size_t c, size_t count, const double *values) {
+void bn_vector_write(struct bn_output v, size_t c, size_t count, const double *values) {
     if (!v.data) return;
     if (v.dtype == BATCHNORM_F32)
         bnk_table()->numbers->to_floats(values, count, (float *)v.data + c);

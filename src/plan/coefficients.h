@@ -22,7 +22,7 @@ enum { BN_SOME = BNK_SOME };
 
 /* Read and write numbers of channels from c on; `absent` is what they are if there is no vector. */
 void bn_vector_read(struct bn_vector v, size_t c, size_t count, double absent, double *out);
-void bn_output_write(struct bn_output v, size_t c, size_t count, const double *values);
+void bn_vector_write(struct bn_output v, size_t c, size_t count, const double *values);
 
 /* Set what y or dx is, in at most BN_SOME channels. */
 void bn_set_affines(struct bn_coefficients k, size_t channel, size_t count, struct bnk_affines of);

@@ -153,8 +153,8 @@ bool bn_update_running(const batchnorm_stat *stats, size_t channels, const batch
         bn_vector_read(mean_from, c, count, 0, some_mean);
         bn_vector_read(var_from, c, count, 1, some_var);
         update_some(stats + c, count, options, factor, some_mean, some_var);
-        bn_output_write(mean, c, count, some_mean);
-        bn_output_write(var, c, count, some_var);
+        bn_vector_write(mean, c, count, some_mean);
+        bn_vector_write(var, c, count, some_var);
     }
     return true;
 }

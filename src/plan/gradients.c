@@ -70,7 +70,7 @@ static void put(struct bn_output v, size_t c, size_t count, const double *values
         for (size_t i = 0; i < count; i++) sum[i] = values[i] + sum[i];
         values = sum;
     }
-    bn_output_write(v, c, count, values);
+    bn_vector_write(v, c, count, values);
 }
 
 /* Of at most BN_SOME channels. */
