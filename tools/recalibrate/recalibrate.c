@@ -157,11 +157,12 @@ static bool prepare(struct run *r) {
         return nn_wrong(r->message, q->files.at[0], "%s", why);
     if (!runtime_open(&r->runtime, q->runtime, why)) return nn_wrong(r->message, q->files.at[0], "cannot be run: %s", why);
     if (!pass_input(&r->runtime, r->file.path, &r->inputs, &r->input_count, r->message)) return false;
-    if (!samples_open(&r->samples, q, &r->inputs[0], r->message)) return false;
+    if (!samples_open(&r->samples, q, r->file.model, &r->inputs[0], r->message)) return false;
     r->outcome.samples = r->samples.count;
     r->outcome.batches = r->samples.batches;
     r->outcome.left_out = r->samples.left_out;
     r->outcome.runtime = r->runtime.version;
+    if (r->samples.is_scaled) r->outcome.scale = &r->samples.scale;
     return true;
 }
 
