@@ -14,16 +14,10 @@ static bool refuse_none(struct conversion *c, const struct convention *asked) {
                       asked ? asked->name : "", pattern);
 }
 
-/* A file of a program's own format is read under PyTorch's names, and means what the program means; NULL: it is none. */
-static const struct convention *format_of(const struct model_file *file) {
-    if (strcmp(file->kind, "Keras") == 0) return convention_find("keras");
-    return strcmp(file->kind, "Darknet") == 0 ? convention_find("darknet") : NULL;
-}
-
 /* Whose batch norms these are: as the command line says, as the file says, or as they are spelled. */
 static bool recognize(struct conversion *c) {
     const struct convert_request *r = c->request;
-    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL, *format = format_of(c->state.file);
+    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL, *format = norms_format(c->state.file);
     const char *text = metadata_told(c->state.file->file, KEY_CONVENTION, NULL);
     const struct convention *told = text ? convention_find(text) : NULL;
     if (format && asked && asked != format)
