@@ -87,7 +87,7 @@ static int export_network(const struct export_request *r, const struct checkpoin
     struct written written = {.norms = nn_network_batch_norms(network)};
     struct proto model;
     const nn_error error = onnx_of_network(network, &about, &model);
-    int code = error ? report(EXIT_FAILED, "%s: %s", r->checkpoints.at[0], error) : EXIT_DONE;
+    int code = error ? report(EXIT_FAILED, "%s: %s", input_name(r->checkpoints.at[0]), error) : EXIT_DONE;
     written.left = written.norms;
     if (code == EXIT_DONE) code = r->fold ? save_folded(r->output, &model, &written) : save(r->output, &model, &written);
     if (code == EXIT_DONE) print_written(r, &written);

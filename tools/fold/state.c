@@ -219,14 +219,14 @@ static const char *misused(const struct fold_request *r) {
 
 int fold_state(const struct fold_request *r, const struct model_file *file) {
     struct run run = {.state = {.file = file}, .request = r};
-    if (misused(r)) return report_usage("%s: %s", r->models.at[0], misused(r));
+    if (misused(r)) return report_usage("%s: %s", input_name(r->models.at[0]), misused(r));
     if (model_file_is(file, r->output))
         return report(EXIT_FAILED, "%s: it is the state that is read; it must go into another file", r->output);
     bool ok = find_eps(&run, file) && state_read(&run.state, batchnorm_model_norm_count(file->model));
     for (int i = 0; i < r->pair_count && ok; i++) ok = fold_pattern(&run, r->pairs[i]);
     ok = ok && write_state(&run);
     if (ok) print_result(&run);
-    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", r->models.at[0], run.state.message);
+    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", input_name(r->models.at[0]), run.state.message);
     const bool left = run.folded < batchnorm_model_norm_count(file->model);
     state_free(&run.state);
     return ok && r->require_all && left ? EXIT_FAILED : code;

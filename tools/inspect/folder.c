@@ -10,6 +10,7 @@
 
 #include "health.h"
 #include "listing.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/terminal.h"
@@ -68,7 +69,7 @@ static void print_line(const char *name, const struct line *line, bool json) {
 }
 
 void inspect_report(const char *path, const char *name, const char *message, bool json) {
-    report(EXIT_FAILED, "%s: %s", path, message);
+    report(EXIT_FAILED, "%s: %s", input_name(path), message);
     if (!json) return;
     printf("{\"file\": ");
     print_json_text(name);

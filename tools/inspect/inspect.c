@@ -208,7 +208,7 @@ static void print_norms(struct run *run, const char *path, const char *kind, con
     if (default_eps) printf("* eps is not in the file; the default of ONNX is taken\n");
     if (l->is_state && s.norms) printf("A state has no graph: what follows what is not in it.\n");
     if (l->is_state && no_eps) printf("It has no eps either: with --eps X the variances below X are counted, too.\n");
-    print_clean(stdout, path);
+    print_clean(stdout, input_name(path));
     printf(" (%s): ", kind);
     print_summary(&s, l->is_state, kind);
 }

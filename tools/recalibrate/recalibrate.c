@@ -11,6 +11,7 @@
 #include "pass.h"
 #include "report.h"
 #include "svg.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/model_file.h"
 #include "tools/shared/outputs.h"
@@ -122,7 +123,8 @@ static int finish(struct run *r) {
     report_print(&r->outcome);
     const size_t left = report_left(&r->outcome);
     if (left == 0 || !r->request->require_all) return EXIT_DONE;
-    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", r->request->files.at[0], left, r->layers->norms);
+    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", input_name(r->request->files.at[0]), left,
+                  r->layers->norms);
 }
 
 static int instrument(struct run *r) {

@@ -177,6 +177,8 @@ static const char *check(void *request, char *message) {
     if (!r->check && !r->output) return "-o FILE is missing: where does the model go?";
     if (r->instrument || r->merge) return check_without_data(r);
     if (!r->data) return "--data PATH is missing: on what are the statistics taken?";
+    if (strcmp(r->data, "-") == 0)
+        return "--data -: samples are looked at before they are read, so they need a file or a folder";
     if (r->check && r->has_method) return "--check looks at the model as it is, by no method";
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "messages.h"
 #include "npy.h"
 
@@ -18,7 +19,7 @@ static bool collide(const struct output *a, const struct output *b) {
 }
 
 static bool fail(const struct output *o, const char *why) {
-    report(EXIT_FAILED, "%s: %s", o->argument, why);
+    report(EXIT_FAILED, "%s: %s", output_name(o->argument), why);
     return false;
 }
 
@@ -28,7 +29,7 @@ static int look(struct output *o) {
     const char *path = strcmp(o->location.path, "-") == 0 ? "/dev/stdout" : o->location.path;
     o->is_looked_at = true;
     const char *wrong = bn_place_find(&o->place, path, why);
-    return wrong ? report(EXIT_FAILED, "%s: %s", o->argument, wrong) : EXIT_DONE;
+    return wrong ? report(EXIT_FAILED, "%s: %s", output_name(o->argument), wrong) : EXIT_DONE;
 }
 
 static int check_output(struct output *o) {
@@ -51,7 +52,7 @@ int outputs_check(struct output *outputs, size_t count) {
         if (code != EXIT_DONE) return code;
         for (size_t j = 0; o->argument && j < i; j++) {
             if (in_same_file(o, &outputs[j]) && collide(o, &outputs[j]))
-                return report_usage("%s and %s both write %s", outputs[j].option, o->option, o->argument);
+                return report_usage("%s and %s both write %s", outputs[j].option, o->option, output_name(o->argument));
         }
     }
     return EXIT_DONE;

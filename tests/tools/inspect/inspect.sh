@@ -266,6 +266,9 @@ case_from_a_pipe() {
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
     cat "$models/conv.onnx" | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    inspects - <"$models/conv.onnx"
+    grep -q "^standard input (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    ! printf '' | inspect - >out.log 2>err.log && says "standard input: is empty" || fail "$(cat err.log)"
     inspects <(cat "$models/conv.onnx")
     grep -q " (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
     make_state
