@@ -21,9 +21,8 @@ static struct bn_affine affine_of(const struct bn_norm *n) {
 
 /* Returns whether all numbers are finite in a type. */
 static bool fits(const struct bn_affine *a, int32_t type) {
-    const double largest = bn_largest_of(type);
     for (size_t c = 0; c < a->channels; c++)
-        if (!(fabs(a->k[c]) <= largest) || !(fabs(a->b[c]) <= largest)) return false;
+        if (!bn_fits(type, a->k[c]) || !bn_fits(type, a->b[c])) return false;
     return true;
 }
 
@@ -94,7 +93,7 @@ static int32_t type_of(const struct bn_onnx *o, const struct bn_onnx_node *node)
 /* Returns whether what is added can be told in a type: it is finite and not flushed. */
 static bool shift_fits(const struct bn_affine *a, int32_t type) {
     for (size_t c = 0; c < a->channels; c++)
-        if (!(fabs(a->b[c]) <= bn_largest_of(type)) || bn_is_flushed(type, a->b[c])) return false;
+        if (!bn_fits(type, a->b[c]) || bn_is_flushed(type, a->b[c])) return false;
     return true;
 }
 
