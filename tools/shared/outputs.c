@@ -63,17 +63,6 @@ static bool cannot_write(char *message) {
     return false;
 }
 
-bool outputs_write_bytes(int fd, const char *bytes, size_t count) {
-    while (count > 0) {
-        const ssize_t written = write(fd, bytes, count);
-        if (written < 0 && errno != EINTR) return false;
-        if (written < 0) continue;
-        bytes += written;
-        count -= (size_t)written;
-    }
-    return true;
-}
-
 /* The tensors of one safetensors file: those it has, without those that are written anew, then the new ones. */
 struct members {
     batchnorm_safetensors *old;
@@ -164,7 +153,7 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     if (o->layer)
         ok = !batchnorm_layer_save(o->layer, path_of(o), message);
     else if (o->text)
-        ok = outputs_write_bytes(o->place.fd, o->text, strlen(o->text)) || cannot_write(message);
+        ok = bn_place_write(o->place.fd, o->text, strlen(o->text)) || cannot_write(message);
     else if (o->location.name)
         ok = write_members(outputs, count, o, message);
     else
