@@ -146,6 +146,7 @@ static void rewrite(struct bn_fold *f, size_t i) {
 
 static batchnorm_status plan(struct bn_fold *f, char *why) {
     const size_t count = f->norms.count;
+    const bool is_doubtful = bn_sizes_are_doubtful(f->onnx);
     for (size_t i = 0; i < count; i++) {
         const char *reason = refusal(f, &f->norms.at[i]);
         f->folded[i].target = BN_NONE;
@@ -157,6 +158,11 @@ static batchnorm_status plan(struct bn_fold *f, char *why) {
             if (!refusal(f, &f->norms.at[i]) && f->folded[i].outcome == BN_LEFT) fold_one(f, i, up);
     for (size_t i = 0; i < count && !f->no_memory; i++) {
         if (refusal(f, &f->norms.at[i]) || f->folded[i].outcome != BN_LEFT) continue;
+        if (is_doubtful && f->options.rewrite)
+            snprintf(f->folded[i].why, sizeof f->folded[i].why,
+                     "not rewritten: the model has a pool with ceil_mode, whose size ONNX overestimates, and ONNX Runtime may "
+                     "refuse a Mul or an Add");
+        if (is_doubtful) continue;
         fold_scale(f, i);
         if (f->options.rewrite && f->folded[i].outcome == BN_LEFT) rewrite(f, i);
     }
