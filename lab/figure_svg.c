@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/shared/gnuplot.h"
+#include "tools/shared/markup.h"
 #include "tools/shared/messages.h"
 
 /* The colours of figure_script.c, and what the page calls them. */
@@ -77,16 +78,6 @@ static void write_body(const char *svg, const char *id, FILE *out) {
     }
 }
 
-/* As an attribute. */
-static void write_label(const char *text, FILE *out) {
-    for (; *text; text++) {
-        if (*text == '"' || *text == '&' || *text == '<')
-            fprintf(out, "&#%d;", *text);
-        else
-            fputc(*text, out);
-    }
-}
-
 char *figure_adapt(const char *svg, const char *id, const char *label) {
     const char *root = strstr(svg, "<svg"), *box = root ? strstr(root, "viewBox=\"") : NULL;
     const char *body = root ? strchr(root, '>') : NULL, *box_end = box ? strchr(box + 9, '"') : NULL;
@@ -95,7 +86,7 @@ char *figure_adapt(const char *svg, const char *id, const char *label) {
     FILE *out = body && box_end ? open_memstream(&text, &bytes) : NULL;
     if (!out) return NULL;
     fprintf(out, "<svg %.*s role=\"img\" aria-label=\"", (int)(box_end + 1 - box), box);
-    write_label(label, out);
+    markup_text(out, label);
     fputs("\">\n", out);
     write_body(body + 1, id, out);
     if (fclose(out) == 0) return text;

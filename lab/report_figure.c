@@ -5,22 +5,7 @@
 
 #include "figure_svg.h"
 #include "report_parts.h"
-
-void html_text(FILE *page, const char *text) {
-    for (; *text; text++) {
-        const unsigned char byte = (unsigned char)*text;
-        if (*text == '&')
-            fputs("&amp;", page);
-        else if (*text == '<')
-            fputs("&lt;", page);
-        else if (*text == '"')
-            fputs("&quot;", page);
-        else if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) /* HTML has no such characters */
-            fputs("?", page);
-        else
-            fputc(*text, page);
-    }
-}
+#include "tools/shared/markup.h"
 
 /* Line and symbol of a series as the figure has them. */
 static void write_key(FILE *page, const struct series *s) {
@@ -35,7 +20,7 @@ static void write_key(FILE *page, const struct series *s) {
                 diagonal ? "--ink" : variables[s->colour], diagonal ? "1" : "2.2", diagonal ? "4 4" : dashes[s->colour]);
     if (!diagonal) fprintf(page, "<g fill=\"var(%s)\">%s</g>", variables[s->colour], symbols[s->colour]);
     fputs("</svg>", page);
-    html_text(page, s->label);
+    markup_text(page, s->label);
     fputs("</li>", page);
 }
 
@@ -62,7 +47,7 @@ static bool write_panel(FILE *page, const struct figure *figure, size_t index, b
     bool empty = false;
     snprintf(id, sizeof id, "%s-%zu", figure->id, index + 1);
     fputs("<div class=\"panel\"><h4>", page);
-    html_text(page, panel->title);
+    markup_text(page, panel->title);
     fputs("</h4>\n", page);
     char *svg = draw ? figure_svg(panel, id, &empty) : NULL;
     if (svg)
@@ -84,13 +69,13 @@ static void write_number(FILE *page, double value) {
 
 static void write_row(FILE *page, const struct panel *panel, const struct series *s, const struct point *p) {
     fputs("<tr><td class=\"name\">", page);
-    html_text(page, panel->title);
+    markup_text(page, panel->title);
     fputs("</td><td class=\"name\">", page);
-    html_text(page, s->label);
+    markup_text(page, s->label);
     fputs("</td>", page);
     if (p->name) {
         fputs("<td class=\"name\">", page);
-        html_text(page, p->name);
+        markup_text(page, p->name);
         fputs("</td>", page);
     } else {
         write_number(page, p->x);
@@ -119,14 +104,14 @@ static void write_data(FILE *page, const struct figure *figure, bool open) {
 
 bool html_figure(FILE *page, const struct figure *figure, bool draw) {
     fprintf(page, "<figure id=\"%s\" data-figure=\"%s\"><h3>", figure->id, figure->id);
-    html_text(page, figure->title);
+    markup_text(page, figure->title);
     fputs("</h3>\n", page);
     write_legend(page, figure);
     fprintf(page, "<div class=\"panels%s\">\n", figure->count == 4 ? " four" : ""); /* two by two */
     bool ok = true;
     for (size_t i = 0; ok && i < figure->count; i++) ok = write_panel(page, figure, i, draw);
     fputs("</div>\n<figcaption>", page);
-    html_text(page, figure->sentence);
+    markup_text(page, figure->sentence);
     fputs("</figcaption>\n", page);
     write_data(page, figure, !draw);
     fputs("</figure>\n", page);

@@ -5,6 +5,7 @@
 
 #include "batchnorm/batchnorm.h"
 #include "report_parts.h"
+#include "tools/shared/markup.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/picture.h"
 
@@ -53,12 +54,12 @@ static void write_side(FILE *page, const struct claim *claim, enum side side) {
             side_names[side]);
     if (range) {
         range[-1] = '\0';
-        html_text(page, text);
+        markup_text(page, text);
         fputs(" <span class=\"range\">", page);
-        html_text(page, range);
+        markup_text(page, range);
         fputs("</span>", page);
     } else {
-        html_text(page, text);
+        markup_text(page, text);
     }
     fputs("</span></td>", page);
 }
@@ -86,9 +87,9 @@ void html_claims(FILE *page, const struct report *report) {
                     experiment_names[c->experiment], chapters[c->experiment].title);
         previous = c;
         fputs("<tr><th scope=\"row\">", page);
-        html_text(page, c->text);
+        markup_text(page, c->text);
         if (*c->note) fputs("<br><span class=\"note\">", page);
-        html_text(page, c->note);
+        markup_text(page, c->note);
         fputs(*c->note ? "</span></th>" : "</th>", page);
         write_side(page, c, SIDE_WITH);
         write_side(page, c, SIDE_WITHOUT);

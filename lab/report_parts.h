@@ -8,9 +8,6 @@
 /* The style sheet: light and dark, phone, desk and paper. */
 extern const char report_style[];
 
-/* Text, with what HTML would read as markup made harmless. */
-void html_text(FILE *page, const char *text);
-
 /* false: reported. */
 bool html_figure(FILE *page, const struct figure *figure, bool draw);
 void html_settings(FILE *page, const struct report *report);

@@ -2,12 +2,13 @@
 #include <stdlib.h>
 
 #include "report_parts.h"
+#include "tools/shared/markup.h"
 #include "tools/shared/picture.h"
 
 static void write_guess(FILE *page, const struct report *report, const struct sample *s, enum side side) {
     const bool right = s->guess[side] == s->label;
     fprintf(page, "<span class=\"%s\">%s:</span> ", side_names[side], side_names[side]);
-    html_text(page, report->test->class_names[s->guess[side]]);
+    markup_text(page, report->test->class_names[s->guess[side]]);
     fprintf(page, " %s<br><span class=\"quiet\">%.0f %%</span><br>", right ? "&#10003;" : "&#10007;",
             100 * (double)s->probability[side]);
 }
@@ -24,7 +25,7 @@ static bool write_sample(FILE *page, const struct report *report, const struct s
         free(uri);
     }
     fputs("<strong>", page);
-    html_text(page, test->class_names[s->label]);
+    markup_text(page, test->class_names[s->label]);
     fputs("</strong><br>", page);
     write_guess(page, report, s, SIDE_WITH);
     write_guess(page, report, s, SIDE_WITHOUT);

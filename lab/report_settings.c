@@ -5,11 +5,12 @@
 #include "batchnorm/batchnorm.h"
 #include "nn/choices.h"
 #include "report_parts.h"
+#include "tools/shared/markup.h"
 #include "tools/shared/messages.h"
 
 static void write_images(FILE *page, const struct report *report) {
     fputs("<dt>data</dt><dd><code>", page);
-    html_text(page, report->request->data);
+    markup_text(page, report->request->data);
     fputs("</code></dd>", page);
     if (!report->train) return;
     const nn_shape image = report->train->image;
@@ -45,7 +46,7 @@ void html_settings(FILE *page, const struct report *report) {
     write_steps(page, report);
     fprintf(page, "<dt>seeds</dt><dd>%d</dd>", r->seeds);
     fputs("<dt>run</dt><dd><code>", page);
-    html_text(page, report->run);
+    markup_text(page, report->run);
     fputs("</code></dd></dl>\n", page);
 }
 
@@ -57,16 +58,16 @@ bool html_foot(FILE *page, const struct report *r) {
     fputs("<section id=\"how\"><h2>How it was measured</h2>\n<dl>", page);
     fprintf(page, "<dt>it took</dt><dd>%.0f s with %d thread%s</dd><dt>on</dt><dd>", r->seconds, threads,
             threads == 1 ? "" : "s");
-    html_text(page, r->machine);
+    markup_text(page, r->machine);
     fputs("</dd><dt>to repeat it</dt><dd><code class=\"command\">", page);
-    html_text(page, command);
+    markup_text(page, command);
     free(command);
     fputs("</code></dd></dl></section>\n</main><footer>", page);
     fprintf(page,
             "batchnorm %s. All numbers are in metrics.csv and metrics.json beside this page, if these are of the same run: it "
             "is the last column of the one and <code>\"run\"</code> in the other, and here <code>",
             batchnorm_version());
-    html_text(page, r->run);
+    markup_text(page, r->run);
     fputs("</code>.</footer></body></html>\n", page);
     return true;
 }

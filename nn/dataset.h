@@ -67,8 +67,9 @@ typedef struct nn_data_options {
 bool nn_dataset_load(const char *path, uint32_t limit, nn_dataset *train, nn_dataset *test, char *message);
 /* The same with all options. */
 bool nn_dataset_load_with(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message);
-/* Pixels of a PNG or JPEG file, for a network that was trained on images of this shape, which were made so: colours become grey
- * (luma) or grey becomes colour as it needs. Where they were taken as they are, the size must fit. */
+/* Pixels of a PNG or JPEG file, or of standard input (-), for a network that was trained on images of this shape, which were
+ * made so: colours become grey (luma) or grey becomes colour as it needs. Where they were taken as they are, the size must
+ * fit. */
 bool nn_dataset_read_image(const char *path, nn_shape shape, const nn_size *size, uint8_t *pixels, char *message);
 void nn_dataset_free(nn_dataset *dataset);
 

@@ -30,6 +30,10 @@ static void measure(nn_dataset *dataset) {
 static nn_loaded load(const char *path, const nn_data_options *options, nn_dataset *train, nn_dataset *test, char *message) {
     static nn_loader *const loaders[] = {nn_load_cifar, nn_load_idx, nn_load_folder};
     struct stat about;
+    if (strcmp(path, "-") == 0) {
+        nn_wrong(message, path, "no data set can be read from there; it must be a file or a folder");
+        return NN_BROKEN;
+    }
     if (stat(path, &about) != 0) {
         nn_wrong(message, path, "%s; it must be a data set%s", strerror(errno),
                  strcmp(path, NN_DATASET_DEFAULT) == 0 ? " (Debian: install dataset-fashion-mnist; elsewhere: --data PATH)"

@@ -31,7 +31,7 @@ typedef struct nn_size {
 /* What is wanted beside the pixels. */
 typedef struct nn_image_options {
     nn_size size;
-    bool any_file; /* what is no regular file is read, too, such as a pipe */
+    bool any_file; /* what is no regular file is read, too, such as a pipe; - is standard input */
 } nn_image_options;
 
 /* False: `message`, NN_MESSAGE_BYTES long, names the file and what is wrong with it, and nothing is to be freed. */

@@ -27,7 +27,7 @@ static int open_regular(const char *path, char *message) {
 }
 
 static int open_any(const char *path, char *message) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     return fd >= 0 ? fd : (nn_wrong(message, path, "%s", strerror(errno)), -1);
 }
 

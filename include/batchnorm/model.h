@@ -83,6 +83,10 @@ BATCHNORM_API void batchnorm_model_close(batchnorm_model *model);
 /*! What it came from. */
 BATCHNORM_API batchnorm_model_format batchnorm_model_get_format(const batchnorm_model *model);
 
+/*! What an ONNX file says about itself: the value of a key in its metadata_props, of two the first; NULL if there is none, as
+ * in other files. It stays as long as the model is open. */
+BATCHNORM_API const char *batchnorm_model_metadata(const batchnorm_model *model, const char *key);
+
 /*! A tensor of a model. */
 typedef struct batchnorm_model_tensor {
     const char *name;                  /*!< UTF-8, or whatever the file has */

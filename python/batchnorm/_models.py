@@ -107,7 +107,8 @@ def inspect(
     Darknet network (.weights, with its .cfg beside it) or of a safetensors file; or a state, a
     mapping of names to arrays. `tensors`: list its tensors instead. `eps`: of all batch norms of a
     state, which does not tell it. `follow_symlinks`, `assume_constant`: as the options of
-    `batchnorm inspect`. The result is what `batchnorm inspect --json` prints.
+    `batchnorm inspect`. The result is what `batchnorm inspect --json` prints, but that batch norms
+    of a state are those with PyTorch's names alone.
     """
     result: dict[str, Any] = {}
     kind = None

@@ -41,8 +41,12 @@ static int put_illnesses(PyObject *dict, const batchnorm_model_norm *n) {
     return 0;
 }
 
-static int put_norm(PyObject *dict, const batchnorm_model_norm *n) {
-    if (put_text(dict, "name", n->name)) return -1;
+static int put_norm(PyObject *dict, const batchnorm_model_norm *n, batchnorm_model_format format) {
+    static const char *const conventions[] = {[BATCHNORM_MODEL_ONNX] = NULL,
+                                              [BATCHNORM_MODEL_TORCH] = "pytorch",
+                                              [BATCHNORM_MODEL_STATE] = "pytorch",
+                                              [BATCHNORM_MODEL_DARKNET] = "darknet"};
+    if (put_text(dict, "name", n->name) || put_text(dict, "convention", conventions[format])) return -1;
     if (put(dict, "channels", n->channels < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(n->channels))) return -1;
     if (put(dict, "eps", isfinite(n->eps) ? PyFloat_FromDouble(n->eps) : Py_NewRef(Py_None))) return -1;
     if (put(dict, "eps_in_file", PyBool_FromLong(n->has_eps))) return -1;
@@ -56,8 +60,9 @@ static PyObject *norms(const batchnorm_model *model, bool is_fold) {
     for (size_t i = 0; list && i < batchnorm_model_norm_count(model); i++) {
         const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
         PyObject *dict = PyDict_New();
-        const bool ok = dict && (is_fold ? put_text(dict, "name", n->name) : put_norm(dict, n)) == 0 &&
-                        put_fold(dict, n) == 0 && PyList_Append(list, dict) == 0;
+        const bool ok =
+            dict && (is_fold ? put_text(dict, "name", n->name) : put_norm(dict, n, batchnorm_model_get_format(model))) == 0 &&
+            put_fold(dict, n) == 0 && PyList_Append(list, dict) == 0;
         Py_XDECREF(dict);
         if (!ok) Py_CLEAR(list);
     }

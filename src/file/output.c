@@ -20,15 +20,8 @@ batchnorm_status bn_output_begin(struct bn_output_file *out, const char *path, c
 }
 
 batchnorm_status bn_output_write(struct bn_output_file *out, const void *from, size_t bytes) {
-    const char *at = from;
-    while (bytes > 0) {
-        size_t piece = bytes < (1u << 30) ? bytes : 1u << 30;
-        ssize_t put = write(out->place.fd, at, piece);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return bn_fail(BATCHNORM_IO, out->message, "cannot be written: %s", strerror(errno));
-        at += put;
-        bytes -= (size_t)put;
-    }
+    if (!bn_place_write(out->place.fd, from, bytes))
+        return bn_fail(BATCHNORM_IO, out->message, "cannot be written: %s", strerror(errno));
     return BATCHNORM_OK;
 }
 

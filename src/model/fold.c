@@ -21,9 +21,8 @@ static struct bn_affine affine_of(const struct bn_norm *n) {
 
 /* Returns whether all numbers are finite in a type. */
 static bool fits(const struct bn_affine *a, int32_t type) {
-    const double largest = bn_largest_of(type);
     for (size_t c = 0; c < a->channels; c++)
-        if (!(fabs(a->k[c]) <= largest) || !(fabs(a->b[c]) <= largest)) return false;
+        if (!bn_fits(type, a->k[c]) || !bn_fits(type, a->b[c])) return false;
     return true;
 }
 
@@ -94,7 +93,7 @@ static int32_t type_of(const struct bn_onnx *o, const struct bn_onnx_node *node)
 /* Returns whether what is added can be told in a type: it is finite and not flushed. */
 static bool shift_fits(const struct bn_affine *a, int32_t type) {
     for (size_t c = 0; c < a->channels; c++)
-        if (!(fabs(a->b[c]) <= bn_largest_of(type)) || bn_is_flushed(type, a->b[c])) return false;
+        if (!bn_fits(type, a->b[c]) || bn_is_flushed(type, a->b[c])) return false;
     return true;
 }
 
@@ -147,6 +146,7 @@ static void rewrite(struct bn_fold *f, size_t i) {
 
 static batchnorm_status plan(struct bn_fold *f, char *why) {
     const size_t count = f->norms.count;
+    const bool is_doubtful = bn_sizes_are_doubtful(f->onnx);
     for (size_t i = 0; i < count; i++) {
         const char *reason = refusal(f, &f->norms.at[i]);
         f->folded[i].target = BN_NONE;
@@ -158,6 +158,11 @@ static batchnorm_status plan(struct bn_fold *f, char *why) {
             if (!refusal(f, &f->norms.at[i]) && f->folded[i].outcome == BN_LEFT) fold_one(f, i, up);
     for (size_t i = 0; i < count && !f->no_memory; i++) {
         if (refusal(f, &f->norms.at[i]) || f->folded[i].outcome != BN_LEFT) continue;
+        if (is_doubtful && f->options.rewrite)
+            snprintf(f->folded[i].why, sizeof f->folded[i].why,
+                     "not rewritten: the model has a pool with ceil_mode, whose size ONNX overestimates, and ONNX Runtime may "
+                     "refuse a Mul or an Add");
+        if (is_doubtful) continue;
         fold_scale(f, i);
         if (f->options.rewrite && f->folded[i].outcome == BN_LEFT) rewrite(f, i);
     }

@@ -95,6 +95,9 @@ bool bn_fold_down(struct bn_fold *fold, uint32_t value, struct bn_affine *a, boo
 void bn_fold_bypass_up(struct bn_fold *fold, uint32_t node, uint32_t input_use);
 void bn_fold_bypass_down(struct bn_fold *fold, uint32_t node, uint32_t input_use);
 
+/* sizes.c: returns whether ONNX Runtime may take some value for larger than it is. Nodes that are new may be refused then. */
+bool bn_sizes_are_doubtful(const struct bn_onnx *onnx);
+
 /* Makes a batch norm and the constants after it one batch norm. */
 void bn_fold_steps(struct bn_fold *fold, size_t norm);
 

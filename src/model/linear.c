@@ -215,10 +215,6 @@ struct loss {
     double all, lost;
 };
 
-/* Weights that lose more of their length than this in some channel are not folded: they would be another model's. Rounding
- * takes 2^-12 of those of F16 that are not subnormal. */
-#define LOSS_MOST 0x1p-9
-
 static bool keeps_digits(const struct bn_linear *l, struct loss *loss) {
     const size_t second = (size_t)l->weight.dims[1];
     double row[ROW];
@@ -236,7 +232,7 @@ static bool keeps_digits(const struct bn_linear *l, struct loss *loss) {
         }
     }
     for (size_t c = 0; c < l->outs + l->ins; c++)
-        if (!(sqrt(loss[c].lost) <= LOSS_MOST * sqrt(loss[c].all))) return false;
+        if (bn_loses_digits(loss[c].all, loss[c].lost)) return false;
     return true;
 }
 
@@ -244,19 +240,18 @@ static bool keeps_digits(const struct bn_linear *l, struct loss *loss) {
  * types those that are flushed do; in what comes out that is nothing, but what goes in may be as large as they are small. */
 static bool fits(struct bn_fold *f, struct bn_linear *l, bool outside, char *why) {
     const int32_t type = l->weight.type;
-    const double largest = bn_largest_of(type), smallest = outside ? 0 : bn_smallest_of(type);
     double *bias = filled(l->outs, 0), row[ROW];
     struct loss *loss = calloc(l->outs + l->ins, sizeof *loss);
     bool ok = bias && loss && bn_linear_load(f, l), small = type == BN_ONNX_F16;
     f->no_memory = f->no_memory || !ok;
     if (ok) bn_linear_bias(l, bias);
-    for (size_t c = 0; ok && c < l->outs; c++) ok = fabs(bias[c]) <= largest;
+    for (size_t c = 0; ok && c < l->outs; c++) ok = bn_fits(type, bias[c]);
     for (size_t i = 0, n; ok && i < l->weight.count; i += n) {
         n = l->weight.count - i < ROW ? l->weight.count - i : ROW;
         bn_linear_row(l, i, n, row);
         for (size_t k = 0; k < n; k++) {
-            ok &= fabs(row[k]) <= largest;
-            small |= fabs(row[k]) < smallest && row[k] != 0;
+            ok &= bn_fits(type, row[k]);
+            small |= !outside && bn_is_flushed(type, row[k]);
         }
     }
     const bool is_lossy = ok && small && !keeps_digits(l, loss);

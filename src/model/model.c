@@ -67,6 +67,7 @@ static batchnorm_status open_onnx(batchnorm_model *m, char *message) {
     m->onnx.path = m->path;
     m->onnx.follows_links = m->options.follow_symlinks;
     if (bn_model_onnx_tensors(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its tensors");
+    if (bn_model_onnx_metadata(m)) return bn_model_fail(message, BATCHNORM_NO_MEMORY, "no memory for its metadata");
     return bn_model_onnx_norms(m, message);
 }
 
@@ -194,12 +195,19 @@ void batchnorm_model_close(batchnorm_model *m) {
     for (size_t i = 0; i < m->text_count; i++) free(m->texts[i]);
     free(m->texts);
     free(m->norms);
+    free(m->pairs);
     free(m->tensors);
     free(m->path);
     free(m);
 }
 
 batchnorm_model_format batchnorm_model_get_format(const batchnorm_model *m) { return m ? m->format : BATCHNORM_MODEL_STATE; }
+
+const char *batchnorm_model_metadata(const batchnorm_model *m, const char *key) {
+    for (size_t i = 0; m && key && i < m->pair_count; i++)
+        if (strcmp(m->pairs[i].key, key) == 0) return m->pairs[i].value;
+    return NULL;
+}
 
 size_t batchnorm_model_norm_count(const batchnorm_model *m) { return m ? m->norm_count : 0; }
 

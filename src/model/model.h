@@ -21,6 +21,10 @@ struct batchnorm_model {
     size_t entry_count;
     char **texts; /* that tensors and batch norms point to */
     size_t text_count, text_room;
+    struct bn_pair {
+        const char *key, *value;
+    } * pairs; /* of the metadata of an ONNX file */
+    size_t pair_count;
     batchnorm_model_tensor *tensors;
     size_t tensor_count;
     batchnorm_model_norm *norms;
@@ -37,8 +41,9 @@ batchnorm_status bn_model_fail(char *message, batchnorm_status status, const cha
 /* Returns a copy of so many bytes that the model keeps; "" without memory, which is noted. */
 const char *bn_model_text(batchnorm_model *model, const void *from, size_t bytes);
 
-/* model_onnx.c: list the tensors and the batch norms of an ONNX file, and read a tensor. */
+/* model_onnx.c: list the tensors, the metadata and the batch norms of an ONNX file, and read a tensor. */
 batchnorm_status bn_model_onnx_tensors(batchnorm_model *model);
+batchnorm_status bn_model_onnx_metadata(batchnorm_model *model);
 batchnorm_status bn_model_onnx_norms(batchnorm_model *model, char *message);
 batchnorm_status bn_model_onnx_read(const batchnorm_model *model, size_t index, double *values, size_t count, char *message);
 

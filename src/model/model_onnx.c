@@ -76,6 +76,33 @@ batchnorm_status bn_model_onnx_tensors(batchnorm_model *m) {
     return m->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
 }
 
+/* Reads a StringStringEntryProto: false if it is not whole. */
+static bool read_pair(batchnorm_model *m, struct bn_slice message, struct bn_pair *pair) {
+    struct bn_wire w = bn_wire_begin(m->map.base, message);
+    struct bn_slice key = {0, 0}, value = {0, 0};
+    for (struct bn_field f; bn_wire_next(&w, &f);) {
+        if (f.number == 1 && f.type == BN_BYTES) key = f.value;
+        if (f.number == 2 && f.type == BN_BYTES) value = f.value;
+    }
+    if (!w.wrong) *pair = (struct bn_pair){text_of(m, key), text_of(m, value)};
+    return !w.wrong;
+}
+
+batchnorm_status bn_model_onnx_metadata(batchnorm_model *m) {
+    struct bn_wire w = bn_wire_begin(m->map.base, (struct bn_slice){0, m->map.bytes});
+    size_t room = 0;
+    for (struct bn_field f; !m->no_memory && bn_wire_next(&w, &f);) {
+        if (f.number != 14 || f.type != BN_BYTES) continue;
+        if (m->pair_count == room) {
+            struct bn_pair *more = realloc(m->pairs, (room = 2 * room + 16) * sizeof *more);
+            if (!more) return BATCHNORM_NO_MEMORY;
+            m->pairs = more;
+        }
+        m->pair_count += read_pair(m, f.value, &m->pairs[m->pair_count]);
+    }
+    return m->no_memory ? BATCHNORM_NO_MEMORY : BATCHNORM_OK;
+}
+
 batchnorm_status bn_model_onnx_read(const batchnorm_model *m, size_t index, double *values, size_t count, char *message) {
     char why[BN_ONNX_BYTES];
     double *at;

@@ -9,17 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool write_all(int fd, const void *from, size_t bytes) {
-    for (const char *at = from; bytes > 0;) {
-        const ssize_t written = write(fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return false;
-        at += written;
-        bytes -= (size_t)written;
-    }
-    return true;
-}
-
 /* Small pieces are collected. What was written of the mapped file is let go of, so that memory stays small. */
 struct sink {
     int fd;
@@ -29,7 +18,7 @@ struct sink {
 };
 
 static bool flush(struct sink *s) {
-    const bool ok = write_all(s->fd, s->buffer, s->count);
+    const bool ok = bn_place_write(s->fd, s->buffer, s->count);
     s->count = 0;
     return ok;
 }
@@ -38,7 +27,7 @@ static bool write_large(struct sink *s, const unsigned char *from, size_t bytes)
     const size_t most = (size_t)16 << 20;
     for (size_t done = 0, some; done < bytes; done += some) {
         some = bytes - done < most ? bytes - done : most;
-        if (!write_all(s->fd, from + done, some)) return false;
+        if (!bn_place_write(s->fd, from + done, some)) return false;
         bn_map_forget(s->map, from + done, some);
     }
     return true;
@@ -80,7 +69,7 @@ static batchnorm_status write_data(struct bn_new_file *j) {
     const char *wrong = bn_place_find(&j->places[1], j->data_path, why);
     if (!wrong) wrong = bn_place_create(&j->places[1], why);
     if (wrong) return say_place(j, &j->places[1], wrong);
-    if (!write_all(j->places[1].fd, j->data.at, j->data.count))
+    if (!bn_place_write(j->places[1].fd, j->data.at, j->data.count))
         return bn_model_fail(j->message, BATCHNORM_IO, "%.200s cannot be written: %s", j->data_path, strerror(errno));
     wrong = bn_place_finish(&j->places[1], why);
     return wrong ? say_place(j, &j->places[1], wrong) : BATCHNORM_OK;

@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-double bn_largest_of(int32_t type) {
-    if (type == BN_ONNX_DOUBLE) return 0x1.fffffffffffffp1023;
-    if (type == BN_ONNX_F16) return 65504;
-    return type == BN_ONNX_BF16 ? 0x1.fep127 : 0x1.fffffep127;
-}
-
 /* Rounds to a 16-bit float with so many bits of exponent. */
 static uint32_t to_half(double v, int exponent_bits) {
     const int fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;

@@ -3,19 +3,18 @@
 #ifndef BN_ROUND_H
 #define BN_ROUND_H
 
-#include <math.h>
-
 #include "model/onnx.h"
+#include "model/range.h"
 
-/* Returns the largest finite number of a type of floats. */
-double bn_largest_of(int32_t type);
-
-/* Returns the number of a type below which others become 0, because they would be subnormal, and many runtimes take those for
- * 0. Of F16 it is 0: no processor does so with them, and weights of that type are often that small. */
-static inline double bn_smallest_of(int32_t type) {
-    return type == BN_ONNX_F16 ? 0 : type == BN_ONNX_DOUBLE ? 0x1p-1022 : 0x1p-126;
+/* Of the types that bn_is_float() says. */
+static inline batchnorm_dtype bn_dtype_of(int32_t type) {
+    return type == BN_ONNX_F16      ? BATCHNORM_F16
+           : type == BN_ONNX_BF16   ? BATCHNORM_BF16
+           : type == BN_ONNX_DOUBLE ? BATCHNORM_F64
+                                    : BATCHNORM_F32;
 }
-static inline bool bn_is_flushed(int32_t type, double v) { return v != 0 && fabs(v) < bn_smallest_of(type); }
+static inline bool bn_is_flushed(int32_t type, double v) { return bn_is_flushed_to(bn_dtype_of(type), v); }
+static inline bool bn_fits(int32_t type, double v) { return bn_is_finite_as(bn_dtype_of(type), v); }
 
 /* Returns the bits of a number that is rounded to a type, to nearest even, and what it then is. */
 uint64_t bn_round_bits(int32_t type, double v);

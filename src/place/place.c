@@ -159,6 +159,19 @@ const char *bn_place_create(struct bn_place *place, char *why) {
     return say(why, "no file can be created there: %s", strerror(errno));
 }
 
+bool bn_place_write(int fd, const void *from, size_t bytes) {
+    const size_t most = (size_t)1 << 30; /* which every system takes at once */
+    for (const char *at = from; bytes > 0;) {
+        const ssize_t written = write(fd, at, bytes < most ? bytes : most);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = EIO; /* nothing was said */
+        if (written <= 0) return false;
+        at += written;
+        bytes -= (size_t)written;
+    }
+    return true;
+}
+
 const char *bn_place_finish(struct bn_place *place, char *why) {
     if (place->fd < 0) return NULL;
     const bool synced = !place->temporary || fsync(place->fd) == 0; /* pipes cannot be synced */

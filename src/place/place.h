@@ -34,6 +34,9 @@ const char *bn_place_find(struct bn_place *place, const char *path, char *why);
  * that of the file that is there, or follows the umask. */
 const char *bn_place_create(struct bn_place *place, char *why);
 
+/* Writes all of them to an open file of any kind, whatever signals come. False: errno says why not. */
+bool bn_place_write(int fd, const void *from, size_t bytes);
+
 /* Everything is on the disk, and fd is closed. */
 const char *bn_place_finish(struct bn_place *place, char *why);
 

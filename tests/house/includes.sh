@@ -43,9 +43,10 @@ src/parallel: parallel.h
 src/plan: job.h coefficients.h tree.h tuning.h
 src/sync: sync.h
 src/place: place.h source.h
-src/model: zip.h
-tools/shared: array.h clean.h convert.h data_notes.h gnuplot.h inputs.h json.h messages.h model_file.h npy.h npz.h numbers.h
-tools/shared: options.h outputs.h picture.h progress.h runtime.h started.h state_tensors.h stop.h terminal.h wrap.h
+src/model: range.h zip.h
+tools/shared: array.h clean.h conventions.h convert.h data_notes.h gnuplot.h inputs.h json.h markup.h messages.h model_file.h
+tools/shared: npy.h npz.h numbers.h options.h outputs.h picture.h progress.h runtime.h started.h state_norms.h state_tensors.h
+tools/shared: stop.h terminal.h wrap.h
 tools/train: checkpoint.h
 tools/bench: machine.h
 lab: plan.h saving.h

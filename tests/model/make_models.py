@@ -425,6 +425,25 @@ def traps():
     add("bias_expanded", g, 0)
 
 
+def sizes():
+    """Pools with ceil_mode, whose last window may be none: before opset 22 sizes are inferred that are too large, and ONNX
+    Runtime puts two values of different sizes into one buffer if there is a Mul."""
+    for name, opset, pool in (
+        ("skips", 17, {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [2] * 4}),
+        ("skips_in_one_axis", 17, {"kernel_shape": [3, 3], "strides": [1, 3], "pads": [1, 2] * 2}),
+        ("skips_by_stride", 11, {"kernel_shape": [1, 1], "strides": [3, 3]}),
+        ("skips_without_an_error", 22, {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [2] * 4}),
+        ("never_skips", 17, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4}),
+        ("never_skips_dilated", 19, {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1] * 4, "dilations": [2, 2]}),
+        ("is_same", 17, {"kernel_shape": [1, 1], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+        ("is_off", 17, {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [2] * 4, "ceil_mode": 0}),
+    ):
+        g = Graph((2, 5, 3, 3))
+        v = g.node("MaxPool", "x", **{"ceil_mode": 1, **pool})
+        g.output(g.norm("x", 5), g.node("AveragePool", v, kernel_shape=[2, 2], strides=[2, 2], pads=[1] * 4), g.norm(v, 5))
+        add("ceil_mode_" + name, g.model(opset, 8 if opset < 20 else 10), 2)
+
+
 def large():
     """Weights that are computed while the file is written, in their place and beside those of another Conv."""
     add("large_weights", simple(lambda g, x: g.conv(x, 70, 40), 70, (1, 40, 6, 6)), 0)
@@ -475,7 +494,8 @@ def referring(op, attribute, build):
 
 
 def main(folder):
-    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers, traps, large):
+    for make in (convolutions, products, between, forwards, sharing, places, modes, bodies, names, numbers, traps, sizes,
+                 large):
         make()
     with open(f"{folder}/list.txt", "w") as listing:
         for name, (model, count, left) in models.items():

@@ -151,6 +151,19 @@ def of_shapes():
     return g.model(g.norm(g.conv(a, 4, 4), 4, [zeros(1), zeros(0), zeros(0), zeros(1)]))
 
 
+def bytes_first():
+    """Takes bytes, as models do that bring their own preprocessing."""
+    model = chain()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    cast = helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT)
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            if name == "x":
+                node.input[i] = "floats"
+    model.graph.node.insert(0, cast)
+    return model
+
+
 def shared_zeros():
     """One tensor of zeros for biases and means, one of ones for scales and variances, as tools leave that merge what is equal;
     but each batch norm has a variance of its own."""
@@ -554,6 +567,42 @@ def check_data(command):
     assert max(distance(statistics(onnx.load(out)), want)) < ALLOWED
 
 
+def check_scale(command):
+    """Mean and std of pixels come from the metadata, as export writes them; an option wins; others of that name are told."""
+    out, data = command.new("out.onnx"), command.new("idx")
+    with open(os.path.join(data, "train-images-idx3-ubyte"), "rb") as f:
+        pixels = np.frombuffer(f.read()[16:], np.uint8).reshape(9, 1, 8, 8).repeat(3, 1) / 255
+
+    def told(metadata, *options):
+        model = chain()
+        helper.set_model_props(model, metadata)
+        path = command.put(model)
+        done = command.run(path, "--data", data, "-o", out, "--json", *options)
+        said = json.loads(done.stdout)
+        mean, std = (np.broadcast_to(said[k], 3).reshape(-1, 1, 1) for k in ("mean", "std"))
+        want, _ = exact(model, ((pixels - mean) / std).astype(np.float32))
+        assert max(distance(statistics(onnx.load(out)), want)) < ALLOWED, (metadata, options)
+        return [said[k] for k in ("mean", "mean_from", "std", "std_from")], done.stderr
+
+    good = {"other": "x", "mean": "0.4 0.5 0.6", "std": "0.2 0.25 0.3"}
+    assert told({}) == ([[0], "default", [1], "default"], "")
+    assert told(good) == ([[0.4, 0.5, 0.6], "metadata", [0.2, 0.25, 0.3], "metadata"], "")
+    assert told(good, "--std", "0.5") == ([[0.4, 0.5, 0.6], "metadata", [0.5], "option"], "")
+    assert told(good, "--mean", "0.1,0.2,0.3", "--std", "2") == ([[0.1, 0.2, 0.3], "option", [2], "option"], "")
+    text = command.run(command.new("model.onnx"), "--data", data, "--check", "--std", "2").stdout
+    assert "\nimages: mean 0.4,0.5,0.6 (of the model's metadata), std 2 (of the option)\n" in text, text
+    for odd in ({"mean": "0.5", "std": "0.2"}, {"mean": "123 117 104", "std": "58 57 57"}, {"mean": "a", "std": "b"},
+                {"mean": "0.4 0.5 0.6"}, {"mean": "0.4 0.5 0.6", "std": "0.2 0 0.3"},
+                {"mean": "0.4 0.5 0.6 0.7", "std": "1 1 1"}):
+        got, stderr = told(odd)
+        assert got == [[0], "default", [1], "default"] and "is not that of the 3 channels of pixels from 0 to 1" in stderr, odd
+        assert odd["mean"] in stderr and told(odd, "--mean", "0", "--std", "1")[1] == "", odd
+    whole = command.put(bytes_first(), "whole.onnx")
+    assert "mean" not in json.loads(command.run(whole, "--data", data, "--check", "--json").stdout)
+    done = command.run(whole, "--data", data, "--check", "--mean", "0.5", code=1)
+    assert "takes as whole numbers from 0 to 255: --mean and --std are for floats" in done.stderr, done
+
+
 def png(path, pixels):
     """Writes an image of colours; False without the module."""
     try:
@@ -717,6 +766,7 @@ def main(path):
         check_left(command)
         check_wrong_data(command)
         check_data(command)
+        check_scale(command)
         check_killed(command)
         check_lookup(command)
         check_picture(command)

@@ -407,6 +407,35 @@ TEST(numbers_that_would_be_subnormal_become_0_and_are_counted) {
     assert_int_equal(batchnorm_model_fold(model, file_path("folded"), &counts, message), BATCHNORM_BAD_OPTION);
 }
 
+static void put_pair(struct bytes *model, const char *key, const char *value) {
+    struct bytes pair = {.count = 0};
+    put_string(&pair, 1, key);
+    if (value) put_string(&pair, 2, value);
+    put_message(model, 14, &pair);
+}
+
+TEST(metadata_are_texts_by_their_keys) {
+    const unsigned char cut[] = {14 << 3 | 2, 2, 1 << 3 | 2, 9};
+    static struct bytes b;
+    simple(&b, RAW);
+    assert_null(batchnorm_model_metadata(open_good(&b), "mean"));
+    put_pair(&b, "mean", "0.5 0.25");
+    put(&b, cut, sizeof cut); /* a pair that ends in the middle is none */
+    put_pair(&b, "", "no name");
+    put_pair(&b, "mean", "another");
+    put_pair(&b, "nothing", NULL);
+    for (int i = 0; i < 40; i++) put_pair(&b, "many", "of them");
+    put_pair(&b, "last", "\xc3\xa4");
+    batchnorm_model *model = open_good(&b);
+    assert_string_equal(batchnorm_model_metadata(model, "mean"), "0.5 0.25");
+    assert_string_equal(batchnorm_model_metadata(model, ""), "no name");
+    assert_string_equal(batchnorm_model_metadata(model, "nothing"), "");
+    assert_string_equal(batchnorm_model_metadata(model, "last"), "\xc3\xa4");
+    assert_null(batchnorm_model_metadata(model, "mea"));
+    assert_null(batchnorm_model_metadata(model, NULL));
+    assert_null(batchnorm_model_metadata(NULL, "mean"));
+}
+
 TEST(arguments_are_checked) {
     batchnorm_model *model = (batchnorm_model *)message;
     const batchnorm_model_options wrong = {.size = 1};
@@ -443,6 +472,7 @@ int main(void) {
         cmocka_unit_test_teardown(what_no_writer_makes_is_refused, let_go),
         cmocka_unit_test_teardown(fields_that_nobody_knows_stay_where_they_are, let_go),
         cmocka_unit_test_teardown(numbers_that_would_be_subnormal_become_0_and_are_counted, let_go),
+        cmocka_unit_test_teardown(metadata_are_texts_by_their_keys, let_go),
         cmocka_unit_test_teardown(arguments_are_checked, let_go),
     };
     return cmocka_run_group_tests_name("model.onnx", tests, files_setup, files_teardown);

@@ -3,11 +3,13 @@
 #define _DEFAULT_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,6 +242,39 @@ TEST(the_same_file_has_many_names) {
     bn_place_cancel(&b);
 }
 
+static void do_nothing(int signal UNUSED) {}
+
+/* Into a pipe whose reader is slow, with signals that end every write in its middle. */
+TEST(everything_is_written_whatever_signals_come) {
+    enum { NUMBERS = 1 << 19 };
+    static uint32_t numbers[NUMBERS];
+    struct sigaction old, handler = {.sa_handler = do_nothing}; /* no SA_RESTART */
+    const struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+    int ends[2], status;
+    for (uint32_t i = 0; i < NUMBERS; i++) numbers[i] = i;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t reader = fork();
+    if (reader == 0) {
+        uint32_t next = 0, got;
+        close(ends[1]);
+        FILE *from = fdopen(ends[0], "rb");
+        while (fread(&got, sizeof got, 1, from) == 1 && got == next)
+            if (next++ % 1024 == 0) usleep(100);
+        _exit(next != NUMBERS);
+    }
+    close(ends[0]);
+    sigaction(SIGALRM, &handler, &old);
+    setitimer(ITIMER_REAL, &often, NULL);
+    const bool ok = bn_place_write(ends[1], numbers, sizeof numbers);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &old, NULL);
+    close(ends[1]);
+    assert_int_equal(waitpid(reader, &status, 0), reader);
+    assert_true(ok && status == 0);
+    assert_true(!bn_place_write(-1, numbers, 1) && errno == EBADF);
+    assert_true(bn_place_write(-1, numbers, 0));
+}
+
 TEST(names_cannot_be_guessed) {
     char *one = bn_place_name("d/f"), *two = bn_place_name("d/f");
     assert_string_not_equal(one, two);
@@ -258,6 +293,7 @@ int main(void) {
         cmocka_unit_test_setup(what_killed_runs_left_is_removed, clear),
         cmocka_unit_test_setup(locks_are_taken_in_one_order_and_once, clear),
         cmocka_unit_test_setup(the_same_file_has_many_names, clear),
+        cmocka_unit_test_setup(everything_is_written_whatever_signals_come, clear),
         cmocka_unit_test_setup(names_cannot_be_guessed, clear),
     };
     return cmocka_run_group_tests_name("place.files", tests, files_setup, files_teardown);

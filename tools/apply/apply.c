@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "request.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/inputs.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/model_file.h"
@@ -36,7 +37,7 @@ static bool check_types(const struct run *run) {
     const struct output *outputs = run->request->outputs;
     for (int i = OUT_Y; i <= OUT_DX; i++)
         if (outputs[i].argument && run->x.view.dtype == BATCHNORM_BF16 && !outputs[i].location.name)
-            return fail(outputs[i].argument,
+            return fail(output_name(outputs[i].argument),
                         "an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32");
     return true;
 }
@@ -48,12 +49,12 @@ static bool same_shape(const batchnorm_tensor *a, const batchnorm_tensor *b) {
 static bool read_inputs(struct run *run) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES], x_shape[SHAPE_TEXT_BYTES], dy_shape[SHAPE_TEXT_BYTES];
-    if (!array_read(&run->x, r->x, r->convert ? &r->dtype : NULL, message)) return fail(r->x, message);
+    if (!array_read(&run->x, r->x, r->convert ? &r->dtype : NULL, message)) return fail(input_name(r->x), message);
     if (!check_types(run)) return false;
     if (!r->dy) return true;
-    if (!array_read(&run->dy, r->dy, &run->x.view.dtype, message)) return fail(r->dy, message);
+    if (!array_read(&run->dy, r->dy, &run->x.view.dtype, message)) return fail(input_name(r->dy), message);
     if (!same_shape(&run->x.view, &run->dy.view)) {
-        report(EXIT_FAILED, "%s: has the shape %s, but x has %s", r->dy, shape_text(&run->dy.view, dy_shape),
+        report(EXIT_FAILED, "%s: has the shape %s, but x has %s", input_name(r->dy), shape_text(&run->dy.view, dy_shape),
                shape_text(&run->x.view, x_shape));
         return false;
     }
@@ -83,7 +84,7 @@ static bool load_state(struct run *run) {
     char message[MESSAGE_BYTES];
     const char *path = strcmp(r->state_file, "-") == 0 ? "/dev/stdin" : r->state_file;
     if (layer_load_any(run->layer, path, r->prefix, message)) {
-        report(EXIT_FAILED, "%s: %s%s", r->state, message, channels_hint(run));
+        report(EXIT_FAILED, "%s: %s%s", input_name(r->state), message, channels_hint(run));
         return false;
     }
     batchnorm_options convention = batchnorm_layer_get_options(run->layer).convention;
@@ -103,7 +104,7 @@ static bool make_layer(struct run *run) {
     /* a rank below 2 is for the layer to refuse */
     layer.num_features = x.rank < 2 ? 0 : x.shape[1];
     layer.dtype = x.dtype == BATCHNORM_F64 ? BATCHNORM_F64 : BATCHNORM_F32;
-    if (!check(run, batchnorm_layer_create(&layer, &run->layer), r->x)) return false;
+    if (!check(run, batchnorm_layer_create(&layer, &run->layer), input_name(r->x))) return false;
     if (r->eval) batchnorm_layer_eval(run->layer);
     return !r->state || load_state(run);
 }
@@ -112,9 +113,9 @@ static bool forward(struct run *run, const batchnorm_exec *exec) {
     const struct request *r = run->request;
     char message[MESSAGE_BYTES];
     const batchnorm_tensor *x = &run->x.view;
-    if (!array_new(&run->y, x->dtype, x->rank, x->shape, message)) return fail(r->x, message);
+    if (!array_new(&run->y, x->dtype, x->rank, x->shape, message)) return fail(input_name(r->x), message);
     batchnorm_tensor from = layer_view(run, &run->x), to = layer_view(run, &run->y);
-    return check(run, batchnorm_layer_forward(run->layer, from, to, NULL, 0, exec), r->x);
+    return check(run, batchnorm_layer_forward(run->layer, from, to, NULL, 0, exec), input_name(r->x));
 }
 
 static bool backward(struct run *run, const batchnorm_exec *exec) {
@@ -124,11 +125,11 @@ static bool backward(struct run *run, const batchnorm_exec *exec) {
     batchnorm_tensor dx = layer_view(run, &run->x);
     dx.data = NULL;
     if (r->outputs[OUT_DX].argument) {
-        if (!array_new(&run->dx, x->dtype, x->rank, x->shape, message)) return fail(r->dy, message);
+        if (!array_new(&run->dx, x->dtype, x->rank, x->shape, message)) return fail(input_name(r->dy), message);
         dx = layer_view(run, &run->dx);
     }
     batchnorm_tensor from = layer_view(run, &run->x), dy = layer_view(run, &run->dy);
-    return check(run, batchnorm_layer_backward(run->layer, NULL, from, dy, dx, 0, exec), r->dy);
+    return check(run, batchnorm_layer_backward(run->layer, NULL, from, dy, dx, 0, exec), input_name(r->dy));
 }
 
 static bool finish(struct run *run, struct output *outputs) {

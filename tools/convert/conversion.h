@@ -4,8 +4,8 @@
 #define TOOLS_CONVERT_CONVERSION_H
 
 #include "metadata.h"
-#include "norms.h"
 #include "request.h"
+#include "tools/shared/state_norms.h"
 
 struct conversion {
     const struct convert_request *request;

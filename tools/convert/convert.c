@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/messages.h"
 
 static bool refuse_none(struct conversion *c, const struct convention *asked) {
@@ -14,16 +15,10 @@ static bool refuse_none(struct conversion *c, const struct convention *asked) {
                       asked ? asked->name : "", pattern);
 }
 
-/* A file of a program's own format is read under PyTorch's names, and means what the program means; NULL: it is none. */
-static const struct convention *format_of(const struct model_file *file) {
-    if (strcmp(file->kind, "Keras") == 0) return convention_find("keras");
-    return strcmp(file->kind, "Darknet") == 0 ? convention_find("darknet") : NULL;
-}
-
 /* Whose batch norms these are: as the command line says, as the file says, or as they are spelled. */
 static bool recognize(struct conversion *c) {
     const struct convert_request *r = c->request;
-    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL, *format = format_of(c->state.file);
+    const struct convention *asked = r->has_from ? &conventions[r->from] : NULL, *format = norms_format(c->state.file);
     const char *text = metadata_told(c->state.file->file, KEY_CONVENTION, NULL);
     const struct convention *told = text ? convention_find(text) : NULL;
     if (format && asked && asked != format)
@@ -64,7 +59,8 @@ static int convert_state(const struct convert_request *r, const struct model_fil
     size_t channels = 0;
     for (size_t i = 0; i < c.norms.count; i++) channels += c.norms.at[i].channels;
     if (ok) conversion_print(&c, channels);
-    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", is_made ? r->output : r->files.at[0], c.state.message);
+    const int code =
+        ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", is_made ? r->output : input_name(r->files.at[0]), c.state.message);
     norms_free(&c.norms);
     metadata_free(&c.metadata);
     state_free(&c.state);
@@ -80,10 +76,10 @@ int cmd_convert(int argc, char **argv) {
     const batchnorm_model_options options = {.size = sizeof options, .cfg = request.cfg};
     int code;
     if (!model_file_open(&file, request.files.at[0], &options, message))
-        code = report(EXIT_FAILED, "%s: %s", request.files.at[0], message);
+        code = report(EXIT_FAILED, "%s: %s", input_name(request.files.at[0]), message);
     else if (batchnorm_model_get_format(file.model) == BATCHNORM_MODEL_ONNX)
         code = report(EXIT_FAILED, "%s: has its batch norms in a graph: a state is needed, as .pth or safetensors",
-                      request.files.at[0]);
+                      input_name(request.files.at[0]));
     else if (model_file_is(&file, request.output))
         code = report(EXIT_FAILED, "%s: it is the state that is read; it must go into another file", request.output);
     else

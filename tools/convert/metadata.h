@@ -13,12 +13,11 @@
 #define TOOLS_CONVERT_METADATA_H
 
 #include "batchnorm/safetensors.h"
+#include "tools/shared/conventions.h"
 
-#define KEY_CONVENTION "batchnorm.convention"
 #define KEY_EPS "batchnorm.eps"
 #define KEY_MOMENTUM "batchnorm.momentum"
 #define KEY_VARIANCE "batchnorm.variance"
-#define KEY_FIX_GAMMA "batchnorm.fix_gamma"
 #define KEY_BATCHES "batchnorm.num_batches_tracked"
 #define KEY_FILLED "batchnorm.filled"
 

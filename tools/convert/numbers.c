@@ -13,7 +13,7 @@ static bool scale(struct conversion *c, struct state_item *item, double times, d
     for (size_t i = 0; i < item->count; i++) {
         const bool was_finite = isfinite(item->values[i]);
         item->values[i] = by == 0 ? 0 : item->values[i] * times / by;
-        if (was_finite && !(fabs(item->values[i]) < state_type(item)->too_large))
+        if (was_finite && !bn_is_finite_as(state_type(item)->dtype, item->values[i]))
             return state_fail(&c->state, "\"%.200s\" would have a number that is not finite in its type%s", item->name, "");
     }
     item->is_changed = true;

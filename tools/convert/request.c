@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conventions.h"
+#include "tools/shared/conventions.h"
 
 #define AT(member) OPTION_AT(struct convert_request, member)
 

@@ -11,10 +11,10 @@
 #include "batchnorm/model.h"
 #include "onnx.h"
 #include "request.h"
+#include "src/place/place.h"
 #include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
-#include "tools/shared/outputs.h"
 #include "tools/train/checkpoint.h"
 
 /* What was written. */
@@ -28,7 +28,7 @@ static int save(const char *path, const struct proto *model, struct written *wri
     struct bn_place place;
     const char *wrong = bn_place_find(&place, path, why);
     if (!wrong) wrong = bn_place_create(&place, why);
-    if (!wrong && !outputs_write_bytes(place.fd, model->bytes, model->count)) {
+    if (!wrong && !bn_place_write(place.fd, model->bytes, model->count)) {
         snprintf(why, sizeof why, "cannot be written: %s", strerror(errno));
         wrong = why;
     }
@@ -47,7 +47,7 @@ static int save_folded(const char *path, const struct proto *model, struct writt
     batchnorm_model *open = NULL;
     batchnorm_fold_counts counts = {.size = sizeof counts};
     const int file = memfd_create("model.onnx", MFD_CLOEXEC);
-    if (file < 0 || !outputs_write_bytes(file, model->bytes, model->count) || lseek(file, 0, SEEK_SET) < 0) {
+    if (file < 0 || !bn_place_write(file, model->bytes, model->count) || lseek(file, 0, SEEK_SET) < 0) {
         report(EXIT_FAILED, "%s: the model that is to be folded cannot be kept in memory: %s", path, strerror(errno));
         if (file >= 0) close(file);
         return EXIT_FAILED;
@@ -87,7 +87,7 @@ static int export_network(const struct export_request *r, const struct checkpoin
     struct written written = {.norms = nn_network_batch_norms(network)};
     struct proto model;
     const nn_error error = onnx_of_network(network, &about, &model);
-    int code = error ? report(EXIT_FAILED, "%s: %s", r->checkpoints.at[0], error) : EXIT_DONE;
+    int code = error ? report(EXIT_FAILED, "%s: %s", input_name(r->checkpoints.at[0]), error) : EXIT_DONE;
     written.left = written.norms;
     if (code == EXIT_DONE) code = r->fold ? save_folded(r->output, &model, &written) : save(r->output, &model, &written);
     if (code == EXIT_DONE) print_written(r, &written);

@@ -87,7 +87,7 @@ static int fold_model(const struct fold_request *r, const struct model_file *fil
     batchnorm_fold_counts counts = {.size = sizeof counts};
     struct verdict verdict = {.kind = VERDICT_NONE};
     if (r->pair_count || r->has_eps)
-        return report_usage("%s: --pair and --eps are for states; an ONNX model tells both", r->models.at[0]);
+        return report_usage("%s: --pair and --eps are for states; an ONNX model tells both", input_name(r->models.at[0]));
     if (batchnorm_model_fold(file->model, r->output, &counts, message))
         return report(EXIT_FAILED, "%s: %s", r->output, message);
     if (r->verify) verify(r, file, &verdict);
@@ -108,7 +108,7 @@ int cmd_fold(int argc, char **argv) {
                                              .rewrite = request.rewrite};
     int code;
     if (!model_file_open(&file, request.models.at[0], &options, message))
-        code = report(EXIT_FAILED, "%s: %s", request.models.at[0], message);
+        code = report(EXIT_FAILED, "%s: %s", input_name(request.models.at[0]), message);
     else if (batchnorm_model_get_format(file.model) == BATCHNORM_MODEL_ONNX)
         code = fold_model(&request, &file);
     else

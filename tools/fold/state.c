@@ -50,11 +50,10 @@ static double at(const struct state_item *item, size_t c, double absent) { retur
 static bool settle(struct run *run, struct state_item *item, const char *norm) {
     const struct state_type *type = state_type(item);
     for (size_t i = 0; i < item->count; i++) {
-        const double v = fabs(item->values[i]);
-        if (!(v < type->too_large))
+        if (!bn_is_finite_as(type->dtype, item->values[i]))
             return state_fail(&run->state, "\"%.200s\" with %.200s would have a number that is not finite in its type",
                               item->name, norm);
-        if (v == 0 || v >= type->smallest) continue;
+        if (!bn_is_flushed_to(type->dtype, item->values[i])) continue;
         item->values[i] = 0;
         run->flushed++;
     }
@@ -63,7 +62,7 @@ static bool settle(struct run *run, struct state_item *item, const char *norm) {
 }
 
 /* Returns whether rounding takes so much of some channel that it would be another model's: of weights of F16 that are very
- * small. The bound is that of models. */
+ * small. */
 static bool loses_digits(const struct state_item *weight, size_t channels) {
     const size_t each = weight->count / channels;
     for (size_t c = 0; c < channels && state_type(weight)->dtype == BATCHNORM_F16; c++) {
@@ -76,7 +75,7 @@ static bool loses_digits(const struct state_item *weight, size_t channels) {
             all += weight->values[i] * weight->values[i];
             lost += (weight->values[i] - back) * (weight->values[i] - back);
         }
-        if (sqrt(lost) > 0x1p-9 * sqrt(all)) return true;
+        if (bn_loses_digits(all, lost)) return true;
     }
     return false;
 }
@@ -219,14 +218,14 @@ static const char *misused(const struct fold_request *r) {
 
 int fold_state(const struct fold_request *r, const struct model_file *file) {
     struct run run = {.state = {.file = file}, .request = r};
-    if (misused(r)) return report_usage("%s: %s", r->models.at[0], misused(r));
+    if (misused(r)) return report_usage("%s: %s", input_name(r->models.at[0]), misused(r));
     if (model_file_is(file, r->output))
         return report(EXIT_FAILED, "%s: it is the state that is read; it must go into another file", r->output);
     bool ok = find_eps(&run, file) && state_read(&run.state, batchnorm_model_norm_count(file->model));
     for (int i = 0; i < r->pair_count && ok; i++) ok = fold_pattern(&run, r->pairs[i]);
     ok = ok && write_state(&run);
     if (ok) print_result(&run);
-    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", r->models.at[0], run.state.message);
+    const int code = ok ? EXIT_DONE : report(EXIT_FAILED, "%s: %s", input_name(r->models.at[0]), run.state.message);
     const bool left = run.folded < batchnorm_model_norm_count(file->model);
     state_free(&run.state);
     return ok && r->require_all && left ? EXIT_FAILED : code;

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "health.h"
+#include "listing.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
-#include "tools/shared/model_file.h"
 #include "tools/shared/terminal.h"
 
 /* Counts over all batch norms of a file. */
@@ -32,15 +33,14 @@ static int is_model(const struct dirent *entry) {
     return 0;
 }
 
-static struct line count(const struct model_file *file, const struct inspect_request *request) {
+static struct line count(const struct listing *listing, const struct inspect_request *request) {
     struct line line = {.batches = -1};
     char text[HEALTH_BYTES];
-    const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
-    for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
-        const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
+    for (size_t i = 0; i < listing->count; i++) {
+        const batchnorm_model_norm *n = &listing->at[i].norm;
         if (!inspect_wants(request, n->name)) continue;
         line.norms++;
-        line.unhealthy += health_text(n, is_state, text) > 0;
+        line.unhealthy += health_text(n, listing->is_state, text) > 0;
         line.channels += n->channels > 0 ? n->channels : 0;
         if (n->num_batches_tracked > line.batches) line.batches = n->num_batches_tracked;
         for (int k = 0; k < BATCHNORM_ILLNESSES; k++) line.ill[k] += n->ill[k];
@@ -69,7 +69,7 @@ static void print_line(const char *name, const struct line *line, bool json) {
 }
 
 void inspect_report(const char *path, const char *name, const char *message, bool json) {
-    report(EXIT_FAILED, "%s: %s", path, message);
+    report(EXIT_FAILED, "%s: %s", input_name(path), message);
     if (!json) return;
     printf("{\"file\": ");
     print_json_text(name);
@@ -81,15 +81,17 @@ void inspect_report(const char *path, const char *name, const char *message, boo
 static bool inspect(const char *path, const char *name, const struct inspect_request *request,
                     const batchnorm_model_options *options, bool *unhealthy) {
     struct model_file file;
+    struct listing listing = {.at = NULL};
     char message[BATCHNORM_MODEL_MESSAGE];
-    const bool ok = model_file_open(&file, path, options, message);
+    const bool ok = model_file_open(&file, path, options, message) && listing_open(&listing, &file, options->eps, message);
     if (ok) {
-        const struct line line = count(&file, request);
+        const struct line line = count(&listing, request);
         print_line(name, &line, request->json);
         *unhealthy = *unhealthy || line.unhealthy > 0;
     } else {
         inspect_report(path, name, message, request->json);
     }
+    listing_free(&listing);
     model_file_close(&file);
     return ok;
 }

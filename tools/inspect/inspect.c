@@ -4,12 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "folder.h"
 #include "health.h"
+#include "listing.h"
 #include "request.h"
 #include "tools/shared/clean.h"
+#include "tools/shared/conventions.h"
 #include "tools/shared/json.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/model_file.h"
@@ -68,11 +71,14 @@ static void print_tensors_json(const struct run *run, const batchnorm_model *mod
 /* Counts of a file. */
 struct summary {
     size_t norms, foldable, unhealthy, unread;
+    size_t of[CONVENTIONS]; /* by the table of conventions */
     int64_t channels;
 };
 
-static void count(struct summary *s, const batchnorm_model_norm *n, bool is_state) {
+static void count(struct summary *s, const struct listed *listed, bool is_state) {
+    const batchnorm_model_norm *n = &listed->norm;
     char text[HEALTH_BYTES];
+    if (listed->convention) s->of[convention_find(listed->convention) - conventions]++;
     s->norms++;
     s->foldable += n->outcome != BATCHNORM_FOLD_LEFT;
     s->unhealthy += health_text(n, is_state, text) > 0;
@@ -91,14 +97,16 @@ static const char *outcome_text(const batchnorm_model_norm *n) {
     return texts[n->outcome];
 }
 
-static void print_norm(const batchnorm_model_norm *n, bool is_state, int width) {
+static void print_norm(const struct listing *l, size_t index, int width) {
+    const batchnorm_model_norm *n = &l->at[index].norm;
     char health[HEALTH_BYTES], eps[32] = "?", channels[24] = "?";
-    health_text(n, is_state, health);
+    health_text(n, l->is_state, health);
     if (isfinite(n->eps)) snprintf(eps, sizeof eps, "%.6g%s", n->eps, n->has_eps ? "" : "*");
     if (n->channels >= 0) snprintf(channels, sizeof channels, "%" PRId64, n->channels);
     terminal_print_name(n->name, width);
     printf("  %8s", channels);
-    if (!is_state) {
+    if (l->is_mixed) printf("  %-8s", l->at[index].convention);
+    if (!l->is_state) {
         printf("  %-8s  ", eps);
         terminal_print_name(n->before ? n->before : "-", 13);
         printf("  ");
@@ -107,7 +115,7 @@ static void print_norm(const batchnorm_model_norm *n, bool is_state, int width) 
         printf("  %10" PRId64 " batches", n->num_batches_tracked);
     }
     printf("  %s", health);
-    if (!is_state) {
+    if (!l->is_state) {
         printf("; %s", outcome_text(n));
         if (n->target) putchar(' ');
         if (n->target) print_clean(stdout, n->target);
@@ -118,7 +126,8 @@ static void print_norm(const batchnorm_model_norm *n, bool is_state, int width) 
     putchar('\n');
 }
 
-static void print_norm_json(const batchnorm_model_norm *n, bool is_state, bool first) {
+static void print_norm_json(const struct listed *listed, bool is_state, bool first) {
+    const batchnorm_model_norm *n = &listed->norm;
     char health[HEALTH_BYTES];
     printf(first ? "{\"name\": " : ", {\"name\": ");
     print_json_text(n->name);
@@ -127,6 +136,7 @@ static void print_norm_json(const batchnorm_model_norm *n, bool is_state, bool f
         printf("%" PRId64, n->channels);
     else
         printf("null");
+    if (listed->convention) printf(", \"convention\": \"%s\"", listed->convention);
     print_json_number("eps", "%.9g", n->eps);
     printf(", \"eps_in_file\": %s, \"training\": %s", n->has_eps ? "true" : "false", n->is_training ? "true" : "false");
     if (n->num_batches_tracked >= 0) printf(", \"num_batches_tracked\": %" PRId64, n->num_batches_tracked);
@@ -141,39 +151,53 @@ static void print_norm_json(const batchnorm_model_norm *n, bool is_state, bool f
     printf(", \"fold\": \"%s\"}", fold_word(n->outcome));
 }
 
-static void print_summary(const struct summary *s, bool is_state) {
+/* ", of keras", or with several "(1 of pytorch, 2 of keras)"; not where the kind of the file says it. */
+static void print_conventions(const struct summary *s, const char *kind) {
+    int kinds = 0;
+    for (int i = 0; convention_words[i]; i++) kinds += s->of[i] > 0;
+    const char *before = kinds > 1 ? " (" : ", ";
+    for (int i = 0; convention_words[i]; i++) {
+        if (s->of[i] == 0 || strcasecmp(kind, convention_words[i]) == 0) continue;
+        printf(kinds > 1 ? "%s%zu of " : "%sof ", before, s->of[i]);
+        fputs(convention_words[i], stdout);
+        before = ", ";
+    }
+    if (kinds > 1) putchar(')');
+}
+
+static void print_summary(const struct summary *s, bool is_state, const char *kind) {
     printf("%zu batch norm%s with %" PRId64 " channels", s->norms, s->norms == 1 ? "" : "s", s->channels);
+    print_conventions(s, kind);
     if (!is_state) printf("; %zu can be folded", s->foldable);
     printf("; %zu unhealthy", s->unhealthy);
     if (s->unread) printf("; %zu cannot be read", s->unread);
     putchar('\n');
 }
 
-static int name_width(const struct run *run, const batchnorm_model *model) {
+static int name_width(const struct run *run, const struct listing *l) {
     int width = 10;
-    for (size_t i = 0; i < batchnorm_model_norm_count(model); i++) {
-        const batchnorm_model_norm *n = batchnorm_model_norm_at(model, i);
-        const int columns = inspect_wants(&run->request, n->name) ? terminal_columns(n->name) : 0;
+    for (size_t i = 0; i < l->count; i++) {
+        const char *name = l->at[i].norm.name;
+        const int columns = inspect_wants(&run->request, name) ? terminal_columns(name) : 0;
         if (columns > width) width = columns;
     }
     return width < 40 ? width : 40;
 }
 
-static void print_norms(struct run *run, const char *path, const struct model_file *file) {
-    const bool is_state = batchnorm_model_get_format(file->model) != BATCHNORM_MODEL_ONNX;
-    const int width = name_width(run, file->model);
+static void print_norms(struct run *run, const char *path, const char *kind, const struct listing *l) {
+    const int width = name_width(run, l);
     struct summary s = {0};
     bool default_eps = false, no_eps = false;
-    for (size_t i = 0; i < batchnorm_model_norm_count(file->model); i++) {
-        const batchnorm_model_norm *n = batchnorm_model_norm_at(file->model, i);
+    for (size_t i = 0; i < l->count; i++) {
+        const batchnorm_model_norm *n = &l->at[i].norm;
         if (!inspect_wants(&run->request, n->name)) continue;
         if (run->request.json)
-            print_norm_json(n, is_state, s.norms == 0);
+            print_norm_json(&l->at[i], l->is_state, s.norms == 0);
         else
-            print_norm(n, is_state, width);
-        default_eps = default_eps || (!is_state && !n->has_eps);
+            print_norm(l, i, width);
+        default_eps = default_eps || (!l->is_state && !n->has_eps);
         no_eps = no_eps || isnan(n->eps);
-        count(&s, n, is_state);
+        count(&s, &l->at[i], l->is_state);
     }
     run->unhealthy = run->unhealthy || s.unhealthy || s.unread;
     if (run->request.json) {
@@ -182,17 +206,19 @@ static void print_norms(struct run *run, const char *path, const struct model_fi
         return;
     }
     if (default_eps) printf("* eps is not in the file; the default of ONNX is taken\n");
-    if (is_state && s.norms) printf("A state has no graph: what follows what is not in it.\n");
-    if (is_state && no_eps) printf("It has no eps either: with --eps X the variances below X are counted, too.\n");
-    print_clean(stdout, path);
-    printf(" (%s): ", file->kind);
-    print_summary(&s, is_state);
+    if (l->is_state && s.norms) printf("A state has no graph: what follows what is not in it.\n");
+    if (l->is_state && no_eps) printf("It has no eps either: with --eps X the variances below X are counted, too.\n");
+    print_clean(stdout, input_name(path));
+    printf(" (%s): ", kind);
+    print_summary(&s, l->is_state, kind);
 }
 
 static void inspect(struct run *run, const char *path) {
     struct model_file file;
+    struct listing listing = {.at = NULL};
     char message[BATCHNORM_MODEL_MESSAGE];
-    if (!model_file_open(&file, path, &run->options, message)) {
+    if (!model_file_open(&file, path, &run->options, message) ||
+        (!run->request.all && !listing_open(&listing, &file, run->options.eps, message))) {
         inspect_report(path, path, message, run->request.json);
         run->failed = true;
     } else if (run->request.json) {
@@ -203,13 +229,14 @@ static void inspect(struct run *run, const char *path) {
             print_tensors_json(run, file.model);
         else
             printf(", \"batch_norms\": [");
-        if (!run->request.all) print_norms(run, path, &file);
+        if (!run->request.all) print_norms(run, path, file.kind, &listing);
         printf("}\n");
     } else if (run->request.all) {
         print_tensors(run, file.model);
     } else {
-        print_norms(run, path, &file);
+        print_norms(run, path, file.kind, &listing);
     }
+    listing_free(&listing);
     model_file_close(&file);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "request.h"
 #include "tools/shared/clean.h"
@@ -111,7 +112,7 @@ static bool make_batch(struct batch *b, const struct checkpoint *c, size_t most)
 
 static bool is_regular(const char *path) {
     struct stat about;
-    return stat(path, &about) != 0 || S_ISREG(about.st_mode);
+    return (strcmp(path, "-") == 0 ? fstat(STDIN_FILENO, &about) : stat(path, &about)) != 0 || S_ISREG(about.st_mode);
 }
 
 /* Returns how many were looked at: n, or fewer when a signal came or a pipe is next, before which others are predicted. */
@@ -120,13 +121,12 @@ static size_t read_batch(struct run *run, struct batch *b, const struct checkpoi
     size_t i = 0;
     b->read.count = 0;
     for (; i < n; i++) {
-        const char *path = strcmp(paths[i], "-") == 0 ? "/dev/stdin" : paths[i];
-        const bool may_wait = !is_regular(path);
+        const bool may_wait = !is_regular(paths[i]);
         if (may_wait && i > 0) break;
         waiting = may_wait;
         if (stopped) break; /* afterwards, so that a signal in between finds one of both */
-        const bool done =
-            nn_dataset_read_image(path, b->read.image, &c->request.size, b->read.pixels + b->read.count * bytes, run->message);
+        const bool done = nn_dataset_read_image(paths[i], b->read.image, &c->request.size,
+                                                b->read.pixels + b->read.count * bytes, run->message);
         b->wrong[i] = done ? NULL : strdup(run->message);
         b->read.count += done;
         run->failed = run->failed || !done;

@@ -11,6 +11,7 @@
 #include "pass.h"
 #include "report.h"
 #include "svg.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/messages.h"
 #include "tools/shared/model_file.h"
 #include "tools/shared/outputs.h"
@@ -122,7 +123,8 @@ static int finish(struct run *r) {
     report_print(&r->outcome);
     const size_t left = report_left(&r->outcome);
     if (left == 0 || !r->request->require_all) return EXIT_DONE;
-    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", r->request->files.at[0], left, r->layers->norms);
+    return report(EXIT_FAILED, "%s: %zu of %zu batch norms are left", input_name(r->request->files.at[0]), left,
+                  r->layers->norms);
 }
 
 static int instrument(struct run *r) {
@@ -157,11 +159,12 @@ static bool prepare(struct run *r) {
         return nn_wrong(r->message, q->files.at[0], "%s", why);
     if (!runtime_open(&r->runtime, q->runtime, why)) return nn_wrong(r->message, q->files.at[0], "cannot be run: %s", why);
     if (!pass_input(&r->runtime, r->file.path, &r->inputs, &r->input_count, r->message)) return false;
-    if (!samples_open(&r->samples, q, &r->inputs[0], r->message)) return false;
+    if (!samples_open(&r->samples, q, r->file.model, &r->inputs[0], r->message)) return false;
     r->outcome.samples = r->samples.count;
     r->outcome.batches = r->samples.batches;
     r->outcome.left_out = r->samples.left_out;
     r->outcome.runtime = r->runtime.version;
+    if (r->samples.is_scaled) r->outcome.scale = &r->samples.scale;
     return true;
 }
 

@@ -51,11 +51,27 @@ static void print_layers(const struct outcome *o) {
     }
 }
 
+static void print_numbers_of(const char *name, const struct channel_numbers *numbers, enum scale_source from) {
+    static const char *const words[] = {"which is usual", "of the option", "of the model's metadata"};
+    printf(" %s ", name);
+    for (int i = 0; i < numbers->count; i++) printf(i ? ",%.9g" : "%.9g", numbers->at[i]);
+    printf(" (%s)", words[from]);
+}
+
+static void print_scale(const struct scale *s) {
+    printf("images:");
+    print_numbers_of("mean", &s->mean, s->mean_from);
+    putchar(',');
+    print_numbers_of("std", &s->std, s->std_from);
+    putchar('\n');
+}
+
 static void print_text(const struct outcome *o) {
     const struct recalibrate_request *r = o->request;
     const size_t left = report_left(o), all = o->layers->norms;
     const size_t worst = worst_of(o);
     if (r->explain || r->check) print_layers(o);
+    if (o->scale) print_scale(o->scale);
     print_clean(stdout, r->output ? r->output : r->files.at[0]);
     printf(": %zu of %zu batch norms %s", all - left, all, r->check ? "were looked at" : "have new statistics");
     if (o->samples) printf(", %s %zu samples", r->check ? "with" : "of", o->samples);
@@ -72,6 +88,13 @@ static void print_text(const struct outcome *o) {
 static void print_numbers(const struct drift *d, const char *shift, const char *ratio) {
     print_json_number(shift, "%.9g", d->shift);
     print_json_number(ratio, "%.9g", d->ratio);
+}
+
+static void print_scale_json(const char *name, const struct channel_numbers *numbers, enum scale_source from) {
+    static const char *const words[] = {"default", "option", "metadata"};
+    printf(", \"%s\": [", name);
+    for (int i = 0; i < numbers->count; i++) printf(i ? ", %.17g" : "%.17g", numbers->at[i]);
+    printf("], \"%s_from\": \"%s\"", name, words[from]);
 }
 
 static void print_layers_json(const struct outcome *o) {
@@ -117,6 +140,8 @@ static void print_json(const struct outcome *o) {
     if (o->samples)
         printf(", \"samples\": %zu, \"batches\": %zu, \"left_out\": %zu, \"bytes_in_files\": %" PRIu64, o->samples, o->batches,
                o->left_out, o->in_files);
+    if (o->scale) print_scale_json("mean", &o->scale->mean, o->scale->mean_from);
+    if (o->scale) print_scale_json("std", &o->scale->std, o->scale->std_from);
     printf(", \"count\": %zu, \"left\": %zu", o->layers->norms, report_left(o));
     if (r->output)
         printf(", \"tensors\": %zu, \"flushed\": %zu, \"bytes\": %" PRIu64, o->counts.tensors, o->counts.flushed,

@@ -4,7 +4,7 @@
 #define TOOLS_RECALIBRATE_REPORT_H
 
 #include "layers.h"
-#include "request.h"
+#include "scale.h"
 
 struct outcome {
     const struct recalibrate_request *request;
@@ -15,6 +15,7 @@ struct outcome {
     uint64_t in_files;
     batchnorm_fold_counts counts; /* of the file that was written */
     const char *runtime;          /* its version; NULL: none was needed */
+    const struct scale *scale;    /* of pixels; NULL: there were none, or they stayed as they are */
 };
 
 void report_print(const struct outcome *outcome);

@@ -11,12 +11,11 @@
 
 static const char *const methods[] = {"exact", "batch", NULL};
 
-/* One number, or three with commas. */
-static bool parse_numbers(const char *text, bool positive, struct channel_numbers *numbers) {
+bool channel_numbers_parse(const char *text, char between, bool positive, struct channel_numbers *numbers) {
     char word[40];
     numbers->count = 0;
     for (;;) {
-        const size_t bytes = strcspn(text, ",");
+        const size_t bytes = strcspn(text, (char[]){between, '\0'});
         if (numbers->count == 3 || bytes >= sizeof word) return false;
         memcpy(word, text, bytes);
         word[bytes] = '\0';
@@ -32,12 +31,12 @@ static bool parse_numbers(const char *text, bool positive, struct channel_number
 
 static const char *set_mean(const char *text, void *request) {
     struct recalibrate_request *r = request;
-    return parse_numbers(text, false, &r->mean) ? NULL : "is not a number, or three with commas between";
+    return channel_numbers_parse(text, ',', false, &r->mean) ? NULL : "is not a number, or three with commas between";
 }
 
 static const char *set_std(const char *text, void *request) {
     struct recalibrate_request *r = request;
-    return parse_numbers(text, true, &r->std) ? NULL : "is not a number above 0, or three with commas between";
+    return channel_numbers_parse(text, ',', true, &r->std) ? NULL : "is not a number above 0, or three with commas between";
 }
 
 static const char *set_size(const char *text, void *request) {
@@ -74,13 +73,13 @@ static const struct option_row rows[] = {
      .kind = OPTION_OWN,
      .parse = set_mean,
      .value = "M|R,G,B",
-     .usual = "0",
+     .usual = "of the model's metadata, or 0",
      .help = "What is taken off pixels, which are 0 to 1"},
     {.name = "std",
      .kind = OPTION_OWN,
      .parse = set_std,
      .value = "S|R,G,B",
-     .usual = "1",
+     .usual = "of the model's metadata, or 1",
      .help = "By what they are divided then"},
     {.name = "size",
      .kind = OPTION_OWN,
@@ -178,6 +177,8 @@ static const char *check(void *request, char *message) {
     if (!r->check && !r->output) return "-o FILE is missing: where does the model go?";
     if (r->instrument || r->merge) return check_without_data(r);
     if (!r->data) return "--data PATH is missing: on what are the statistics taken?";
+    if (strcmp(r->data, "-") == 0)
+        return "--data -: samples are looked at before they are read, so they need a file or a folder";
     if (r->check && r->has_method) return "--check looks at the model as it is, by no method";
     return NULL;
 }

@@ -27,6 +27,9 @@ struct recalibrate_request {
     int threads; /* 0: as many as there are cores */
 };
 
+/* Reads one number, or three with a character between; false if they are none. */
+bool channel_numbers_parse(const char *text, char between, bool positive, struct channel_numbers *numbers);
+
 extern const struct option_table recalibrate_options;
 
 #endif

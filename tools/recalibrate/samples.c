@@ -146,8 +146,9 @@ static bool find(struct samples *s, char *message) {
     return samples_find_images(s, message) && samples_fit_images(s, message) && samples_cut(s, 0, s->path_count, message);
 }
 
-bool samples_open(struct samples *s, const struct recalibrate_request *r, const struct runtime_array *input, char *message) {
-    *s = (struct samples){.request = r, .input = *input};
+bool samples_open(struct samples *s, const struct recalibrate_request *r, const batchnorm_model *model,
+                  const struct runtime_array *input, char *message) {
+    *s = (struct samples){.request = r, .model = model, .input = *input};
     if (input->rank > 0 && input->shape[0] > 0 && r->batch && r->batch != input->shape[0])
         return nn_wrong(message, "--batch", "the model takes %lld at a time and no other number", (long long)input->shape[0]);
     if (runtime_type_bytes(input->type) == 0)

@@ -4,7 +4,7 @@
 #define TOOLS_RECALIBRATE_SAMPLES_H
 
 #include "nn/dataset.h"
-#include "request.h"
+#include "scale.h"
 #include "tools/shared/runtime.h"
 
 /* Samples of one file, or images, that follow each other. */
@@ -16,12 +16,15 @@ struct piece {
 struct samples {
     enum { SAMPLES_ARRAYS, SAMPLES_IMAGES, SAMPLES_SET } kind;
     const struct recalibrate_request *request;
+    const batchnorm_model *model;
     struct runtime_array input; /* what the model takes: name, type, sizes */
     char **paths;
     size_t path_count, path_room;
     nn_dataset set;
     bool channels_last;
     size_t channels; /* of images */
+    bool is_scaled;  /* their pixels become floats */
+    struct scale scale;
     nn_size size;
     struct piece *pieces; /* one for each batch */
     size_t batches, piece_room;
@@ -30,8 +33,8 @@ struct samples {
 
 /* Finds the samples, and looks whether they fit the input of a model. False: message, NN_MESSAGE_BYTES long, says which file is
  * wrong, how, and what would be right. Close them in any case. */
-bool samples_open(struct samples *samples, const struct recalibrate_request *request, const struct runtime_array *input,
-                  char *message);
+bool samples_open(struct samples *samples, const struct recalibrate_request *request, const batchnorm_model *model,
+                  const struct runtime_array *input, char *message);
 void samples_close(struct samples *samples);
 
 /* Reads a batch: `array` gets sizes and data, which are to be freed. Numbers that are not finite are refused. */

@@ -57,8 +57,21 @@ static bool find_order(struct samples *s, char *message) {
     return true;
 }
 
+/* Finds out what pixels become: as whole numbers they stay what they are. */
+static bool find_scale(struct samples *s, char *message) {
+    batchnorm_dtype dtype;
+    s->is_scaled = runtime_is_float(s->input.type, &dtype);
+    if (!s->is_scaled && (s->request->mean.count || s->request->std.count))
+        return nn_wrong(message, s->request->data,
+                        "has images, which the input \"%.100s\" of the model takes as whole numbers from 0 to 255: --mean and "
+                        "--std are for floats",
+                        s->input.name);
+    if (s->is_scaled) s->scale = scale_find(s->request, s->model, s->channels);
+    return true;
+}
+
 bool samples_fit_images(struct samples *s, char *message) {
-    if (!find_order(s, message)) return false;
+    if (!find_order(s, message) || !find_scale(s, message)) return false;
     const int64_t *spatial = s->input.shape + (s->channels_last ? 1 : 2);
     s->size = s->request->size;
     if (s->kind == SAMPLES_SET) s->size = (nn_size){.height = s->set.image.height, .width = s->set.image.width};
@@ -77,7 +90,7 @@ bool samples_fit_images(struct samples *s, char *message) {
 /* Puts an image of [height][width][channels] at place i of a batch. */
 static void put(const struct samples *s, struct runtime_array *a, size_t i, const uint8_t *pixels, size_t height,
                 size_t width) {
-    const struct channel_numbers *mean = &s->request->mean, *std = &s->request->std;
+    const struct scale *scale = &s->scale;
     const size_t plane = height * width;
     batchnorm_dtype dtype;
     const bool is_float = runtime_is_float(a->type, &dtype);
@@ -85,7 +98,7 @@ static void put(const struct samples *s, struct runtime_array *a, size_t i, cons
     for (size_t c = 0; c < s->channels; c++) {
         double values[256];
         for (int v = 0; v < 256; v++)
-            values[v] = is_float ? ((double)v / 255 - mean->at[c]) / (std->count ? std->at[c] : 1) : (double)v;
+            values[v] = is_float ? ((double)v / 255 - scale->mean.at[c]) / scale->std.at[c] : (double)v;
         for (size_t p = 0; p < plane; p++) {
             const size_t at = i * plane * s->channels + (s->channels_last ? p * s->channels + c : c * plane + p);
             const double v = values[pixels[p * s->channels + c]];

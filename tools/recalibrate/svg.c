@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/shared/json.h"
+#include "tools/shared/markup.h"
 
 /* Sizes in pixels; the scale goes by powers of ten. */
 enum { LEFT = 64, TOP = 64, WIDTH = 760, HEIGHT = 320, BELOW = 56, LEAST = -7, MOST = 2 };
@@ -18,22 +18,6 @@ static double y_of(double size) {
 }
 
 static double x_of(const struct layers *ls, size_t i) { return LEFT + WIDTH * ((double)i + 0.5) / (double)ls->count; }
-
-/* Text with what XML has other words for; what is no UTF-8 becomes a question mark. */
-static void put_text(FILE *f, const char *text) {
-    for (size_t bytes; *text; text += bytes ? bytes : 1) {
-        bytes = utf8_length(text);
-        const unsigned char c = (unsigned char)*text;
-        if (c == '&')
-            fputs("&amp;", f);
-        else if (c == '<')
-            fputs("&lt;", f);
-        else if (c < 0x20 || c == 0x7f || bytes == 0)
-            fputc('?', f);
-        else
-            fwrite(text, 1, bytes, f);
-    }
-}
 
 static const char style[] = "<style>\n"
                             "text{font:13px sans-serif;fill:#222}.h{font-size:15px;font-weight:bold}.g{stroke:#8884}\n"
@@ -48,9 +32,9 @@ static void put_frame(FILE *f, const char *title, const struct layers *ls) {
             width, height, width, height);
     fputs(style, f);
     fprintf(f, "<rect class=\"p\" width=\"%d\" height=\"%d\"/>\n<title>", width, height);
-    put_text(f, title);
+    markup_text(f, title);
     fputs("</title>\n<text class=\"h\" x=\"16\" y=\"26\">", f);
-    put_text(f, title);
+    markup_text(f, title);
     fputs("</text>\n", f);
     for (int power = LEAST; power <= MOST; power++) {
         const double y = y_of(pow(10, power));
@@ -75,7 +59,7 @@ static void put_drifts(FILE *f, const char *class, const char *words, const stru
         const double x = x_of(ls, i), y = y_of(size);
         fprintf(f, "<g class=\"%s\"><path d=\"M%.1f %.1fV%d\" stroke-opacity=\".35\"/>", class, x, y, TOP + HEIGHT);
         fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/><title>", x, y);
-        put_text(f, ls->at[i].key);
+        markup_text(f, ls->at[i].key);
         fprintf(f, " %s: mean off by %.3g sigma, deviation %.4g times</title></g>\n", words, fabs(drifts[i].shift),
                 drifts[i].ratio);
     }

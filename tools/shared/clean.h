@@ -9,4 +9,8 @@
 void clean_text(char *text);
 void print_clean(FILE *to, const char *text);
 
+/* What messages call an input, or an output: "-" is standard input, or output. */
+const char *input_name(const char *argument);
+const char *output_name(const char *argument);
+
 #endif

@@ -94,6 +94,7 @@ static bool open_keras(struct model_file *f, const batchnorm_model_options *opti
 }
 
 bool model_file_open(struct model_file *f, const char *path, const batchnorm_model_options *options, char *message) {
+    if (strcmp(path, "-") == 0) path = "/dev/stdin";
     *f = (struct model_file){.kind = "ONNX", .path = path, .given = path, .eps = -1};
     if (!take_pipe(f, message)) return false;
     path = f->path;

@@ -26,7 +26,7 @@ struct model_file {
 /* Reads the bytes of one of the others, little-endian. false: message says why not. */
 bool model_file_other(const struct model_file *file, size_t index, void *to, char *message);
 
-/* Opens a file. false: message, MESSAGE_BYTES long, says what is wrong. Close it in any case. */
+/* Opens a file; - is standard input. false: message, MESSAGE_BYTES long, says what is wrong. Close it in any case. */
 bool model_file_open(struct model_file *file, const char *path, const batchnorm_model_options *options, char *message);
 /* Returns whether a path is the file that was opened, or leads to it. */
 bool model_file_is(const struct model_file *file, const char *path);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "convert.h"
+#include "src/place/place.h"
 #include "src/place/source.h"
 
 /* No array of ours needs more; versions 2 and 3 could ask for 4 GiB. */
@@ -197,14 +198,7 @@ bool npy_read_bytes(struct array *array, const void *bytes, size_t count, batchn
 }
 
 static bool write_bytes(int fd, const void *from, size_t bytes, char *message) {
-    for (const char *at = from; bytes > 0;) {
-        ssize_t put = write(fd, at, bytes < (1u << 30) ? bytes : 1u << 30);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return fail(message, "cannot be written: %s", strerror(errno));
-        at += put;
-        bytes -= (size_t)put;
-    }
-    return true;
+    return bn_place_write(fd, from, bytes) || fail(message, "cannot be written: %s", strerror(errno));
 }
 
 /* Everything before the elements; its size is a multiple of 64, filled with spaces before the final newline. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "messages.h"
 #include "npy.h"
 
@@ -18,7 +19,7 @@ static bool collide(const struct output *a, const struct output *b) {
 }
 
 static bool fail(const struct output *o, const char *why) {
-    report(EXIT_FAILED, "%s: %s", o->argument, why);
+    report(EXIT_FAILED, "%s: %s", output_name(o->argument), why);
     return false;
 }
 
@@ -28,7 +29,7 @@ static int look(struct output *o) {
     const char *path = strcmp(o->location.path, "-") == 0 ? "/dev/stdout" : o->location.path;
     o->is_looked_at = true;
     const char *wrong = bn_place_find(&o->place, path, why);
-    return wrong ? report(EXIT_FAILED, "%s: %s", o->argument, wrong) : EXIT_DONE;
+    return wrong ? report(EXIT_FAILED, "%s: %s", output_name(o->argument), wrong) : EXIT_DONE;
 }
 
 static int check_output(struct output *o) {
@@ -51,7 +52,7 @@ int outputs_check(struct output *outputs, size_t count) {
         if (code != EXIT_DONE) return code;
         for (size_t j = 0; o->argument && j < i; j++) {
             if (in_same_file(o, &outputs[j]) && collide(o, &outputs[j]))
-                return report_usage("%s and %s both write %s", outputs[j].option, o->option, o->argument);
+                return report_usage("%s and %s both write %s", outputs[j].option, o->option, output_name(o->argument));
         }
     }
     return EXIT_DONE;
@@ -60,17 +61,6 @@ int outputs_check(struct output *outputs, size_t count) {
 static bool cannot_write(char *message) {
     snprintf(message, MESSAGE_BYTES, "cannot be written: %s", strerror(errno));
     return false;
-}
-
-bool outputs_write_bytes(int fd, const char *bytes, size_t count) {
-    while (count > 0) {
-        const ssize_t written = write(fd, bytes, count);
-        if (written < 0 && errno != EINTR) return false;
-        if (written < 0) continue;
-        bytes += written;
-        count -= (size_t)written;
-    }
-    return true;
 }
 
 /* The tensors of one safetensors file: those it has, without those that are written anew, then the new ones. */
@@ -163,7 +153,7 @@ static bool write_output(struct output *outputs, size_t count, struct output *o)
     if (o->layer)
         ok = !batchnorm_layer_save(o->layer, path_of(o), message);
     else if (o->text)
-        ok = outputs_write_bytes(o->place.fd, o->text, strlen(o->text)) || cannot_write(message);
+        ok = bn_place_write(o->place.fd, o->text, strlen(o->text)) || cannot_write(message);
     else if (o->location.name)
         ok = write_members(outputs, count, o, message);
     else

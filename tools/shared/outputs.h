@@ -42,7 +42,4 @@ bool outputs_commit(struct output *outputs, size_t count);
 /* Free all, and remove temporary files that were not put in place. Fine at any time. */
 void outputs_free(struct output *outputs, size_t count);
 
-/* Write all of them; false: errno says why not. */
-bool outputs_write_bytes(int fd, const char *bytes, size_t count);
-
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "messages.h"
 #include "outputs.h"
 
@@ -42,7 +43,7 @@ static bool put_in_place(struct output *outputs, size_t count) {
         if (!o->place.temporary) continue;
         const char *wrong = bn_place_commit(&o->place, why);
         if (wrong) {
-            report(EXIT_FAILED, "%s: %s", o->argument, wrong);
+            report(EXIT_FAILED, "%s: %s", output_name(o->argument), wrong);
             while (i-- > 0)
                 if (outputs[i].is_placed) take_back(&outputs[i]);
             return false;

@@ -6,14 +6,14 @@
 
 #include "batchnorm/safetensors.h"
 #include "model_file.h"
+#include "src/model/range.h"
 
-/* Element types: of models, of safetensors, and of those into which numbers can go. */
+/* Element types: of models, of safetensors, and of those into which numbers can go, whose ranges are in range.h. */
 struct state_type {
     const char *model, *file;
     size_t bytes;
     bool is_float;
     batchnorm_dtype dtype;
-    double smallest, too_large; /* of floats: what is not flushed, the smallest normal number but of F16; what rounds to inf */
 };
 
 struct state_item {

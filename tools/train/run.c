@@ -12,6 +12,7 @@
 
 #include "nn/machine.h"
 #include "report.h"
+#include "tools/shared/clean.h"
 #include "tools/shared/messages.h"
 
 static volatile sig_atomic_t stopped;
@@ -200,7 +201,8 @@ static nn_error run_epochs(struct run *run) {
     const uint64_t first = run->trainer.at.epoch;
     double total = 0;
     if (first >= (uint64_t)r->epochs && is_first(run))
-        report(EXIT_DONE, "%s has gone through all %ld epochs; more --epochs go on from there", r->resume, r->epochs);
+        report(EXIT_DONE, "%s has gone through all %ld epochs; more --epochs go on from there", input_name(r->resume),
+               r->epochs);
     while (run->trainer.at.epoch < (uint64_t)r->epochs) {
         nn_epoch epoch;
         const long number = (long)run->trainer.at.epoch + 1;

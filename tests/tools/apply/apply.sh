@@ -252,7 +252,11 @@ case_arrays_come_from_pipes() {
     same want.npy g.npy
     refuses 2 "both X and --grad are standard input; one can be" --dims 1 - --grad - -o z.npy
     yes | apply --dims 1 - -o h.npy 2>err.log && fail "endless text was taken for an array"
-    says '-: is no .npy file: its first bytes are not \x93NUMPY'
+    says 'standard input: is no .npy file: its first bytes are not \x93NUMPY'
+    npy two.npy '<f4' False '(2,)' 3f800000 3f800000
+    refuses 1 "standard input: has the shape (2,), but x has (2, 2)" --dims 1 x.npy -o z.npy --grad - <two.npy
+    refuses 1 "standard output: an .npy file cannot hold bf16; write to FILE.safetensors:NAME, or give --dtype f32" --dims 1 \
+        --dtype bf16 x.npy -o -
 }
 
 case_nothing_but_a_look() {

@@ -430,6 +430,9 @@ case_from_a_pipe() {
     converts in.safetensors -o first.safetensors
     cat in.safetensors | convert /dev/stdin -o out.safetensors >out.log 2>err.log || fail "$(cat err.log)"
     cmp first.safetensors out.safetensors
+    converts - -o out.safetensors <in.safetensors
+    cmp first.safetensors out.safetensors
+    refuses 1 "standard input: is empty" - -o no.safetensors < <(printf '')
     convert in.safetensors -o /dev/stdout --json 2>err.log >both || fail "$(cat err.log)"
     head -c "$(wc -c <first.safetensors)" both | cmp - first.safetensors
 }

@@ -18,6 +18,7 @@ import onnxruntime
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 from pictures import CLASSES, make_images  # noqa: E402
 
+LIBRARY = pathlib.Path(onnxruntime.__file__).parent / "capi"
 CASES = [
     (1, 10, 9, "mlp", ""),
     (3, 10, 9, "mlp", "--norm after --activation tanh"),
@@ -95,6 +96,13 @@ def check(command, directory, case):
     assert np.allclose(logits_of(model, images[:1]), logits[:1], rtol=1e-5, atol=1e-5)
     same = logits_of(small, images)
     assert np.allclose(same, logits, rtol=1e-4, atol=1e-4 * np.abs(logits).max()), np.abs(same - logits).max()
+    if norms:
+        # recalibrate takes mean and std of the pixels from the model
+        look = [command, "recalibrate", plain, "--runtime", LIBRARY, "--data", directory / "images", "--check", "--json"]
+        by_hand = ["--mean", ",".join(metadata["mean"].split()), "--std", ",".join(metadata["std"].split())]
+        own, given = json.loads(run(*look)), json.loads(run(*look, *by_hand))
+        assert own["mean_from"] == own["std_from"] == "metadata" and given["mean_from"] == given["std_from"] == "option", own
+        assert np.array_equal(own["std"], std) and own["batch_norms"] == given["batch_norms"], own
     lines = run(command, "predict", "--checkpoint", saved, "--json", "--top", 256, *paths).splitlines()
     for line, own in zip(lines, softmax(logits), strict=True):
         entries = {entry["class"]: entry["probability"] for entry in json.loads(line)["classes"]}

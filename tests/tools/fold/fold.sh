@@ -140,6 +140,9 @@ case_from_a_pipe() {
     cmp out.onnx same.onnx || fail "a redirection gives another model"
     cat "$models/conv.onnx" | fold /dev/stdin -o piped.onnx >out.log 2>err.log || fail "$(cat err.log)"
     cmp piped.onnx same.onnx || fail "a pipe gives another model"
+    cat "$models/conv.onnx" | fold - -o named.onnx >out.log 2>err.log || fail "$(cat err.log)"
+    cmp named.onnx same.onnx || fail "- gives another model"
+    refuses 1 "standard input: is neither a file nor a pipe" - -o no.onnx </dev/null
 }
 
 case_not_verified_without_a_runtime() {

@@ -124,7 +124,7 @@ case_state() {
     [ "$(sed -E 's/  +/  /g' out.log)" = "a.1  2  7 batches  ok
 A state has no graph: what follows what is not in it.
 It has no eps either: with --eps X the variances below X are counted, too.
-state.safetensors (safetensors): 1 batch norm with 2 channels; 0 unhealthy" ] || fail "$(cat out.log)"
+state.safetensors (safetensors): 1 batch norm with 2 channels, of pytorch; 0 unhealthy" ] || fail "$(cat out.log)"
     inspects --eps 0.25 state.safetensors
     grep -q "7 batches  1 with running_var < eps" out.log && ! grep -q "no eps" out.log || fail "$(cat out.log)"
     make_state eps "a.1.running_var=0.125 2"
@@ -134,6 +134,84 @@ state.safetensors (safetensors): 1 batch norm with 2 channels; 0 unhealthy" ] ||
     mv state.safetensors states
     inspects --json --eps 0.125 states
     grep -q '"var_below_eps": 0' out.log || fail "$(cat out.log)"
+}
+
+# make WORD...: state.safetensors, by the words of tensors.py.
+make() {
+    needs_safetensors
+    needs python3
+    python3 "$here/../convert/tensors.py" make state.safetensors "$@" || fail "tensors.py"
+}
+# lists LINE...: these are all.
+lists() {
+    inspects --eps 0.5 state.safetensors
+    [ "$(sed -E '/^A state has/d; s/  +/  /g' out.log)" = "$(printf '%s\n' "$@")" ] || fail "$(cat out.log)"
+}
+
+# A variance of 0, one below eps, a weight that is nearly 0, a mean that is none: each is found at its place.
+case_every_convention() {
+    local of weight bias mean var more ill="1 with running_var = 0, 1 with running_var < eps, 1 with |weight| < 1e-3"
+    while read -r of weight bias mean var more; do
+        make "x.w=F32:1:1" "$weight=F32:3:1 0 2" "$bias=F32:3:0 0 0" "$mean=F32:3:1 nan 3" "$var=F32:3:0 1 2" $more
+        lists "l.b  3  $ill, 1 with a NaN or an infinity" \
+            "state.safetensors (safetensors): 1 batch norm with 3 channels, of $of; 1 unhealthy"
+        inspects --json --eps 0.5 state.safetensors
+        grep -q "\"name\": \"l.b\", \"channels\": 3, \"convention\": \"$of\", \"eps\": 0.5" out.log || fail "$(cat out.log)"
+        mkdir -p folder && cp state.safetensors folder
+        inspects --eps 0.5 folder
+        [ "$(sed -E 's/ +/ /g; 1d' out.log)" = "state.safetensors 1 3 - 1 0 1 1 1 1" ] || fail "$(cat out.log)"
+    done <<'N'
+pytorch l.b.weight l.b.bias l.b.running_mean l.b.running_var
+keras l.b/gamma l.b/beta l.b/moving_mean l.b/moving_variance
+keras l.b/gamma:0 l.b/beta:0 l.b/moving_mean:0 l.b/moving_variance:0
+flax params/l.b/scale params/l.b/bias batch_stats/l.b/mean batch_stats/l.b/var
+flax params.l.b.scale params.l.b.bias batch_stats.l.b.mean batch_stats.l.b.var
+mxnet l.b_gamma l.b_beta l.b_moving_mean l.b_moving_var
+mxnet arg:l.b_gamma arg:l.b_beta aux:l.b_moving_mean aux:l.b_moving_var
+mxnet l.b.gamma l.b.beta l.b.running_mean l.b.running_var
+paddle l.b.weight l.b.bias l.b._mean l.b._variance
+onnx l.b.scale l.b.B l.b.input_mean l.b.input_var
+onnx l.b.scale l.b.B l.b.mean l.b.var
+caffe l.b/scale/0 l.b/scale/1 l.b/0 l.b/1 l.b/2=F32:1:1
+darknet l.b.scales l.b.biases l.b.rolling_mean l.b.rolling_variance
+N
+}
+
+case_several_conventions() {
+    make "a.running_mean=F32:1:1" "a.running_var=F32:1:2" "b/moving_mean=F16:2:1 1" "b/moving_variance=F16:2:2 0" \
+        ".running_mean=F32:1:1" ".running_var=F32:1:2" "c.running_mean=F32:1:1" "c.running_var=F32:1:2"
+    lists "a  1  pytorch  ok" "b  2  keras  1 with running_var = 0, 1 with running_var < eps" "  1  pytorch  ok" \
+        "c  1  pytorch  ok" \
+        "state.safetensors (safetensors): 4 batch norms with 5 channels (3 of pytorch, 1 of keras); 1 unhealthy"
+    # what the file says of itself counts more than the number of tensors
+    make @batchnorm.convention=pytorch "a.gamma=F32:1:1" "a.beta=F32:1:0" "a.running_mean=F32:1:1" "a.running_var=F32:1:2"
+    lists "a  1  ok" "state.safetensors (safetensors): 1 batch norm with 1 channels, of pytorch; 0 unhealthy"
+    make @batchnorm.convention=onnx "params.a.scale=F32:1:1" "params.a.bias=F32:1:0" "batch_stats.a.mean=F32:1:1" \
+        "batch_stats.a.var=F32:1:2" "batch_stats.a.scale=F32:1:1" "batch_stats.a.B=F32:1:1"
+    lists "batch_stats.a  1  ok" "state.safetensors (safetensors): 1 batch norm with 1 channels, of onnx; 0 unhealthy"
+    # a mean and a variance are no batch norm where each has a scale
+    make "a.mean=F32:1:1" "a.var=F32:1:2"
+    lists "state.safetensors (safetensors): 0 batch norms with 0 channels; 0 unhealthy"
+}
+
+case_what_conventions_mean() {
+    # Caffe's are sums, and a factor of 0 makes them 0
+    make "a/0=F32:2:4 4" "a/1=F32:2:4 1" "a/2=F32:1:4" "b/0=F32:1:4" "b/1=F32:1:4" "b/2=F32:1:0"
+    lists "a  2  1 with running_var < eps" "b  1  1 with running_var = 0, 1 with running_var < eps" \
+        "state.safetensors (safetensors): 2 batch norms with 3 channels, of caffe; 2 unhealthy"
+    make "a/0=F32:1:4" "a/1=F32:1:4" "a/2=F32:1:1" "a/3=F32:1:1"
+    lists "a  ?  not readable" \
+        "state.safetensors (safetensors): 1 batch norm with 0 channels, of caffe; 0 unhealthy; 1 cannot be read"
+    # gammas that are read as 1 are not near 0
+    make "a_gamma=F32:1:0" "a_beta=F32:1:0" "a_moving_mean=F32:1:1" "a_moving_var=F32:1:2"
+    lists "a  1  1 with |weight| < 1e-3" "state.safetensors (safetensors): 1 batch norm with 1 channels, of mxnet; 1 unhealthy"
+    make "a_gamma=F32:1:0" "a_beta=F32:1:0" "a_moving_mean=F32:1:1" "a_moving_var=F32:1:2" @batchnorm.fix_gamma=true
+    lists "a  1  ok" "state.safetensors (safetensors): 1 batch norm with 1 channels, of mxnet; 0 unhealthy"
+    # sizes that do not fit are told as those of PyTorch's are
+    make "a.running_mean=F32:1:1" "a.running_var=F32:2:1 2" "b/moving_mean=F32:1:1" "b/moving_variance=F32:2:1 2" \
+        "c/moving_mean=F32:1,1:1" "c/moving_variance=F32:1,2:1 2"
+    inspects --json state.safetensors
+    [ "$(grep -o '"why": "its tensors have different sizes"' out.log | wc -l)" = 3 ] || fail "$(cat out.log)"
 }
 
 case_wrong_files() {
@@ -188,6 +266,9 @@ case_from_a_pipe() {
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
     cat "$models/conv.onnx" | inspect /dev/stdin >out.log 2>err.log || fail "$(cat err.log)"
     grep -q "^/dev/stdin (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    inspects - <"$models/conv.onnx"
+    grep -q "^standard input (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
+    ! printf '' | inspect - >out.log 2>err.log && says "standard input: is empty" || fail "$(cat err.log)"
     inspects <(cat "$models/conv.onnx")
     grep -q " (ONNX): 1 batch norm" out.log || fail "$(cat out.log)"
     make_state

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Cases of `batchnorm predict`: predict.sh CASE COMMAND... runs the function case_CASE in a directory of its own, which has a
-# network that can tell two classes of small images: dark.png and light.png.
+# network that can tell two classes of small images: dark.png and light.png. Longer than 300 lines, because every input has its
+# case: files, pipes, folders, photos and signals.
 . "$(dirname "$0")/../cases.sh"
 
 needs_backend
@@ -56,6 +57,7 @@ case_json() {
 case_pipes() {
     local want
     make_network
+    echo text >text
     predict dark.png || fail "$(cat err.log)"
     want=$(cut -d: -f2 out.log)
     predict - <dark.png || fail "$(cat err.log)"
@@ -72,6 +74,14 @@ case_pipes() {
     fails 2 "batchnorm train: --resume -: where what it learns goes, --save says" \
         "${command[@]}" train --data data --resume - <network
     refuses 2 "standard input, -, can be read once" - -
+    { head -c 3 >/dev/null; predict -; } < <(printf 123; cat dark.png) || fail "what was read before counts: $(cat err.log)"
+    fails 1 "batchnorm predict: standard input: neither PNG nor JPEG" "${command[@]}" predict --checkpoint network - <text
+    predict --json - <text && fail "text is taken for an image"
+    grep -qF '"image": "-", "error": "standard input: ' out.log || fail "$(cat out.log)"
+    fails 1 "batchnorm predict: standard input: has 5 bytes; a safetensors file has 8 or more" "${command[@]}" predict \
+        --checkpoint - dark.png <text
+    fails 1 "batchnorm predict: standard input: no data set can be read from there; it must be a file or a folder" \
+        "${command[@]}" predict --checkpoint network --data - <text
 }
 
 # Names come from other people's archives.

@@ -33,6 +33,7 @@ case_wrong_usage() {
     refuses 2 "--data PATH is missing: on what are the statistics taken?" a.onnx -o b
     refuses 2 "--check writes no model: -o is not needed" a.onnx --data x --check -o b
     refuses 2 "--check looks at the model as it is, by no method" a.onnx --data x --check --method batch
+    refuses 2 "--data -: samples are looked at before they are read, so they need a file or a folder" a.onnx --data - -o b
     refuses 2 "--depth is for --instrument" a.onnx --data x -o b --depth 1
     refuses 2 "--data goes neither with --instrument nor with --merge: the model is run elsewhere" a.onnx --instrument -o b \
         --data x

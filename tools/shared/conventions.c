@@ -10,7 +10,7 @@
 #define MEAN(pattern) {ROLE_MEAN, pattern}
 #define VAR(pattern) {ROLE_VAR, pattern}
 
-const struct convention conventions[] = {
+const struct convention conventions[CONVENTIONS + 1] = {
     {.name = "pytorch", .format = "pt", .eps = 1e-5, .momentum = 0.1, .momentum_of_new = true, .is_unbiased = true,
      .lacks = LACKS_BIAS, .spelled = {
         {{WEIGHT("%.weight"), BIAS("%.bias"), MEAN("%.running_mean"), VAR("%.running_var"),
@@ -37,7 +37,8 @@ const struct convention conventions[] = {
     {.name = NULL}};
 /* clang-format on */
 
-const char *const convention_words[] = {"pytorch", "keras", "flax", "mxnet", "paddle", "onnx", "caffe", "darknet", NULL};
+const char *const convention_words[CONVENTIONS + 1] = {"pytorch", "keras", "flax",    "mxnet", "paddle",
+                                                       "onnx",    "caffe", "darknet", NULL};
 
 const struct convention *convention_find(const char *name) {
     for (const struct convention *c = conventions; c->name; c++)

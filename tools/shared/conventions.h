@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What frameworks call the tensors of a batch norm, and what they mean by them: one table. */
-#ifndef TOOLS_CONVERT_CONVENTIONS_H
-#define TOOLS_CONVERT_CONVENTIONS_H
+#ifndef TOOLS_SHARED_CONVENTIONS_H
+#define TOOLS_SHARED_CONVENTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* Keys of metadata: the name of the convention, and "true" or "false": weights are read as 1. */
+#define KEY_CONVENTION "batchnorm.convention"
+#define KEY_FIX_GAMMA "batchnorm.fix_gamma"
 
 enum role {
     ROLE_NONE, /* the end of a list */
@@ -48,9 +52,9 @@ struct convention {
     struct spelling spelled[SPELLINGS]; /* the first is written, all are read */
 };
 
-extern const struct convention conventions[];
-extern const char *const convention_words[]; /* their names, in this order; NULL at the end */
-enum { CONVENTION_PYTORCH };                 /* the first of them */
+enum { CONVENTION_PYTORCH, CONVENTIONS = 8 };                /* the first of them; how many there are */
+extern const struct convention conventions[CONVENTIONS + 1]; /* .name NULL at the end */
+extern const char *const convention_words[CONVENTIONS + 1];  /* their names, in this order; NULL at the end */
 
 /* NULL: there is none of that name. */
 const struct convention *convention_find(const char *name);

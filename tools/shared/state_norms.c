@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "norms.h"
+#include "state_norms.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +22,8 @@ static struct state_item *find(const struct names *names, const char *name) {
 
 /* Collects the tensors of a layer whose running variance is there. Returns whether it is a batch norm; without memory the name
  * is NULL. */
-static bool collect(const struct names *names, const struct spelling *spelling, struct norm *norm, size_t *tensors) {
-    size_t count = 0;
+static bool collect(const struct names *names, const struct spelling *spelling, struct norm *norm) {
+    norm->tensors = 0;
     for (enum role role = ROLE_WEIGHT; role < ROLES; role++) {
         const char *pattern = spelling_of(spelling, role);
         char *name = pattern ? name_make(pattern, norm->name) : NULL;
@@ -33,14 +33,12 @@ static bool collect(const struct names *names, const struct spelling *spelling, 
             return true;
         }
         norm->item[role] = name ? find(names, name) : NULL;
-        count += norm->item[role] != NULL;
+        norm->tensors += norm->item[role] != NULL;
         free(name);
     }
     const struct state_item *factor = norm->item[ROLE_FACTOR];
     const bool is_divided = spelling_of(spelling, ROLE_FACTOR) != NULL; /* 0 and 1 alone are any layer's of Caffe */
-    if (!norm->item[ROLE_MEAN] || (is_divided && (!factor || factor->count != 1))) return false;
-    *tensors += count;
-    return true;
+    return norm->item[ROLE_MEAN] && (!is_divided || (factor && factor->count == 1));
 }
 
 /* Finds all batch norms that are spelled so; false without memory. */
@@ -51,8 +49,9 @@ static bool find_spelled(struct state *state, const struct names *names, struct 
         struct norm *norm = &norms->at[norms->count];
         norm->name = name_match(spelling_of(norms->spelling, ROLE_VAR), state->items[i].name, &no_memory);
         if (!norm->name) continue;
-        if (collect(names, norms->spelling, norm, &norms->tensors)) {
+        if (collect(names, norms->spelling, norm)) {
             no_memory = !norm->name;
+            norms->tensors += norm->tensors;
             norms->count++;
         } else {
             free(norm->name);
@@ -87,37 +86,63 @@ static bool leaves_none(struct state *state, const struct norms *best, const str
     return true;
 }
 
-/* Every spelling is tried; that to which most tensors belong wins, or one of the convention that the file tells. */
-static bool find_all(struct state *state, const struct names *names, const struct convention *from,
-                     const struct convention *told, struct norms *norms) {
-    enum { MOST = 64 };
-    struct norms tried[MOST] = {{.convention = NULL}};
-    int count = 0, best = -1;
+static bool try_all(struct state *state, const struct names *names, const struct convention *from,
+                    struct norms_by_spelling *tried) {
     bool ok = true;
     for (const struct convention *c = conventions; c->name && ok; c++)
         for (int s = 0; s < SPELLINGS && c->spelled[s].names[0].pattern && (!from || c == from) && ok; s++) {
-            struct norms *n = &tried[count++];
+            struct norms *n = &tried->at[tried->count++];
             *n = (struct norms){.convention = c, .spelling = &c->spelled[s]};
             ok = find_spelled(state, names, n);
-            if (n->count == 0) continue;
-            const bool is_told = c == told, best_is_told = best >= 0 && tried[best].convention == told;
-            if (best < 0 || (is_told && !best_is_told) || (is_told == best_is_told && n->tensors > tried[best].tensors))
-                best = count - 1;
+            if (!ok || n->count > 0) continue;
+            norms_free(n);
+            tried->count--;
         }
-    for (int i = 0; i < count && best >= 0 && ok; i++) ok = leaves_none(state, &tried[best], &tried[i], from != NULL);
-    for (int i = 0; i < count; i++)
-        if (i != best) norms_free(&tried[i]);
-    if (best >= 0) *norms = tried[best];
     return ok;
 }
 
-bool norms_find(struct state *state, const struct convention *from, const struct convention *told, struct norms *norms) {
+bool norms_try(struct state *state, const struct convention *from, struct norms_by_spelling *tried) {
     struct names names = {calloc(state->count + 1, sizeof(struct state_item *)), state->count};
+    tried->count = 0;
     if (!names.at) return state_fail(state, "no memory for its names%s%s", "", "");
     for (size_t i = 0; i < state->count; i++) names.at[i] = &state->items[i];
     qsort(names.at, names.count, sizeof *names.at, compare);
-    const bool ok = find_all(state, &names, from, told, norms);
+    const bool ok = try_all(state, &names, from, tried);
     free(names.at);
+    return ok;
+}
+
+void norms_free_tried(struct norms_by_spelling *tried) {
+    for (size_t i = 0; i < tried->count; i++) norms_free(&tried->at[i]);
+    tried->count = 0;
+}
+
+const struct convention *norms_format(const struct model_file *file) {
+    if (strcmp(file->kind, "Keras") == 0) return convention_find("keras");
+    return strcmp(file->kind, "Darknet") == 0 ? convention_find("darknet") : NULL;
+}
+
+/* The spelling to which most tensors belong wins, or one of the convention that the file tells. */
+static struct norms *best_of(struct norms_by_spelling *tried, const struct convention *told) {
+    struct norms *best = NULL;
+    for (size_t i = 0; i < tried->count; i++) {
+        struct norms *n = &tried->at[i];
+        const bool is_told = n->convention == told, best_is_told = best && best->convention == told;
+        if (!best || (is_told && !best_is_told) || (is_told == best_is_told && n->tensors > best->tensors)) best = n;
+    }
+    return best;
+}
+
+bool norms_find(struct state *state, const struct convention *from, const struct convention *told, struct norms *norms) {
+    struct norms_by_spelling tried;
+    bool ok = norms_try(state, from, &tried);
+    struct norms *best = ok ? best_of(&tried, told) : NULL;
+    for (size_t i = 0; best && i < tried.count && ok; i++) ok = leaves_none(state, best, &tried.at[i], from != NULL);
+    if (best) {
+        *norms = *best;
+        *best = (struct norms){.convention = NULL}; /* the caller's now */
+    }
+    norms_free_tried(&tried);
     return ok;
 }
 
