@@ -23,7 +23,7 @@ target_include_directories(batchnorm_objects PRIVATE include src)
 # Numbers of channels are computed in loops that GCC makes vectors of at -O3 only, and only where a comparison may be made for
 # nothing.
 file(GLOB plan CONFIGURE_DEPENDS src/plan/*.c)
-set_source_files_properties(${plan} PROPERTIES COMPILE_OPTIONS "$<$<NOT:$<CONFIG:Debug>>:-O3>;-fno-trapping-math")
+set_source_files_properties(${plan} PROPERTIES COMPILE_OPTIONS "${optimize_3};-fno-trapping-math")
 set(objects $<TARGET_OBJECTS:batchnorm_objects>)
 
 foreach(isa IN LISTS isas)
@@ -37,7 +37,7 @@ foreach(isa IN LISTS isas)
   foreach(unit IN LISTS units)
     target_include_directories(batchnorm_kernel_${unit} PRIVATE include src)
     target_compile_definitions(batchnorm_kernel_${unit} PRIVATE BNK_ISA=${isa})
-    target_compile_options(batchnorm_kernel_${unit} PRIVATE -O2 ${isa_flags_${isa}})
+    target_compile_options(batchnorm_kernel_${unit} PRIVATE ${optimize_2} ${isa_flags_${isa}})
     list(APPEND kernel_objects $<TARGET_OBJECTS:batchnorm_kernel_${unit}>)
   endforeach()
   string(TOUPPER ${isa} name)
