@@ -51,8 +51,8 @@ elseif(BATCHNORM_SANITIZE STREQUAL "thread")
 elseif(BATCHNORM_SANITIZE)
   message(FATAL_ERROR "BATCHNORM_SANITIZE is \"${BATCHNORM_SANITIZE}\"; it must be empty, address or thread")
 endif()
-# Levels of optimization that some sources have whatever the build type says. A sanitizer finds the same in everything at -O1, as
-# which gcc compiles checked kernels in a third of the time.
+# Levels of optimization that some sources have whatever the build type says. A sanitizer finds the same at -O1, and
+# gcc then compiles kernels with its checks in a third of the time.
 set(optimize_2 -O2)
 set(optimize_3 $<$<NOT:$<CONFIG:Debug>>:-O3>)
 if(BATCHNORM_SANITIZE)

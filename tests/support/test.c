@@ -3,10 +3,6 @@
 
 #include <stdlib.h>
 
-#ifndef BATCHNORM_TEST_EVERY
-#define BATCHNORM_TEST_EVERY 1
-#endif
-
 struct kept {
     void *what;
     void (*release)(void *what);

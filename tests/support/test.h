@@ -24,6 +24,9 @@ int let_go(void **state);
 
 /* Of a loop over very many configurations, slow builds, for a sanitizer or an emulated machine, and runs that repeat others on
  * another instruction set do every seventh: BATCHNORM_TEST_EVERY=7, of the build or in the environment. */
+#ifndef BATCHNORM_TEST_EVERY
+#define BATCHNORM_TEST_EVERY 1
+#endif
 bool is_left_out(void);
 
 #endif
