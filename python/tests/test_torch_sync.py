@@ -23,17 +23,8 @@ def ranks_of(count, case, folder):
     out = folder / f"{case.replace(':', '_')}_{count}"
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
     script = str(Path(__file__).with_name("torch_rank.py"))
-    command = [
-        [sys.executable, script, str(rank), str(count), f"{out}.store", str(out), case]
-        for rank in range(count)
-    ]
-    started = [
-        subprocess.Popen(each, env=environment, stderr=subprocess.PIPE, text=True)
-        for each in command
-    ]
-    for process in started:
-        _, said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+    command = [sys.executable, script, str(count), f"{out}.store", str(out), case]
+    subprocess.run(command, env=environment, timeout=240, check=True)
     return [torch.load(f"{out}.{rank}", weights_only=False) for rank in range(count)]
 
 

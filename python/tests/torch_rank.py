@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""One rank of a group, started by test_torch_sync.py: torch_rank.py RANK RANKS STORE OUT CASE"""
+"""The ranks of a group, started by test_torch_sync.py: torch_rank.py RANKS STORE OUT CASE"""
 
+import multiprocessing
 import sys
 
 import torch
@@ -102,21 +103,26 @@ def grains(rank, ranks, grain):
     return told, layer.bias.grad, int(layer.num_batches_tracked)
 
 
-def main():
-    """Run a case, and save what it returns."""
-    rank, ranks, store, out, case = (
-        int(sys.argv[1]),
-        int(sys.argv[2]),
-        sys.argv[3],
-        sys.argv[4],
-        sys.argv[5],
-    )
+def run(rank, ranks, store, out, case):
+    """Run a case as one rank, and save what it returns."""
     torch.set_num_threads(1 + rank % 2)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
     name, _, grain = case.partition(":")
     torch.save(globals()[name](rank, ranks, int(grain or 0)), f"{out}.{rank}")
     dist.barrier()
     dist.destroy_process_group()
+
+
+def main():
+    """All ranks from one process, because importing PyTorch takes them longer than all else."""
+    ranks = int(sys.argv[1])
+    fork = multiprocessing.get_context("fork")
+    started = [fork.Process(target=run, args=(r, ranks, *sys.argv[2:])) for r in range(ranks)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    sys.exit(any(process.exitcode != 0 for process in started))
 
 
 if __name__ == "__main__":

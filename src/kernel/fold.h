@@ -24,11 +24,11 @@
 #define BNK_UPPER(a, b) BNK_TURNS(a, b, 1, 3)
 #endif
 
-/* Folds the lanes of BNK_WD sums, and returns the sums. Halves are added until a vector is left of each, the upper to the lower.
- * Then those of two sums are added at once, side by side: in turns, a half of both is what the other half is added to.
+/* Folds the lanes of BNK_WD sums, and returns the sums. Halves are added, the upper to the lower, until a vector is left of each
+ * sum. The halves of two such vectors, in turns, are added at once; what comes out is a vector of both, half as long for each:
  *
- *     a0 a1 a2 a3      a0 b0 a1 b1                              a0+a2+(a1+a3) is done with c and d
- *     b0 b1 b2 b3      a2 b2 a3 b3  +  =  a0+a2 b0+b2 a1+a3 b1+b3                                   */
+ *     a0 a1 a2 a3           a0 b0 a1 b1                                    and so on, with those of c and d: a, c, b and d
+ *     b0 b1 b2 b3     ->    a2 b2 a3 b3  +  =  a0+a2 b0+b2 a1+a3 b1+b3 */
 BNK_INLINE bnk_vd fold_lanes(const double *lanes) {
     bnk_vd sum[BNK_WD];
 #pragma GCC unroll 8

@@ -182,7 +182,7 @@ struct bnk_numbers {
     void (*repeat_doubles)(const double *from, size_t times, size_t first, size_t count, double *to);
     /* The sums of n values about a shift become mean - shift and m2; dot is m2 already where it `is_m2`. */
     void (*moments)(const double *shift, double n, bool is_m2, size_t channels, size_t stride, double *sum, double *dot);
-    /* Whether the mean of any channel lies so far from the shift that of m2, less than 1 / far of what was subtracted is left */
+    /* Whether the mean of any channel lies so far from the shift that less than 1 / far of what m2 lost to it is left of m2 */
     bool (*is_far)(const double *sum, const double *dot, double n, double far, bool is_m2, size_t channels, size_t stride);
     /* Whether the sums of any channel are not finite, or those of products so small that some may have been lost in float */
     bool (*is_spoilt)(const double *sum, const double *dot, size_t channels, size_t stride);

@@ -96,7 +96,7 @@ static void running_of(const double *restrict values, const double *restrict new
     }
 }
 
-/* Writes coefficients: a pivot and its tail, so that a float kernel subtracts it to about 48 bits, and what comes after them. */
+/* Writes coefficients: a pivot and its tail, so that a float kernel subtracts it to about 48 bits, and what follows them. */
 BNK_LOOP void put_coefficients(bool is_float, const double *restrict pivot, const double *const *rest, int more,
                                size_t channels, void *to, size_t pitch) {
     if (is_float) {

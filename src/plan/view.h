@@ -60,8 +60,8 @@ bool bn_view_like(struct bn_view *v, const struct bn_view *like, const struct bn
 /* Cuts a view anew for writing, where a cut changes no bit, into pieces of about `elements`. */
 void bn_view_recut(struct bn_view *v, size_t elements);
 
-/* Takes a plane of a write whose channels have few elements, at most `most`, one channel after the other in all arrays, as rows:
- * each element of a sample as a channel of its own, whose coefficients are those of its channel. */
+/* Takes a plane of a write whose channels have few elements, at most `most`, one channel after the other in all arrays, as
+ * rows: each element of a sample as a channel of its own, whose coefficients are those of its channel. */
 void bn_view_spread(struct bn_view *v, size_t most);
 
 /* Cuts a plane into blocks of `channels` channels. */

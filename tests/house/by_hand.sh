@@ -7,9 +7,11 @@ cc=$1
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-for simd in on off; do
+# At -O1, as which kernels compile in less time than at -O0; those that both have are made once.
+for simd in off on; do
     to=$tmp/$simd
-    make -s -j2 -f examples/by_hand.mk CC="$cc" SIMD=$simd CFLAGS=-O0 BUILD="$to" || wrong "the recipe fails with SIMD=$simd"
+    [ $simd = off ] || { mkdir "$to" && mv "$tmp"/off/*.generic*.o "$to"; }
+    make -s -j2 -f examples/by_hand.mk CC="$cc" SIMD=$simd CFLAGS=-O1 BUILD="$to" || wrong "the recipe fails with SIMD=$simd"
     "$cc" -std=c11 -Wall -Wextra -Werror -Iinclude tests/house/install/main.c "$to/libbatchnorm.a" -lm -o "$to/main" ||
         wrong "a program does not link"
     "$to/main" || wrong "a program does not run"

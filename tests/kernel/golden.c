@@ -313,16 +313,17 @@ static bool check_length(int dtype, const struct golden *g, size_t length, uint6
     return good;
 }
 
-static bool check(int dtype, const struct golden *g) {
+/* Only of all lengths the hash is known. */
+static bool check(int dtype, const struct golden *g, size_t every) {
     static const size_t long_ones[] = {80, 96, 100, 131, 150, 281};
     const struct bnk_table *table;
     uint64_t hashes[TABLES];
     bool good = true;
     for (size_t i = 0; i < TABLES; i++) hashes[i] = 14695981039346656037u;
-    for (size_t length = 0; length < 68; length++) good &= check_length(dtype, g, length, hashes);
-    for (size_t i = 0; i < 6; i++) good &= check_length(dtype, g, long_ones[i], hashes);
+    for (size_t i = every / 2; i < 68 + 6; i += every) good &= check_length(dtype, g, i < 68 ? i : long_ones[i - 68], hashes);
     for (size_t i = 0; (table = bnk_runnable(i)) != NULL; i++) {
         if (!g->curve && !g->from_y) good &= check_copies(table, dtype, &any[BNK_X]);
+        if (every > 1) continue;
         printf("%-8s %-5s %016llx%s%s\n", table->name, names[dtype], (unsigned long long)hashes[i], g->word,
                hashes[i] == g->hash[dtype] ? "" : " differs from the committed hash");
         good &= hashes[i] == g->hash[dtype];
@@ -331,10 +332,12 @@ static bool check(int dtype, const struct golden *g) {
 }
 
 int main(void) {
+    const char *said = getenv("BATCHNORM_TEST_EVERY"); /* for valgrind, under which all lengths take minutes */
+    const size_t every = said ? (size_t)strtoul(said, NULL, 10) : 1;
     bool good = true;
     for (int dtype = 0; dtype < BNK_DTYPES; dtype++) {
         fill(dtype);
-        for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) good &= check(dtype, &golden[i]);
+        for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) good &= check(dtype, &golden[i], every);
     }
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

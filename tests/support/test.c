@@ -27,3 +27,13 @@ int let_go(void **state UNUSED) {
     }
     return 0;
 }
+
+/* Multiples of the golden ratio are spread evenly over every step of the loops, whatever their lengths are. */
+bool is_left_out(void) {
+    static uint32_t every, count;
+    if (every == 0) {
+        const char *said = getenv("BATCHNORM_TEST_EVERY");
+        every = said ? (uint32_t)atoi(said) : BATCHNORM_TEST_EVERY;
+    }
+    return count++ * 2654435769u > UINT32_MAX / every;
+}

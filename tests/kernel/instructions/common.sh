@@ -7,11 +7,13 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export BATCHNORM_ISA=avx2
 
-# Instructions of a case from beginning to end; what it prints goes to $scratch/out.
+counted() { # <options of callgrind...> <program> <its arguments...>; what it prints goes to $scratch/out
+    valgrind --tool=callgrind "$@" >"$scratch/out" 2>"$scratch/log" || { cat "$scratch/log" >&2; return 1; }
+}
+# Instructions of a case from beginning to end.
 total() { # <arguments of the program...>
     local count
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" >"$scratch/out" 2>"$scratch/log" ||
-        { cat "$scratch/log" >&2; return 1; }
+    counted --callgrind-out-file=/dev/null "$program" "$@"
     count=$(sed -nE 's/.*Collected *: *([0-9]+).*/\1/p' "$scratch/log")
     [ -n "$count" ] || { cat "$scratch/log" >&2; return 1; }
     echo "$count"

@@ -116,8 +116,8 @@ static batchnorm_status statistics(const struct data *d) {
     return batchnorm_stats_accumulate(&call, &exec);
 }
 
-/* eval and stats of bf16 are what train is made of. Small calls are made many times, so that what is found out once, in the first
- * of them, does not count. */
+/* eval and stats of bf16 are what train is made of. Small calls are made many times, so that what is found out once, in the
+ * first of them, does not count. */
 static const struct {
     const char *name;
     batchnorm_status (*run)(const struct data *d);

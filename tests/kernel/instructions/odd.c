@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* odd given|copied VERB LAYOUT INPUT: runs one call on an input whose strides are not those of the other arrays, or copies that
- * input and runs the call on the copy, for odd.sh, which counts the instructions of both. Without arguments it prints what can
- * be named. The data are made for every case alike, also for `odd nothing`. */
+/* Runs calls on inputs whose strides are not those of the other arrays, and calls on copies that it makes of them, for odd.sh,
+ * which counts the instructions of each run_case(). Prints the instruction set, and a line for each two. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,34 +92,30 @@ static void copy_input(const float *from, batchnorm_strides s, bool rows) {
         }
 }
 
-static int find(const char *name, bool is_verb) {
-    for (int i = 0; i < (is_verb ? VERBS : INPUTS); i++)
-        if (strcmp(name, is_verb ? verbs[i].name : inputs[i].name) == 0) return i;
-    return -1;
-}
+__attribute__((noinline)) batchnorm_status run_case(int v, int i, bool rows, bool copies);
 
-int main(int argc, char **argv) {
-    for (size_t i = 0; i < sizeof input / sizeof *input; i++) input[i] = (float)(i * 37 % 101) / 8;
-    for (int i = 0; i < COUNT; i++) other[i] = (float)(i * 29 % 97) / 8;
-    for (int c = 0; c < C; c++) running_var[c] = 1, rstd[c] = 1;
-    bn_tuning.l2_bytes = (size_t)1 << 20;
-    bn_tuning.llc_bytes = (size_t)32 << 20;
-    if (argc == 2) {
-        printf("%s\n", batchnorm_isa());
-        return EXIT_SUCCESS;
-    }
-    if (argc != 5) {
-        for (int v = 0; v < VERBS; v++)
-            for (int i = 0; i < INPUTS; i++) printf("%s %s\n", verbs[v].name, inputs[i].name);
-        return EXIT_SUCCESS;
-    }
-    const bool copies = strcmp(argv[1], "copied") == 0, rows = strcmp(argv[3], "rows") == 0;
-    const int v = find(argv[2], true), i = find(argv[4], false);
-    if (v < 0 || i < 0) return EXIT_FAILURE;
+/* On the input, or on a copy of it. */
+batchnorm_status run_case(int v, int i, bool rows, bool copies) {
     const batchnorm_strides usual = rows ? batchnorm_channels_last(shape) : batchnorm_planar(shape);
     const float *at = input + inputs[i].first;
     if (copies) copy_input(at, inputs[i].strides, rows);
     const batchnorm_input given = {copies ? copy : at, copies ? usual : inputs[i].strides}, plain = {other, usual};
     const struct data d = {verbs[v].takes_dy ? plain : given, verbs[v].takes_dy ? given : plain, usual};
-    return verbs[v].run(&d) == BATCHNORM_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    return verbs[v].run(&d);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof input / sizeof *input; i++) input[i] = (float)(i * 37 % 101) / 8;
+    for (int i = 0; i < COUNT; i++) other[i] = (float)(i * 29 % 97) / 8;
+    for (int c = 0; c < C; c++) running_var[c] = 1, rstd[c] = 1;
+    bn_tuning.l2_bytes = (size_t)1 << 20;
+    bn_tuning.llc_bytes = (size_t)32 << 20;
+    printf("%s\n", batchnorm_isa());
+    for (int v = 0; v < VERBS; v++)
+        for (int i = 0; i < INPUTS; i++)
+            for (int rows = 0; rows < 2; rows++) {
+                if (run_case(v, i, rows, false) || run_case(v, i, rows, true)) return EXIT_FAILURE;
+                printf("%s %s %s\n", verbs[v].name, rows ? "rows" : "planar", inputs[i].name);
+            }
+    return EXIT_SUCCESS;
 }
