@@ -24,8 +24,9 @@
 #define BNK_UPPER(a, b) BNK_TURNS(a, b, 1, 3)
 #endif
 
-/* Folds the lanes of BNK_WD sums, and returns the sums. Halves are added, the upper to the lower, until a vector is left of each
- * sum. The halves of two such vectors, in turns, are added at once; what comes out is a vector of both, half as long for each:
+/* Folds the lanes of BNK_WD sums, and returns the sums. Halves are added, the upper to the lower, until a vector is left of
+ * each sum. The halves of two such vectors, in turns, are added at once; what comes out is a vector of both, half as long for
+ * each:
  *
  *     a0 a1 a2 a3           a0 b0 a1 b1                                    and so on, with those of c and d: a, c, b and d
  *     b0 b1 b2 b3     ->    a2 b2 a3 b3  +  =  a0+a2 b0+b2 a1+a3 b1+b3 */
