@@ -9,7 +9,7 @@
 typedef BNK_VECTOR(elem, 16) side;
 enum { SIDE = sizeof(side) / sizeof(elem) };
 
-/* A vector of some elements of a and of b, by their numbers. GCC has Clang's function from its version 12 on. */
+/* The numbers of elements of sides. */
 #if BNK_TYPE_IS(f64)
 typedef BNK_VECTOR(int64_t, 16) numbers;
 #elif BNK_TYPE_IS(f32)
@@ -17,11 +17,7 @@ typedef BNK_VECTOR(int32_t, 16) numbers;
 #else
 typedef BNK_VECTOR(uint16_t, 16) numbers;
 #endif
-#ifdef __clang__
-#define CHOOSE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define CHOOSE(a, b, ...) __builtin_shuffle(a, b, (numbers){__VA_ARGS__})
-#endif
+#define CHOOSE(a, b, ...) BNK_CHOOSE(numbers, a, b, __VA_ARGS__)
 
 /* The elements of the lower halves of a and b in turns, those of the upper halves, every second one of both, and the elements
  * of a backwards. */

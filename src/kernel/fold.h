@@ -6,13 +6,8 @@
 
 #include "kernel/vectors.h"
 
-/* The numbers of the lower halves of a and b in turns, and those of the upper halves. GCC has Clang's function from its version
- * 12 on. */
-#ifdef __clang__
-#define BNK_TURNS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define BNK_TURNS(a, b, ...) __builtin_shuffle(a, b, (bnk_md){__VA_ARGS__})
-#endif
+/* The numbers of the lower halves of a and b in turns, and those of the upper halves. */
+#define BNK_TURNS(a, b, ...) BNK_CHOOSE(bnk_md, a, b, __VA_ARGS__)
 #if BNK_BYTES == 64
 #define BNK_LOWER(a, b) BNK_TURNS(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define BNK_UPPER(a, b) BNK_TURNS(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
@@ -62,17 +57,18 @@ static void fold(const double *lanes, size_t count, double *sums) {
     memcpy(sums + i, &folded, (count - i) * sizeof *sums);
 }
 
+/* How far the lanes of channels are apart that have four sums. */
+enum { PAIRS_PITCH = 4 * BNK_LANES };
+
 /* Pairs: a number and what it lost in roundings. */
 struct bnk_pair {
     bnk_vd high, low;
 };
 
-BNK_INLINE bnk_vd finite_or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
-
 /* Returns a + b, exactly. A low part that is not finite is 0: the high part then says all there is to say. */
 BNK_INLINE struct bnk_pair pair_sum(bnk_vd a, bnk_vd b) {
     const bnk_vd high = a + b, of_b = high - a, low = (a - (high - of_b)) + (b - of_b);
-    return (struct bnk_pair){high, finite_or_zero(low)};
+    return (struct bnk_pair){high, or_zero(low)};
 }
 
 /* Returns a * b, exactly where nothing overflows or is subnormal: each factor is split into halves of 26 bits. */
@@ -95,10 +91,10 @@ BNK_INLINE bnk_vd pair_m2(struct bnk_pair sum, struct bnk_pair dot, bnk_vd n) {
 
 /* Makes columns of rows: vector i gets number i of every row. Rows of the upper half go between those of the lower, as often as
  * there are halves. */
-BNK_INLINE void turn_rows(const double *from, size_t pitch, bnk_vd *to) {
+BNK_INLINE void turn_rows(const double *from, bnk_vd *to) {
     bnk_vd between[BNK_WD];
 #pragma GCC unroll 8
-    for (int i = 0; i < BNK_WD; i++) to[i] = load_vd(from + (size_t)i * pitch);
+    for (int i = 0; i < BNK_WD; i++) to[i] = load_vd(from + i * PAIRS_PITCH);
 #pragma GCC unroll 3
     for (int done = 1; done < BNK_WD; done *= 2) {
 #pragma GCC unroll 4
@@ -112,13 +108,13 @@ BNK_INLINE void turn_rows(const double *from, size_t pitch, bnk_vd *to) {
 }
 
 /* Returns the sums of the lanes of BNK_WD channels, lane after lane, and what they and the lanes lost in roundings. */
-BNK_INLINE struct bnk_pair fold_pair(const double *lanes, const double *lost, size_t pitch) {
+BNK_INLINE struct bnk_pair fold_pair(const double *lanes, const double *lost) {
     struct bnk_pair sum = {{0}, {0}};
     bnk_vd rest = {0};
     for (int lane = 0; lane < BNK_LANES; lane += BNK_WD) {
         bnk_vd of[BNK_WD], of_lost[BNK_WD];
-        turn_rows(lanes + lane, pitch, of);
-        turn_rows(lost + lane, pitch, of_lost);
+        turn_rows(lanes + lane, of);
+        turn_rows(lost + lane, of_lost);
 #pragma GCC unroll 8
         for (int i = 0; i < BNK_WD; i++) {
             const bool first = lane + i == 0;
@@ -128,33 +124,31 @@ BNK_INLINE struct bnk_pair fold_pair(const double *lanes, const double *lost, si
             rest = first ? of_lost[i] : rest + of_lost[i];
         }
     }
-    return pair_sum(sum.high, sum.low + finite_or_zero(rest));
+    return pair_sum(sum.high, sum.low + or_zero(rest));
 }
 
 /* Sets the sum and the sum of the squares about the mean of BNK_WD channels, one after the other. */
 BNK_INLINE void fold_channels(const double *lanes, double n, double *sums) {
-    enum { PITCH = 4 * BNK_LANES };
-    const struct bnk_pair sum = fold_pair(lanes, lanes + 2 * BNK_LANES, PITCH),
-                          dot = fold_pair(lanes + BNK_LANES, lanes + 3 * BNK_LANES, PITCH);
+    const struct bnk_pair sum = fold_pair(lanes, lanes + 2 * BNK_LANES),
+                          dot = fold_pair(lanes + BNK_LANES, lanes + 3 * BNK_LANES);
     const bnk_vd of_x = sum.high + sum.low, m2 = pair_m2(sum, dot, splat_vd(n));
     store_vd(sums, BNK_LOWER(of_x, m2));
     store_vd(sums + BNK_WD, BNK_UPPER(of_x, m2));
 }
 
 static void fold_pairs(const double *lanes, size_t channels, double n, double *sums) {
-    enum { PITCH = 4 * BNK_LANES };
     size_t c = 0;
-    for (; c + BNK_WD <= channels; c += BNK_WD) fold_channels(lanes + c * PITCH, n, sums + 2 * c);
+    for (; c + BNK_WD <= channels; c += BNK_WD) fold_channels(lanes + c * PAIRS_PITCH, n, sums + 2 * c);
     if (c == channels) return;
-    double last[BNK_WD * PITCH] = {0}, folded[2 * BNK_WD];
-    memcpy(last, lanes + c * PITCH, (channels - c) * PITCH * sizeof *lanes);
+    double last[BNK_WD * PAIRS_PITCH] = {0}, folded[2 * BNK_WD];
+    memcpy(last, lanes + c * PAIRS_PITCH, (channels - c) * PAIRS_PITCH * sizeof *lanes);
     fold_channels(last, n, folded);
     memcpy(sums + 2 * c, folded, (channels - c) * 2 * sizeof *sums);
 }
 
 BNK_INLINE void finish_some(double *const *sums, size_t c, double n) {
-    const struct bnk_pair sum = pair_sum(load_vd(sums[0] + c), finite_or_zero(load_vd(sums[2] + c))),
-                          dot = pair_sum(load_vd(sums[1] + c), finite_or_zero(load_vd(sums[3] + c)));
+    const struct bnk_pair sum = pair_sum(load_vd(sums[0] + c), or_zero(load_vd(sums[2] + c))),
+                          dot = pair_sum(load_vd(sums[1] + c), or_zero(load_vd(sums[3] + c)));
     store_vd(sums[0] + c, sum.high + sum.low);
     store_vd(sums[1] + c, pair_m2(sum, dot, splat_vd(n)));
 }

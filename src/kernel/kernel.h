@@ -4,6 +4,7 @@
 #ifndef BN_KERNEL_H
 #define BN_KERNEL_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -172,6 +173,37 @@ struct bnk_gradients {
     bool from_y;
 };
 
+struct bnk_moments {
+    double mean, m2;
+};
+
+/* Returns what the sums of n values about a shift say: the mean as an offset from the origin, and m2, which `dot` is already
+ * where it `is_m2`. The squares of finite values may overflow, and m2 is infinite then. */
+static inline struct bnk_moments bnk_moments(double shift, double sum, double dot, double n, double origin, bool is_m2) {
+    const double offset = sum / n, m2 = is_m2 ? dot : dot - sum * offset, least = m2 < 0 ? 0 : m2;
+    const double finite = m2 - m2 == 0 ? least : INFINITY; /* no && here: it would be a branch */
+    return (struct bnk_moments){shift - origin + offset, sum - sum == 0 ? finite : least};
+}
+
+/* Returns 1 / sqrt(var + eps), with the population variance, which is 0 without any value. */
+static inline double bnk_rstd(double values, double m2, double eps) {
+    const bool any = values > 0;
+    const double var = m2 / (any ? values : 1);
+    return 1 / sqrt((any ? var : 0) + eps);
+}
+
+/* 1 where the mean lies so far from the shift that less than 1 / far of what m2 lost to it is left of m2, else 0: a number, so
+ * that loops which count are vectors. */
+static inline double bnk_is_far(double sum, double dot, double n, double far, bool is_m2) {
+    const double lost = sum * (sum / n), left = is_m2 ? dot : dot - lost;
+    return lost > far * left ? 1 : 0;
+}
+
+/* 1 where sums are not finite, or those of products so small that some may have been lost in float, else 0. */
+static inline double bnk_is_spoilt(double sum, double dot) {
+    return fabs(dot) >= 0x1p-96 && (dot - dot) + (sum - sum) == 0 ? 0 : 1;
+}
+
 /* Numbers of channels, in double. Nothing that is written overlaps anything else. `stride` is how far apart neighbours are. */
 struct bnk_numbers {
     void (*to_doubles)(const float *from, size_t count, double *to);
@@ -180,11 +212,10 @@ struct bnk_numbers {
      * written. */
     void (*repeat_floats)(const float *from, size_t times, size_t first, size_t count, float *to);
     void (*repeat_doubles)(const double *from, size_t times, size_t first, size_t count, double *to);
-    /* The sums of n values about a shift become mean - shift and m2; dot is m2 already where it `is_m2`. */
+    /* bnk_moments() in place, with the shift as origin */
     void (*moments)(const double *shift, double n, bool is_m2, size_t channels, size_t stride, double *sum, double *dot);
-    /* Whether the mean of any channel lies so far from the shift that less than 1 / far of what m2 lost to it is left of m2 */
+    /* Whether bnk_is_far() or bnk_is_spoilt() is 1 in any channel */
     bool (*is_far)(const double *sum, const double *dot, double n, double far, bool is_m2, size_t channels, size_t stride);
-    /* Whether the sums of any channel are not finite, or those of products so small that some may have been lost in float */
     bool (*is_spoilt)(const double *sum, const double *dot, size_t channels, size_t stride);
     /* rstd = 1 / sqrt(m2 / values + eps), where the variance of no value is 0; values NULL: m2 is the variance */
     void (*rstd)(const double *values, const double *m2, double eps, size_t channels, double *rstd);

@@ -8,10 +8,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "kernel/isa.h"
-#include "kernel/kernel.h"
-
-#define BNK_LOOP static inline __attribute__((always_inline))
+#include "kernel/vectors.h"
 
 static void to_doubles_of(const float *restrict from, size_t count, double *restrict to) {
     for (size_t i = 0; i < count; i++) to[i] = (double)from[i];
@@ -34,13 +31,12 @@ BNK_REPEAT(repeat_floats, float)
 BNK_REPEAT(repeat_doubles, double)
 #undef BNK_REPEAT
 
-/* The squares of finite values may overflow, and m2 is infinite then. */
-BNK_LOOP void moments_apart(const double *restrict shift, double n, bool is_m2, size_t channels, size_t stride,
-                            double *restrict sum, double *restrict dot) {
+BNK_INLINE void moments_apart(const double *restrict shift, double n, bool is_m2, size_t channels, size_t stride,
+                              double *restrict sum, double *restrict dot) {
     for (size_t c = 0; c < channels * stride; c += stride) {
-        const double offset = sum[c] / n, m2 = is_m2 ? dot[c] : dot[c] - sum[c] * offset, least = m2 < 0 ? 0 : m2;
-        dot[c] = sum[c] - sum[c] == 0 && !(m2 - m2 == 0) ? INFINITY : least;
-        sum[c] = shift[c] - shift[c] + offset;
+        const struct bnk_moments m = bnk_moments(shift[c], sum[c], dot[c], n, shift[c], is_m2);
+        sum[c] = m.mean;
+        dot[c] = m.m2;
     }
 }
 
@@ -51,13 +47,10 @@ static void moments_of(const double *shift, double n, bool is_m2, size_t channel
         moments_apart(shift, n, is_m2, channels, stride, sum, dot);
 }
 
-BNK_LOOP bool is_far_apart(const double *sum, const double *dot, double n, double far, bool is_m2, size_t channels,
-                           size_t stride) {
+BNK_INLINE bool is_far_apart(const double *sum, const double *dot, double n, double far, bool is_m2, size_t channels,
+                             size_t stride) {
     double looks = 0;
-    for (size_t c = 0; c < channels * stride; c += stride) {
-        const double lost = sum[c] * (sum[c] / n);
-        looks += lost > far * (is_m2 ? dot[c] : dot[c] - lost) ? 1 : 0;
-    }
+    for (size_t c = 0; c < channels * stride; c += stride) looks += bnk_is_far(sum[c], dot[c], n, far, is_m2);
     return looks > 0;
 }
 
@@ -66,10 +59,9 @@ static bool is_far(const double *sum, const double *dot, double n, double far, b
                        : is_far_apart(sum, dot, n, far, is_m2, channels, stride);
 }
 
-BNK_LOOP bool is_spoilt_apart(const double *sum, const double *dot, size_t channels, size_t stride) {
+BNK_INLINE bool is_spoilt_apart(const double *sum, const double *dot, size_t channels, size_t stride) {
     double looks = 0;
-    for (size_t c = 0; c < channels * stride; c += stride)
-        looks += fabs(dot[c]) >= 0x1p-96 && (dot[c] - dot[c]) + (sum[c] - sum[c]) == 0 ? 0 : 1;
+    for (size_t c = 0; c < channels * stride; c += stride) looks += bnk_is_spoilt(sum[c], dot[c]);
     return looks > 0;
 }
 
@@ -80,8 +72,7 @@ static bool is_spoilt(const double *sum, const double *dot, size_t channels, siz
 static void rstd_of(const double *restrict values, const double *restrict m2, double eps, size_t channels,
                     double *restrict rstd) {
     for (size_t c = 0; c < channels; c++) {
-        const double count = values ? values[c] : 1, var = m2[c] / (count > 0 ? count : 1);
-        rstd[c] = 1 / sqrt((count > 0 ? var : 0) + eps);
+        rstd[c] = bnk_rstd(values ? values[c] : 1, m2[c], eps);
     }
 }
 
@@ -97,8 +88,8 @@ static void running_of(const double *restrict values, const double *restrict new
 }
 
 /* Writes coefficients: a pivot and its tail, so that a float kernel subtracts it to about 48 bits, and what follows them. */
-BNK_LOOP void put_coefficients(bool is_float, const double *restrict pivot, const double *const *rest, int more,
-                               size_t channels, void *to, size_t pitch) {
+BNK_INLINE void put_coefficients(bool is_float, const double *restrict pivot, const double *const *rest, int more,
+                                 size_t channels, void *to, size_t pitch) {
     if (is_float) {
         float *restrict heads = to, *restrict tails = heads + pitch;
         for (size_t c = 0; c < channels; c++) {
@@ -120,8 +111,8 @@ BNK_LOOP void put_coefficients(bool is_float, const double *restrict pivot, cons
  * it. That needs a zero at which floats are dense enough to be useful; far out, y is all bias and the mean serves as well. A
  * scale with few digits left, or none, belongs to a y that is all bias. Without any, which as a float all up to `vanishing`
  * are, no mean is subtracted, because a difference that overflowed would make it a NaN. */
-BNK_LOOP void pivots_of(bool is_float, const struct bnk_affines *of, size_t channels, double *restrict pivot,
-                        double *restrict addend) {
+BNK_INLINE void pivots_of(bool is_float, const struct bnk_affines *of, size_t channels, double *restrict pivot,
+                          double *restrict addend) {
     const double vanishing = is_float ? 0x1p-150 : 0;
     const double *restrict mean = of->mean, *restrict scale = of->scale, *restrict bias = of->bias,
                            *restrict spread = of->spread;

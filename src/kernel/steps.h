@@ -15,9 +15,6 @@ enum { IS_SHORT = sizeof(elem) < sizeof(num), LONG_STEPS = IS_SHORT && BNK_IS ==
 /* The elements of a line of the cache, and the bytes to which streams are aligned. */
 enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(elem) < 64 ? BNK_LANES * sizeof(elem) : 64 };
 
-/* Returns v with 0 in the place of what is not finite. */
-BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
-
 /* Return the smaller and the larger of two numbers, in every lane; of equal ones the second. */
 BNK_INLINE bnk_vd least(bnk_vd a, bnk_vd b) {
     const bnk_md where = (bnk_md)(a < b);

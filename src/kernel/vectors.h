@@ -72,6 +72,17 @@ BNK_INLINE bnk_vd load_vd(const double *p) {
 
 BNK_INLINE void store_vd(double *p, bnk_vd v) { memcpy(p, &v, sizeof v); }
 
+/* Returns v with 0 in the place of what is not finite. */
+BNK_INLINE bnk_vd or_zero(bnk_vd v) { return (bnk_vd)((bnk_md)v & (bnk_md)(v - v == 0)); }
+
+/* A vector of some elements of a and of b, by their numbers, which are a vector of type `numbers`. GCC has Clang's function
+ * from its version 12 on. */
+#ifdef __clang__
+#define BNK_CHOOSE(numbers, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define BNK_CHOOSE(numbers, a, b, ...) __builtin_shuffle(a, b, (numbers){__VA_ARGS__})
+#endif
+
 BNK_INLINE bnk_vf load_vf(const float *p) {
     bnk_vf v;
     memcpy(&v, p, sizeof v);

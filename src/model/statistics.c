@@ -30,7 +30,7 @@ static batchnorm_status check_norm(const struct bn_sites *s, size_t norm, const 
         const int32_t type = bn_statistics_type(s, norm, input);
         for (size_t c = 0; c < s->norms.at[norm].channels; c++) {
             const double v = number_of(&stats[c], input);
-            if (stats[c].count > 0 && isfinite(v) && bn_fits(type, v)) continue;
+            if (stats[c].count > 0 && bn_fits(type, v)) continue;
             snprintf(why, BN_ONNX_BYTES, "%.*s, channel %zu: its %s %s%s", bytes, name, c, input == 3 ? "mean" : "variance",
                      isfinite(v) ? "is larger than any " : "is no finite number", isfinite(v) ? bn_onnx_type_name(type) : "");
             return BATCHNORM_BAD_OPTION;

@@ -71,11 +71,6 @@ static inline void bn_merge(batchnorm_stat *a, batchnorm_stat b) {
     a->count += b.count;
 }
 
-/* Returns 1 / sqrt(var + eps), with the population variance, which is 0 without any value. */
-static inline double bn_rstd(batchnorm_stat s, double eps) {
-    const bool any = s.count > 0;
-    const double var = s.m2 / (any ? s.count : 1);
-    return 1 / sqrt((any ? var : 0) + eps);
-}
+static inline double bn_rstd(batchnorm_stat s, double eps) { return bnk_rstd(s.count, s.m2, eps); }
 
 #endif

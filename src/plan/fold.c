@@ -14,16 +14,6 @@ enum { FEW_PIECES = 64 };
 /* The folds work in place: the slots of the first piece become the result, for moments with the mean as `sum` and m2 as `dot`.
  * Means are offsets from the shift of the first piece, the origin, and so of the size of the deviations: nothing is lost to a
  * large common mean. */
-struct piece_moments {
-    double mean, m2;
-};
-
-/* `dot` is m2 already where sums are pairs. The squares of finite values may overflow, and m2 is infinite then. */
-static inline struct piece_moments moments_of(double shift, double sum, double dot, double n, double origin, bool pairs) {
-    const double offset = sum / n, m2 = pairs ? dot : dot - sum * offset;
-    const bool overflows = sum - sum == 0 && !(m2 - m2 == 0);
-    return (struct piece_moments){bn_offset_from(origin, shift, offset), overflows ? INFINITY : m2 < 0 ? 0 : m2};
-}
 
 /* Returns the values of a piece. */
 static double count_of(const struct bn_sweep *s, size_t piece) {
@@ -47,7 +37,7 @@ FOLDING size_t skip_empty(const struct bn_sweep *s, size_t first, size_t piece, 
  * nobody reads any more once one was merged. */
 static void merge_pairs(const struct bn_sweep *s, size_t at, size_t to, size_t lost, double origin, double n,
                         struct bn_merging by, bool first) {
-    const struct piece_moments m = moments_of(s->shift[at], s->sums[0][at], s->sums[1][at], n, origin, true);
+    const struct bnk_moments m = bnk_moments(s->shift[at], s->sums[0][at], s->sums[1][at], n, origin, true);
     double *mean = s->sums[0] + to, *m2 = s->sums[1] + to, *mean_lost = s->sums[0] + lost, *m2_lost = s->sums[1] + lost;
     if (first) *mean_lost = *m2_lost = 0;
     const double d = (m.mean - *mean) - *mean_lost, moved = d * by.weight_b;
@@ -98,7 +88,7 @@ FOLDING double fold_moments(const struct bn_sweep *s, size_t first, size_t piece
         const double *restrict shift = s->shift + from, *restrict sum = s->sums[0] + from, *restrict dot = s->sums[1] + from;
         struct bn_merging by = bn_merging_of(count, n);
         for (size_t c = 0; c < channels * stride; c += stride) {
-            struct piece_moments m = moments_of(shift[c], sum[c], dot[c], n, origin[c], false);
+            const struct bnk_moments m = bnk_moments(shift[c], sum[c], dot[c], n, origin[c], false);
             bn_merge_by(by, mean + c, m2 + c, m.mean, m.m2);
         }
         count += n;

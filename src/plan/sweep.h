@@ -93,11 +93,12 @@ size_t bn_rows_repeat_written(const struct bn_view *v, size_t coefficient_bytes,
  * It follows from the numbers alone. */
 enum bn_look { BN_FINE, BN_FAR_OFF = 1, BN_SPOILT = 2 };
 enum { BN_FAR = 8, BN_FAR_IN_F64 = 2 };
+static inline double bn_far_of(const struct bn_sweep *s) { return s->kernels->keeps_lost ? BN_FAR_IN_F64 : BN_FAR; }
+
 static inline enum bn_look bn_second_look(const struct bn_sweep *s, double sum, double dot, double n, bool was_exact) {
-    const bool keeps_lost = s->kernels->keeps_lost;
-    const double lost = sum * (sum / n), left = keeps_lost ? dot : dot - lost, far = keeps_lost ? BN_FAR_IN_F64 : BN_FAR;
-    const bool is_far = s->verb == BNK_MOMENTS && lost > far * left && sum - sum == 0;
-    const bool is_spoilt = s->kernels->in_float && !was_exact && !(fabs(dot) >= 0x1p-96 && (dot - dot) + (sum - sum) == 0);
+    const bool is_m2 = s->kernels->keeps_lost;
+    const bool is_far = s->verb == BNK_MOMENTS && sum - sum == 0 && bnk_is_far(sum, dot, n, bn_far_of(s), is_m2) > 0;
+    const bool is_spoilt = s->kernels->in_float && !was_exact && bnk_is_spoilt(sum, dot) > 0;
     return (enum bn_look)((is_far ? BN_FAR_OFF : 0) | (is_spoilt ? BN_SPOILT : 0));
 }
 
@@ -105,9 +106,8 @@ static inline enum bn_look bn_second_look(const struct bn_sweep *s, double sum, 
 static inline bool bn_any_second_look(const struct bn_sweep *s, const double *sum, const double *dot, size_t channels,
                                       size_t stride, double n) {
     const struct bnk_numbers *numbers = bnk_table()->numbers;
-    const bool keeps_lost = s->kernels->keeps_lost;
-    return (s->verb == BNK_MOMENTS &&
-            numbers->is_far(sum, dot, n, keeps_lost ? BN_FAR_IN_F64 : BN_FAR, keeps_lost, channels, stride)) ||
+    const bool is_m2 = s->kernels->keeps_lost;
+    return (s->verb == BNK_MOMENTS && numbers->is_far(sum, dot, n, bn_far_of(s), is_m2, channels, stride)) ||
            (s->kernels->in_float && numbers->is_spoilt(sum, dot, channels, stride));
 }
 
