@@ -386,7 +386,12 @@ static void dots_plane(const struct bnk_call *k) {
 }
 
 static void affine_plane(const struct bnk_call *k) {
-    if (k->active)
+    const bool product = all_products(k, k->channels);
+    if (product && k->active)
+        all_writes(k, &active_product);
+    else if (product)
+        all_writes(k, &plain_product);
+    else if (k->active)
         all_writes(k, &active_affine);
     else
         all_writes(k, &plain_affine);
@@ -402,7 +407,12 @@ static void blend_plane(const struct bnk_call *k) {
 }
 
 static void affine_moments(const struct bnk_call *write, const struct bnk_call *reduce) {
-    if (write->active)
+    const bool product = all_products(write, write->channels);
+    if (product && write->active)
+        all_both(write, reduce, &active_product, &plain_moments);
+    else if (product)
+        all_both(write, reduce, &plain_product, &plain_moments);
+    else if (write->active)
         all_both(write, reduce, &active_affine, &plain_moments);
     else
         all_both(write, reduce, &plain_affine, &plain_moments);

@@ -15,9 +15,10 @@
 
 /* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
  * nothing. */
-static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false},
-                         dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false},
-                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false};
+static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, false},
+                         product_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, true},
+                         dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false, false},
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false, false};
 
 BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     const struct bnk_array *a = k->array;
@@ -320,7 +321,14 @@ static void dots_rows(const struct bnk_call *k) {
 }
 
 static void affine_rows(const struct bnk_call *k) {
-    if (k->active && has_only_x(k))
+    const bool product = all_products(k, k->length);
+    if (product && k->active && has_only_x(k))
+        write_rows(k, &product_of_x);
+    else if (product && k->active)
+        write_rows(k, &active_product);
+    else if (product)
+        write_rows(k, &plain_product);
+    else if (k->active && has_only_x(k))
         write_rows(k, &affine_of_x);
     else if (k->active)
         write_rows(k, &active_affine);

@@ -5,13 +5,8 @@
 #ifndef BNK_STEPS_H
 #define BNK_STEPS_H
 
-#include "kernel/lanes.h"
+#include "kernel/affine.h"
 
-/* A step has so many vectors of double, and so many parts: vectors of the type that outputs are computed in. */
-enum { DOUBLES = BNK_LANES / BNK_WD, PARTS = BNK_LANES / VEC_LANES };
-/* Widening elements of 16 bits takes the portable kernels many instructions. Their active loops are not unrolled and have no
- * kinds of their own, which would save little beside that. */
-enum { IS_SHORT = sizeof(elem) < sizeof(num), LONG_STEPS = IS_SHORT && BNK_IS == BNK_IS_generic };
 /* The elements of a line of the cache, and the bytes to which streams are aligned. */
 enum { LINE_ELEMENTS = BNK_LINE / sizeof(elem), ALIGNED = BNK_LANES * sizeof(elem) < 64 ? BNK_LANES * sizeof(elem) : 64 };
 
@@ -60,6 +55,7 @@ struct kind {
     bool active;
     unsigned has, may_have; /* arrays that are there, and others that may be there: bits 1 << role */
     bool exact, from_y;     /* struct bnk_call */
+    bool product;           /* affine: all_products() */
 };
 
 enum {
@@ -71,21 +67,24 @@ enum {
     DZ = 1 << BNK_DZ,
 };
 
-static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false, false},
-                         plain_affine = {BNK_AFFINE, false, X | OUT, 0, false, false},
-                         plain_dots = {BNK_DOTS, false, X | DY, 0, false, false},
-                         plain_blend = {BNK_BLEND, false, X | DY | OUT, 0, false, false},
-                         active_affine = {BNK_AFFINE, true, X | OUT, Z, false, false},
-                         active_dots = {BNK_DOTS, true, DY, X | Z | Y, false, false},
-                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ, false, false},
-                         dots_from_y = {BNK_DOTS, true, X | DY, 0, false, true},
-                         blend_from_y = {BNK_BLEND, true, X | DY | OUT, 0, false, true};
+static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false, false, false},
+                         plain_affine = {BNK_AFFINE, false, X | OUT, 0, false, false, false},
+                         plain_dots = {BNK_DOTS, false, X | DY, 0, false, false, false},
+                         plain_blend = {BNK_BLEND, false, X | DY | OUT, 0, false, false, false},
+                         active_affine = {BNK_AFFINE, true, X | OUT, Z, false, false, false},
+                         active_dots = {BNK_DOTS, true, DY, X | Z | Y, false, false, false},
+                         active_blend = {BNK_BLEND, true, DY, X | Z | Y | OUT | DZ, false, false, false},
+                         dots_from_y = {BNK_DOTS, true, X | DY, 0, false, true, false},
+                         blend_from_y = {BNK_BLEND, true, X | DY | OUT, 0, false, true, false};
+
+static const struct kind plain_product = {BNK_AFFINE, false, X | OUT, 0, false, false, true},
+                         active_product = {BNK_AFFINE, true, X | OUT, Z, false, false, true};
 
 /* The slow sums of 16-bit elements. */
-static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true, false},
-                         exact_dots = {BNK_DOTS, false, X | DY, 0, true, false},
-                         exact_active_dots = {BNK_DOTS, true, DY, X | Z | Y, true, false},
-                         exact_dots_from_y = {BNK_DOTS, true, X | DY, 0, true, true};
+static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true, false, false},
+                         exact_dots = {BNK_DOTS, false, X | DY, 0, true, false, false},
+                         exact_active_dots = {BNK_DOTS, true, DY, X | Z | Y, true, false, false},
+                         exact_dots_from_y = {BNK_DOTS, true, X | DY, 0, true, true, false};
 
 /* Where each array of a row has the elements that are next; NULL: it is not there. */
 struct row {
@@ -133,41 +132,6 @@ BNK_INLINE void fetch(const elem *p, size_t i, ptrdiff_t ahead) {
     for (size_t k = 0; k < BNK_LANES; k += LINE_ELEMENTS) BNK_FETCH((uintptr_t)(p + i + k) + (uintptr_t)ahead);
 }
 
-BNK_INLINE vec choose(mask where, vec yes, vec no) {
-#if defined(__AVX512F__) && BNK_BYTES == 64
-    return (vec)_mm512_ternarylogic_epi32((__m512i)where, (__m512i)yes, (__m512i)no, 0xca);
-#else
-    return (vec)(((mask)yes & where) | ((mask)no & ~where));
-#endif
-}
-
-/* The coefficients of one vector of channels, or those of one channel in every lane. */
-struct affine {
-    vec m1, m2, k, b;
-};
-struct blend {
-    vec m1, m2, p, q, s;
-};
-
-/* Returns a coefficient: in planes that of one channel, in every lane; in rows those of the channels that lie side by side. */
-BNK_INLINE vec lanes_of(const num *p, enum bnk_layout layout) { return layout == BNK_PLANE ? splat(*p) : load_num(p); }
-
-/* Returns the coefficients of an affine from `first` on, which is 0, or BNK_GATE for the v that gates. */
-BNK_INLINE struct affine affine_at(const struct bnk_call *k, size_t first, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->coefficients.pitch;
-    const num *p = (const num *)k->coefficients.at + first * pitch + c;
-    return (struct affine){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
-                           lanes_of(p + BNK_K * pitch, layout), lanes_of(p + BNK_B * pitch, layout)};
-}
-
-BNK_INLINE struct blend blend_at(const struct bnk_call *k, size_t c, enum bnk_layout layout) {
-    const size_t pitch = k->coefficients.pitch;
-    const num *p = (const num *)k->coefficients.at + c;
-    return (struct blend){lanes_of(p + BNK_M1 * pitch, layout), lanes_of(p + BNK_M2 * pitch, layout),
-                          lanes_of(p + BNK_P * pitch, layout), lanes_of(p + BNK_Q * pitch, layout),
-                          lanes_of(p + BNK_S * pitch, layout)};
-}
-
 /* Sets the coefficients that a write of this row needs. */
 BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, const struct bnk_call *k, const struct kind *kind,
                                  struct row row, size_t c, enum bnk_layout layout) {
@@ -179,24 +143,6 @@ BNK_INLINE void set_coefficients(struct affine *affine, struct blend *blend, con
             *affine = affine_at(k, BNK_GATE, c, layout);
     }
 }
-
-/* Returns which lanes of part `part` are among the first `keep` of their step. */
-BNK_INLINE mask first_lanes(int part, size_t keep) {
-    static const num lane[BNK_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return (mask)(load_num(lane + part * VEC_LANES) < splat((num)keep));
-}
-
-/* Returns coefficients that are those of a in the lanes of `here`, and those of b in the others. */
-BNK_INLINE struct affine join_affines(mask here, struct affine a, struct affine b) {
-    return (struct affine){choose(here, a.m1, b.m1), choose(here, a.m2, b.m2), choose(here, a.k, b.k), choose(here, a.b, b.b)};
-}
-
-BNK_INLINE struct blend join_blends(mask here, struct blend a, struct blend b) {
-    return (struct blend){choose(here, a.m1, b.m1), choose(here, a.m2, b.m2), choose(here, a.p, b.p), choose(here, a.q, b.q),
-                          choose(here, a.s, b.s)};
-}
-
-BNK_INLINE vec affine_of(struct affine n, const elem *x) { return ((load(x) - n.m1) - n.m2) * n.k + n.b; }
 
 /* The settings of an activation, in every lane. `inverse`: 1 / slope, where x is taken from y. */
 struct act {
@@ -257,7 +203,7 @@ BNK_INLINE vec gated_dy(struct affine forward, struct act act, const struct kind
 
 /* Writes one part, which begins at element i of the row. */
 BNK_INLINE void write_affine(struct affine n, struct act act, const struct kind *kind, struct row row, size_t i, bool stream) {
-    vec y = affine_of(n, row.at[BNK_X] + i);
+    vec y = kind->product ? product_of(n, row.at[BNK_X] + i) : affine_of(n, row.at[BNK_X] + i);
     if (has(kind, row, BNK_Z)) y = y + load(row.at[BNK_Z] + i);
     if (kind->active) y = act_of(act, y);
     put(row.at[BNK_OUT] + i, y, stream);
