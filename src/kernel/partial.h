@@ -13,14 +13,30 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int i, size_t keep) {
     return (bnk_vd)((bnk_md)v & mask);
 }
 
-/* A masked move is one instruction for each register. The moves without masks are many, and so a function that is called. */
+/* With AVX-512 a masked move is one instruction for each register, and so is a masked load of 4 or 8 bytes an element with
+ * AVX2. Moves without masks are many, and so functions that are called. */
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
-#define BNK_PART BNK_INLINE
+#define BNK_TAKE BNK_INLINE
+#define BNK_GIVE BNK_INLINE
 #define BNK_MASKS 1
 #else
-#define BNK_PART static __attribute__((noinline))
+#ifdef __AVX2__
+#define BNK_TAKE BNK_INLINE
+#else
+#define BNK_TAKE static __attribute__((noinline))
+#endif
+#define BNK_GIVE static __attribute__((noinline))
 #define BNK_MASKS 0
 #endif
+
+/* Returns the first n < 4 halves at p, the first one in the lowest bits, in a register: a load of what several smaller stores
+ * have put together would wait until they have reached the cache. */
+BNK_INLINE uint64_t few_halves(const uint16_t *p, size_t n) {
+    uint32_t first;
+    if (n < 2) return n ? p[0] : 0;
+    memcpy(&first, p, sizeof first);
+    return n == 2 ? first : first | (uint64_t)p[2] << 32;
+}
 
 /* Copies n < BNK_LANES elements of `size` bytes each, in pieces of 8, 4, 2 and 1. */
 BNK_INLINE void copy_some(void *to, const void *from, size_t n, size_t size) {
@@ -35,7 +51,7 @@ BNK_INLINE void copy_some(void *to, const void *from, size_t n, size_t size) {
 
 /* Copies the first n < BNK_LANES elements of `size` bytes each to a full step, the rest of which becomes zero, and back.
  * Nothing else is read or written. */
-BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
+BNK_TAKE void take_part(void *to, const void *from, size_t n, size_t size) {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
     const __mmask16 mask = (__mmask16)((1u << n) - 1);
     if (size == 4) {
@@ -51,12 +67,46 @@ BNK_PART void take_part(void *to, const void *from, size_t n, size_t size) {
         _mm256_storeu_si256((__m256i *)to, _mm256_maskz_loadu_epi16(mask, from));
         return;
     }
+#elif defined(__AVX2__)
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), wide_lanes = _mm256_setr_epi64x(0, 1, 2, 3);
+    if (size == 4) {
+        for (size_t i = 0; i < 16; i += 8) {
+            const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - (int)i), lanes);
+            _mm256_storeu_si256((__m256i *)to + i / 8, _mm256_maskload_epi32((const int *)from + i, there));
+        }
+        return;
+    }
+    if (size == 8) {
+        for (size_t i = 0; i < 16; i += 4) {
+            const __m256i there = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n - (long long)i), wide_lanes);
+            _mm256_storeu_si256((__m256i *)to + i / 4, _mm256_maskload_epi64((const long long *)from + i, there));
+        }
+        return;
+    }
+    if (size == 2) {
+        const uint16_t *p = from;
+        __m128i eight = _mm_setzero_si128(), rest;
+        if (n & 8) {
+            eight = _mm_loadu_si128((const __m128i *)p);
+            p += 8;
+        }
+        uint64_t four = 0;
+        if (n & 4) {
+            memcpy(&four, p, sizeof four);
+            p += 4;
+            rest = _mm_set_epi64x((long long)few_halves(p, n & 3), (long long)four);
+        } else {
+            rest = _mm_cvtsi64_si128((long long)few_halves(p, n & 3));
+        }
+        _mm256_storeu_si256((__m256i *)to, n & 8 ? _mm256_set_m128i(rest, eight) : _mm256_set_m128i(eight, rest));
+        return;
+    }
 #endif
     memset(to, 0, BNK_LANES * size);
     copy_some(to, from, n, size);
 }
 
-BNK_PART void give_part(void *to, const void *from, size_t n, size_t size) {
+BNK_GIVE void give_part(void *to, const void *from, size_t n, size_t size) {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
     const __mmask16 mask = (__mmask16)((1u << n) - 1);
     if (size == 4) {

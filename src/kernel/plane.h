@@ -238,7 +238,7 @@ BNK_INLINE void run_tail(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PART
                          const struct kind *kind) {
     const size_t keep = s->length - s->done;
     if (keep == 0) return;
-    if (PARTS_APART || !BNK_MASKS) { /* copies, as in reduce_tail() */
+    if (PARTS_APART) { /* copies, as in reduce_tail() */
         const struct reduce part = *s;
         vec part_run[2][PARTS], part_centre[2][PARTS];
         memcpy(part_run, run, sizeof part_run);
