@@ -54,13 +54,18 @@ BNK_INLINE bnk_vu choose_words(bnk_vu mask, bnk_vu yes, bnk_vu no) {
 #endif
 }
 
-/* BF16: the upper half of a float. With AVX-512 one instruction puts every word there. */
+/* BF16: the upper half of a float. One instruction puts every word there, with AVX2 bytes of a vector that has the words
+ * twice. */
 BNK_INLINE bnk_vf bf16_widen_vf(const uint16_t *p) {
 #if BNK_BYTES == 64 && defined(__AVX512BW__)
     const __m512i from = _mm512_set_epi32(15 << 16, 14 << 16, 13 << 16, 12 << 16, 11 << 16, 10 << 16, 9 << 16, 8 << 16, 7 << 16,
                                           6 << 16, 5 << 16, 4 << 16, 3 << 16, 2 << 16, 1 << 16, 0);
     const __m512i narrow = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
     return (bnk_vf)_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, from, narrow);
+#elif BNK_BYTES == 32
+    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    return (bnk_vf)_mm256_shuffle_epi8(twice, _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, //
+                                                               -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15));
 #else
     return (bnk_vf)(words_vf(p) << 16);
 #endif
@@ -76,20 +81,41 @@ BNK_INLINE bnk_fd bf16_widen_fd(const uint16_t *p) {
 #endif
 }
 
-BNK_INLINE bnk_vh bf16_narrow(bnk_vf v) {
+/* The upper half of every word. */
+BNK_INLINE bnk_vh upper_halves_of(bnk_vu u) {
 #if BNK_BYTES == 64 && defined(__AVX512BW__)
     const __m512i high =
         _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0x1f001d, 0x1b0019, 0x170015, 0x130011, 0xf000d, 0xb0009, 0x70005, 0x30001);
-    const __m512i quiet_nans = _mm512_set1_epi32(0x22); /* the response to NaNs, quiet and signaling: the NaN, quiet */
-    const __m512i wide = (__m512i)v;
-    const __mmask16 odd = _mm512_test_epi32_mask(wide, _mm512_set1_epi32(0x10000));
-    __m512i r = _mm512_add_epi32(wide, _mm512_set1_epi32(0x7fff));
-    r = _mm512_mask_add_epi32(r, odd, r, _mm512_set1_epi32(1));
-    r = _mm512_castps_si512(_mm512_fixupimm_ps(_mm512_castsi512_ps(r), _mm512_castsi512_ps(wide), quiet_nans, 0));
-    return (bnk_vh)_mm512_castsi512_si256(_mm512_permutexvar_epi16(high, r));
+    return (bnk_vh)_mm512_castsi512_si256(_mm512_permutexvar_epi16(high, (__m512i)u));
+#elif BNK_BYTES == 32
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1));
+    const __m256i halves = _mm256_shuffle_epi8((__m256i)u, high);
+    return (bnk_vh)_mm256_castsi256_si128(_mm256_permute4x64_epi64(halves, 0x08));
 #else
-    const bnk_vu bits = (bnk_vu)v, rounded = bits + 0x7fff + ((bits >> 16) & 1), nan = (bnk_vu)(v != v);
-    return halves_of(choose_words(nan, bits | 0x400000, rounded) >> 16);
+    return halves_of(u >> 16);
+#endif
+}
+
+/* Rounds words that are no NaN, or one whose lower half is 0 or that is quiet and has no other bits: so is every NaN that
+ * arithmetic makes, or that comes from an element of BF16. Others could overflow. */
+BNK_INLINE bnk_vu bf16_rounded(bnk_vf v) {
+#if BNK_BYTES == 64 && defined(__AVX512BW__)
+    const __m512i wide = (__m512i)v, r = _mm512_add_epi32(wide, _mm512_set1_epi32(0x7fff));
+    const __mmask16 odd = _mm512_test_epi32_mask(wide, _mm512_set1_epi32(0x10000));
+    return (bnk_vu)_mm512_mask_add_epi32(r, odd, r, _mm512_set1_epi32(1));
+#else
+    const bnk_vu bits = (bnk_vu)v;
+    return bits + 0x7fff + ((bits >> 16) & 1);
+#endif
+}
+
+BNK_INLINE bnk_vh bf16_narrow(bnk_vf v) {
+#if BNK_BYTES == 64 && defined(__AVX512BW__)
+    const __m512i quiet_nans = _mm512_set1_epi32(0x22); /* the response to NaNs, quiet and signaling: the NaN, quiet */
+    const __m512 r = _mm512_castsi512_ps((__m512i)bf16_rounded(v));
+    return upper_halves_of((bnk_vu)_mm512_fixupimm_ps(r, (__m512)v, quiet_nans, 0));
+#else
+    return upper_halves_of(choose_words((bnk_vu)(v != v), (bnk_vu)v | 0x400000, bf16_rounded(v)));
 #endif
 }
 

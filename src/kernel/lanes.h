@@ -63,6 +63,7 @@ BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
 BNK_INLINE vec load(const elem *p) { return load_vf(p); }
 BNK_INLINE void store(elem *p, vec v) { store_vf(p, v); }
 BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
+BNK_INLINE void put_sum(elem *p, vec v, bool past) { put(p, v, past); }
 #elif BNK_TYPE_IS(f64)
 typedef double elem;
 BNK_INLINE bnk_vd load_double(const elem *p) { return load_vd(p); }
@@ -74,16 +75,19 @@ BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
 BNK_INLINE vec load(const elem *p) { return load_vd(p); }
 BNK_INLINE void store(elem *p, vec v) { store_vd(p, v); }
 BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
+BNK_INLINE void put_sum(elem *p, vec v, bool past) { put(p, v, past); }
 #else
 typedef uint16_t elem;
 #if BNK_TYPE_IS(bf16)
 BNK_INLINE bnk_fd widen_fd(const elem *p) { return bf16_widen_fd(p); }
 BNK_INLINE vec load(const elem *p) { return bf16_widen_vf(p); }
 BNK_INLINE bnk_vh narrow(vec v) { return bf16_narrow(v); }
+BNK_INLINE bnk_vh narrow_sum(vec v) { return upper_halves_of(bf16_rounded(v)); }
 #else
 BNK_INLINE bnk_fd widen_fd(const elem *p) { return f16_widen_fd(p); }
 BNK_INLINE vec load(const elem *p) { return f16_widen_vf(p); }
 BNK_INLINE bnk_vh narrow(vec v) { return f16_narrow(v); }
+BNK_INLINE bnk_vh narrow_sum(vec v) { return f16_narrow(v); }
 #endif
 BNK_INLINE bnk_vd load_double(const elem *p) { return to_double(widen_fd(p)); }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
@@ -97,12 +101,14 @@ BNK_INLINE void store(elem *p, vec v) {
 }
 /* Both branches round for themselves, which takes fewer instructions than rounding before. Nothing streams half a register. */
 BNK_INLINE void put(elem *p, vec v, bool past) {
-    if (past && sizeof(bnk_vh) >= 16) {
-        const bnk_vh h = narrow(v);
-        stream_bytes(p, &h, sizeof h);
-    } else {
-        store(p, v);
-    }
+    const bool streams = past && sizeof(bnk_vh) >= 16;
+    const bnk_vh h = streams ? narrow(v) : narrow(v);
+    put_bytes(p, &h, sizeof h, streams);
+}
+BNK_INLINE void put_sum(elem *p, vec v, bool past) {
+    const bool streams = past && sizeof(bnk_vh) >= 16;
+    const bnk_vh h = streams ? narrow_sum(v) : narrow_sum(v);
+    put_bytes(p, &h, sizeof h, streams);
 }
 #endif
 

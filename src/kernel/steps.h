@@ -206,11 +206,11 @@ BNK_INLINE void write_affine(struct affine n, struct act act, const struct kind 
     vec y = kind->product ? product_of(n, row.at[BNK_X] + i) : affine_of(n, row.at[BNK_X] + i);
     if (has(kind, row, BNK_Z)) y = y + load(row.at[BNK_Z] + i);
     if (kind->active) y = act_of(act, y);
-    put(row.at[BNK_OUT] + i, y, stream);
+    put_sum(row.at[BNK_OUT] + i, y, stream);
 }
 
 BNK_INLINE void write_blend(struct blend n, const elem *dy, const elem *x, elem *out, bool stream) {
-    put(out, (n.p * load(dy) + n.q * ((load(x) - n.m1) - n.m2)) + n.s, stream);
+    put_sum(out, (n.p * load(dy) + n.q * ((load(x) - n.m1) - n.m2)) + n.s, stream);
 }
 
 BNK_INLINE void write_gated_blend(struct blend n, struct affine forward, struct act act, const struct kind *kind,
@@ -220,7 +220,7 @@ BNK_INLINE void write_gated_blend(struct blend n, struct affine forward, struct 
     dx = dx + n.s;
     if (has(kind, row, BNK_Y) && has(kind, row, BNK_Z)) dx = affine_of(forward, row.at[BNK_Z] + i) + dx;
     if (has(kind, row, BNK_DZ)) put(row.at[BNK_DZ] + i, g, stream);
-    if (has(kind, row, BNK_OUT)) put(row.at[BNK_OUT] + i, dx, stream);
+    if (has(kind, row, BNK_OUT)) put_sum(row.at[BNK_OUT] + i, dx, stream);
 }
 
 BNK_INLINE void write_vector(struct affine affine, struct blend blend, struct act act, const struct kind *kind, struct row row,
