@@ -18,11 +18,19 @@
 static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, false},
                          product_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, true},
                          dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false, false},
-                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false, false};
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false, false},
+                         dots_by_y = {BNK_DOTS, true, X | DY | Y, 0, false, false, false},
+                         blend_by_y = {BNK_BLEND, true, X | DY | Y | OUT, 0, false, false, false},
+                         blend_by_y_dz = {BNK_BLEND, true, X | DY | Y | OUT | DZ, 0, false, false, false};
 
 BNK_INLINE bool has_only_x(const struct bnk_call *k) {
     const struct bnk_array *a = k->array;
     return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
+}
+
+BNK_INLINE bool has_x_and_y(const struct bnk_call *k) {
+    const struct bnk_array *a = k->array;
+    return !LONG_STEPS && a[BNK_X].at && a[BNK_Y].at && !a[BNK_Z].at;
 }
 
 /* Goes on to the next row. */
@@ -314,6 +322,8 @@ static void dots_rows(const struct bnk_call *k) {
         reduce_rows(k, &exact_dots);
     else if (k->active && has_only_x(k))
         reduce_rows(k, &dots_of_x);
+    else if (k->active && has_x_and_y(k))
+        reduce_rows(k, &dots_by_y);
     else if (k->active)
         reduce_rows(k, &active_dots);
     else
@@ -341,6 +351,8 @@ static void blend_rows(const struct bnk_call *k) {
         write_rows(k, &blend_from_y);
     else if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
         write_rows(k, &blend_of_x);
+    else if (k->active && has_x_and_y(k) && k->array[BNK_OUT].at)
+        k->array[BNK_DZ].at ? write_rows(k, &blend_by_y_dz) : write_rows(k, &blend_by_y);
     else if (k->active)
         write_rows(k, &active_blend);
     else
