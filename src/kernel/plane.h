@@ -266,7 +266,7 @@ BNK_INLINE void reduce_in_runs(struct reduce *s, bnk_vd (*sums)[DOUBLES], vec (*
         start_run(run);
         for (size_t i = 0; i < full; i++) run_full(s, run, centre, forward, kind);
         if (full < BNK_RUN) run_tail(s, run, centre, forward, kind);
-        close_run(sums, s->one, run, kind);
+        close_run(sums, s->one, run, s->length, kind);
     }
 }
 
@@ -337,7 +337,7 @@ BNK_INLINE void both_in_runs(struct write *w, struct reduce *s, bnk_vd (*sums)[D
         }
         if (both < full) run_full(s, run, centre, forward, reduce_kind);
         if (full < BNK_RUN) run_tail(s, run, centre, forward, reduce_kind);
-        close_run(sums, s->one, run, reduce_kind);
+        close_run(sums, s->one, run, s->length, reduce_kind);
     }
     write_tail(w, write_kind);
 }

@@ -77,6 +77,7 @@ BNK_INLINE void run_step(vec (*run)[PARTS], bnk_vd one, vec (*centre)[PARTS], co
 #pragma GCC unroll 8
     for (int part = 0; part < PARTS; part++) {
         const size_t at = i + (size_t)part * VEC_LANES;
+        if (BNK_BYTES > 16 && keep <= (size_t)part * VEC_LANES) break;
         vec first, second;
         if (kind->verb == BNK_MOMENTS) {
             first = minus(one, load(row.at[BNK_X] + at), centre[0][part]);
@@ -94,8 +95,8 @@ BNK_INLINE void run_step(vec (*run)[PARTS], bnk_vd one, vec (*centre)[PARTS], co
     }
 }
 
-/* Adds a run to the sums. */
-BNK_INLINE void close_run(bnk_vd (*sums)[DOUBLES], bnk_vd one, vec (*run)[PARTS], const struct kind *kind) {
+/* Adds a run of rows of so many elements to the sums. */
+BNK_INLINE void close_run(bnk_vd (*sums)[DOUBLES], bnk_vd one, vec (*run)[PARTS], size_t length, const struct kind *kind) {
     bnk_vd of[2][DOUBLES];
 #pragma GCC unroll 8
     for (int part = 0; part < PARTS; part++) {
@@ -104,6 +105,7 @@ BNK_INLINE void close_run(bnk_vd (*sums)[DOUBLES], bnk_vd one, vec (*run)[PARTS]
     }
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
+        if (BNK_BYTES > 16 && length <= (size_t)i * BNK_WD) break;
         const bnk_vd sum = add_by(one, of[0][i], sums[0][i]), second = add_by(one, of[1][i], sums[1][i]);
         if (sums_of(kind) == 4) {
             sums[2][i] += of[0][i] - (sum - sums[0][i]);
@@ -118,7 +120,7 @@ BNK_INLINE void close_run(bnk_vd (*sums)[DOUBLES], bnk_vd one, vec (*run)[PARTS]
 BNK_INLINE void add_run(const struct bnk_call *k, size_t at, bnk_vd one, vec (*run)[PARTS], const struct kind *kind) {
     bnk_vd sums[4][DOUBLES];
     load_sums(sums, k->sums, at, sums_of(kind));
-    close_run(sums, one, run, kind);
+    close_run(sums, one, run, BNK_LANES, kind);
     store_sums(k->sums, at, sums, sums_of(kind));
 }
 
