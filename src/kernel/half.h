@@ -96,8 +96,8 @@ BNK_INLINE bnk_vh upper_halves_of(bnk_vu u) {
 #endif
 }
 
-/* Rounds words that are no NaN, or one whose lower half is 0 or that is quiet and has no other bits: so is every NaN that
- * arithmetic makes, or that comes from an element of BF16. Others could overflow. */
+/* Rounds words. A NaN must have a lower half of 0, or it could overflow: so has any that arithmetic makes, or that comes from
+ * elements of BF16 and from coefficients. */
 BNK_INLINE bnk_vu bf16_rounded(bnk_vf v) {
 #if BNK_BYTES == 64 && defined(__AVX512BW__)
     const __m512i wide = (__m512i)v, r = _mm512_add_epi32(wide, _mm512_set1_epi32(0x7fff));

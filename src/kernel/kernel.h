@@ -35,7 +35,7 @@ enum bnk_verb { BNK_MOMENTS, BNK_AFFINE, BNK_DOTS, BNK_BLEND, BNK_VERBS };
 enum bnk_role { BNK_X, BNK_DY, BNK_Z, BNK_Y, BNK_OUT, BNK_DZ, BNK_ARRAYS, BNK_INPUTS = BNK_OUT };
 
 /* Coefficient i of channel c is element i * pitch + c, in the type that the elements are computed in: double for F64, float for
- * the others. */
+ * the others. Of a float that is a NaN the lower half is 0. */
 struct bnk_coefficients {
     const void *at;
     size_t pitch;

@@ -87,17 +87,24 @@ static void running_of(const double *restrict values, const double *restrict new
     }
 }
 
+/* Returns v; a NaN becomes one without other bits, because a kernel of BF16 rounds sums as if none had any. */
+BNK_INLINE float plain_float(double v) { return v == v ? (float)v : NAN; }
+
 /* Writes coefficients: a pivot and its tail, so that a float kernel subtracts it to about 48 bits, and what follows them. */
 BNK_INLINE void put_coefficients(bool is_float, const double *restrict pivot, const double *const *rest, int more,
                                  size_t channels, void *to, size_t pitch) {
     if (is_float) {
         float *restrict heads = to, *restrict tails = heads + pitch;
         for (size_t c = 0; c < channels; c++) {
-            const float head = (float)pivot[c], tail = (float)(pivot[c] - (double)head);
+            const float head = plain_float(pivot[c]), tail = (float)(pivot[c] - (double)head);
             heads[c] = head;
             tails[c] = head - head == 0 ? tail : 0;
         }
-        for (int i = 0; i < more; i++) to_floats_of(rest[i], channels, heads + (size_t)(2 + i) * pitch);
+        for (int i = 0; i < more; i++) {
+            const double *restrict from = rest[i];
+            float *restrict at = heads + (size_t)(2 + i) * pitch;
+            for (size_t c = 0; c < channels; c++) at[c] = plain_float(from[c]);
+        }
     } else {
         double *restrict at = to;
         for (size_t c = 0; c < channels; c++) at[c] = pivot[c];

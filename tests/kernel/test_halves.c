@@ -38,7 +38,7 @@ static void check(batchnorm_dtype dtype, float weight, size_t channels) {
     }
 }
 
-/* Identity, ties, numbers between, results in the subnormals, results beyond the largest. */
+/* Identity, ties, numbers between, results in the subnormals, results beyond the largest, a NaN with all its bits set. */
 static void run(batchnorm_dtype dtype) {
     static const float weights[] = {1,       -1,      1.5f,         1.00390625f, 1.0009765625f, 0.333333343f, 0x1.8p-1f,
                                     0x1p-3f, 0x1p-9f, 0x1.004p-12f, 0x1.7p-20f,  3000,          0x1.fffp5f,   0x1p-120f};
@@ -47,6 +47,10 @@ static void run(batchnorm_dtype dtype) {
         check(dtype, weights[i], 16);
         check(dtype, weights[i], 37);
     }
+    float nan; /* rounding it as a number would give -0 */
+    memcpy(&nan, &(uint32_t){0x7fffffff}, sizeof nan);
+    check(dtype, nan, 1);
+    check(dtype, nan, 37);
 }
 
 TEST(bf16_reads_and_rounds_every_value) { run(BATCHNORM_BF16); }
