@@ -88,7 +88,10 @@ static void running_of(const double *restrict values, const double *restrict new
 }
 
 /* Returns v; a NaN becomes one without other bits, because a kernel of BF16 rounds sums as if none had any. */
-BNK_INLINE float plain_float(double v) { return v == v ? (float)v : NAN; }
+BNK_INLINE float plain_float(double v) {
+    const float f = (float)v;
+    return f == f ? f : NAN;
+}
 
 /* Writes coefficients: a pivot and its tail, so that a float kernel subtracts it to about 48 bits, and what follows them. */
 BNK_INLINE void put_coefficients(bool is_float, const double *restrict pivot, const double *const *rest, int more,

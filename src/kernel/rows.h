@@ -190,8 +190,8 @@ BNK_INLINE void reduce_rows(const struct bnk_call *call, const struct kind *kind
     }
 }
 
-/* How many vectors of a row are written together: as many as have their coefficients in registers. A gated vector has nine of
- * them, others four or five. */
+/* How many vectors of a row are written together: as many as have their coefficients in registers. One that is gated by a v
+ * that is computed again has nine of them, others four or five. */
 enum { GROUP = 4, GATED_GROUP = 2 };
 enum { WIDE = GROUP * VEC_LANES > BNK_LANES ? GROUP *VEC_LANES : BNK_LANES };
 
@@ -256,7 +256,8 @@ static __attribute__((noinline)) void write_partly(const struct bnk_call *k, siz
 BNK_INLINE void write_tile(const struct bnk_call *k, struct act act, size_t r, size_t rows, size_t lead,
                            const struct kind *kind, bool stream) {
     size_t first = lead < k->length ? lead : k->length, c = first;
-    const size_t most = kind->verb == BNK_BLEND && kind->active ? GATED_GROUP : GROUP, least = most < PARTS ? most : PARTS;
+    const size_t most = kind->verb == BNK_BLEND && kind->active && !(kind->has & Y) ? GATED_GROUP : GROUP,
+                 least = most < PARTS ? most : PARTS;
     for (; c + WIDE <= k->length; c += WIDE) write_channels(k, act, r, rows, c, WIDE, most, kind, stream);
     for (; WIDE > BNK_LANES && c + BNK_LANES <= k->length; c += BNK_LANES)
         write_channels(k, act, r, rows, c, BNK_LANES, least, kind, stream);

@@ -183,11 +183,11 @@ BNK_INLINE void to_doubles_vf(bnk_vf v, bnk_vd *doubles) {
 }
 
 /* cut_... returns v, or 0 or the ceiling where v lies beyond them. gate_... returns dy where v lies between 0 and the ceiling,
- * and 0 elsewhere. A NaN in v stays, and lets dy through. */
+ * and 0 elsewhere. A NaN in v stays, and lets dy through. A min of x86 returns the second where one is a NaN. */
 #if defined(__AVX512F__) && BNK_BYTES == 64
 BNK_INLINE bnk_vf cut_vf(bnk_vf v, bnk_vf ceiling) {
     const __m512 w = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLT_UQ), (__m512)v);
-    return (bnk_vf)_mm512_min_ps((__m512)ceiling, w); /* the second where one is a NaN */
+    return (bnk_vf)_mm512_min_ps((__m512)ceiling, w);
 }
 BNK_INLINE bnk_vd cut_vd(bnk_vd v, bnk_vd ceiling) {
     const __m512d w = _mm512_maskz_mov_pd(_mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_NLT_UQ), (__m512d)v);
@@ -200,6 +200,23 @@ BNK_INLINE bnk_vf gate_vf(bnk_vf v, bnk_vf ceiling, bnk_vf dy) {
 BNK_INLINE bnk_vd gate_vd(bnk_vd v, bnk_vd ceiling, bnk_vd dy) {
     const __mmask8 up = _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_NLE_UQ);
     return (bnk_vd)_mm512_maskz_mov_pd(_mm512_mask_cmp_pd_mask(up, (__m512d)v, (__m512d)ceiling, _CMP_NGE_UQ), (__m512d)dy);
+}
+#elif defined(__AVX__) && BNK_BYTES == 32
+BNK_INLINE bnk_vf cut_vf(bnk_vf v, bnk_vf ceiling) {
+    const __m256 up = _mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NLT_UQ);
+    return (bnk_vf)_mm256_min_ps((__m256)ceiling, _mm256_and_ps((__m256)v, up));
+}
+BNK_INLINE bnk_vd cut_vd(bnk_vd v, bnk_vd ceiling) {
+    const __m256d up = _mm256_cmp_pd((__m256d)v, _mm256_setzero_pd(), _CMP_NLT_UQ);
+    return (bnk_vd)_mm256_min_pd((__m256d)ceiling, _mm256_and_pd((__m256d)v, up));
+}
+BNK_INLINE bnk_vf gate_vf(bnk_vf v, bnk_vf ceiling, bnk_vf dy) {
+    const __m256 up = _mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NLE_UQ);
+    return (bnk_vf)_mm256_and_ps(_mm256_cmp_ps((__m256)v, (__m256)ceiling, _CMP_NGE_UQ), _mm256_and_ps((__m256)dy, up));
+}
+BNK_INLINE bnk_vd gate_vd(bnk_vd v, bnk_vd ceiling, bnk_vd dy) {
+    const __m256d up = _mm256_cmp_pd((__m256d)v, _mm256_setzero_pd(), _CMP_NLE_UQ);
+    return (bnk_vd)_mm256_and_pd(_mm256_cmp_pd((__m256d)v, (__m256d)ceiling, _CMP_NGE_UQ), _mm256_and_pd((__m256d)dy, up));
 }
 #else
 #define BNK_CUT_AND_GATE(vector, mask, name)                                                                                   \

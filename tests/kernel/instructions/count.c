@@ -111,12 +111,29 @@ static batchnorm_status backward(const struct data *d) {
     return batchnorm_backward(&call, &exec);
 }
 
+/* Gated by y, as a network has it that kept what went into its ReLU's place. The y is x, whose signs are as good as any. */
+static batchnorm_status gated(const struct data *d) {
+    const batchnorm_backward_call call = {.size = sizeof call,
+                                          .shape = d->shape,
+                                          .x = {d->x, d->strides},
+                                          .y = {d->x, d->strides},
+                                          .dy = {d->dy, d->strides},
+                                          .dx = {d->out, d->strides},
+                                          .weight = &weight,
+                                          .save_mean = mean,
+                                          .save_rstd = rstd,
+                                          .dweight = &dweight,
+                                          .dbias = &dbias,
+                                          .activation = {.kind = BATCHNORM_RELU}};
+    return batchnorm_backward(&call, &exec);
+}
+
 static batchnorm_status statistics(const struct data *d) {
     const batchnorm_stats_call call = {.size = sizeof call, .shape = d->shape, .x = {d->x, d->strides}, .stats = stats};
     return batchnorm_stats_accumulate(&call, &exec);
 }
 
-/* eval and stats of bf16 are what train is made of. Small calls are made many times, so that what is found out once, in the
+/* Small calls are made many times, so that what is found out once, in the
  * first of them, does not count. */
 static const struct {
     const char *name;
@@ -135,6 +152,13 @@ static const struct {
              {"backward.rows.f32", backward, {N, C, S, BATCHNORM_F32}, true, 1},
              {"backward.planar.bf16", backward, {N, C, S, BATCHNORM_BF16}, false, 1},
              {"backward.rows.bf16", backward, {N, C, S, BATCHNORM_BF16}, true, 1},
+             {"eval.planar.bf16", eval, {N, C, S, BATCHNORM_BF16}, false, 1},
+             {"gated.planar.f32", gated, {N, C, S, BATCHNORM_F32}, false, 1},
+             {"gated.rows.f32", gated, {N, C, S, BATCHNORM_F32}, true, 1},
+             {"train.7x7.f32", train, {128, C, 49, BATCHNORM_F32}, false, 1},
+             {"train.7x7.bf16", train, {128, C, 49, BATCHNORM_BF16}, false, 1},
+             {"backward.7x7.f32", backward, {128, C, 49, BATCHNORM_F32}, false, 1},
+             {"backward.7x7.bf16", backward, {128, C, 49, BATCHNORM_BF16}, false, 1},
              {"stats.planar.f32", statistics, {N, C, S, BATCHNORM_F32}, false, 1},
              {"stats.rows.f32", statistics, {N, C, S, BATCHNORM_F32}, true, 1},
              {"train.small.f32", train, {1, 16, 49, BATCHNORM_F32}, false, 100},
