@@ -272,7 +272,8 @@ def parse():
 def main():
     arguments = parse()
     if not os.access(arguments.program, os.X_OK):
-        sys.exit(f"train_step.py: there is no program {os.path.normpath(arguments.program)}; make builds it, and --program names another")
+        program = os.path.normpath(arguments.program)
+        sys.exit(f"train_step.py: there is no program {program}; `make` builds it, and --program names another")
     rows = []
     for threads in map(int, arguments.threads.split(",")):
         for case in arguments.cases.split(","):

@@ -6,6 +6,7 @@
  *   some_double     the same, of the first n elements, and zeros; only where there are masks
  *   load            a vector of the computing type, for outputs
  *   store, put      of the latter; put: past the caches if it is told so
+ *   put_sum         the same of what was computed, so that a NaN has the bits of an element or of a coefficient, no others
  *   splat, load_num, cut, gate, to_doubles: the helpers of vectors.h for it */
 #ifndef BNK_LANES_H
 #define BNK_LANES_H
@@ -101,14 +102,21 @@ BNK_INLINE void store(elem *p, vec v) {
 }
 /* Both branches round for themselves, which takes fewer instructions than rounding before. Nothing streams half a register. */
 BNK_INLINE void put(elem *p, vec v, bool past) {
-    const bool streams = past && sizeof(bnk_vh) >= 16;
-    const bnk_vh h = streams ? narrow(v) : narrow(v);
-    put_bytes(p, &h, sizeof h, streams);
+    if (past && sizeof(bnk_vh) >= 16) {
+        const bnk_vh h = narrow(v);
+        stream_bytes(p, &h, sizeof h);
+    } else {
+        store(p, v);
+    }
 }
 BNK_INLINE void put_sum(elem *p, vec v, bool past) {
-    const bool streams = past && sizeof(bnk_vh) >= 16;
-    const bnk_vh h = streams ? narrow_sum(v) : narrow_sum(v);
-    put_bytes(p, &h, sizeof h, streams);
+    if (past && sizeof(bnk_vh) >= 16) {
+        const bnk_vh h = narrow_sum(v);
+        stream_bytes(p, &h, sizeof h);
+    } else {
+        const bnk_vh h = narrow_sum(v);
+        memcpy(p, &h, sizeof h);
+    }
 }
 #endif
 

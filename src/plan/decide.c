@@ -205,7 +205,7 @@ static void decide_memory(struct bn_pass *p) {
     size_t arrays = p->writes || !p->reduces ? 0 : (size_t)p->reduce[0].view.arrays;
     for (int i = 0; i < p->writes; i++) arrays += (size_t)p->write[i].view.arrays;
     size_t bytes = times(array_bytes(p), arrays);
-    p->way.large = bytes > eighths(m->llc_bytes, m->limits->stream_llc);
+    p->way.large = bytes >= eighths(m->llc_bytes, m->limits->stream_llc);
     p->way.far = bytes > eighths(m->l2_bytes, m->limits->fetch_l2);
     for (int i = 0; i < p->reduces; i++) p->reduce[i].stream = false;
     for (int i = 0; i < p->writes; i++) {

@@ -24,7 +24,7 @@ struct bn_limits {
     /* Sweeps: bytes of a run of channels in reductions of planes; channels of reductions of rows; elements of a piece that is
      * written, in planes and in rows; wide rows of a piece at least, to be made a page long. */
     size_t sweep_run, wide, plane_write, rows_write, wide_rows;
-    /* Memory: eighths of the last-level cache that the arrays of a call exceed when they are written past it, and fetched in
+    /* Memory: eighths of the last-level cache that the arrays of a call have when they are written past it, and fetched in
      * rows; eighths of the second-level cache that they exceed when they are fetched in planes; bytes that are on their way at
      * a time, and the eighths of the second-level cache where a block exceeds that; bytes of rows that are streamed by tile;
      * bytes of a last-level cache at most, because of a large one a program has a part, and virtual machines tell that of the
