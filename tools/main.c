@@ -22,10 +22,10 @@ static void check_stdout(void) {
 
 static void print_help(void) {
     printf("Usage: batchnorm VERB [OPTION...]\n"
-           "Batch normalization: layers over arrays in files, and a small laboratory.\n\n");
-    for (size_t i = 0; i < verb_count; i++) printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    printf("\n  --help     this text; `batchnorm VERB --help' tells a verb's options\n"
-           "  --version  the version of the library in use\n\n"
+           "Batch normalization: layers over arrays in files, batch norms of models, and a small laboratory.\n\n");
+    for (size_t i = 0; i < verb_count; i++) printf("  %-11s %s\n", verbs[i].name, verbs[i].summary);
+    printf("\n  --help      this text; `batchnorm VERB --help' tells a verb's options\n"
+           "  --version   the version of the library in use\n\n"
            "Exit status: 0 success, 1 failure, 2 wrong usage.\n");
 }
 

@@ -67,7 +67,9 @@ const char *bn_source_open(struct bn_source *s, const char *path, bool (*is_wort
                            char *why) {
     bool is_open_file;
     struct stat status;
-    *s = (struct bn_source){.fd = open_path(path, &is_open_file)};
+    *s = (struct bn_source){.fd = -1};
+    if (path[0] == '\0') return say(why, "the name is empty");
+    s->fd = open_path(path, &is_open_file);
     s->no_memory = s->fd < 0 && errno == ENOMEM;
     if (s->fd < 0) return say(why, "cannot be opened: %s", strerror(errno));
     if (fstat(s->fd, &status) != 0) return say(why, "cannot be examined: %s", strerror(errno));

@@ -125,7 +125,7 @@ TEST(what_is_neither_is_said) {
     static const char *const table[][2] = {{"/dev/zero", "is neither a file nor a pipe"},
                                            {"/", "is neither a file nor a pipe"},
                                            {"/dev/fd/999", "cannot be opened: Bad file descriptor"},
-                                           {"", "cannot be opened: No such file or directory"}};
+                                           {"", "the name is empty"}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         const char *wrong = bn_source_open(&source, table[i][0], is_good, why);
         assert_non_null(wrong);
