@@ -143,6 +143,16 @@ BNK_INLINE bnk_vh f16_narrow(bnk_vf v) {
     return (bnk_vh)_mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT);
 #endif
 }
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+BNK_INLINE bnk_vf f16_widen_vf(const uint16_t *p) { return (bnk_vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+
+BNK_INLINE bnk_fd f16_widen_fd(const uint16_t *p) {
+    uint32_t two;
+    memcpy(&two, p, sizeof two);
+    return (bnk_fd)vget_low_f32(vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(two))));
+}
+
+BNK_INLINE bnk_vh f16_narrow(bnk_vf v) { return (bnk_vh)vcvt_f16_f32((float32x4_t)v); }
 #else
 /* Shifted into place, a half is a float that is too small by 2^112; this is true of subnormals, too. */
 #define BNK_F16_WIDEN(name, floats, words, words_of)                                                                           \

@@ -16,6 +16,9 @@
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
+#ifdef __aarch64__
+#include <arm_neon.h>
+#endif
 
 #define BNK_INLINE static inline __attribute__((always_inline))
 #define BNK_VECTOR(type, bytes) type __attribute__((vector_size(bytes)))
