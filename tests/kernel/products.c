@@ -48,8 +48,10 @@ static void set_all(size_t most, size_t odd) {
         for (size_t c = 0; c < COUNT; c++) coefficients[i][c] = set_of(most, odd, c)[i];
 }
 
+/* In steps, because a compiler may keep more digits within an expression. */
 static float formula(const float k[BNK_AFFINE_COEFFICIENTS], float v) {
-    return ((v - k[BNK_M1]) - k[BNK_M2]) * k[BNK_K] + k[BNK_B];
+    const float by_head = v - k[BNK_M1], distance = by_head - k[BNK_M2], product = distance * k[BNK_K];
+    return product + k[BNK_B];
 }
 
 /* ROWS times COUNT elements: in rows, and as planes whose rows are of COUNT elements or of one. */
