@@ -93,8 +93,9 @@ BNK_INLINE mask are_products(struct affine n) {
     const vec least = splat(0x1p-60f), none = splat(0);
     const mask size = ~(mask)splat(-0.0f);
     const vec m1 = (vec)((mask)n.m1 & size), m2 = (vec)((mask)n.m2 & size), k = (vec)((mask)n.k & size);
-    const mask far = (mask)(m1 >= least), near = (mask)(m1 == none) & (BNK_TYPE_IS(f16) ? ~(mask){0} : (mask){0});
-    return (far | near) & ((mask)(m2 >= least) | (mask)(m2 == none)) & (mask)(k >= least) & ((mask)n.b == (mask)none);
+    mask allowed = (mask)(m1 >= least);
+    if (BNK_TYPE_IS(f16)) allowed |= (mask)(m1 == none);
+    return allowed & ((mask)(m2 >= least) | (mask)(m2 == none)) & (mask)(k >= least) & ((mask)n.b == (mask)none);
 }
 
 /* Returns whether all of the first `channels` channels of a call are such. */

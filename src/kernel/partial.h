@@ -70,14 +70,14 @@ BNK_TAKE void take_part(void *to, const void *from, size_t n, size_t size) {
 #elif defined(__AVX2__)
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), wide_lanes = _mm256_setr_epi64x(0, 1, 2, 3);
     if (size == 4) {
-        for (size_t i = 0; i < 16; i += 8) {
+        for (size_t i = 0; i < BNK_LANES; i += 8) {
             const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - (int)i), lanes);
             _mm256_storeu_si256((__m256i *)to + i / 8, _mm256_maskload_epi32((const int *)from + i, there));
         }
         return;
     }
     if (size == 8) {
-        for (size_t i = 0; i < 16; i += 4) {
+        for (size_t i = 0; i < BNK_LANES; i += 4) {
             const __m256i there = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n - (long long)i), wide_lanes);
             _mm256_storeu_si256((__m256i *)to + i / 4, _mm256_maskload_epi64((const long long *)from + i, there));
         }

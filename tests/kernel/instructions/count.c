@@ -97,34 +97,29 @@ static batchnorm_status eval(const struct data *d) {
     return batchnorm_infer(&call, &exec);
 }
 
+static batchnorm_backward_call backward_call(const struct data *d) {
+    return (batchnorm_backward_call){.size = sizeof(batchnorm_backward_call),
+                                     .shape = d->shape,
+                                     .x = {d->x, d->strides},
+                                     .dy = {d->dy, d->strides},
+                                     .dx = {d->out, d->strides},
+                                     .weight = &weight,
+                                     .save_mean = mean,
+                                     .save_rstd = rstd,
+                                     .dweight = &dweight,
+                                     .dbias = &dbias};
+}
+
 static batchnorm_status backward(const struct data *d) {
-    const batchnorm_backward_call call = {.size = sizeof call,
-                                          .shape = d->shape,
-                                          .x = {d->x, d->strides},
-                                          .dy = {d->dy, d->strides},
-                                          .dx = {d->out, d->strides},
-                                          .weight = &weight,
-                                          .save_mean = mean,
-                                          .save_rstd = rstd,
-                                          .dweight = &dweight,
-                                          .dbias = &dbias};
+    const batchnorm_backward_call call = backward_call(d);
     return batchnorm_backward(&call, &exec);
 }
 
-/* Gated by y, as a network has it that kept what went into its ReLU's place. The y is x, whose signs are as good as any. */
+/* Gated by y, as a network has it that kept what came out of its ReLU. The y is x, whose signs are as good as any. */
 static batchnorm_status gated(const struct data *d) {
-    const batchnorm_backward_call call = {.size = sizeof call,
-                                          .shape = d->shape,
-                                          .x = {d->x, d->strides},
-                                          .y = {d->x, d->strides},
-                                          .dy = {d->dy, d->strides},
-                                          .dx = {d->out, d->strides},
-                                          .weight = &weight,
-                                          .save_mean = mean,
-                                          .save_rstd = rstd,
-                                          .dweight = &dweight,
-                                          .dbias = &dbias,
-                                          .activation = {.kind = BATCHNORM_RELU}};
+    batchnorm_backward_call call = backward_call(d);
+    call.y = call.x;
+    call.activation.kind = BATCHNORM_RELU;
     return batchnorm_backward(&call, &exec);
 }
 
@@ -133,8 +128,7 @@ static batchnorm_status statistics(const struct data *d) {
     return batchnorm_stats_accumulate(&call, &exec);
 }
 
-/* Small calls are made many times, so that what is found out once, in the
- * first of them, does not count. */
+/* Small calls are made many times, so that what is found out once, in the first of them, does not count. */
 static const struct {
     const char *name;
     batchnorm_status (*run)(const struct data *d);
