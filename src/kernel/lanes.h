@@ -3,8 +3,9 @@
  *   elem            an element in memory
  *   num, vec, mask  the type that outputs are computed in, its vector, a mask over that; VEC_LANES: lanes of it
  *   load_double     a vector of double, for sums
- *   some_double     the same, of the first n elements, and zeros; only where there are masks
+ *   some_double     the same, of the first n elements, and zeros; only where loads of a few are cheap, BNK_LOADS_FEW
  *   load            a vector of the computing type, for outputs
+ *   load_few        the same, of the first n elements, n > 0, and zeros; only where vectors are narrow
  *   store, put      of the latter; put: past the caches if it is told so
  *   put_sum         the same of what was computed, so that a NaN has the bits of an element or of a coefficient, no others
  *   splat, load_num, cut, gate, to_doubles: the helpers of vectors.h for it */
@@ -57,11 +58,13 @@ BNK_INLINE bnk_vd load_double(const elem *p) {
     return to_double(v);
 }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
-    bnk_fd v = {0};
-    load_some(&v, p, n, sizeof *p);
+    if (!BNK_MASKS && n >= BNK_WD) return load_double(p);
+    bnk_fd v = {n ? p[0] : 0};
+    if (BNK_MASKS) load_some(&v, p, n, sizeof *p);
     return to_double(v);
 }
 BNK_INLINE vec load(const elem *p) { return load_vf(p); }
+BNK_INLINE vec load_few(const elem *p, size_t n) { return (vec){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
 BNK_INLINE void store(elem *p, vec v) { store_vf(p, v); }
 BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
 BNK_INLINE void put_sum(elem *p, vec v, bool past) { put(p, v, past); }
@@ -69,11 +72,16 @@ BNK_INLINE void put_sum(elem *p, vec v, bool past) { put(p, v, past); }
 typedef double elem;
 BNK_INLINE bnk_vd load_double(const elem *p) { return load_vd(p); }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
-    bnk_vd v = {0};
-    load_some(&v, p, n, sizeof *p);
+    if (!BNK_MASKS && n >= BNK_WD) return load_double(p);
+    bnk_vd v = {n ? p[0] : 0};
+    if (BNK_MASKS) load_some(&v, p, n, sizeof *p);
     return v;
 }
 BNK_INLINE vec load(const elem *p) { return load_vd(p); }
+BNK_INLINE vec load_few(const elem *p, size_t n) {
+    (void)n; /* it is one */
+    return (vec){p[0], 0};
+}
 BNK_INLINE void store(elem *p, vec v) { store_vd(p, v); }
 BNK_INLINE void put(elem *p, vec v, bool past) { put_bytes(p, &v, sizeof v, past); }
 BNK_INLINE void put_sum(elem *p, vec v, bool past) { put(p, v, past); }
@@ -92,9 +100,16 @@ BNK_INLINE bnk_vh narrow_sum(vec v) { return f16_narrow(v); }
 #endif
 BNK_INLINE bnk_vd load_double(const elem *p) { return to_double(widen_fd(p)); }
 BNK_INLINE bnk_vd some_double(const elem *p, size_t n) {
-    elem some[BNK_WD] = {0};
-    load_some(some, p, n, sizeof *p);
+    if (!BNK_MASKS && n >= BNK_WD) return load_double(p);
+    elem some[BNK_WD] = {n ? p[0] : 0};
+    if (BNK_MASKS) load_some(some, p, n, sizeof *p);
     return to_double(widen_fd(some));
+}
+BNK_INLINE vec load_few(const elem *p, size_t n) {
+    const bnk_vh few = {p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
+    elem some[VEC_LANES];
+    memcpy(some, &few, sizeof some);
+    return load(some);
 }
 BNK_INLINE void store(elem *p, vec v) {
     const bnk_vh h = narrow(v);

@@ -29,6 +29,12 @@ BNK_INLINE bnk_vd keep_vd(bnk_vd v, int i, size_t keep) {
 #define BNK_MASKS 0
 #endif
 
+/* Where vectors are narrow, a few elements for one of them are one to three. */
+enum { BNK_NARROW = BNK_BYTES == 16 };
+
+/* Whether vectors of double are loaded with a few elements, and zeros after them. */
+enum { BNK_LOADS_FEW = BNK_MASKS || BNK_NARROW };
+
 /* Returns the first n < 4 halves at p, the first one in the lowest bits, in a register: a load of what several smaller stores
  * have put together would wait until they have reached the cache. */
 BNK_INLINE uint64_t few_halves(const uint16_t *p, size_t n) {

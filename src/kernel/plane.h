@@ -75,8 +75,8 @@ BNK_INLINE void write_copied(struct write part, const struct kind *kind, size_t 
     give_copies(&copies, kind, row, keep);
 }
 
-/* Where vectors are narrow, partial steps are long, and are compiled once, not in every loop. */
-enum { PARTS_APART = BNK_BYTES == 16 };
+/* Where vectors are narrow, partial steps on copies are long, and are compiled once, not in every loop. */
+enum { PARTS_APART = BNK_NARROW };
 
 static __attribute__((noinline)) void write_copied_apart(const struct write *part, const struct kind *kind, size_t keep) {
     write_copied(*part, kind, keep);
@@ -108,16 +108,29 @@ BNK_INLINE void write_seam(const struct write *w, const struct kind *kind, size_
     struct write next = *w;
     set_coefficients(&next.affine, &next.blend, w->k, kind, w->row, w->channel + 1, BNK_PLANE);
     for (int part = 0; part < PARTS; part++) {
-        struct write both = *w;
-        mask here = first_lanes(part, keep);
-        if (kind->verb == BNK_BLEND) both.blend = join_blends(here, w->blend, next.blend);
-        if (kind->verb == BNK_AFFINE || kind->active) both.affine = join_affines(here, w->affine, next.affine);
-        write_vector_at(&both, kind, w->done + (size_t)part * VEC_LANES);
+        const size_t i = (size_t)part * VEC_LANES;
+        if (BNK_NARROW && keep >= i + VEC_LANES) {
+            write_vector_at(w, kind, w->done + i);
+        } else if (BNK_NARROW && keep <= i) {
+            write_vector_at(&next, kind, w->done + i);
+        } else {
+            struct write both = *w;
+            mask here = first_lanes(part, keep);
+            if (kind->verb == BNK_BLEND) both.blend = join_blends(here, w->blend, next.blend);
+            if (kind->verb == BNK_AFFINE || kind->active) both.affine = join_affines(here, w->affine, next.affine);
+            write_vector_at(&both, kind, w->done + i);
+        }
     }
 }
 
 static __attribute__((noinline)) void write_seam_apart(const struct write *w, const struct kind *kind, size_t keep) {
     write_seam(w, kind, keep);
+}
+static __attribute__((noinline)) void write_seam_affine(const struct write *w, size_t keep) {
+    write_seam(w, &plain_affine, keep);
+}
+static __attribute__((noinline)) void write_seam_blend(const struct write *w, size_t keep) {
+    write_seam(w, &plain_blend, keep);
 }
 
 /* Writes what is left of a row after its full steps: a partial step, or a seam. */
@@ -129,7 +142,12 @@ BNK_INLINE void write_tail(struct write *w, const struct kind *kind) {
         w->carry = BNK_LANES - left;
         if (PARTS_APART) {
             struct write here = *w; /* a copy, so that the original stays in registers */
-            write_seam_apart(&here, kind, left);
+            if (kind->active)
+                write_seam_apart(&here, kind, left);
+            else if (kind->verb == BNK_AFFINE)
+                write_seam_affine(&here, left);
+            else
+                write_seam_blend(&here, left);
         } else {
             write_seam(w, kind, left);
         }
@@ -174,12 +192,12 @@ BNK_INLINE void reduce_full(struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk
     s->done += BNK_LANES;
 }
 
-/* Reduces a partial step of `keep` elements: active ones on copies, others only where the processor has no masks. */
+/* Reduces a partial step of `keep` elements: active ones on copies, others only where a few are not loaded. */
 BNK_INLINE void reduce_copied(const struct reduce *s, bnk_vd (*sums)[DOUBLES], const bnk_vd *shift,
                               const struct affine *forward, size_t keep, const struct kind *kind) {
     struct copies copies;
     struct row part = row_from(s->row, kind, s->done);
-    if (kind->active || !BNK_MASKS) part = take_copies(&copies, kind, part, keep);
+    if (kind->active || !BNK_LOADS_FEW) part = take_copies(&copies, kind, part, keep);
     reduce_step(sums, s->one, shift, forward, s->act, kind, part, 0, keep);
 }
 
@@ -224,7 +242,8 @@ BNK_INLINE void run_full(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PART
 BNK_INLINE void run_copied(const struct reduce *s, vec (*run)[PARTS], vec (*centre)[PARTS], const struct affine *forward,
                            size_t keep, const struct kind *kind) {
     struct copies copies;
-    const struct row part = take_copies(&copies, kind, row_from(s->row, kind, s->done), keep);
+    struct row part = row_from(s->row, kind, s->done);
+    if (kind->active || !BNK_NARROW) part = take_copies(&copies, kind, part, keep);
     run_step(run, s->one, centre, forward, s->act, kind, part, 0, keep);
 }
 
@@ -238,18 +257,14 @@ BNK_INLINE void run_tail(struct reduce *s, vec (*run)[PARTS], vec (*centre)[PART
                          const struct kind *kind) {
     const size_t keep = s->length - s->done;
     if (keep == 0) return;
-    if (PARTS_APART) { /* copies, as in reduce_tail() */
+    if (kind->active && PARTS_APART) { /* copies, as in reduce_tail() */
         const struct reduce part = *s;
         vec part_run[2][PARTS], part_centre[2][PARTS];
+        struct affine part_forward[PARTS];
         memcpy(part_run, run, sizeof part_run);
         memcpy(part_centre, centre, sizeof part_centre);
-        if (kind->active) {
-            struct affine part_forward[PARTS];
-            memcpy(part_forward, forward, sizeof part_forward);
-            run_copied_apart(&part, part_run, part_centre, part_forward, keep, kind);
-        } else {
-            run_copied_apart(&part, part_run, part_centre, NULL, keep, kind);
-        }
+        memcpy(part_forward, forward, sizeof part_forward);
+        run_copied_apart(&part, part_run, part_centre, part_forward, keep, kind);
         memcpy(run, part_run, sizeof part_run);
     } else {
         run_copied(s, run, centre, forward, keep, kind);

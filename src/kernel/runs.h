@@ -70,25 +70,48 @@ BNK_INLINE void start_run(vec (*run)[PARTS]) {
     for (int part = 0; part < PARTS; part++) run[0][part] = run[1][part] = splat(0);
 }
 
+/* Loads the part that begins at element `at` of a step at p, of which the first `keep` elements are real. The others become
+ * zeros where vectors are narrow; elsewhere they are there. */
+BNK_INLINE vec load_part(const elem *p, size_t at, size_t keep) {
+    return BNK_NARROW && keep < at + VEC_LANES ? load_few(p + at, keep - at) : load(p + at);
+}
+
+/* Returns part `part` of a step with zeros in the place of the step's elements from `keep` on. */
+BNK_INLINE vec keep_part(vec v, int part, size_t keep) {
+#if BNK_BYTES == 16 /* bytes, because GCC 12 cannot compile the comparison of first_lanes() here */
+    static const signed char ones_then_zeros[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    const size_t begin = (size_t)part * VEC_LANES;
+    mask here;
+    if (keep >= begin + VEC_LANES) return v;
+    memcpy(&here, ones_then_zeros + 16 - (keep - begin) * sizeof(num), sizeof here);
+    return (vec)((mask)v & here);
+#else
+    return keep < BNK_LANES ? choose(first_lanes(part, keep), v, splat(0)) : v;
+#endif
+}
+
 /* Adds the step that begins at element i of the row, of which the first `keep` elements are real; the others are there, and
- * are zeros. `forward` has one entry for each part of the step. */
+ * are zeros, but where vectors are narrow and nothing is gated. `forward` has one entry for each part of the step. */
 BNK_INLINE void run_step(vec (*run)[PARTS], bnk_vd one, vec (*centre)[PARTS], const struct affine *forward, struct act act,
                          const struct kind *kind, struct row row, size_t i, size_t keep) {
 #pragma GCC unroll 8
     for (int part = 0; part < PARTS; part++) {
-        const size_t at = i + (size_t)part * VEC_LANES;
-        if (BNK_BYTES > 16 && keep <= (size_t)part * VEC_LANES) break;
+        const size_t begin = (size_t)part * VEC_LANES, at = i + begin;
+        if (keep <= begin) break;
         vec first, second;
         if (kind->verb == BNK_MOMENTS) {
-            first = minus(one, load(row.at[BNK_X] + at), centre[0][part]);
-            if (keep < BNK_LANES) first = choose(first_lanes(part, keep), first, splat(0));
+            first = minus(one, load_part(row.at[BNK_X] + i, begin, keep), centre[0][part]);
+            first = keep_part(first, part, keep);
             second = first * first;
         } else {
-            first = kind->active ? gated_dy(forward[part], act, kind, row, at) : load(row.at[BNK_DY] + at);
+            first = kind->active ? gated_dy(forward[part], act, kind, row, at) : load_part(row.at[BNK_DY] + i, begin, keep);
             second = first;
-            if (has(kind, row, BNK_X))
-                second = first * ((load_x(act, kind, row.at[BNK_X] + at) - centre[0][part]) - centre[1][part]);
-            if (keep < BNK_LANES) second = choose(first_lanes(part, keep), second, splat(0));
+            if (has(kind, row, BNK_X)) {
+                const elem *x = row.at[BNK_X];
+                const vec v = kind->active ? load_x(act, kind, x + at) : load_part(x + i, begin, keep);
+                second = first * ((v - centre[0][part]) - centre[1][part]);
+            }
+            second = keep_part(second, part, keep);
         }
         run[0][part] = plus(one, first, run[0][part]);
         run[1][part] = run[1][part] + second;
@@ -105,7 +128,7 @@ BNK_INLINE void close_run(bnk_vd (*sums)[DOUBLES], bnk_vd one, vec (*run)[PARTS]
     }
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        if (BNK_BYTES > 16 && length <= (size_t)i * BNK_WD) break;
+        if (length <= (size_t)i * BNK_WD) break;
         const bnk_vd sum = add_by(one, of[0][i], sums[0][i]), second = add_by(one, of[1][i], sums[1][i]);
         if (sums_of(kind) == 4) {
             sums[2][i] += of[0][i] - (sum - sums[0][i]);

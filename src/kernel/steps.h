@@ -254,11 +254,11 @@ BNK_INLINE void give_copies(const struct copies *copies, const struct kind *kind
         if (has(kind, row, (enum bnk_role)a)) give_part(row.at[a], copies->of[a], keep, sizeof(elem));
 }
 
-/* Returns vector i of a step. Beyond `keep` elements it has zeros where the processor has masks; where it has none, callers
- * give a copy of a whole step. */
+/* Returns vector i of a step. Beyond `keep` elements it has zeros where a few are loaded; elsewhere callers give a copy of a
+ * whole step. */
 BNK_INLINE bnk_vd doubles_at(const elem *p, int i, size_t keep) {
     const size_t before = (size_t)i * BNK_WD;
-    if (BNK_MASKS && keep < BNK_LANES) return some_double(p + before, keep > before ? keep - before : 0);
+    if (BNK_LOADS_FEW && keep < BNK_LANES) return some_double(p + before, keep > before ? keep - before : 0);
     return load_double(p + before);
 }
 

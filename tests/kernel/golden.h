@@ -20,6 +20,11 @@ union elements {
     uint16_t half[SPACE];
 };
 
+extern const char *const dtype_names[BNK_DTYPES];
+
+/* Whether the program's argument is the name of this type, or it has none. */
+bool is_asked_for(int argc, char **argv, int dtype);
+
 double get(const union elements *a, int dtype, size_t i);
 void put(union elements *a, int dtype, size_t i, double v);
 uint64_t bits_of(const union elements *a, int dtype, size_t i); /* one pattern for all NaNs */

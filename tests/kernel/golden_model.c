@@ -7,6 +7,10 @@
 
 #include "tests/support/activations.h"
 
+const char *const dtype_names[BNK_DTYPES] = {"f32", "f64", "bf16", "f16"};
+
+bool is_asked_for(int argc, char **argv, int dtype) { return argc < 2 || strcmp(argv[1], dtype_names[dtype]) == 0; }
+
 /* 16-bit floats, written with ldexp and nearbyint instead of bit tricks. mantissa: stored bits; low: exponent of the smallest
  * normal. */
 static double half_value(uint16_t h, int mantissa, int low) {
