@@ -56,7 +56,7 @@ BNK_INLINE void write_vector_at(const struct write *w, const struct kind *kind, 
 
 BNK_INLINE void write_step(struct write *w, const struct kind *kind) {
     if (kind->verb == BNK_AFFINE && has(kind, w->row, BNK_Z)) fetch(w->row.at[BNK_Z], w->done, w->k->array[BNK_Z].ahead);
-    if (kind->verb == BNK_BLEND && kind->active) { /* a loop: a gated part is long */
+    if (kind->verb == BNK_BLEND && kind->active && !(kind->has & Y)) { /* a loop: a gated part is long */
         for (int part = 0; part < PARTS; part++) write_vector_at(w, kind, w->done + (size_t)part * VEC_LANES);
     } else {
 #pragma GCC unroll 8
@@ -394,6 +394,10 @@ static void dots_plane(const struct bnk_call *k) {
         all_reduces(k, &exact_active_dots);
     else if (IS_SHORT && k->exact)
         all_reduces(k, &exact_dots);
+    else if (k->active && has_x_and_y(k))
+        all_reduces(k, &dots_by_y);
+    else if (k->active && has_only_x(k))
+        all_reduces(k, &dots_of_x);
     else if (k->active)
         all_reduces(k, &active_dots);
     else
@@ -406,6 +410,8 @@ static void affine_plane(const struct bnk_call *k) {
         all_writes(k, &active_product);
     else if (product)
         all_writes(k, &plain_product);
+    else if (!IS_SHORT && k->active && has_only_x(k))
+        all_writes(k, &affine_of_x);
     else if (k->active)
         all_writes(k, &active_affine);
     else
@@ -415,6 +421,10 @@ static void affine_plane(const struct bnk_call *k) {
 static void blend_plane(const struct bnk_call *k) {
     if (k->from_y)
         all_writes(k, &blend_from_y);
+    else if (k->active && has_only_x(k) && k->array[BNK_OUT].at)
+        all_writes(k, &blend_of_x);
+    else if (k->active && has_x_and_y(k) && k->array[BNK_OUT].at)
+        k->array[BNK_DZ].at ? all_writes(k, &blend_by_y_dz) : all_writes(k, &blend_by_y);
     else if (k->active)
         all_writes(k, &active_blend);
     else
@@ -427,6 +437,8 @@ static void affine_moments(const struct bnk_call *write, const struct bnk_call *
         all_both(write, reduce, &active_product, &plain_moments);
     else if (product)
         all_both(write, reduce, &plain_product, &plain_moments);
+    else if (!IS_SHORT && write->active && has_only_x(write))
+        all_both(write, reduce, &affine_of_x, &plain_moments);
     else if (write->active)
         all_both(write, reduce, &active_affine, &plain_moments);
     else
@@ -434,7 +446,12 @@ static void affine_moments(const struct bnk_call *write, const struct bnk_call *
 }
 
 static void blend_dots(const struct bnk_call *write, const struct bnk_call *reduce) {
-    if (write->active)
+    const bool by_y = write->active && has_x_and_y(write) && has_x_and_y(reduce) && write->array[BNK_OUT].at;
+    if (by_y && write->array[BNK_DZ].at)
+        all_both(write, reduce, &blend_by_y_dz, &dots_by_y);
+    else if (by_y)
+        all_both(write, reduce, &blend_by_y, &dots_by_y);
+    else if (write->active)
         all_both(write, reduce, &active_blend, &active_dots);
     else
         all_both(write, reduce, &plain_blend, &plain_dots);

@@ -13,26 +13,6 @@
 
 #include "kernel/runs.h"
 
-/* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
- * nothing. */
-static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, false},
-                         product_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, true},
-                         dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false, false},
-                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false, false},
-                         dots_by_y = {BNK_DOTS, true, X | DY | Y, 0, false, false, false},
-                         blend_by_y = {BNK_BLEND, true, X | DY | Y | OUT, 0, false, false, false},
-                         blend_by_y_dz = {BNK_BLEND, true, X | DY | Y | OUT | DZ, 0, false, false, false};
-
-BNK_INLINE bool has_only_x(const struct bnk_call *k) {
-    const struct bnk_array *a = k->array;
-    return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
-}
-
-BNK_INLINE bool has_x_and_y(const struct bnk_call *k) {
-    const struct bnk_array *a = k->array;
-    return !LONG_STEPS && a[BNK_X].at && a[BNK_Y].at && !a[BNK_Z].at;
-}
-
 /* Goes on to the next row. */
 BNK_INLINE void advance(const struct bnk_call *k, const struct kind *kind, struct row *row) {
 #pragma GCC unroll 8

@@ -80,6 +80,26 @@ static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false, false
 static const struct kind plain_product = {BNK_AFFINE, false, X | OUT, 0, false, false, true},
                          active_product = {BNK_AFFINE, true, X | OUT, Z, false, false, true};
 
+/* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
+ * nothing. */
+static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, false},
+                         product_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, true},
+                         dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false, false},
+                         blend_of_x = {BNK_BLEND, true, X | DY | OUT, 0, false, false, false},
+                         dots_by_y = {BNK_DOTS, true, X | DY | Y, 0, false, false, false},
+                         blend_by_y = {BNK_BLEND, true, X | DY | Y | OUT, 0, false, false, false},
+                         blend_by_y_dz = {BNK_BLEND, true, X | DY | Y | OUT | DZ, 0, false, false, false};
+
+BNK_INLINE bool has_only_x(const struct bnk_call *k) {
+    const struct bnk_array *a = k->array;
+    return !LONG_STEPS && a[BNK_X].at && !a[BNK_Y].at && !a[BNK_Z].at && !a[BNK_DZ].at;
+}
+
+BNK_INLINE bool has_x_and_y(const struct bnk_call *k) {
+    const struct bnk_array *a = k->array;
+    return !LONG_STEPS && a[BNK_X].at && a[BNK_Y].at && !a[BNK_Z].at;
+}
+
 /* The slow sums of 16-bit elements. */
 static const struct kind exact_moments = {BNK_MOMENTS, false, X, 0, true, false, false},
                          exact_dots = {BNK_DOTS, false, X | DY, 0, true, false, false},
@@ -288,11 +308,11 @@ BNK_INLINE void dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mea
 }
 
 /* The same with a dy that was gated, g. Without x nobody reads the second sum, which then adds up g, too. */
-BNK_INLINE void gated_dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const bnk_vd *g, const elem *x,
-                                size_t keep) {
+BNK_INLINE void gated_dots_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *mean, const bnk_vd *g, bool has_x,
+                                const elem *x, size_t keep) {
 #pragma GCC unroll 8
     for (int i = 0; i < DOUBLES; i++) {
-        bnk_vd d = x ? g[i] * subtract_by(one, load_double(x + i * BNK_WD), mean[i]) : g[i];
+        bnk_vd d = has_x ? g[i] * subtract_by(one, load_double(x + i * BNK_WD), mean[i]) : g[i];
         if (keep < BNK_LANES) d = keep_vd(d, i, keep);
         sums[0][i] = add_by(one, g[i], sums[0][i]);
         sums[1][i] += d;
@@ -340,7 +360,7 @@ BNK_INLINE void reduce_step(bnk_vd (*sums)[DOUBLES], bnk_vd one, const bnk_vd *s
             for (int part = 0; part < PARTS; part++)
                 to_doubles(gated_dy(forward[part], act, kind, row, i + (size_t)part * VEC_LANES), g + part * (DOUBLES / PARTS));
         }
-        gated_dots_step(sums, one, shift, g, x, keep);
+        gated_dots_step(sums, one, shift, g, has(kind, row, BNK_X), x, keep);
     }
 }
 
