@@ -111,15 +111,17 @@ BNK_INLINE void write_seam(const struct write *w, const struct kind *kind, size_
         const size_t i = (size_t)part * VEC_LANES;
         if (BNK_NARROW && keep >= i + VEC_LANES) {
             write_vector_at(w, kind, w->done + i);
-        } else if (BNK_NARROW && keep <= i) {
-            write_vector_at(&next, kind, w->done + i);
-        } else {
-            struct write both = *w;
-            mask here = first_lanes(part, keep);
-            if (kind->verb == BNK_BLEND) both.blend = join_blends(here, w->blend, next.blend);
-            if (kind->verb == BNK_AFFINE || kind->active) both.affine = join_affines(here, w->affine, next.affine);
-            write_vector_at(&both, kind, w->done + i);
+            continue;
         }
+        if (BNK_NARROW && keep <= i) {
+            write_vector_at(&next, kind, w->done + i);
+            continue;
+        }
+        struct write both = *w;
+        mask here = first_lanes(part, keep);
+        if (kind->verb == BNK_BLEND) both.blend = join_blends(here, w->blend, next.blend);
+        if (kind->verb == BNK_AFFINE || kind->active) both.affine = join_affines(here, w->affine, next.affine);
+        write_vector_at(&both, kind, w->done + i);
     }
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The same bits from every instruction set: the kernels of each runnable table run on fixed inputs, are compared bit for bit
  * with the scalar model of golden_model.c, and hashed. The hashes stand below, so that machines that never meet are compared,
- * too. Needs no test library: it also runs under an emulator. Its argument is a type, or it does all. Prints a line per table
- * and type and ends with 1 on a difference. Longer than 300 lines, because the lists of what is checked stand together with what checks it. */
+ * too. Needs no test library: it also runs under an emulator. Its argument is a type; without one it does all. Prints a line
+ * per table and type and ends with 1 on a difference. Longer than 300 lines, because the lists of what is checked stand
+ * together with what checks it. */
 #include "tests/kernel/golden.h"
 
 #include <math.h>

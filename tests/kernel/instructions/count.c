@@ -85,15 +85,25 @@ static batchnorm_status train(const struct data *d) {
     return batchnorm_forward(&call, &exec);
 }
 
+static batchnorm_infer_call infer_call(const struct data *d) {
+    return (batchnorm_infer_call){.size = sizeof(batchnorm_infer_call),
+                                  .shape = d->shape,
+                                  .x = {d->x, d->strides},
+                                  .y = {d->out, d->strides},
+                                  .weight = &weight,
+                                  .bias = &bias,
+                                  .mean = &running_mean,
+                                  .var = &running_var};
+}
+
 static batchnorm_status eval(const struct data *d) {
-    const batchnorm_infer_call call = {.size = sizeof call,
-                                       .shape = d->shape,
-                                       .x = {d->x, d->strides},
-                                       .y = {d->out, d->strides},
-                                       .weight = &weight,
-                                       .bias = &bias,
-                                       .mean = &running_mean,
-                                       .var = &running_var};
+    const batchnorm_infer_call call = infer_call(d);
+    return batchnorm_infer(&call, &exec);
+}
+
+static batchnorm_status eval_relu(const struct data *d) {
+    batchnorm_infer_call call = infer_call(d);
+    call.activation.kind = BATCHNORM_RELU;
     return batchnorm_infer(&call, &exec);
 }
 
@@ -123,6 +133,14 @@ static batchnorm_status gated(const struct data *d) {
     return batchnorm_backward(&call, &exec);
 }
 
+/* Gated by a v that is computed again. */
+static batchnorm_status gated_by_v(const struct data *d) {
+    batchnorm_backward_call call = backward_call(d);
+    call.bias = &bias;
+    call.activation.kind = BATCHNORM_RELU;
+    return batchnorm_backward(&call, &exec);
+}
+
 static batchnorm_status statistics(const struct data *d) {
     const batchnorm_stats_call call = {.size = sizeof call, .shape = d->shape, .x = {d->x, d->strides}, .stats = stats};
     return batchnorm_stats_accumulate(&call, &exec);
@@ -147,12 +165,16 @@ static const struct {
              {"backward.planar.bf16", backward, {N, C, S, BATCHNORM_BF16}, false, 1},
              {"backward.rows.bf16", backward, {N, C, S, BATCHNORM_BF16}, true, 1},
              {"eval.planar.bf16", eval, {N, C, S, BATCHNORM_BF16}, false, 1},
+             {"eval_relu.planar.f32", eval_relu, {N, C, S, BATCHNORM_F32}, false, 1},
+             {"gated_by_v.planar.f32", gated_by_v, {N, C, S, BATCHNORM_F32}, false, 1},
              {"gated.planar.f32", gated, {N, C, S, BATCHNORM_F32}, false, 1},
              {"gated.rows.f32", gated, {N, C, S, BATCHNORM_F32}, true, 1},
              {"train.7x7.f32", train, {128, C, 49, BATCHNORM_F32}, false, 1},
              {"train.7x7.bf16", train, {128, C, 49, BATCHNORM_BF16}, false, 1},
              {"backward.7x7.f32", backward, {128, C, 49, BATCHNORM_F32}, false, 1},
              {"backward.7x7.bf16", backward, {128, C, 49, BATCHNORM_BF16}, false, 1},
+             {"eval.7x7.f32", eval, {128, C, 49, BATCHNORM_F32}, false, 1},
+             {"train.2x2.f64", train, {1024, C, 4, BATCHNORM_F64}, false, 1},
              {"stats.planar.f32", statistics, {N, C, S, BATCHNORM_F32}, false, 1},
              {"stats.rows.f32", statistics, {N, C, S, BATCHNORM_F32}, true, 1},
              {"train.small.f32", train, {1, 16, 49, BATCHNORM_F32}, false, 100},
