@@ -77,9 +77,8 @@ static bool check(const struct bnk_table *table, int dtype, size_t first, size_t
                 put(&expected, dtype, i, (double)formula(set_of(most, odd, c), (float)get(&x, dtype, i)));
             if (bits_of(&y, dtype, i) == bits_of(&expected, dtype, i)) continue;
             if (same)
-                printf("%s %s, %s, set %zu: 0x%04x becomes 0x%04x, expected 0x%04x\n", table->name,
-                       dtype_names[dtype], names[shape], c == ODD ? odd : most, x.half[i], y.half[i],
-                       expected.half[i]);
+                printf("%s %s, %s, set %zu: 0x%04x becomes 0x%04x, expected 0x%04x\n", table->name, dtype_names[dtype],
+                       names[shape], c == ODD ? odd : most, x.half[i], y.half[i], expected.half[i]);
             same = false;
         }
     }
