@@ -80,8 +80,8 @@ static const struct kind plain_moments = {BNK_MOMENTS, false, X, 0, false, false
 static const struct kind plain_product = {BNK_AFFINE, false, X | OUT, 0, false, false, true},
                          active_product = {BNK_AFFINE, true, X | OUT, Z, false, false, true};
 
-/* The most frequent active kinds, where v comes from x alone and there is one output, have loops of their own, which ask
- * nothing. */
+/* The most frequent active kinds have loops of their own, which ask nothing: v comes from x alone and there is one output, or y
+ * gates. */
 static const struct kind affine_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, false},
                          product_of_x = {BNK_AFFINE, true, X | OUT, 0, false, false, true},
                          dots_of_x = {BNK_DOTS, true, X | DY, 0, false, false, false},
